@@ -1,0 +1,1 @@
+"""Pictures and text in, vectors and scores out. No Kafka, no Milvus."""

@@ -1,0 +1,1 @@
+"""Kafka: messages, topics, codecs, delivery, the request/reply client, the embedded broker."""

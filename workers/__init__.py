@@ -1,0 +1,1 @@
+"""The files that join the rooms: workers, settings, command line."""
