@@ -1,0 +1,40 @@
+"""What can go wrong in the models room.
+
+ModelError
+├── WeightsError      weights are missing, changed, or do not fit the network
+├── PictureError      a picture cannot be encoded: not H × W × 3 bytes, or too small
+├── TextError         a text cannot be encoded: not a string, or too long to be a product's
+├── JuiceError        stored juice cannot be read: truncated, or of another format
+├── ProjectionError   a projection does not fit its backbone, or cannot be fitted from the data
+└── CatalogError      a catalog folder cannot be read; names the file and the line
+"""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Everything this room raises on purpose."""
+
+
+class WeightsError(ModelError):
+    """Weights are missing, differ from their checksum, or do not fit the network."""
+
+
+class PictureError(ModelError):
+    """A picture that cannot be encoded: its array is not uint8 H × W × 3, or is too small."""
+
+
+class TextError(ModelError):
+    """A text that cannot be encoded."""
+
+
+class JuiceError(ModelError):
+    """Stored juice that cannot be read: truncated, or written in another format."""
+
+
+class ProjectionError(ModelError):
+    """A projection that does not fit its backbone, or training data too small to fit one."""
+
+
+class CatalogError(ModelError):
+    """A catalog folder that cannot be read; the message names the file and the line."""
