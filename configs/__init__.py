@@ -1,0 +1,1 @@
+"""The ways of running: one TOML each (see `workers/settings.py`)."""

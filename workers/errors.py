@@ -1,0 +1,35 @@
+"""What can go wrong where the rooms meet.
+
+WorkerError
+├── SettingsError      a setting is missing, unknown or out of range
+├── IntakeError        a picture that can't be had
+│   ├── FetchError     it could not be read or downloaded
+│   └── PictureRefused it was read, but is no picture we may decode
+└── StackError         a process of `up` did not start or died
+"""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Base of this room's errors; its message says what to do next."""
+
+
+class SettingsError(WorkerError):
+    """A setting is missing, unknown or out of range."""
+
+
+class IntakeError(WorkerError):
+    """A picture can't be had; asking again would not help."""
+
+
+class FetchError(IntakeError):
+    """The reference could not be read or downloaded."""
+
+
+class PictureRefused(IntakeError):
+    """The bytes are no picture, or one over the limits."""
+
+
+class StackError(WorkerError):
+    """A process that `up` started did not come up, or died."""

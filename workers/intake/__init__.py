@@ -1,0 +1,1 @@
+"""Pictures in: fetch a reference (`fetch`), decode the bytes (`decode`)."""

@@ -1,0 +1,187 @@
+"""Settings: one TOML of `configs/` (or your own file), overridden by the environment.
+
+`LOOKSTREAM_PROFILE` names a file of `configs/` ("embedded") or gives the path of a TOML;
+`LOOKSTREAM_SECTION__KEY` overrides one value, for instance `LOOKSTREAM_KAFKA__BOOTSTRAP`.
+Secrets belong in the environment; they never show in a log, an error or a repr.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from workers.errors import SettingsError
+
+PROFILE_VARIABLE = "LOOKSTREAM_PROFILE"
+SECRETS = {"password", "token"}
+
+
+class Section(BaseModel):
+    """A group of settings; an unknown key is an error, because it is a typing slip."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Section):
+    """Where the events are."""
+
+    embedded: bool = True
+    bootstrap: str = "127.0.0.1:19092"
+    prefix: str = Field("lookstream", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    replication_factor: int = Field(1, ge=1)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+class MilvusSettings(Section):
+    """Where the index is. `kind` chooses the physical layout; the workers see no difference."""
+
+    embedded: bool = True
+    kind: Literal["lite", "server"] = "lite"
+    uri: str = "http://127.0.0.1:19531"
+    token: SecretStr | None = None
+    collection: str = Field("products", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
+
+
+class ModelSettings(Section):
+    """What looks at the pictures."""
+
+    backbone: str = "lite2"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(0, ge=0, description="0: one per core")
+
+
+class IntakeSettings(Section):
+    """What may be fetched, and how much of it."""
+
+    roots: tuple[Path, ...] = Field((), description="folders that file references may point into")
+    allow_private_addresses: bool = False
+    timeout_s: float = Field(10.0, gt=0)
+    attempts: int = Field(3, ge=1)
+    max_bytes: int = Field(20_000_000, gt=0)
+    max_pixels: int = Field(60_000_000, gt=0)
+    parallel: int = Field(8, ge=1)
+
+
+class IngestSettings(Section):
+    """The ingest worker."""
+
+    group: str = "lookstream-ingest"
+    batch: int = Field(64, ge=1, le=1000)
+    within_s: float = Field(0.2, gt=0)
+    metrics_port: int = Field(9464, ge=0, le=65535, description="0: no metrics endpoint")
+
+
+class QuerySettings(Section):
+    """The query worker."""
+
+    group: str = "lookstream-query"
+    batch: int = Field(16, ge=1, le=256)
+    candidates: int = Field(100, ge=10, le=1000, description="retrieved and reranked per query")
+    patience_s: float = Field(10.0, gt=0, description="how long to retry the index for one batch")
+    metrics_port: int = Field(9465, ge=0, le=65535)
+
+
+class FeedbackSettings(Section):
+    """The feedback worker."""
+
+    group: str = "lookstream-feedback"
+    window_s: float = Field(1800.0, gt=0, description="how long an impression can be clicked")
+    patience_s: float = Field(10.0, gt=0, description="how long a click waits for its impression")
+    metrics_port: int = Field(9466, ge=0, le=65535)
+
+
+class Settings(BaseSettings):
+    """Everything a worker needs to know. Frozen; see `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LOOKSTREAM_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Path(".lookstream")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    kafka: KafkaSettings = KafkaSettings()
+    milvus: MilvusSettings = MilvusSettings()
+    models: ModelSettings = ModelSettings()
+    intake: IntakeSettings = IntakeSettings()
+    ingest: IngestSettings = IngestSettings()
+    query: QuerySettings = QuerySettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file; nothing is read from the working folder unasked."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=profile_path())
+        return init_settings, env_settings, toml
+
+    @property
+    def banks_dir(self) -> Path:
+        """Where the prototype banks are."""
+        return self.data_dir / "banks"
+
+    @property
+    def milvus_dir(self) -> Path:
+        """Where the embedded Milvus Lite keeps its data."""
+        return self.data_dir / "milvus"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the processes started by `up` write."""
+        return self.data_dir / "logs"
+
+
+def profile_path() -> Path:
+    """The TOML that `LOOKSTREAM_PROFILE` names. SettingsError when there is none."""
+    profile = os.environ.get(PROFILE_VARIABLE, "embedded")
+    if profile.endswith(".toml"):
+        path = Path(profile)
+    else:
+        path = Path(str(files("configs"))) / f"{profile}.toml"
+    if not path.is_file():
+        raise SettingsError(
+            f"no settings file {path}: set {PROFILE_VARIABLE} to embedded, cluster, "
+            "or the path of a TOML file"
+        )
+    return path
+
+
+def load_settings() -> Settings:
+    """Read the profile and the environment.
+
+    Raises:
+        SettingsError: naming each wrong key, what was expected, and where it may come from.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
+            + ("" if e["loc"][-1] in SECRETS else f" (got {e['input']!r})")
+            for e in error.errors(include_url=False)
+        )
+        raise SettingsError(
+            f"settings are wrong: {wrong}. They come from {profile_path()} and from "
+            "environment variables LOOKSTREAM_SECTION__KEY"
+        ) from None
