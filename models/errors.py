@@ -6,7 +6,9 @@ ModelError
 ├── TextError         a text cannot be encoded: not a string, or too long to be a product's
 ├── JuiceError        stored juice cannot be read: truncated, or of another format
 ├── ProjectionError   a projection does not fit its backbone, or cannot be fitted from the data
-└── CatalogError      a catalog folder cannot be read; names the file and the line
+├── CatalogError      a catalog folder cannot be read; names the file and the line
+├── MetricError       a measure was asked of arrays that do not fit it
+└── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
 """
 
 from __future__ import annotations
@@ -38,3 +40,11 @@ class ProjectionError(ModelError):
 
 class CatalogError(ModelError):
     """A catalog folder that cannot be read; the message names the file and the line."""
+
+
+class MetricError(ModelError):
+    """A measure asked of arrays that do not fit it, or of queries with nothing relevant."""
+
+
+class RerankerError(ModelError):
+    """Reranker parameters that are missing or damaged, or a split too small to fit them."""

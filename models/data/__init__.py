@@ -1,0 +1,1 @@
+"""Catalogs and photos as they lie on disk."""
