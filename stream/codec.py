@@ -1,0 +1,118 @@
+"""Messages to bytes and back.
+
+msgspec checks types while it parses (about a microsecond per small message); what it refuses is
+retold as a `DecodeError` for the person who reads the dead-letter topic: which field, what was
+expected, which fields exist. orjson is for JSON without a type.
+"""
+
+import re
+from functools import lru_cache
+from types import UnionType
+from typing import Any, TypeVar, get_args, overload
+
+import msgspec
+import orjson
+
+from stream.errors import DecodeError
+from stream.messages import Message
+
+T = TypeVar("T", bound=Message)
+
+_AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`\Z", re.DOTALL)
+_NAMED = re.compile(r"Object (?P<how>missing required|contains unknown) field `(?P<name>[^`]*)`")
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as one line of UTF-8 JSON, without the fields that hold their default."""
+    return msgspec.json.encode(message)
+
+
+@overload
+def decode(data: bytes | None, kind: type[T]) -> T: ...
+@overload
+def decode(data: bytes | None, kind: UnionType) -> Any: ...
+
+
+def decode(data: bytes | None, kind: Any) -> Any:
+    """Return the message in `data`, checked against a message type or a union of them.
+
+    Raises `DecodeError`, with a sentence that says what is wrong and what was expected.
+    """
+    if not data:
+        raise DecodeError(f"the message is empty; expected a JSON object of {_names(kind)}")
+    try:
+        return _decoder(kind).decode(data)
+    except msgspec.ValidationError as error:
+        raise DecodeError(_explain(str(error), data, kind)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"the message is not JSON: {_syntax(data, error)}") from error
+
+
+@lru_cache(maxsize=32)
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _explain(error: str, data: bytes, kind: Any) -> str:
+    """Retell a msgspec validation error in terms of fields."""
+    at = _AT.match(error)
+    what, path = (at["what"], at["path"]) if at else (error, "")
+    if path == "type":
+        found = _untyped(data).get("type")
+        return f"field `type` is {found!r}; expected {_names(kind)}"
+    if path == "schema":
+        return (
+            f"field `schema` is {_untyped(data).get('schema')!r}; this reader knows schema 1: "
+            "send schema 1, or upgrade the reader"
+        )
+    if named := _NAMED.match(what):
+        name = f"{path}.{named['name']}" if path else named["name"]
+        if named["how"] == "missing required":
+            hint = f"; expected {_names(kind)}" if name == "type" else ""
+            return f"field `{name}` is missing{hint}"
+        known = "" if path else f"; known fields: {', '.join(_fields(data, kind))}"
+        return f"unknown field `{name}`{known}"
+    if "matching regex" in what:
+        what = "control characters are not allowed"
+    elif what == "Number out of range":
+        what = "the number is out of range"
+    else:
+        what = what.replace("Expected ", "expected ", 1).replace("`", "")
+    return f"field `{path}`: {what}" if path else what
+
+
+def _syntax(data: bytes, error: Exception) -> str:
+    """Where the JSON breaks; orjson says it with line and column."""
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError as syntax:
+        return str(syntax)
+    return str(error)  # orjson accepts what msgspec does not: keep msgspec's words
+
+
+def _untyped(data: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:  # broken after the field that msgspec stopped at
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _types(kind: Any) -> tuple[type[Message], ...]:
+    return get_args(kind) or (kind,)
+
+
+def _tag(kind: type[Message]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+def _names(kind: Any) -> str:
+    return "type " + " or ".join(f"'{_tag(t)}'" for t in _types(kind))
+
+
+def _fields(data: bytes, kind: Any) -> list[str]:
+    """The fields of the struct that `data` says it is."""
+    found = _untyped(data).get("type")
+    types = _types(kind)
+    chosen = next((t for t in types if _tag(t) == found), types[0])
+    return ["type", *chosen.__struct_fields__]

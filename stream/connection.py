@@ -1,0 +1,144 @@
+"""Where Kafka is and how to get in: one value, and its dialects for each client library.
+
+Everything here follows from one fact: pictures travel in messages (`data:` URIs), so messages
+reach 16 MB, and a search waits for its answer, so fetches must not dawdle.
+"""
+
+import logging
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
+from yarl import URL
+
+from stream.errors import BrokerError
+
+# The largest message we produce, in bytes: a 10 MB picture in base64 and room to spare.
+MAX_MESSAGE_BYTES = 16_000_000
+# What topics and the dead-letter producer accept: a message of the largest size must still fit
+# when it is dead-lettered with its headers.
+MAX_RECORD_BYTES = 16_777_216
+# The embedded broker holds a fetch until its wait is over, even when data has arrived: half of
+# it is the latency of a hop (measured). On Apache Kafka a short wait costs a few empty fetches.
+FETCH_WAIT_MS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kafka:
+    """Address and credentials of a Kafka cluster.
+
+    `bootstrap` is `host:port[,host:port…]`; `security_protocol` one of PLAINTEXT, SSL,
+    SASL_PLAINTEXT, SASL_SSL; files are PEM. The password never shows in the repr.
+    """
+
+    bootstrap: str
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    def confluent(self, **extra: Any) -> dict[str, Any]:
+        """Settings for any confluent-kafka client; `extra` with `_` for `.` overrides."""
+        settings = {
+            "bootstrap.servers": self.bootstrap,
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.username,
+            "sasl.password": self.password,
+            "ssl.ca.location": self.ca_file,
+            "ssl.certificate.location": self.cert_file,
+            "ssl.key.location": self.key_file,
+            # Down brokers are retried within a second, not within librdkafka's ten.
+            "reconnect.backoff.max.ms": 1000,
+        } | {name.replace("_", "."): value for name, value in extra.items()}
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def producer(self, **extra: Any) -> dict[str, Any]:
+        """Settings for a durable confluent-kafka producer: idempotent, acks from all replicas."""
+        defaults = {
+            "enable_idempotence": True,
+            "linger_ms": 5,
+            "message_max_bytes": MAX_MESSAGE_BYTES,
+            "compression_type": "lz4",
+            # The partitioner of every other Kafka client: co-partitioned topics stay so whoever
+            # writes them (librdkafka's own default is a CRC32).
+            "partitioner": "murmur2_random",
+        }
+        return self.confluent(**defaults | extra)
+
+    def consumer(self, group: str, **extra: Any) -> dict[str, Any]:
+        """Settings for a confluent-kafka consumer that commits nothing by itself."""
+        defaults = {
+            "group_id": group,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "fetch_wait_max_ms": FETCH_WAIT_MS,
+            "fetch_message_max_bytes": MAX_RECORD_BYTES,
+            "receive_message_max_bytes": 8 * MAX_RECORD_BYTES,
+            "fetch_max_bytes": 4 * MAX_RECORD_BYTES,
+        }
+        return self.confluent(**defaults | extra)
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The TLS context for asyncio clients; None without TLS."""
+        if not self.security_protocol.endswith("SSL"):
+            return None
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.cert_file:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
+
+    def faust_credentials(self) -> Credentials | None:
+        """Credentials for `faust.App(broker_credentials=…)`; None for PLAINTEXT."""
+        context = self.ssl_context()
+        if self.security_protocol.startswith("SASL"):
+            return SASLCredentials(
+                username=self.username,
+                password=self.password,
+                mechanism=self.sasl_mechanism or "PLAIN",
+                ssl_context=context,
+            )
+        return SSLCredentials(context) if context else None
+
+    def faust_urls(self) -> list[URL]:
+        """The bootstrap servers as Faust wants them; its aiokafka transport only."""
+        return [URL(f"kafka://{server.strip()}") for server in self.bootstrap.split(",")]
+
+
+def check_broker(kafka: Kafka, timeout_s: float = 10.0) -> int:
+    """Return how many brokers answer.
+
+    Raises `BrokerError` with the reason. librdkafka reports a refused password as a time-out and
+    the reason only in its log, so the log is read along.
+    """
+    log = _LastWords()
+    admin = AdminClient(kafka.confluent(), logger=log.logger)
+    try:
+        return len(admin.list_topics(timeout=timeout_s).brokers)
+    except KafkaException as error:
+        admin.poll(0)  # serves the log
+        reason = log.last or error.args[0].str()
+        raise BrokerError(
+            f"no Kafka answers at {kafka.bootstrap} ({kafka.security_protocol}): {reason}. "
+            "Check the address, that the broker runs, and the credentials."
+        ) from error
+
+
+class _LastWords(logging.Handler):
+    """Remembers the last line a librdkafka client logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = ""
+        self.logger = logging.Logger("librdkafka")
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # "[thrd:host:port/bootstrap]: host:port/bootstrap: SASL authentication error: …"
+        self.last = record.getMessage().rsplit("/bootstrap: ", 1)[-1]

@@ -1,0 +1,41 @@
+"""Everything that can go wrong with the stream, as one tree.
+
+    StreamError
+    ├── Transient            try again: nothing was wrong with the record
+    ├── Permanent            can never work: dead-letter the record
+    │   └── DecodeError      the bytes are not the message that was expected
+    ├── BrokerError          Kafka cannot be reached, refused, or did not keep a message
+    ├── RequestTimeout       a query got no answer in time
+    └── DeliveryStuck        a consumer stopped making progress
+
+`Transient` and `Permanent` are the two words of delivery (see `delivery.py`): whatever a prepare
+or write step meets, it says one of them, or lets the error through and the worker exits un-acked.
+"""
+
+
+class StreamError(Exception):
+    """Base of every error of this room."""
+
+
+class Transient(StreamError):
+    """The step failed for a reason that passes (a store is down, a peer is slow): try again."""
+
+
+class Permanent(StreamError):
+    """The step can never work on this record: dead-letter it, keep the others."""
+
+
+class DecodeError(Permanent):
+    """The bytes are not a message of the expected type; the text names the field and the cure."""
+
+
+class BrokerError(StreamError):
+    """Kafka cannot be reached, refused a request, or did not confirm a message."""
+
+
+class RequestTimeout(StreamError):
+    """A query got no result within its time-out."""
+
+
+class DeliveryStuck(StreamError):
+    """A consumer or a wait for one made no progress for too long."""

@@ -1,0 +1,163 @@
+"""The topic map: names, keys, partitions, retention, and their creation.
+
+Topics are created here and nowhere else: workers expect them, and brokers of production
+clusters rarely create topics on their own.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from stream.connection import MAX_MESSAGE_BYTES, MAX_RECORD_BYTES, Kafka, check_broker
+from stream.errors import BrokerError
+
+FOREVER = -1
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic. `retention_ms` is in milliseconds, `FOREVER` for no limit.
+
+    `key` says what its records are keyed by: Kafka keeps the order of one key only.
+    """
+
+    name: str
+    key: str
+    partitions: int
+    retention_ms: int
+    cleanup_policy: str = "delete"
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+    def config(self) -> dict[str, str]:
+        """The broker's settings of this topic."""
+        return {
+            "cleanup.policy": self.cleanup_policy,
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(self.max_message_bytes),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topics:
+    """Every topic of one deployment; iterates over them."""
+
+    catalog: Topic
+    query: Topic
+    result: Topic
+    impression: Topic
+    click: Topic
+    attributed_click: Topic
+    dead_letter: Topic
+
+    def __iter__(self) -> Iterator[Topic]:
+        return (getattr(self, field.name) for field in fields(self))
+
+
+def topic_map(
+    prefix: str = "lookstream", *, catalog_partitions: int = 4, query_partitions: int = 2
+) -> Topics:
+    """Return the topics of the deployment called `prefix`.
+
+    Partitions bound how many workers share the work: `catalog_partitions` for ingest,
+    `query_partitions` for query and feedback.
+    """
+    month = 30 * DAY_MS
+    return Topics(
+        # Not compacted: an upsert and the patches after it share their key, and compaction
+        # would keep the patch and lose the product. So it is kept whole, and replays rebuild
+        # the index from its beginning.
+        catalog=Topic(
+            name=f"{prefix}.catalog",
+            key="product_id",
+            partitions=catalog_partitions,
+            retention_ms=FOREVER,
+        ),
+        # Questions and answers are worth nothing tomorrow, and queries carry pictures.
+        query=Topic(
+            name=f"{prefix}.query",
+            key="query_id",
+            partitions=query_partitions,
+            retention_ms=DAY_MS,
+        ),
+        result=Topic(
+            name=f"{prefix}.result",
+            key="query_id",
+            partitions=query_partitions,
+            retention_ms=DAY_MS,
+        ),
+        # Impressions and clicks are joined by query_id, partition with partition.
+        impression=Topic(
+            name=f"{prefix}.impression",
+            key="query_id",
+            partitions=query_partitions,
+            retention_ms=month,
+        ),
+        click=Topic(
+            name=f"{prefix}.click",
+            key="query_id",
+            partitions=query_partitions,
+            retention_ms=month,
+        ),
+        # What models learn from. Compacted: a replayed join writes the same click again, and
+        # one of the copies is enough.
+        attributed_click=Topic(
+            name=f"{prefix}.attributed-click",
+            key="click_id",
+            partitions=query_partitions,
+            retention_ms=FOREVER,
+            cleanup_policy="compact",
+        ),
+        # Kept until a person has looked. The largest message still fits with its headers.
+        dead_letter=Topic(
+            name=f"{prefix}.dead-letter",
+            key="the key of the refused record",
+            partitions=1,
+            retention_ms=FOREVER,
+            max_message_bytes=MAX_RECORD_BYTES,
+        ),
+    )
+
+
+def create_topics(
+    kafka: Kafka, topics: Iterable[Topic], replication_factor: int = 1, *, timeout_s: float = 30.0
+) -> list[str]:
+    """Create the topics that are missing and return their names; those that exist are untouched.
+
+    Raises `BrokerError` if Kafka cannot be reached or refuses a topic, saying which and why.
+    """
+    brokers = check_broker(kafka, timeout_s)
+    if replication_factor > brokers:
+        raise BrokerError(
+            f"replication factor {replication_factor} needs as many brokers, and "
+            f"{kafka.bootstrap} has {brokers}: lower the factor or add brokers"
+        )
+    admin = AdminClient(kafka.confluent())
+    existing = admin.list_topics(timeout=timeout_s).topics
+    wanted = [
+        NewTopic(
+            topic.name,
+            num_partitions=topic.partitions,
+            replication_factor=replication_factor,
+            config=topic.config(),
+        )
+        for topic in topics
+        if topic.name not in existing
+    ]
+    if not wanted:
+        return []
+    created = []
+    for name, future in admin.create_topics(wanted, operation_timeout=timeout_s).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            reason: KafkaError = error.args[0]
+            # Another process created it between our look and our request.
+            if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerError(f"topic {name} was not created: {reason.str()}") from error
+        else:
+            created.append(name)
+    return created
