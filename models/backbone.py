@@ -1,0 +1,198 @@
+"""The image backbone: pictures in, patch features at several depths out.
+
+EfficientNet-Lite (Tan and Le 2019, without squeeze-excite) is the default; any timm network with
+local weights can take its place. Every feature map is average-pooled to the grid of the last one
+(9 × 9 for lite2 at 260 px), so that a patch has one row over all depths.
+
+On the CPU the network runs on ONNX Runtime, one picture at a time: the bytes of an item then never
+depend on its neighbours in a batch, which replay needs. On CUDA it runs in torch, bf16 and
+channels-last, in batches of one fixed shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+import orjson
+
+from models.errors import WeightsError
+from models.juice import Floats
+from models.weights import LITE0, LITE2, PackagedFile, sha256_of
+
+CUDA_BATCH = 32
+EXPORT_VERSION = "1"
+"""Part of the cache key: raise it when the exported graph changes."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which network: a timm name, its weights, its input size in pixels.
+
+    ``weights`` is a packaged file, a local ``.safetensors``/``.pth``, or None for random weights
+    (tests only: they are drawn from seed 0).
+    """
+
+    timm_name: str
+    weights: PackagedFile | Path | None
+    size: int
+
+    def weights_path(self) -> Path | None:
+        """The weights on disk, checked; raises WeightsError."""
+        return self.weights.locate() if isinstance(self.weights, PackagedFile) else self.weights
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with the network, its weights or its input size."""
+        path = self.weights_path()
+        if path is not None and not path.is_file():
+            raise WeightsError(f"no weights for {self.timm_name} at {path}")
+        digest = "random" if path is None else sha256_of(path)
+        key = f"{EXPORT_VERSION}/{self.timm_name}/{self.size}/{digest}"
+        return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+BACKBONES = {
+    "lite2": BackboneSpec("tf_efficientnet_lite2", LITE2, 260),
+    "lite0": BackboneSpec("tf_efficientnet_lite0", LITE0, 224),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How a backbone's patch rows are laid out.
+
+    ``grid`` is (rows, columns); ``widths`` the channels of each depth, shallow first; the last one
+    is the map that the classifier was trained on. ``classifier`` is (weight (1000, c), bias
+    (1000,)), or None where the network has no linear one.
+    """
+
+    grid: tuple[int, int]
+    widths: tuple[int, ...]
+    classifier: tuple[Floats, Floats] | None
+
+    def depths(self, patches: Floats) -> list[Floats]:
+        """Split patch rows (..., sum(widths)) into one array per depth."""
+        return np.split(patches, np.cumsum(self.widths)[:-1], axis=-1)
+
+
+class Backbone(Protocol):
+    """A loaded network."""
+
+    @property
+    def layout(self) -> Layout:
+        """How the rows of ``patches`` are laid out."""
+        ...
+
+    def patches(self, pictures: Floats) -> Floats:
+        """Features (n, rows × columns, sum(widths)) of preprocessed pictures (n, 3, s, s)."""
+        ...
+
+
+class OnnxBackbone:
+    """The network on ONNX Runtime, CPU."""
+
+    def __init__(self, graph: Path, layout: Layout, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Spinning threads would steal the core from the other workers of the machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            str(graph), options, providers=["CPUExecutionProvider"]
+        )
+        self.layout = layout
+
+    def patches(self, pictures: Floats) -> Floats:
+        """See ``Backbone.patches``."""
+        rows = [self._session.run(["patches"], {"picture": one[None]})[0] for one in pictures]
+        return np.concatenate(rows) if rows else _no_rows(self.layout)
+
+
+class CudaBackbone:
+    """The network in torch on a CUDA device, bf16 and channels-last."""
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        import torch  # noqa: PLC0415  half a second that serving on ONNX never needs
+
+        from models.patch_network import patch_network  # noqa: PLC0415
+
+        network, self.layout = patch_network(spec)
+        self._network = network.to("cuda", torch.bfloat16).to(memory_format=torch.channels_last)
+
+    def patches(self, pictures: Floats) -> Floats:
+        """See ``Backbone.patches``."""
+        import torch  # noqa: PLC0415
+
+        rows = [_no_rows(self.layout)]
+        for start in range(0, len(pictures), CUDA_BATCH):
+            chunk = pictures[start : start + CUDA_BATCH]
+            # One fixed shape: the kernels chosen, and so the sums, never depend on the batch.
+            padded = np.zeros((CUDA_BATCH, *chunk.shape[1:]), np.float32)
+            padded[: len(chunk)] = chunk
+            batch = torch.from_numpy(padded).to(
+                "cuda", torch.bfloat16, memory_format=torch.channels_last
+            )
+            with torch.inference_mode():
+                rows.append(self._network(batch)[: len(chunk)].float().cpu().numpy())
+        return np.concatenate(rows)
+
+
+def load_backbone(spec: BackboneSpec, *, device: str = "cpu", threads: int = 2) -> Backbone:
+    """Load a backbone for ``device`` ("cpu" or "cuda"); exports the ONNX graph on first use."""
+    if device == "cuda":
+        return CudaBackbone(spec)
+    if device != "cpu":
+        raise WeightsError(f"unknown device {device!r}: use 'cpu' or 'cuda'")
+    folder = cache_folder() / f"{spec.timm_name}-{spec.fingerprint()}"
+    if not (folder / "layout.json").is_file():
+        _export(spec, folder)
+    return OnnxBackbone(folder / "backbone.onnx", _read_layout(folder), threads)
+
+
+def cache_folder() -> Path:
+    """Where exported graphs are kept: LOOKSTREAM_CACHE, else ~/.cache/lookstream."""
+    return Path(os.environ.get("LOOKSTREAM_CACHE") or Path.home() / ".cache" / "lookstream")
+
+
+def _export(spec: BackboneSpec, folder: Path) -> None:
+    """Write graph, classifier and layout to ``folder`` in one atomic step."""
+    from models.patch_network import export_onnx, patch_network  # noqa: PLC0415
+
+    network, layout = patch_network(spec)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
+        written = Path(scratch) / "done"
+        written.mkdir()
+        export_onnx(network, spec.size, written / "backbone.onnx")
+        if layout.classifier is not None:
+            np.savez(
+                written / "classifier.npz", weight=layout.classifier[0], bias=layout.classifier[1]
+            )
+        card = {"grid": layout.grid, "widths": layout.widths, "timm_name": spec.timm_name}
+        (written / "layout.json").write_bytes(orjson.dumps(card))
+        try:
+            written.rename(folder)
+        except OSError:
+            # Another process was first: its files are the same.
+            if not (folder / "layout.json").is_file():
+                raise
+
+
+def _read_layout(folder: Path) -> Layout:
+    card = orjson.loads((folder / "layout.json").read_bytes())
+    rows, columns = card["grid"]
+    classifier = None
+    if (folder / "classifier.npz").is_file():
+        with np.load(folder / "classifier.npz", allow_pickle=False) as arrays:
+            classifier = (arrays["weight"], arrays["bias"])
+    return Layout((rows, columns), tuple(card["widths"]), classifier)
+
+
+def _no_rows(layout: Layout) -> Floats:
+    return np.empty((0, layout.grid[0] * layout.grid[1], sum(layout.widths)), np.float32)

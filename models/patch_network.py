@@ -1,0 +1,125 @@
+"""The torch side of the backbone: a timm network that returns patch rows of several depths.
+
+Only imported where torch is needed: on CUDA, and once to export the ONNX graph.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from models.backbone import BackboneSpec, Layout
+from models.errors import WeightsError
+from models.weights import PackagedFile, read_state_dict, timm_key
+
+STAGES = (2, 3, 4, 5, 6)
+"""The EfficientNet stages whose outputs are kept beside the final map."""
+
+
+class PatchNetwork(nn.Module):
+    """(n, 3, s, s) → (n, rows × columns, channels of all depths), every map on the last one's grid.
+
+    EfficientNets are walked stage by stage; other networks give their last three intermediate maps
+    through timm's ``forward_intermediates``.
+    """
+
+    def __init__(self, network: nn.Module, size: int) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self.staged = all(hasattr(network, part) for part in ("conv_stem", "blocks", "conv_head"))
+        with torch.inference_mode():
+            maps = self.maps(torch.zeros(1, 3, size, size))
+        self.grid: tuple[int, int] = (maps[-1].shape[2], maps[-1].shape[3])
+        self.widths = tuple(one.shape[1] for one in maps)
+        for depth, one in enumerate(maps):
+            self.register_buffer(f"rows{depth}", _pooling(one.shape[2], self.grid[0]))
+            self.register_buffer(f"columns{depth}", _pooling(one.shape[3], self.grid[1]))
+
+    def maps(self, picture: Tensor) -> list[Tensor]:
+        """Feature maps (n, c, h, w), shallow first."""
+        net: Any = self.network
+        if not self.staged:
+            maps: list[Tensor] = net.forward_intermediates(
+                picture, indices=3, norm=True, output_fmt="NCHW", intermediates_only=True
+            )
+            return maps
+        found = []
+        signal = net.bn1(net.conv_stem(picture))
+        for number, stage in enumerate(net.blocks):
+            signal = stage(signal)
+            if number in STAGES:
+                found.append(signal)
+        return [*found, net.bn2(net.conv_head(signal))]
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Patch rows of all depths, concatenated."""
+        pooled = []
+        for depth, one in enumerate(self.maps(picture)):
+            rows, columns = getattr(self, f"rows{depth}"), getattr(self, f"columns{depth}")
+            cells = torch.matmul(torch.matmul(rows, one), columns.transpose(0, 1))
+            pooled.append(cells.flatten(2).transpose(1, 2))
+        return torch.cat(pooled, dim=2)
+
+
+def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
+    """Build the network with its weights; raises WeightsError when they do not fit."""
+    torch.manual_seed(0)
+    try:
+        network: Any = timm.create_model(spec.timm_name, pretrained=False)
+    except RuntimeError as error:
+        raise WeightsError(f"timm knows no network {spec.timm_name!r}: {error}") from error
+    path = spec.weights_path()
+    if path is not None:
+        tensors = read_state_dict(path)
+        if isinstance(spec.weights, PackagedFile):
+            stage_of = [
+                (stage, place)
+                for stage, blocks in enumerate(network.blocks)
+                for place in range(len(blocks))
+            ]
+            tensors = {timm_key(key, stage_of): tensor for key, tensor in tensors.items()}
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise WeightsError(f"{path} does not fit {spec.timm_name}: {error}") from error
+    patches = PatchNetwork(network, spec.size).eval().requires_grad_(False)
+    head = network.get_classifier()
+    fits = isinstance(head, nn.Linear) and head.in_features == patches.widths[-1]
+    classifier = (head.weight.numpy(), head.bias.numpy()) if fits else None
+    return patches, Layout(patches.grid, patches.widths, classifier)
+
+
+def export_onnx(network: PatchNetwork, size: int, path: Path) -> None:
+    """Write the network as one ONNX file: input ``picture`` (1, 3, s, s), output ``patches``."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(1, 3, size, size),),
+            input_names=["picture"],
+            output_names=["patches"],
+            dynamo=True,
+            verbose=False,
+        )
+        if program is None:
+            raise WeightsError("the ONNX exporter returned no graph; is onnxscript installed?")
+        program.save(str(path), external_data=False)
+
+
+def _pooling(source: int, target: int) -> Tensor:
+    """Adaptive average pooling of one axis as a matrix (target, source).
+
+    A matrix product, because ONNX has no adaptive pooling for sizes that do not divide.
+    """
+    matrix = torch.zeros(target, source)
+    for cell in range(target):
+        start, end = cell * source // target, -(-(cell + 1) * source // target)
+        matrix[cell, start:end] = 1 / (end - start)
+    return matrix
