@@ -86,8 +86,8 @@ class EmbeddedBroker:
 def claim_port(wanted: int | None = None) -> int:
     """Return `wanted`, or any TCP port of loopback, if nothing listens there at the moment.
 
-    Asked before a start because Tansu binds with SO_REUSEPORT: two brokers on one port would
-    share the connections between them, and half of every topic. Raises `BrokerError`.
+    Asked before a start: Tansu that cannot bind takes a moment to exit, and meanwhile the other
+    program would answer in its place. Raises `BrokerError`.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections don't count

@@ -1,0 +1,247 @@
+"""Delivery: every record ends applied, superseded, or dead-lettered; never dropped.
+
+A batch is taken un-acked and goes through two steps, *prepare* (decode, fetch, embed) and *write*
+(one call to the store). What a step meets decides:
+
+    returns a Rejection for a record  dead-letter that record
+    raises Transient                  try the step again, without limit: this is the backpressure
+    raises Permanent                  bisect until the poison record is alone, then dead-letter it
+    raises anything else              let it through: the process exits un-acked and is restarted
+
+Both steps may run again on records they have already seen (a retry, a bisection, a restart), so
+they must be idempotent. The order of records is kept, and offsets are acked in that order, only
+when the whole batch is durable.
+"""
+
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, NoReturn, Self, TypeVar
+
+import faust
+import tenacity
+
+from stream.errors import Permanent, StreamError, Transient
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+# Exit status of a worker that met the unexpected: restart me, my batch is not acked.
+EXIT_UNACKED = 70
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One Kafka record as it was read; `timestamp_ms` is in milliseconds since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None = field(repr=False)
+    timestamp_ms: int
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def source(self) -> str:
+        """`topic/partition/offset`, the record's address."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class State(Enum):
+    """How a record that was not refused ended."""
+
+    APPLIED = "applied"  # the store now holds what it says
+    SUPERSEDED = "superseded"  # the store already holds something newer, or the very same
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a record can never be applied: a sentence, and the class of the error."""
+
+    reason: str
+    error_class: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """The rejection that `error` stands for."""
+        return cls(str(error) or type(error).__name__, type(error).__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How the records of a batch ended; tallies add up."""
+
+    applied: int = 0
+    superseded: int = 0
+    dead_lettered: int = 0
+
+    @property
+    def total(self) -> int:
+        """All records."""
+        return self.applied + self.superseded + self.dead_lettered
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            applied=self.applied + other.applied,
+            superseded=self.superseded + other.superseded,
+            dead_lettered=self.dead_lettered + other.dead_lettered,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How long to wait between tries: random in [0, first_s · 2ⁿ], at most `max_s` seconds.
+
+    The randomness (full jitter) keeps workers from coming back to a store all at once.
+    """
+
+    first_s: float = 0.1
+    max_s: float = 10.0
+
+
+Prepare = Callable[[Sequence[Record]], Awaitable[Sequence[T | Rejection]]]
+Write = Callable[[Sequence[T]], Awaitable[Sequence[State | Rejection]]]
+DeadLetter = Callable[[Record, Rejection, int], Awaitable[None]]
+
+
+class Delivery(Generic[T]):
+    """Takes batches of records through `prepare` and `write`.
+
+    Both return one outcome per input, in order. `dead_letter(record, rejection, attempts)`
+    returns when the letter is durable; it too is retried without limit on `Transient`.
+    """
+
+    def __init__(
+        self,
+        prepare: Prepare[T],
+        write: Write[T],
+        dead_letter: DeadLetter,
+        retry: Retry | None = None,
+    ) -> None:
+        self._prepare = prepare
+        self._write = write
+        self._dead_letter = dead_letter
+        self._retry = retry or Retry()
+
+    async def deliver(self, batch: Sequence[Record]) -> Tally:
+        """Bring every record of the batch to its end, and say how many ended how.
+
+        Lets errors that are neither `Transient` nor `Permanent` through: then nothing may be
+        acked, and the batch must be delivered again.
+        """
+        prepared = await self._settle(self._prepare, batch)
+        values = [value for value, _ in prepared if not isinstance(value, Rejection)]
+        written = iter(await self._settle(self._write, values))
+        tally = Counter[State]()
+        for record, (value, attempts) in zip(batch, prepared, strict=True):
+            end, tried = (value, attempts) if isinstance(value, Rejection) else next(written)
+            if isinstance(end, Rejection):
+                await self._bury(record, end, tried)
+            else:
+                tally[end] += 1
+        return Tally(
+            applied=tally[State.APPLIED],
+            superseded=tally[State.SUPERSEDED],
+            dead_lettered=len(batch) - tally.total(),
+        )
+
+    async def _settle(
+        self,
+        step: Callable[[Sequence[In]], Awaitable[Sequence[Out | Rejection]]],
+        items: Sequence[In],
+        tried: int = 0,
+    ) -> list[tuple[Out | Rejection, int]]:
+        """Run a step until every item has an outcome; pairs it with how often it was tried."""
+        if not items:
+            return []
+        outcomes: Sequence[Out | Rejection] = ()
+        try:
+            async for attempt in self._tries():
+                with attempt:
+                    tried += 1
+                    outcomes = await step(items)
+        except Permanent as error:
+            if len(items) == 1:
+                return [(Rejection.of(error), tried)]
+            half = len(items) // 2
+            first = await self._settle(step, items[:half], tried)
+            return first + await self._settle(step, items[half:], tried)
+        if len(outcomes) != len(items):
+            raise StreamError(f"{step} gave {len(outcomes)} outcomes for {len(items)} records")
+        return [(outcome, tried) for outcome in outcomes]
+
+    async def _bury(self, record: Record, rejection: Rejection, attempts: int) -> None:
+        log.warning("dead-lettering %s: %s", record.source, rejection.reason)
+        async for attempt in self._tries():
+            with attempt:
+                await self._dead_letter(record, rejection, attempts)
+
+    def _tries(self) -> tenacity.AsyncRetrying:
+        return tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(Transient),
+            wait=tenacity.wait_random_exponential(self._retry.first_s, self._retry.max_s),
+            stop=tenacity.stop_never,
+            before_sleep=_log_retry,
+        )
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning(
+        "try %d failed, next in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error
+    )
+
+
+async def consume(
+    stream: faust.Stream[Any],
+    delivery: Delivery[Any],
+    *,
+    max_batch: int = 64,
+    within_s: float = 0.2,
+    on_tally: Callable[[Tally], None] | None = None,
+    leave: Callable[[int], NoReturn] = os._exit,
+) -> None:
+    """Deliver a Faust stream, batch by batch; the body of an agent with `concurrency=1`.
+
+    A batch is `max_batch` records, or what came within `within_s` seconds. Faust's own `take`
+    and `events` ack a batch that failed, and its ack of a later offset jumps over an earlier
+    one; so events are taken un-acked and acked in order. A batch that fails for a reason nobody
+    foresaw ends the process with `EXIT_UNACKED`: an agent that Faust restarts would never see
+    the batch again.
+    """
+    async for events in stream.noack_take(max_batch, within=within_s):
+        try:
+            tally = await delivery.deliver([_record(event.message) for event in events])
+        except Exception:
+            log.critical("unexpected error: leaving with the batch un-acked", exc_info=True)
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            leave(EXIT_UNACKED)
+        for event in events:
+            event.ack()
+        if on_tally:
+            on_tally(tally)
+
+
+def _record(message: Any) -> Record:
+    """The record that Faust read, with its bytes as they were."""
+    headers = message.headers or ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        timestamp_ms=round(message.timestamp * 1000),
+        headers=tuple((name, bytes(value)) for name, value in pairs),
+    )
