@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -185,3 +186,24 @@ def load_settings() -> Settings:
             f"settings are wrong: {wrong}. They come from {profile_path()} and from "
             "environment variables LOOKSTREAM_SECTION__KEY"
         ) from None
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The environment in which another process loads exactly these settings.
+
+    Each section goes as one JSON value; single-value overrides are taken out, because they would
+    win over it. Secrets are in it: give it to a child process, don't write it down.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.startswith("LOOKSTREAM_") and "__" in name)
+    }
+    values = settings.model_dump(mode="json")
+    for section, secret in (("kafka", "password"), ("milvus", "token")):
+        value: SecretStr | None = getattr(getattr(settings, section), secret)
+        values[section][secret] = value.get_secret_value() if value else None
+    for name, value in values.items():
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        kept[f"LOOKSTREAM_{name.upper()}"] = text
+    return kept

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from workers.errors import PictureRefused
 
 # What shops and phones send. Everything else Pillow could open is attack surface.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 # The backbones look at 260 px; more than this is only memory.
 WORKING_SIDE = 1024
 

@@ -93,7 +93,7 @@ class Fetcher:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_TryAgain),
             stop=stop_after_attempt(self.settings.attempts),
-            wait=wait_exponential_jitter(initial=0.2, max=2.0),
+            wait=wait_exponential_jitter(multiplier=0.2, max=2.0),
             reraise=True,
         )
         try:
@@ -181,7 +181,7 @@ async def open_fetcher(settings: IntakeSettings) -> AsyncIterator[Fetcher]:
 
 
 def _is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address.split("%")[0])
+    ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
     if isinstance(ip, ipaddress.IPv6Address):
         # An IPv4 address in IPv6 clothes (mapped, 6to4, NAT64) is judged as what it really is.
         inner = ip.ipv4_mapped or ip.sixtofour

@@ -1,0 +1,112 @@
+"""What an event does to a product: a pure function, last writer wins per group of fields.
+
+A product is the tuple of its items (one per picture), or one tombstone. What its pictures and
+words are made of ("content") and each field of the offer carry versions of their own, and a
+delete is one more word on all of them. So the order in which events arrive does not matter: the
+newest word on each group is what stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from index.item import Item, tombstone
+from stream.delivery import Record, State
+from stream.errors import Permanent
+from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
+
+CONTENT = "content"
+OFFER = ("price", "currency", "in_stock", "attributes")
+
+Product = tuple[Item, ...]
+
+
+class UnknownProduct(Permanent):
+    """A patch names a product that the index has never seen."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """An event ready to be applied: its version, and for an upsert the content it brings.
+
+    `content` holds one item per picture, in order, without offer and versions; `dim` is the
+    length of the index's vectors.
+    """
+
+    event: CatalogEvent
+    version: int
+    dim: int
+    content: Product = ()
+
+
+def event_version(event: CatalogEvent, record: Record) -> int:
+    """The producer's version; else the event time; else the time the log has for it (ms)."""
+    if event.version is not None:
+        return event.version
+    return event.event_time if event.event_time is not None else record.timestamp_ms
+
+
+def item_id(product_id: str, picture: int) -> str:
+    """The key of a product's picture, counted from 0."""
+    return f"{product_id}#{picture}"
+
+
+def apply_change(product: Product, change: Change) -> tuple[Product, State]:
+    """The product after the change, and whether the change had anything to say.
+
+    Raises:
+        UnknownProduct: a patch for a product that was never there.
+    """
+    event, version = change.event, change.version
+    if isinstance(event, OfferPatch) and not product:
+        raise UnknownProduct(
+            f"there is no product {event.product_id!r} to patch: send its upsert first, "
+            "then redrive this event"
+        )
+    offer = dict(product[0].offer) if product else {}
+    versions = dict(product[0].versions) if product else {}
+
+    def newest(group: str) -> bool:
+        return version >= versions.get(group, version)
+
+    content = product
+    groups = [group for group in _spoken_of(event) if newest(group)]
+    if CONTENT in groups:
+        content = change.content or (
+            tombstone(item_id(event.product_id, 0), event.product_id, change.dim, {}),
+        )
+    for group in groups:
+        versions[group] = version
+        if group != CONTENT:
+            offer[group] = None if isinstance(event, ProductDelete) else getattr(event, group)
+    offer = {name: value for name, value in offer.items() if value is not None}
+    if not groups:
+        return product, State.SUPERSEDED
+    return (
+        tuple(msgspec.structs.replace(item, offer=offer, versions=versions) for item in content),
+        State.APPLIED,
+    )
+
+
+def same_row(one: Item, other: Item) -> bool:
+    """Whether writing `one` over `other` would change nothing."""
+    return all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("item_id", "buried", "digest", "payload", "offer", "versions")
+    )
+
+
+def _spoken_of(event: CatalogEvent) -> list[str]:
+    """The groups of fields that the event has a word on."""
+    if isinstance(event, ProductDelete):
+        return [CONTENT, *OFFER]
+    said = [name for name in OFFER if _value(event, name) is not UNSET]
+    return [CONTENT, *said] if isinstance(event, ProductUpsert) else said
+
+
+def _value(event: ProductUpsert | OfferPatch, name: str) -> Any:
+    return getattr(event, name)

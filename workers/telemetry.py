@@ -1,0 +1,76 @@
+"""What a worker tells of itself: structured log lines and Prometheus metrics on loopback."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import structlog
+from prometheus_client import Counter, Histogram, start_http_server
+
+EVENTS = Counter(
+    "lookstream_events",
+    "Events finished, by worker and state (applied, superseded, dead_lettered).",
+    ["worker", "state"],
+)
+SECONDS = Histogram(
+    "lookstream_stage_seconds",
+    "Seconds one batch spent in one stage.",
+    ["worker", "stage"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+
+
+def configure_logging(level: str) -> None:
+    """One line per event on standard error: JSON for machines, coloured on a terminal.
+
+    The libraries' own log records (Faust, pymilvus) go through the same renderer.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if sys.stderr.isatty()
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Libraries that report each request or each fetch at info.
+    for noisy in ("httpx", "httpcore", "pymilvus", "aiokafka", "faust", "mode"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def serve_metrics(port: int) -> None:
+    """Answer Prometheus on loopback at `port`; 0 means not at all."""
+    if port:
+        start_http_server(port, addr="127.0.0.1")
+
+
+@contextmanager
+def timed(worker: str, stage: str) -> Iterator[None]:
+    """Record how long the block took."""
+    start = perf_counter()
+    try:
+        yield
+    finally:
+        SECONDS.labels(worker, stage).observe(perf_counter() - start)
