@@ -18,7 +18,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
@@ -26,6 +26,18 @@ import faust
 import tenacity
 
 from stream.errors import Permanent, StreamError, Transient
+from stream.records import Record, from_faust
+
+__all__ = [
+    "EXIT_UNACKED",
+    "Delivery",
+    "Record",
+    "Rejection",
+    "Retry",
+    "State",
+    "Tally",
+    "consume",
+]
 
 log = logging.getLogger(__name__)
 
@@ -35,24 +47,6 @@ Out = TypeVar("Out")
 
 # Exit status of a worker that met the unexpected: restart me, my batch is not acked.
 EXIT_UNACKED = 70
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """One Kafka record as it was read; `timestamp_ms` is in milliseconds since the epoch."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None = field(repr=False)
-    timestamp_ms: int
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-    @property
-    def source(self) -> str:
-        """`topic/partition/offset`, the record's address."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
 
 
 class State(Enum):
@@ -219,7 +213,7 @@ async def consume(
     """
     async for events in stream.noack_take(max_batch, within=within_s):
         try:
-            tally = await delivery.deliver([_record(event.message) for event in events])
+            tally = await delivery.deliver([from_faust(event.message) for event in events])
         except Exception:
             log.critical("unexpected error: leaving with the batch un-acked", exc_info=True)
             logging.shutdown()
@@ -230,18 +224,3 @@ async def consume(
             event.ack()
         if on_tally:
             on_tally(tally)
-
-
-def _record(message: Any) -> Record:
-    """The record that Faust read, with its bytes as they were."""
-    headers = message.headers or ()
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    return Record(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key,
-        value=message.value,
-        timestamp_ms=round(message.timestamp * 1000),
-        headers=tuple((name, bytes(value)) for name, value in pairs),
-    )

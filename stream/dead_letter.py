@@ -1,0 +1,146 @@
+"""The dead-letter topic: what could not be applied, as it came, and why.
+
+A letter is the original record (key, bytes, headers, event time) with `dlq.*` headers added:
+where it came from, the reason, how often it was tried, and a trace id to find it in the logs.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stream.connection import Kafka
+from stream.delivery import Rejection
+from stream.errors import BrokerError, Transient
+from stream.producing import Publisher
+from stream.records import Record, read_topic
+from stream.topics import Topics
+
+PREFIX = "dlq."
+# W3C Trace Context: a record that already belongs to a trace keeps it.
+TRACE_PARENT = "traceparent"
+MAX_REASON_CHARS = 2000
+# What the *client* allows: brokers limit the compressed size, so a record may be read that is
+# much larger than their limit, and it must be possible to write it again.
+MAX_UNCOMPRESSED_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """A refused record; `record` is the original, with its own headers only."""
+
+    record: Record
+    reason: str
+    error_class: str
+    attempts: int
+    trace_id: str
+    refused_ms: int
+    """When it was refused, in milliseconds since the epoch."""
+    partition: int
+    offset: int
+    """Where the letter itself lies in the dead-letter topic."""
+
+
+class DeadLetters:
+    """Writes dead letters durably; call it from `Delivery`, or `send` from a plain loop."""
+
+    def __init__(self, kafka: Kafka, topics: Topics) -> None:
+        self._topic = topics.dead_letter.name
+        self._publisher = Publisher(
+            kafka,
+            message_max_bytes=MAX_UNCOMPRESSED_BYTES,
+            compression_type="zstd",
+            linger_ms=0,
+        )
+
+    def send(self, record: Record, rejection: Rejection, attempts: int) -> None:
+        """Write the letter and return when every in-sync replica has it.
+
+        Raises `Transient` if Kafka did not confirm it; sent again, the letter may be there twice.
+        """
+        try:
+            self._publisher.publish(
+                self._topic, record.key, record.value, _headers(record, rejection, attempts)
+            )
+            self._publisher.flush()
+        except BrokerError as error:
+            raise Transient(
+                f"the dead letter of {record.source} is not safe yet: {error}"
+            ) from error
+
+    async def __call__(self, record: Record, rejection: Rejection, attempts: int) -> None:
+        """`send`, without holding up the event loop."""
+        await asyncio.to_thread(self.send, record, rejection, attempts)
+
+
+def read_dead_letters(kafka: Kafka, topics: Topics) -> Iterator[DeadLetter]:
+    """Yield every dead letter, oldest first, up to the present end of the topic."""
+    for record in read_topic(kafka, topics.dead_letter.name):
+        yield parse(record)
+
+
+def parse(letter: Record) -> DeadLetter:
+    """The dead letter in a record of the dead-letter topic.
+
+    Headers that are missing or damaged (a letter that another program wrote) read as empty or 0.
+    """
+    notes = {
+        name.removeprefix(PREFIX): value.decode(errors="replace")
+        for name, value in letter.headers
+        if name.startswith(PREFIX)
+    }
+    return DeadLetter(
+        record=Record(
+            topic=notes.get("topic", ""),
+            partition=_number(notes, "partition"),
+            offset=_number(notes, "offset"),
+            key=letter.key,
+            value=letter.value,
+            timestamp_ms=_number(notes, "timestamp"),
+            headers=tuple(h for h in letter.headers if not h[0].startswith(PREFIX)),
+        ),
+        reason=notes.get("reason", ""),
+        error_class=notes.get("error-class", ""),
+        attempts=_number(notes, "attempts"),
+        trace_id=notes.get("trace-id", ""),
+        refused_ms=letter.timestamp_ms,
+        partition=letter.partition,
+        offset=letter.offset,
+    )
+
+
+def redrive(publisher: Publisher, letter: DeadLetter) -> None:
+    """Publish the original record to its topic again, under its own time; the caller flushes."""
+    record = letter.record
+    publisher.publish(record.topic, record.key, record.value, record.headers, record.timestamp_ms)
+
+
+def _headers(record: Record, rejection: Rejection, attempts: int) -> list[tuple[str, bytes]]:
+    notes = {
+        "reason": rejection.reason[:MAX_REASON_CHARS],
+        "error-class": rejection.error_class,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp_ms,
+        "attempts": attempts,
+        "trace-id": _trace_id(record),
+    }
+    # A letter that was redriven and refused again carries no notes of the first refusal.
+    own = [header for header in record.headers if not header[0].startswith(PREFIX)]
+    return own + [
+        (PREFIX + name, str(value).encode(errors="replace")) for name, value in notes.items()
+    ]
+
+
+def _trace_id(record: Record) -> str:
+    """The trace id of the record's W3C `traceparent` (version-trace-parent-flags), or a new one."""
+    parent = dict(record.headers).get(TRACE_PARENT, b"").decode(errors="replace").split("-")
+    return parent[1] if len(parent) == 4 else uuid.uuid4().hex
+
+
+def _number(notes: dict[str, str], name: str) -> int:
+    try:
+        return int(notes.get(name, ""))
+    except ValueError:
+        return 0

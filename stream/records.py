@@ -1,0 +1,102 @@
+"""Kafka records as they are read, whichever client read them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from stream.connection import Kafka
+from stream.errors import BrokerError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One Kafka record as it was read; `timestamp_ms` is in milliseconds since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None = field(repr=False)
+    timestamp_ms: int
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def source(self) -> str:
+        """`topic/partition/offset`, the record's address."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+def from_faust(message: Any) -> Record:
+    """The record in a Faust `event.message`."""
+    headers = message.headers or ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        timestamp_ms=round(message.timestamp * 1000),
+        headers=_headers(pairs),
+    )
+
+
+def from_confluent(message: Message) -> Record:
+    """The record in a confluent-kafka message; raises `BrokerError` if it is an error event."""
+    if error := message.error():
+        raise BrokerError(f"reading {message.topic()} failed: {error.str()}")
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise BrokerError(f"a record without an address was read: {topic}/{partition}/{offset}")
+    return Record(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=_bytes(message.key()),
+        value=_bytes(message.value()),
+        timestamp_ms=message.timestamp()[1],
+        headers=_headers(message.headers() or ()),
+    )
+
+
+def read_topic(kafka: Kafka, topic: str, *, timeout_s: float = 30.0) -> Iterator[Record]:
+    """Yield every record of a topic from its beginning to its end at the moment it is reached.
+
+    Needs no consumer group and leaves no trace. Raises `BrokerError` if the topic does not exist
+    or the broker falls silent for `timeout_s` seconds.
+    """
+    consumer = Consumer(kafka.consumer("unused", enable_partition_eof=True))
+    try:
+        unread = partitions(consumer, topic, timeout_s)
+        consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in unread])
+        while unread:
+            message = consumer.poll(timeout_s)
+            if message is None:
+                raise BrokerError(f"{kafka.bootstrap} sent nothing of {topic} in {timeout_s:.0f} s")
+            error = message.error()
+            # The end is what the broker says when asked for more; the embedded broker's
+            # watermarks are too low.
+            if error and error.code() == KafkaError._PARTITION_EOF:
+                unread.discard(message.partition() or 0)
+            else:
+                yield from_confluent(message)
+    finally:
+        consumer.close()
+
+
+def partitions(consumer: Consumer, topic: str, timeout_s: float = 10.0) -> set[int]:
+    """The partitions of a topic; raises `BrokerError` if it does not exist."""
+    found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+    if found.error or not found.partitions:
+        raise BrokerError(f"topic {topic} does not exist: create the topics first")
+    return set(found.partitions)
+
+
+def _headers(pairs: Any) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, _bytes(value) or b"") for name, value in pairs)
+
+
+def _bytes(value: Any) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value

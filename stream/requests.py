@@ -1,0 +1,220 @@
+"""Asking over Kafka: a query goes out, the result with the same `query_id` comes back.
+
+All clients share one result topic and filter it by key (the correlation id), so an answer costs
+no topic and no consumer group. A client reads from the end of the topic at its start; should it
+see older results, their ids mean nothing to it.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from stream.codec import decode, encode
+from stream.connection import Kafka
+from stream.errors import BrokerError, RequestTimeout, StreamError
+from stream.messages import Query, Result
+from stream.records import from_confluent, partitions
+from stream.topics import Topics
+
+POLL_S = 0.02  # how soon closing and delivery failures are noticed; answers wake the poll at once
+
+
+class Client:
+    """Sends queries and matches results; a context manager, usable from several threads.
+
+    One background thread reads. `timeout_s`: how long `search` and `results` wait for an answer.
+    Raises `BrokerError` on start if the topics are missing or Kafka does not answer.
+    """
+
+    def __init__(self, kafka: Kafka, topics: Topics, timeout_s: float = 10.0) -> None:
+        self._kafka = kafka
+        self._topics = topics
+        self._timeout_s = timeout_s
+        self._waiting: dict[bytes, Future[Result]] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._broken: StreamError | None = None
+        # A query waits for nothing: no batching, and no point in delivering it after its time.
+        self._producer = Producer(
+            kafka.producer(linger_ms=0, message_timeout_ms=max(1000, round(timeout_s * 1000)))
+        )
+        self._consumer = Consumer(kafka.consumer("unused"))
+        try:
+            self._seek_end()
+        except BaseException:
+            self._consumer.close()
+            raise
+        self._thread = threading.Thread(target=self._read, name="results", daemon=True)
+        self._thread.start()
+
+    def search(self, query: Query) -> Result:
+        """Ask and wait for the answer.
+
+        Raises `RequestTimeout` after `timeout_s` seconds, `BrokerError` if Kafka refuses the
+        query. A result whose `error` is set is returned like any other.
+        """
+        return self._wait(query, self.submit(query), self._timeout_s)
+
+    def submit(self, query: Query) -> "Future[Result]":
+        """Send the query and return at once; the future gets its result, or a `BrokerError`.
+
+        The future itself never times out; cancel it to forget the query.
+        """
+        key = query.query_id.encode()
+        answer: Future[Result] = Future()
+        with self._lock:
+            if self._broken:
+                raise self._broken
+            if key in self._waiting:
+                raise StreamError(f"query_id {query.query_id} is already waiting for its answer")
+            self._waiting[key] = answer
+        answer.add_done_callback(lambda _: self._forget(key))
+        try:
+            self._producer.produce(
+                self._topics.query.name, key=key, value=encode(query), on_delivery=self._sent
+            )
+        except (BufferError, KafkaException) as error:
+            answer.cancel()
+            raise BrokerError(f"query {query.query_id} was not sent: {error}") from error
+        return answer
+
+    def results(
+        self, queries: Iterable[Query], window: int = 16
+    ) -> Iterator[tuple[Query, Result | StreamError]]:
+        """Ask many, keeping up to `window` in flight; yields each with its answer, in order.
+
+        A query that got no answer within `timeout_s` seconds of being sent, or was refused,
+        comes with the error instead.
+        """
+        flying: deque[tuple[Query, Future[Result], float]] = deque()
+        try:
+            for query in queries:
+                if len(flying) >= window:
+                    yield self._land(*flying.popleft())
+                flying.append((query, self.submit(query), time.monotonic()))
+            while flying:
+                yield self._land(*flying.popleft())
+        finally:
+            for _, answer, _ in flying:
+                answer.cancel()
+
+    def close(self) -> None:
+        """Stop reading; queries that still wait are cancelled."""
+        self._closing.set()
+        self._thread.join()
+        with self._lock:
+            waiting = list(self._waiting.values())
+        for answer in waiting:
+            answer.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _land(
+        self, query: Query, answer: "Future[Result]", sent: float
+    ) -> tuple[Query, Result | StreamError]:
+        try:
+            return query, self._wait(query, answer, sent + self._timeout_s - time.monotonic())
+        except StreamError as error:
+            return query, error
+
+    def _wait(self, query: Query, answer: "Future[Result]", timeout_s: float) -> Result:
+        try:
+            return answer.result(max(0.0, timeout_s))
+        except TimeoutError as error:
+            answer.cancel()
+            raise RequestTimeout(
+                f"no answer to query {query.query_id} within {self._timeout_s:g} s: is a query "
+                f"worker running, and does it read {self._topics.query.name} at "
+                f"{self._kafka.bootstrap}?"
+            ) from error
+
+    def _seek_end(self) -> None:
+        """Read on from the present end of every partition of the result topic."""
+        topic = self._topics.result.name
+        try:
+            ends = []
+            for partition in sorted(partitions(self._consumer, topic)):
+                place = TopicPartition(topic, partition)
+                # The embedded broker's end may be one batch low: old results, nobody's.
+                place.offset = self._consumer.get_watermark_offsets(place, timeout=10)[1]
+                ends.append(place)
+            self._consumer.assign(ends)
+        except KafkaException as error:
+            raise BrokerError(
+                f"cannot read {topic} at {self._kafka.bootstrap}: {error.args[0].str()}"
+            ) from error
+
+    def _read(self) -> None:
+        """The background thread: hands results to their futures until the client closes."""
+        try:
+            while not self._closing.is_set():
+                self._producer.poll(0)
+                message = self._consumer.poll(POLL_S)
+                if message is not None:
+                    self._answer(message)
+        except StreamError as error:
+            self._fail(error)
+        finally:
+            self._consumer.close()
+
+    def _answer(self, message: Message) -> None:
+        error = message.error()
+        if error and error.retriable():
+            return
+        record = from_confluent(message)
+        with self._lock:
+            answer = self._waiting.get(record.key or b"")
+        if answer is None:
+            return  # another client's
+        try:
+            result = decode(record.value, Result)
+        except StreamError as problem:
+            _settle(answer, problem)
+        else:
+            _settle(answer, result)
+
+    def _sent(self, error: KafkaError | None, message: Message) -> None:
+        key = message.key()
+        if error is None or not isinstance(key, bytes):
+            return
+        with self._lock:
+            answer = self._waiting.get(key)
+        if answer:
+            _settle(answer, BrokerError(f"query {key.decode()} was not sent: {error.str()}"))
+
+    def _forget(self, key: bytes) -> None:
+        with self._lock:
+            self._waiting.pop(key, None)
+
+    def _fail(self, error: StreamError) -> None:
+        """Nothing will be read any more: tell everyone who waits, and who asks later."""
+        with self._lock:
+            self._broken = error
+            waiting = list(self._waiting.values())
+        for answer in waiting:
+            _settle(answer, error)
+
+
+def _settle(answer: "Future[Result]", outcome: Result | StreamError) -> None:
+    """Complete the future unless its owner cancelled it meanwhile."""
+    if not answer.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, StreamError):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
