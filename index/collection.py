@@ -1,0 +1,335 @@
+"""The one small interface to a catalog's rows: get, write, delete, search, count, scan.
+
+A row's key is its item *and* its prototype. An item that moves to another prototype is therefore
+written to its new place first and removed from the old one after: a shopper sees it all the time,
+and a writer that dies between the two leaves two copies, of which `get` reads the older, so that
+the un-acknowledged event is applied again and finishes the move. How prototypes become partitions
+is left to the layouts, `index.lite` and `index.server`.
+"""
+
+import hashlib
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from index.bank import PrototypeBank
+from index.client import Client, NotThere
+from index.errors import GenerationChanged, RowRejected
+from index.item import BURIED, Hit, Item, content_digest
+from index.rows import ROW_FIELDS, check_vectors, to_item, to_row
+from index.stamp import Stamp, check_stamp, generation_name, read_stamp
+
+LOOK_EVERY_S = 2.0
+"""How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
+QUERY_IDS = 500
+"""Ids in one filter: keeps the expression small and the answer far below the message limit."""
+
+Prototypes = Sequence[int] | npt.NDArray[np.integer[Any]]
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the rows are and how they are laid out.
+
+    Attributes:
+        uri: `http://host:port` of a Milvus or Milvus Lite server, or the path of a Lite database
+            that no other process uses.
+        token: `user:password` of a Milvus server.
+        kind: which of the two layouts to use.
+        index_type: of the vectors; each layout knows which ones its engine really builds.
+        consistency: of searches on a server. Bounded answers quickly and may miss the last
+            seconds; `count` always sees everything, and so do searches that follow it.
+        timeout_s: how long one call may take, its retries included.
+        flush_idle_s: on Lite, how long after the last write rows are moved out of the memtable.
+    """
+
+    uri: str
+    token: str | None = None
+    kind: Literal["lite", "server"] = "lite"
+    index_type: str = "AUTOINDEX"
+    consistency: Literal["Bounded", "Session", "Strong"] = "Bounded"
+    timeout_s: float = 30.0
+    flush_idle_s: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"Store({self.kind}, {self.uri!r}, {self.index_type})"
+
+
+class Collection(ABC):
+    """A catalog's rows under one bank. Thread-safe; one process at a time may write to it.
+
+    It can be opened before anything was written: searches then find nothing, and the first write
+    makes the collection. All methods raise `StoreUnavailable` when Milvus does not answer,
+    `GenerationChanged` when the catalog was re-keyed meanwhile, `ModelMismatch` when it holds
+    another model's vectors.
+    """
+
+    def __init__(self, store: Store, bank: PrototypeBank, name: str) -> None:
+        self.store = store
+        self.bank = bank
+        self.name = name
+        self.stamp = Stamp(model_id=bank.model_id, bank_version=bank.version, dim=bank.dim)
+        self.generation = generation_name(name, bank.version)
+        self._client = Client(store.uri, store.token, store.timeout_s)
+        self._lock = threading.RLock()
+        self._looked_at = -LOOK_EVERY_S
+        self._exists = False
+
+    # What a layout decides.
+
+    @abstractmethod
+    def _create(self) -> None:
+        """Make the generation and all its partitions where they are missing; must be repeatable."""
+
+    @abstractmethod
+    def _rows(self, product_ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
+        """All rows of some products, as of now."""
+
+    @abstractmethod
+    def _places(self, item_ids: Sequence[str]) -> Mapping[str, Iterable[str]]:
+        """The row ids that some items have, as of now; those with none may be left out."""
+
+    @abstractmethod
+    def _put(self, rows: list[dict[str, Any]]) -> None:
+        """Insert rows, or replace those with the same row id."""
+
+    @abstractmethod
+    def _remove(self, row_ids: Sequence[str]) -> None:
+        """Delete rows by primary key; unknown keys are no error."""
+
+    @abstractmethod
+    def _scope(self, prototypes: Prototypes | None) -> Mapping[str, Any]:
+        """Search arguments that reach these prototypes (None: all of them) and no tombstone."""
+
+    @abstractmethod
+    def _search_options(self, limit: int) -> Mapping[str, Any]:
+        """The rest of the search arguments."""
+
+    @abstractmethod
+    def _pages(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """Every row, in pages."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Items that can be found, tombstones not counted; sees every acknowledged write."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Make what was written cheap to search. Durability does not depend on it."""
+
+    # The interface.
+
+    def exists(self) -> bool:
+        """Whether anything was ever written under this name."""
+        self._look(always=not self._exists)
+        return self._exists
+
+    def get(self, product_ids: Sequence[str], vectors: bool = False) -> list[Item]:
+        """All items of some products, tombstones included, sorted by item id; sees every write."""
+        fields = [*ROW_FIELDS, "vector"] if vectors else ROW_FIELDS
+        with self._lock:
+            if not self.exists():
+                return []
+            rows = [
+                row
+                for start in range(0, len(product_ids), QUERY_IDS)
+                for row in self._rows(product_ids[start : start + QUERY_IDS], fields)
+            ]
+        rows.sort(key=lambda row: (row["item_id"], row["written_ns"]))
+        items: dict[str, Item] = {}
+        for row in rows:
+            items.setdefault(row["item_id"], to_item(row, self.stamp))
+        return list(items.values())
+
+    def write(self, items: Sequence[Item]) -> None:
+        """Insert or replace items whole, moving those whose prototype changed.
+
+        When it returns, the rows survive a crash of the store. Of several items with one id the
+        last one counts.
+
+        Raises:
+            RowRejected: an item can never be stored; then none of them was.
+        """
+        rows = {item.item_id: to_row(item, self.stamp, len(self.bank)) for item in items}
+        if not rows:
+            return
+        with self._lock:
+            self._ensure_exists()
+            left = [
+                row_id
+                for item_id, row_ids in self._places(list(rows)).items()
+                for row_id in row_ids
+                if row_id != rows[item_id]["row_id"]
+            ]
+            self._put(list(rows.values()))
+            if left:
+                self._remove(left)
+
+    def delete(self, item_ids: Sequence[str]) -> None:
+        """Remove items without a trace (see `index.item.tombstone`); unknown ids are no error."""
+        with self._lock:
+            if item_ids and self.exists():
+                places = self._places(item_ids).values()
+                if row_ids := [row_id for place in places for row_id in place]:
+                    self._remove(row_ids)
+
+    def search(
+        self,
+        vectors: npt.NDArray[np.float32],
+        limit: int,
+        prototypes: Sequence[Prototypes | None] | None = None,
+    ) -> list[list[Hit]]:
+        """The items nearest to each query, best first, ties by item id.
+
+        Args:
+            vectors: unit vectors of shape (n, d).
+            limit: hits per query, 1..1000.
+            prototypes: for each query the prototypes to look in; a layout may look in more. None
+                looks in all.
+
+        Returns:
+            For each query at most `limit` hits, without their vectors.
+        """
+        check_vectors(vectors, self.bank.dim)
+        if not 1 <= limit <= 1000:
+            raise RowRejected(f"limit {limit} is not in 1..1000")
+        hits: list[list[Hit]] = [[] for _ in vectors]
+        if not self.exists():
+            return hits
+        together: dict[bytes, tuple[Mapping[str, Any], list[int]]] = {}
+        for query in range(len(vectors)):
+            scope = self._scope(None if prototypes is None else prototypes[query])
+            together.setdefault(orjson.dumps(scope), (scope, []))[1].append(query)
+        for scope, queries in together.values():
+            found = self._call(
+                "search",
+                data=[vectors[query].tolist() for query in queries],
+                anns_field="vector",
+                limit=limit,
+                output_fields=ROW_FIELDS,
+                **scope,
+                **self._search_options(limit),
+            )
+            for query, answers in zip(queries, found, strict=True):
+                hits[query] = self._hits(answers)
+        return hits
+
+    def scan(self, vectors: bool = False, buried: bool = False) -> Iterator[list[Item]]:
+        """Every item in pages of no particular order, tombstones only where asked for."""
+        if not self.exists():
+            return
+        fields = [*ROW_FIELDS, "vector"] if vectors else ROW_FIELDS
+        for page in self._pages(fields):
+            yield [to_item(row, self.stamp) for row in page if buried or row["prototype"] != BURIED]
+
+    def content_hash(self) -> str:
+        """SHA-256 over every item sorted by id: equal exactly when shoppers see the same catalog.
+
+        Versions, prototypes and tombstones are left out, so that sending everything again or
+        re-keying changes nothing. Reads every row: 5 s for 20,000 on Lite.
+        """
+        with self._lock:  # a flush on Lite hides rows from readers for a moment
+            digests = {
+                item.item_id: content_digest(item)
+                for page in self.scan(vectors=True)
+                for item in page
+            }
+        whole = hashlib.sha256(self.stamp.model_id.encode())
+        for item_id in sorted(digests):
+            whole.update(digests[item_id])
+        return whole.hexdigest()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What the layouts share.
+
+    def _look(self, *, always: bool = False) -> None:
+        """See from time to time that the name still stands for our model and bank."""
+        if not always and time.monotonic() - self._looked_at < LOOK_EVERY_S:
+            return
+        found = read_stamp(self._client, self.name)
+        if found is not None:
+            check_stamp(found, self.stamp, self.name)
+        self._exists = found is not None
+        self._looked_at = time.monotonic()
+
+    def _ensure_exists(self) -> None:
+        if not self.exists():
+            self._create()
+            self._client.call("create_alias", self.generation, self.name)
+            self._look(always=True)
+
+    def _call(self, method: str, **kwargs: Any) -> Any:
+        """Call Milvus about our generation, which another process may have dropped."""
+        try:
+            return self._client.call(method, self.generation, **kwargs)
+        except NotThere as error:
+            self._look(always=True)
+            raise GenerationChanged(
+                f"the collection {self.generation!r} is gone: open {self.name!r} again",
+                self.bank.version,
+            ) from error
+
+    def _iterate(self, fields: list[str], **scope: Any) -> Iterator[list[dict[str, Any]]]:
+        pages = self._call(
+            "query_iterator", filter="", batch_size=1000, output_fields=fields, **scope
+        )
+        try:
+            while page := pages.next():
+                yield page
+        finally:
+            pages.close()
+
+    def _hits(self, answers: Iterable[Mapping[str, Any]]) -> list[Hit]:
+        best: dict[str, Hit] = {}
+        for answer in answers:
+            item = to_item(answer["entity"], self.stamp)
+            best.setdefault(item.item_id, Hit(item, float(answer["distance"])))
+        return sorted(best.values(), key=lambda hit: (-hit.similarity, hit.item.item_id))
+
+
+def open_collection(store: Store, bank: PrototypeBank, name: str = "products") -> Collection:
+    """Open a catalog for reading and writing, whether or not anything was written yet.
+
+    Raises:
+        StoreUnavailable: Milvus does not answer.
+        ModelMismatch: the catalog holds vectors of another model.
+        GenerationChanged: the catalog is keyed by another bank (its version is in the error).
+    """
+    from index.lite import LiteCollection  # noqa: PLC0415 - the layouts are built on this module
+    from index.server import ServerCollection  # noqa: PLC0415
+
+    layout = LiteCollection if store.kind == "lite" else ServerCollection
+    collection = layout(store, bank, name)
+    collection.exists()
+    return collection
+
+
+def marked(value: str) -> str:
+    """A string as a Milvus expression writes it."""
+    return orjson.dumps(value).decode()
+
+
+def any_of(field: str, values: Iterable[str]) -> str:
+    """The filter `field in [...]`."""
+    return f"{field} in [{', '.join(marked(value) for value in values)}]"

@@ -1,0 +1,43 @@
+"""What can go wrong between Lookstream and its index.
+
+    StoreError
+    ├── StoreUnavailable     Milvus did not answer, or not in time: try again
+    ├── RowRejected          this row can never be stored: dead-letter it
+    ├── ModelMismatch        the collection holds vectors of another model (law 3)
+    ├── GenerationChanged    the catalog was re-keyed to another bank: load that bank and reopen
+    └── BankError            a prototype bank is missing, damaged or cannot be built
+
+Only :class:`StoreUnavailable` is worth retrying with the same arguments.
+"""
+
+
+class StoreError(Exception):
+    """Any failure of the index room; catch this to catch them all."""
+
+
+class StoreUnavailable(StoreError):
+    """Milvus cannot be reached or refuses for now; the same call may work later."""
+
+
+class RowRejected(StoreError):
+    """A row or a request that can never be accepted: bad vector, too long, too large."""
+
+
+class ModelMismatch(StoreError):
+    """The collection or a row was written with another model than the one in use."""
+
+
+class GenerationChanged(StoreError):
+    """The collection was re-keyed to another prototype bank since it was opened.
+
+    Attributes:
+        bank_version: the version that the collection is keyed by now.
+    """
+
+    def __init__(self, message: str, bank_version: str) -> None:
+        super().__init__(message)
+        self.bank_version = bank_version
+
+
+class BankError(StoreError):
+    """A prototype bank could not be built, saved, found or read."""

@@ -1,0 +1,96 @@
+"""One row of the index: what a shopper can find, and what the reranker reads with it."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from index.errors import RowRejected
+
+Vector = npt.NDArray[np.float32]
+
+BURIED = -1
+"""The prototype of a tombstone: kept so that late events find it, never searched or counted."""
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One picture (or text) of one product, as the index keeps it.
+
+    Attributes:
+        item_id: unique in the collection, 1..1024 bytes of UTF-8.
+        product_id: what it shows; several items may share it, 1..512 bytes of UTF-8.
+        prototype: index of its nearest prototype in the bank, or ``BURIED``.
+        vector: float32 of shape (d,), ℓ2-normalised; None where vectors were not asked for.
+        payload: JSON that changes with the content (title, category, image, caption, …).
+        offer: JSON that changes without it (price, currency, in_stock, attributes).
+        versions: the event version that last wrote each group of fields.
+        digest: what the content was made from, so that the same content is not made twice.
+        juice: what the reranker reads (law 4), opaque here, at most 48 KiB.
+    """
+
+    item_id: str
+    product_id: str
+    prototype: int
+    vector: Vector | None = None
+    payload: dict[str, Any] = {}
+    offer: dict[str, Any] = {}
+    versions: dict[str, int] = {}
+    digest: str = ""
+    juice: bytes = b""
+
+    @property
+    def buried(self) -> bool:
+        """Whether this is the tombstone of a deleted item."""
+        return self.prototype == BURIED
+
+
+class Hit(msgspec.Struct, frozen=True, eq=False):
+    """An item that a search found, with its cosine to the query (−1..1)."""
+
+    item: Item
+    similarity: float
+
+
+def tombstone(item_id: str, product_id: str, dim: int, versions: dict[str, int]) -> Item:
+    """What stays of a deleted item, so that an older event cannot bring it back (law 2)."""
+    vector = np.zeros(dim, np.float32)
+    vector[0] = 1  # any unit vector: a row must have one, and nothing ever searches it
+    return Item(
+        item_id=item_id, product_id=product_id, prototype=BURIED, vector=vector, versions=versions
+    )
+
+
+def canonical_json(value: dict[str, Any], what: str) -> bytes:
+    """The one spelling of a JSON object: sorted keys, no spaces.
+
+    Raises:
+        RowRejected: it holds something that JSON or 64-bit integers cannot.
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except (TypeError, orjson.JSONEncodeError) as error:
+        raise RowRejected(f"the {what} cannot be written as JSON: {error}") from error
+
+
+def content_digest(item: Item) -> bytes:
+    """SHA-256 (32 bytes) of all that a shopper or a reranker could see of an item.
+
+    Versions and the prototype are left out: they say how the row came to be, not what it is.
+    """
+    vector = np.zeros(0, np.float32) if item.vector is None else item.vector
+    digest = hashlib.sha256()
+    for part in (
+        item.item_id.encode(),
+        item.product_id.encode(),
+        vector.astype("<f4").tobytes(),
+        canonical_json(item.payload, "payload"),
+        canonical_json(item.offer, "offer"),
+        item.digest.encode(),
+        item.juice,
+    ):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()
