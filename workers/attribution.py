@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stream.delivery import Record
 from stream.messages import AttributedClick, Click, Impression
+from stream.records import Record
 
 
 @dataclass(frozen=True)

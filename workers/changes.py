@@ -15,9 +15,10 @@ import msgspec
 from msgspec import UNSET
 
 from index.item import Item, tombstone
-from stream.delivery import Record, State
+from stream.delivery import State
 from stream.errors import Permanent
 from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
+from stream.records import Record
 
 CONTENT = "content"
 OFFER = ("price", "currency", "in_stock", "attributes")
@@ -86,9 +87,11 @@ def apply_change(product: Product, change: Change) -> tuple[Product, State]:
     offer = {name: value for name, value in offer.items() if value is not None}
     if not groups:
         return product, State.SUPERSEDED
+    # A delete that came late may still be the newest word on a field of the offer.
+    late = isinstance(event, ProductDelete) and CONTENT not in groups
     return (
         tuple(msgspec.structs.replace(item, offer=offer, versions=versions) for item in content),
-        State.APPLIED,
+        State.SUPERSEDED if late else State.APPLIED,
     )
 
 

@@ -1,6 +1,6 @@
 """The feedback worker: clicks joined to their impressions become attributed clicks.
 
-Impressions are read from as far back as a click may reach, at every start, and never committed:
+Impressions are read from as far back as a click may reach, at every start, whatever was committed:
 the topic itself is the state, so a restart forgets nothing. A click's offset is committed once it
 is attributed or dead-lettered; while one waits for its impression, nothing after it is committed.
 After a crash a click may be attributed again, under the same key.
@@ -13,16 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from stream.codec import decode, encode
 from stream.connection import Kafka
 from stream.dead_letter import DeadLetters
-from stream.delivery import Record, Rejection
+from stream.delivery import Rejection
 from stream.errors import DecodeError
 from stream.messages import Click, Impression
 from stream.producing import Publisher
-from stream.reading import record_of
+from stream.records import Record, from_confluent
 from stream.topics import Topics
 from workers.attribution import Attribution, Waiting
 from workers.settings import FeedbackSettings
@@ -42,6 +42,8 @@ class Feedback:
     publisher: Publisher
     dead_letters: DeadLetters
     attribution: Attribution
+    # Per impression partition: what lies before was judged by an earlier run.
+    judged: dict[int, int] = field(default_factory=dict)
 
     def take(self, records: list[Record], now: float) -> None:
         """Bring every record to its end, or let a click wait for its impression."""
@@ -59,12 +61,14 @@ class Feedback:
 
     def waiting_from(self, topic: str, partition: int) -> int | None:
         """The first offset of a partition that must not be committed yet."""
-        offsets = [
-            w.record.offset
-            for w in self.attribution.waiting
-            if (w.record.topic, w.record.partition) == (topic, partition)
-        ]
-        return min(offsets, default=None)
+        return min(
+            (
+                w.record.offset
+                for w in self.attribution.waiting
+                if (w.record.topic, w.record.partition) == (topic, partition)
+            ),
+            default=None,
+        )
 
     def _impression(self, record: Record, now: float) -> None:
         impression = decode(record.value, Impression)
@@ -88,8 +92,9 @@ class Feedback:
 
     def _refuse(self, record: Record, rejection: Rejection) -> None:
         # Impressions are read again at every start: one letter for each bad one is enough.
-        if record.topic == self.topics.impression.name:
-            log.warning("unreadable impression", source=record.source, reason=rejection.reason)
+        if record.topic == self.topics.impression.name and record.offset < self.judged.get(
+            record.partition, 0
+        ):
             return
         self.dead_letters.send(record, rejection, attempts=1)
         EVENTS.labels("feedback", "dead_lettered").inc()
@@ -112,6 +117,7 @@ class FeedbackLoop:
     settings: FeedbackSettings
     feedback: Feedback
     _positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    _done: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def run(self, stopped: Callable[[], bool], on_ready: Callable[[], None]) -> None:
         """Consume until `stopped()`; then commit and leave the group."""
@@ -121,12 +127,7 @@ class FeedbackLoop:
         on_ready()
         try:
             while not stopped():
-                messages = consumer.consume(BATCH, POLL_S)
-                records = []
-                for message in messages:
-                    if message.error():
-                        raise KafkaException(message.error())
-                    records.append(record_of(message))
+                records = [from_confluent(m) for m in consumer.consume(BATCH, POLL_S)]
                 self.feedback.take(records, time.monotonic())
                 for record in records:
                     self._positions[record.topic, record.partition] = record.offset + 1
@@ -137,30 +138,29 @@ class FeedbackLoop:
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Clicks from where we left off, impressions from a window ago."""
         since_ms = time.time_ns() // 1_000_000 - self.feedback.attribution.window_ms
-        impressions = [
-            TopicPartition(p.topic, p.partition, since_ms)
-            for p in partitions
-            if p.topic == self.topics.impression.name
-        ]
-        clicks = [p for p in partitions if p.topic != self.topics.impression.name]
+        name = self.topics.impression.name
+        impressions = [p for p in partitions if p.topic == name]
+        clicks = [p for p in partitions if p.topic != name]
+        self.feedback.judged = {
+            p.partition: max(0, p.offset) for p in consumer.committed(impressions, timeout=30)
+        }
         # Co-partitioned topics and the same group: the impressions of a click's partition are
         # assigned to the same worker (range assignment).
         self._positions.clear()
+        self._done.clear()
         self.feedback.attribution.waiting.clear()
-        consumer.assign(clicks + consumer.offsets_for_times(impressions, timeout=30))
+        since = [TopicPartition(name, p.partition, since_ms) for p in impressions]
+        consumer.assign(clicks + consumer.offsets_for_times(since, timeout=30))
 
     def _commit(self, consumer: Consumer) -> None:
-        offsets = []
-        for (topic, partition), position in self._positions.items():
-            if topic == self.topics.click.name:
-                held = self.feedback.waiting_from(topic, partition)
-                offsets.append(
-                    TopicPartition(topic, partition, position if held is None else held)
-                )
-        if offsets:
-            consumer.commit(offsets=offsets, asynchronous=True)
-        self._positions = {
-            key: position
-            for key, position in self._positions.items()
-            if key[0] == self.topics.click.name and self.feedback.waiting_from(*key) is not None
-        }
+        """Commit what changed, up to the first click that still waits."""
+        ends = dict(self._positions)
+        for at in ends:
+            if (held := self.feedback.waiting_from(*at)) is not None:
+                ends[at] = held
+        changed = [
+            TopicPartition(*at, end) for at, end in ends.items() if end != self._done.get(at)
+        ]
+        if changed:
+            consumer.commit(offsets=changed, asynchronous=True)
+            self._done.update(ends)

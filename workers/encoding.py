@@ -1,0 +1,136 @@
+"""Products and queries through the encoder: what goes in, and the items that come out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from index.item import Item
+from models.embedding import Encoder
+from stream.messages import ProductUpsert
+from workers.changes import Product, item_id
+from workers.intake.decode import decode_picture
+
+NO_PICTURE = b""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A product whose pictures have been fetched: one part per picture, one without if none."""
+
+    event: ProductUpsert
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One picture of a product: its reference, its pixels, and the digest of all it is made of.
+
+    `digest` names the model, the picture's bytes and the words: the same digest gives the same
+    vector and juice, so that they need not be made again.
+    """
+
+    reference: str | None
+    picture: np.ndarray | None
+    digest: str
+
+
+def picture_references(event: ProductUpsert) -> list[str]:
+    """The event's pictures, the main one first, each once."""
+    references = [event.image] if event.image else []
+    return list(dict.fromkeys([*references, *event.images]))
+
+
+def draft(event: ProductUpsert, pictures: Sequence[bytes], model_id: str, max_pixels: int) -> Draft:
+    """Decode the fetched `pictures` (in the order of `picture_references`).
+
+    Raises:
+        PictureRefused: one of them can't be decoded.
+    """
+    references = picture_references(event)
+    if not references:
+        return Draft(event, (Part(None, None, _digest(event, NO_PICTURE, model_id)),))
+    return Draft(
+        event,
+        tuple(
+            Part(reference, decode_picture(data, max_pixels), _digest(event, data, model_id))
+            for reference, data in zip(references, pictures, strict=True)
+        ),
+    )
+
+
+def make_products(
+    drafts: Sequence[Draft], encoder: Encoder, known: Mapping[str, Item] | None = None
+) -> list[Product]:
+    """The items of each product, not yet assigned to prototypes.
+
+    `known` are items by digest that need not be encoded again (juice once).
+    """
+    made = dict(known or {})
+    fresh = {
+        part.digest: (part, one.event)
+        for one in drafts
+        for part in one.parts
+        if part.digest not in made
+    }
+    encoded = encoder.encode(
+        [part.picture for part, _ in fresh.values()],
+        [product_text(event.title, event.description) for _, event in fresh.values()],
+        categories=[event.category for _, event in fresh.values()],
+    )
+    for digest, one in zip(fresh, encoded, strict=True):
+        made[digest] = Item(
+            item_id="",
+            product_id="",
+            prototype=0,
+            vector=one.vector,
+            payload={"caption": one.juice.caption},
+            digest=digest,
+            juice=one.juice.to_bytes(),
+        )
+    return [
+        tuple(
+            msgspec.structs.replace(
+                made[part.digest],
+                item_id=item_id(one.event.product_id, number),
+                product_id=one.event.product_id,
+                payload=_payload(one.event, part, made[part.digest].payload["caption"]),
+                offer={},
+                versions={},
+            )
+            for number, part in enumerate(one.parts)
+        )
+        for one in drafts
+    ]
+
+
+def product_text(title: str, description: str) -> str | None:
+    """The words of a product as the encoder reads them; None when there are none."""
+    said = [part.strip().rstrip(".") for part in (title, description) if part.strip()]
+    return ". ".join(said) or None
+
+
+def _payload(event: ProductUpsert, part: Part, caption: str) -> dict[str, Any]:
+    # A data: URI is the picture itself; it has done its work and would only swell the row.
+    shown = part.reference if not (part.reference or "").lower().startswith("data:") else None
+    return {
+        "title": event.title,
+        "description": event.description,
+        "category": list(event.category),
+        "image": shown,
+        "caption": caption,
+    }
+
+
+def _digest(event: ProductUpsert, picture: bytes, model_id: str) -> str:
+    digest = hashlib.sha256()
+    words = (event.title, event.description, *event.category)
+    for part in (model_id.encode(), picture, *(word.encode() for word in words)):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,129 @@
+"""The worker processes: each puts its parts together, runs until SIGTERM or SIGINT, leaves tidily."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from stream.app import make_app, raw_topic
+from stream.dead_letter import DeadLetters
+from stream.delivery import Delivery, Tally, consume
+from stream.producing import Publisher
+from workers.attribution import Attribution
+from workers.errors import WorkerError
+from workers.feedback import Feedback, FeedbackLoop
+from workers.ingest import Ingest
+from workers.intake.fetch import open_fetcher
+from workers.live_index import LiveIndex
+from workers.query import Answering, QueryLoop
+from workers.rooms import encoder_of, kafka_of, reranker_of, topics_of
+from workers.settings import Settings
+from workers.telemetry import EVENTS, serve_metrics
+
+log = structlog.get_logger()
+
+
+def run_ingest(settings: Settings) -> None:
+    """Consume the catalog topic until a signal comes."""
+    asyncio.run(_ingest(settings))
+
+
+async def _ingest(settings: Settings) -> None:
+    kafka, topics, ingest = kafka_of(settings), topics_of(settings), settings.ingest
+    encoder = encoder_of(settings)
+    index = LiveIndex(settings, encoder.model_id, encoder.dim)
+    app = make_app(kafka, ingest.group, datadir=settings.data_dir / "faust")
+    async with open_fetcher(settings.intake) as fetcher:
+        steps = Ingest(
+            fetcher, encoder, index, settings.intake.max_pixels, settings.intake.parallel
+        )
+        delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
+
+        async def catalog(stream: Any) -> None:
+            await consume(
+                stream,
+                delivery,
+                max_batch=ingest.batch,
+                within_s=ingest.within_s,
+                on_tally=_count_ingest,
+            )
+
+        app.agent(raw_topic(app, topics.catalog), name="catalog", concurrency=1)(catalog)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await app.start()
+        serve_metrics(ingest.metrics_port)
+        log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
+        ended = asyncio.create_task(app.wait_until_stopped())
+        await asyncio.wait(
+            [ended, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+        if not stop.is_set():
+            raise WorkerError(f"the Faust app stopped by itself: {app.crash_reason}")
+        await app.stop()
+        await asyncio.to_thread(index.close)
+
+
+def run_query(settings: Settings) -> None:
+    """Answer queries until a signal comes."""
+    kafka, topics = kafka_of(settings), topics_of(settings)
+    encoder, reranker = encoder_of(settings), reranker_of(settings)
+    index = LiveIndex(settings, encoder.model_id, encoder.dim)
+    with asyncio.Runner() as runner, Publisher(kafka, linger_ms=0) as publisher:
+        opening = open_fetcher(settings.intake)
+        fetcher = runner.run(opening.__aenter__())
+        answering = Answering(
+            fetcher, encoder, reranker, index, settings.query, settings.intake.max_pixels
+        )
+        letters = DeadLetters(kafka, topics)
+        loop = QueryLoop(kafka, topics, settings.query, answering, publisher, letters)
+        try:
+            loop.run(runner, _stop_flag(), _ready("query", settings.query.metrics_port))
+        finally:
+            runner.run(opening.__aexit__(None, None, None))
+            index.close()
+
+
+def run_feedback(settings: Settings) -> None:
+    """Attribute clicks until a signal comes."""
+    kafka, topics, feedback = kafka_of(settings), topics_of(settings), settings.feedback
+    attribution = Attribution(round(feedback.window_s * 1000), feedback.patience_s)
+    with Publisher(kafka) as publisher:
+        join = Feedback(topics, publisher, DeadLetters(kafka, topics), attribution)
+        loop = FeedbackLoop(kafka, topics, feedback, join)
+        loop.run(_stop_flag(), _ready("feedback", feedback.metrics_port))
+
+
+RUN: dict[str, Callable[[Settings], None]] = {
+    "ingest": run_ingest,
+    "query": run_query,
+    "feedback": run_feedback,
+}
+
+
+def _stop_flag() -> Callable[[], bool]:
+    """Says whether SIGTERM or SIGINT has come."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping.is_set
+
+
+def _ready(worker: str, port: int) -> Callable[[], None]:
+    def ready() -> None:
+        serve_metrics(port)
+        log.info("worker ready", worker=worker, pid=os.getpid())
+
+    return ready
+
+
+def _count_ingest(tally: Tally) -> None:
+    for state in ("applied", "superseded", "dead_lettered"):
+        EVENTS.labels("ingest", state).inc(getattr(tally, state))
