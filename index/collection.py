@@ -1,10 +1,10 @@
 """The one small interface to a catalog's rows: get, write, delete, search, count, scan.
 
-A row's key is its item *and* its prototype. An item that moves to another prototype is therefore
-written to its new place first and removed from the old one after: a shopper sees it all the time,
-and a writer that dies between the two leaves two copies, of which `get` reads the older, so that
-the un-acknowledged event is applied again and finishes the move. How prototypes become partitions
-is left to the layouts, `index.lite` and `index.server`.
+A row whose place changes is written to its new place first and removed from the old one after: a
+shopper sees the item all the time, and a writer that dies between the two leaves two copies, of
+which `get` reads the older, so that the un-acknowledged event is applied again and finishes the
+work. How prototypes become partitions, and when a place changes, is left to the two layouts,
+`index.lite` and `index.server`.
 """
 
 import hashlib
@@ -97,8 +97,12 @@ class Collection(ABC):
         """The row ids that some items have, as of now; those with none may be left out."""
 
     @abstractmethod
+    def _copy(self, item: Item) -> int:
+        """What tells the copies of an item apart in its row id; the same number, the same place."""
+
+    @abstractmethod
     def _put(self, rows: list[dict[str, Any]]) -> None:
-        """Insert rows, or replace those with the same row id."""
+        """Insert rows, replacing those with the same row id."""
 
     @abstractmethod
     def _remove(self, row_ids: Sequence[str]) -> None:
@@ -149,7 +153,7 @@ class Collection(ABC):
         return list(items.values())
 
     def write(self, items: Sequence[Item]) -> None:
-        """Insert or replace items whole, moving those whose prototype changed.
+        """Insert or replace items whole, moving those whose place changed.
 
         When it returns, the rows survive a crash of the store. Of several items with one id the
         last one counts.
@@ -157,7 +161,10 @@ class Collection(ABC):
         Raises:
             RowRejected: an item can never be stored; then none of them was.
         """
-        rows = {item.item_id: to_row(item, self.stamp, len(self.bank)) for item in items}
+        rows = {
+            item.item_id: to_row(item, self.stamp, len(self.bank), self._copy(item))
+            for item in items
+        }
         if not rows:
             return
         with self._lock:

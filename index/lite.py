@@ -24,7 +24,7 @@ from pymilvus import MilvusClient
 from index.bank import PrototypeBank
 from index.collection import Collection, Prototypes, Store, any_of
 from index.errors import StoreError
-from index.item import BURIED
+from index.item import BURIED, Item
 from index.rows import schema
 from index.stamp import PROPERTY
 
@@ -82,6 +82,10 @@ class LiteCollection(Collection):
     def _places(self, item_ids: Sequence[str]) -> Mapping[str, set[str]]:
         items = self._known().items
         return {item_id: set(items[item_id]) for item_id in item_ids if item_id in items}
+
+    def _copy(self, item: Item) -> int:
+        # Upsert replaces within a partition only, so the copies in two partitions are two rows.
+        return item.prototype
 
     def _put(self, rows: list[dict[str, Any]]) -> None:
         by_partition: dict[str, list[dict[str, Any]]] = defaultdict(list)

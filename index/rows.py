@@ -47,16 +47,16 @@ def schema(dim: int, *, partition_key: bool) -> CollectionSchema:
     return fields
 
 
-def row_id(item_id: str, prototype: int) -> str:
-    """The primary key: letters, digits and a dash only, whatever the item is called.
+def row_id(item_id: str, copy: int) -> str:
+    """The primary key of one copy of an item: letters, digits and a dash, whatever its name.
 
     pymilvus' iterator pastes the last key into a filter unquoted, so the key must need no quoting.
     """
-    return f"{hashlib.blake2b(item_id.encode(), digest_size=16).hexdigest()}-{prototype}"
+    return f"{hashlib.blake2b(item_id.encode(), digest_size=16).hexdigest()}-{copy}"
 
 
-def to_row(item: Item, stamp: Stamp, prototypes: int) -> dict[str, Any]:
-    """A checked item as a row.
+def to_row(item: Item, stamp: Stamp, prototypes: int, copy: int) -> dict[str, Any]:
+    """A checked item as a row, under the primary key of this copy of it.
 
     Raises:
         RowRejected: the row can never be stored; the message says which item and why.
@@ -67,7 +67,7 @@ def to_row(item: Item, stamp: Stamp, prototypes: int) -> dict[str, Any]:
         raise RowRejected(f"item {item.item_id!r}: {error}") from error
     assert item.vector is not None  # noqa: S101 - check_item has seen to it
     return {
-        "row_id": row_id(item.item_id, item.prototype),
+        "row_id": row_id(item.item_id, copy),
         "item_id": item.item_id,
         "product_id": item.product_id,
         "prototype": item.prototype,
