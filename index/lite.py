@@ -22,10 +22,10 @@ from typing import Any
 from pymilvus import MilvusClient
 
 from index.bank import PrototypeBank
-from index.collection import Collection, Prototypes, Store, any_of
+from index.collection import Collection, Prototypes, Store
 from index.errors import StoreError
 from index.item import BURIED, Item
-from index.rows import schema
+from index.rows import any_of, schema
 from index.stamp import PROPERTY
 
 MAX_PARTITIONS = 64
@@ -44,7 +44,9 @@ def environment() -> dict[str, str]:
 class LiteCollection(Collection):
     """A catalog on Milvus Lite, through its server or (one process only) from a path."""
 
-    def __init__(self, store: Store, bank: PrototypeBank, name: str) -> None:
+    def __init__(
+        self, store: Store, bank: PrototypeBank, name: str, *, published: bool = True
+    ) -> None:
         if store.index_type not in INDEX_TYPES:
             raise StoreError(
                 f"Milvus Lite does not build {store.index_type}: use {', '.join(INDEX_TYPES)}"
@@ -52,7 +54,7 @@ class LiteCollection(Collection):
         if "://" not in store.uri:
             for variable, value in environment().items():
                 os.environ.setdefault(variable, value)
-        super().__init__(store, bank, name)
+        super().__init__(store, bank, name, published=published)
         self._directory: Directory | None = None
         self._idle: threading.Timer | None = None
 

@@ -3,11 +3,12 @@
 import hashlib
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 from pymilvus import CollectionSchema, DataType, MilvusClient
 
 from index.bank import NORM_TOLERANCE
@@ -143,3 +144,8 @@ def to_item(row: Mapping[str, Any], stamp: Stamp) -> Item:
         digest=row["digest"],
         juice=b64decode(row["juice"]),
     )
+
+
+def any_of(field: str, values: Iterable[str]) -> str:
+    """The filter `field in [...]`, its strings quoted as both engines read them."""
+    return f"{field} in [{', '.join(orjson.dumps(value).decode() for value in values)}]"

@@ -14,10 +14,10 @@ from typing import Any
 from pymilvus import MilvusClient
 
 from index.bank import PrototypeBank
-from index.collection import QUERY_IDS, Collection, Prototypes, Store, any_of
+from index.collection import QUERY_IDS, Collection, Prototypes, Store
 from index.errors import StoreError
 from index.item import Item
-from index.rows import schema
+from index.rows import any_of, schema
 from index.stamp import PROPERTY
 
 NUM_PARTITIONS = 64
@@ -37,10 +37,12 @@ NOW = {"consistency_level": "Strong"}
 class ServerCollection(Collection):
     """A catalog on a Milvus server (2.3 or later)."""
 
-    def __init__(self, store: Store, bank: PrototypeBank, name: str) -> None:
+    def __init__(
+        self, store: Store, bank: PrototypeBank, name: str, *, published: bool = True
+    ) -> None:
         if store.index_type not in INDEX_PARAMS:
             raise StoreError(f"unknown index {store.index_type}: use {', '.join(INDEX_PARAMS)}")
-        super().__init__(store, bank, name)
+        super().__init__(store, bank, name, published=published)
 
     def _create(self) -> None:
         index = MilvusClient.prepare_index_params()
