@@ -45,7 +45,7 @@ class Kafka:
 
     def confluent(self, **extra: Any) -> dict[str, Any]:
         """Settings for any confluent-kafka client; `extra` with `_` for `.` overrides."""
-        settings = {
+        settings: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap,
             "security.protocol": self.security_protocol,
             "sasl.mechanism": self.sasl_mechanism,
@@ -54,9 +54,12 @@ class Kafka:
             "ssl.ca.location": self.ca_file,
             "ssl.certificate.location": self.cert_file,
             "ssl.key.location": self.key_file,
+            # librdkafka would write its log to standard error.
+            "logger": logging.getLogger("librdkafka"),
             # Down brokers are retried within a second, not within librdkafka's ten.
             "reconnect.backoff.max.ms": 1000,
-        } | {name.replace("_", "."): value for name, value in extra.items()}
+        }
+        settings |= {name.replace("_", "."): value for name, value in extra.items()}
         return {name: value for name, value in settings.items() if value is not None}
 
     def producer(self, **extra: Any) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def check_broker(kafka: Kafka, timeout_s: float = 10.0) -> int:
     the reason only in its log, so the log is read along.
     """
     log = _LastWords()
-    admin = AdminClient(kafka.confluent(), logger=log.logger)
+    admin = AdminClient(kafka.confluent(logger=log.logger))
     try:
         return len(admin.list_topics(timeout=timeout_s).brokers)
     except KafkaException as error:

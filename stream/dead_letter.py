@@ -44,10 +44,11 @@ class DeadLetter:
 class DeadLetters:
     """Writes dead letters durably; call it from `Delivery`, or `send` from a plain loop."""
 
-    def __init__(self, kafka: Kafka, topics: Topics) -> None:
+    def __init__(self, kafka: Kafka, topics: Topics, *, timeout_s: float = 60.0) -> None:
         self._topic = topics.dead_letter.name
         self._publisher = Publisher(
             kafka,
+            timeout_s=timeout_s,
             message_max_bytes=MAX_UNCOMPRESSED_BYTES,
             compression_type="zstd",
             linger_ms=0,

@@ -195,7 +195,7 @@ def _log_retry(state: tenacity.RetryCallState) -> None:
 
 
 async def consume(
-    stream: faust.Stream[Any],
+    stream: faust.StreamT[Any],
     delivery: Delivery[Any],
     *,
     max_batch: int = 64,
@@ -211,7 +211,8 @@ async def consume(
     foresaw ends the process with `EXIT_UNACKED`: an agent that Faust restarts would never see
     the batch again.
     """
-    async for events in stream.noack_take(max_batch, within=within_s):
+    batches = stream.noack_take(max_batch, within=within_s)  # type: ignore[attr-defined]
+    async for events in batches:
         try:
             tally = await delivery.deliver([from_faust(event.message) for event in events])
         except Exception:

@@ -14,6 +14,7 @@ from stream.connection import Kafka
 from stream.errors import BrokerError, DeliveryStuck
 
 Headers = Iterable[tuple[str, bytes]]
+POLL_S = 0.2
 # For one topic: partition -> the offset after the last published message.
 Offsets = dict[int, int]
 
@@ -124,21 +125,26 @@ def wait_committed(
     if not offsets:
         return
     consumer = Consumer(kafka.consumer(group))
+    left, why, since = None, "", time.monotonic()
     try:
-        least, since = None, time.monotonic()
-        while left := _behind(consumer, topic, offsets):
-            if least is None or left < least:
-                least, since = left, time.monotonic()
-            if on_progress:
-                on_progress(left)
+        while left != 0:
+            try:
+                behind = _behind(consumer, topic, offsets)
+            except KafkaException as error:  # a coordinator moves or loads: the clock decides
+                why = f" ({error.args[0].str()})"
+            else:
+                if left is None or behind < left:
+                    since = time.monotonic()
+                left, why = behind, ""
+                if on_progress:
+                    on_progress(left)
             if time.monotonic() - since > timeout_s:
                 raise DeliveryStuck(
-                    f"group {group} committed nothing of {topic} for {timeout_s:.0f} s, "
+                    f"group {group} committed nothing of {topic} for {timeout_s:g} s{why}, "
                     f"{left} records to go: is its worker running? Its log says why it waits."
                 )
-            time.sleep(0.2)
-        if on_progress:
-            on_progress(0)
+            if left != 0:
+                time.sleep(POLL_S)
     finally:
         consumer.close()
 
@@ -146,12 +152,6 @@ def wait_committed(
 def _behind(consumer: Consumer, topic: str, offsets: Mapping[int, int]) -> int:
     """How many records the consumer's group has not committed yet."""
     wanted = [TopicPartition(topic, partition) for partition in offsets]
-    try:
-        committed = consumer.committed(wanted, timeout=10)
-    except KafkaException as error:
-        # A group's coordinator moves or loads now and then; the time-out above decides.
-        if error.args[0].retriable():
-            return sum(offsets.values())
-        raise BrokerError(f"cannot read the offsets of {topic}: {error.args[0].str()}") from error
+    committed = consumer.committed(wanted, timeout=10)
     # A negative offset means that nothing was committed yet.
     return sum(max(0, offsets[done.partition] - max(0, done.offset)) for done in committed)

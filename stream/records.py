@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from stream.connection import Kafka
 from stream.errors import BrokerError
@@ -87,8 +94,11 @@ def read_topic(kafka: Kafka, topic: str, *, timeout_s: float = 30.0) -> Iterator
 
 
 def partitions(consumer: Consumer, topic: str, timeout_s: float = 10.0) -> set[int]:
-    """The partitions of a topic; raises `BrokerError` if it does not exist."""
-    found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+    """The partitions of a topic; raises `BrokerError` if it does not exist or nobody answers."""
+    try:
+        found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+    except KafkaException as error:
+        raise BrokerError(f"no Kafka answers: {error.args[0].str()}") from error
     if found.error or not found.partitions:
         raise BrokerError(f"topic {topic} does not exist: create the topics first")
     return set(found.partitions)

@@ -145,9 +145,8 @@ class Client:
 
     def _seek_end(self) -> None:
         """Read on from the present end of every partition of the result topic."""
-        topic = self._topics.result.name
+        topic, ends = self._topics.result.name, []
         try:
-            ends = []
             for partition in sorted(partitions(self._consumer, topic)):
                 place = TopicPartition(topic, partition)
                 # The embedded broker's end may be one batch low: old results, nobody's.

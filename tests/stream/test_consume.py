@@ -1,0 +1,129 @@
+"""A Faust worker on both brokers: it loses nothing, whatever is in the stream, even when killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from stream.child import spawn, stop
+from stream.connection import Kafka
+from stream.dead_letter import read_dead_letters
+from stream.delivery import EXIT_UNACKED
+from stream.producing import Publisher, wait_committed
+from stream.topics import Topics, create_topics, topic_map
+
+ROOT = Path(__file__).parents[2]
+
+
+class Ledger:
+    """A worker process that writes each value it was sent as a line of a file."""
+
+    def __init__(self, kafka: Kafka, topics: Topics, tmp_path: Path, crash_on: str = "") -> None:
+        self.group = f"ledger-{topics.catalog.name}"
+        self.file = tmp_path / "ledger.txt"
+        self.log = tmp_path / "worker.log"
+        self._argv = [
+            *(sys.executable, "-m", "tests.stream.ledger_worker"),
+            json.dumps(asdict(kafka)),
+            *(topics.catalog.name.removesuffix(".catalog"), self.group, str(tmp_path)),
+            crash_on,
+        ]
+        self.process = self.start()
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self.process = spawn(self._argv, log_path=self.log, env=env)
+        return self.process
+
+    def lines(self) -> Counter[str]:
+        return Counter(self.file.read_text().split()) if self.file.exists() else Counter()
+
+    def wait_lines(self, least: int, timeout_s: float = 30) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self.lines().total() < least:
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.05)
+
+
+def publish(kafka: Kafka, topics: Topics, values: list[bytes | None]) -> dict[int, int]:
+    with Publisher(kafka) as publisher:
+        for i, value in enumerate(values):
+            publisher.publish(topics.catalog.name, f"key-{i % 50}", value, [("n", b"%d" % i)])
+        return publisher.flush()[topics.catalog.name]
+
+
+def test_every_record_ends_and_only_the_poison_is_dead_lettered(
+    kafka: Kafka, topics: Topics, tmp_path: Path
+) -> None:
+    good = [b"v%d" % i for i in range(300)]
+    values: list[bytes | None] = [*good]
+    poison: list[bytes | None] = [b"", None, b"poison", b"bad-write"]
+    for place, value in zip((7, 90, 180, 240), poison, strict=True):
+        values.insert(place, value)
+    ends = publish(kafka, topics, values)
+    worker = Ledger(kafka, topics, tmp_path)
+    try:
+        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=30)
+    finally:
+        status = stop(worker.process, grace_s=25)
+    assert set(worker.lines()) == {value.decode() for value in good}, worker.log.read_text()[-3000:]
+    letters = list(read_dead_letters(kafka, topics))
+    assert sorted(letter.record.value or b"-" for letter in letters) == sorted(
+        [value or b"-" for value in poison]
+    )
+    assert {letter.record.topic for letter in letters} == {topics.catalog.name}
+    assert all(letter.record.headers[0][0] == "n" for letter in letters)
+    assert status == 0, worker.log.read_text()[-3000:]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_nothing(kafka: Kafka, topics: Topics, tmp_path: Path) -> None:
+    ends = publish(kafka, topics, [b"v%d" % i for i in range(3000)])
+    worker = Ledger(kafka, topics, tmp_path)
+    try:
+        worker.wait_lines(800)
+        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.wait()
+        worker.start()
+        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=40)
+    finally:
+        stop(worker.process, grace_s=25)
+    assert set(worker.lines()) == {f"v{i}" for i in range(3000)}
+
+
+@pytest.mark.slow
+def test_the_unexpected_ends_the_process_unacked(
+    kafka: Kafka, topics: Topics, tmp_path: Path
+) -> None:
+    ends = publish(kafka, topics, [b"v%d" % i for i in range(100)])
+    worker = Ledger(kafka, topics, tmp_path, crash_on="v77")
+    try:
+        assert worker.process.wait(30) == EXIT_UNACKED
+        assert "unexpected error" in worker.log.read_text()
+        worker = Ledger(kafka, topics, tmp_path)
+        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=30)
+    finally:
+        stop(worker.process, grace_s=25)
+    assert set(worker.lines()) == {f"v{i}" for i in range(100)}
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_worker_behind_tls_and_a_password(secure_kafka: Kafka, tmp_path: Path) -> None:
+    topics = topic_map("secure")
+    create_topics(secure_kafka, topics)
+    ends = publish(secure_kafka, topics, [b"v%d" % i for i in range(20)])
+    worker = Ledger(secure_kafka, topics, tmp_path)
+    try:
+        wait_committed(secure_kafka, worker.group, topics.catalog.name, ends, timeout_s=30)
+    finally:
+        stop(worker.process, grace_s=25)
+    assert set(worker.lines()) == {f"v{i}" for i in range(20)}

@@ -1,0 +1,94 @@
+"""Ask and be answered, on both brokers, with an echo in the query worker's place."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+
+import pytest
+from confluent_kafka import Consumer
+
+from stream.codec import decode, encode
+from stream.connection import Kafka
+from stream.errors import BrokerError, DecodeError, RequestTimeout, StreamError
+from stream.messages import Query, Result
+from stream.producing import Publisher
+from stream.requests import Client
+from stream.topics import Topics, topic_map
+
+
+def ask(text: str) -> Query:
+    return Query(query_id=uuid.uuid4().hex, text=text)
+
+
+@pytest.fixture
+def echo(kafka: Kafka, topics: Topics) -> Iterator[None]:
+    """Answers each query with its text as model id; ignores 'silence', garbles 'garble'."""
+    leaving = threading.Event()
+    consumer = Consumer(kafka.consumer(f"echo-{topics.query.name}", session_timeout_ms=6000))
+    consumer.subscribe([topics.query.name])
+    publisher = Publisher(kafka, linger_ms=0)
+
+    def serve() -> None:
+        while not leaving.is_set():
+            message = consumer.poll(0.02)
+            if message is None or message.error():
+                continue
+            query: Query = decode(message.value(), Query)
+            if query.text == "silence":
+                continue
+            result = Result(query_id=query.query_id, model_id=query.text or "")
+            value = b"{" if query.text == "garble" else encode(result)
+            publisher.publish(topics.result.name, query.query_id, value)
+        consumer.close()
+        publisher.flush()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield
+    leaving.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("echo")
+def test_answers_find_their_queries(kafka: Kafka, topics: Topics) -> None:
+    with Client(kafka, topics) as client, Client(kafka, topics) as other:
+        assert client.search(ask("first")).model_id == "first"
+        assert other.search(ask("second")).model_id == "second"
+        queries = [ask(f"text {i}") for i in range(100)]
+        answered = list(client.results(iter(queries), window=8))
+        assert [query for query, _ in answered] == queries
+        for query, result in answered:
+            assert isinstance(result, Result)
+            assert result.model_id == query.text
+        first = ask("one at a time")
+        waiting = client.submit(first)
+        with pytest.raises(StreamError, match="already waiting"):
+            client.submit(first)
+        assert waiting.result(10).query_id == first.query_id
+
+
+@pytest.mark.usefixtures("echo")
+def test_silence_and_garbage(kafka: Kafka, topics: Topics) -> None:
+    with Client(kafka, topics, timeout_s=8) as client:
+        client.search(ask("hello"))  # the echo has joined
+    with Client(kafka, topics, timeout_s=0.6) as client:
+        with pytest.raises(RequestTimeout, match=r"within 0\.6 s: is a query worker running"):
+            client.search(ask("silence"))
+        with pytest.raises(DecodeError, match="not JSON"):
+            client.search(ask("garble"))
+        answers = [answer for _, answer in client.results(map(ask, ["a", "silence", "b"]))]
+        assert [type(answer) for answer in answers] == [Result, RequestTimeout, Result]
+        waiting = client.submit(ask("silence"))
+    with pytest.raises(CancelledError):
+        waiting.result(1)
+
+
+def test_missing_topics_are_said_so(embedded: Kafka) -> None:
+    with pytest.raises(BrokerError, match=r"topic absent\.result does not exist"):
+        Client(embedded, topic_map("absent"))
+
+
+def test_no_broker_is_said_so() -> None:
+    with pytest.raises(BrokerError, match="no Kafka answers"):
+        Client(Kafka(bootstrap="127.0.0.1:1"), topic_map())
