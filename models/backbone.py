@@ -68,13 +68,15 @@ class Layout:
     """How a backbone's patch rows are laid out.
 
     ``grid`` is (rows, columns); ``widths`` the channels of each depth, shallow first; the last one
-    is the map that the classifier was trained on. ``classifier`` is (weight (1000, c), bias
-    (1000,)), or None where the network has no linear one.
+    is the map that the classifier was trained on. ``classifier`` is (weight (n, c), bias (n,)),
+    or None where the network has no linear one; ``labels`` names its classes, every name with its
+    synonyms ("jersey, T-shirt, tee shirt"), and is empty where the names are not known.
     """
 
     grid: tuple[int, int]
     widths: tuple[int, ...]
     classifier: tuple[Floats, Floats] | None
+    labels: tuple[str, ...]
 
     def depths(self, patches: Floats) -> list[Floats]:
         """Split patch rows (..., sum(widths)) into one array per depth."""
@@ -174,7 +176,7 @@ def _export(spec: BackboneSpec, folder: Path) -> None:
             np.savez(
                 written / "classifier.npz", weight=layout.classifier[0], bias=layout.classifier[1]
             )
-        card = {"grid": layout.grid, "widths": layout.widths, "timm_name": spec.timm_name}
+        card = {"grid": layout.grid, "widths": layout.widths, "labels": layout.labels}
         (written / "layout.json").write_bytes(orjson.dumps(card))
         try:
             written.rename(folder)
@@ -191,7 +193,7 @@ def _read_layout(folder: Path) -> Layout:
     if (folder / "classifier.npz").is_file():
         with np.load(folder / "classifier.npz", allow_pickle=False) as arrays:
             classifier = (arrays["weight"], arrays["bias"])
-    return Layout((rows, columns), tuple(card["widths"]), classifier)
+    return Layout((rows, columns), tuple(card["widths"]), classifier, tuple(card["labels"]))
 
 
 def _no_rows(layout: Layout) -> Floats:

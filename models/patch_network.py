@@ -12,14 +12,17 @@ from typing import Any
 
 import timm
 import torch
+from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
 from models.backbone import BackboneSpec, Layout
 from models.errors import WeightsError
 from models.weights import PackagedFile, read_state_dict, timm_key
 
-STAGES = (2, 3, 4, 5, 6)
+STAGES = (4, 5, 6)
 """The EfficientNet stages whose outputs are kept beside the final map."""
+
+IMAGENET_CLASSES = 1000
 
 
 class PatchNetwork(nn.Module):
@@ -92,7 +95,9 @@ def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
     head = network.get_classifier()
     fits = isinstance(head, nn.Linear) and head.in_features == patches.widths[-1]
     classifier = (head.weight.numpy(), head.bias.numpy()) if fits else None
-    return patches, Layout(patches.grid, patches.widths, classifier)
+    known = classifier is not None and len(classifier[1]) == IMAGENET_CLASSES
+    labels = tuple(ImageNetInfo().label_descriptions()) if known else ()
+    return patches, Layout(patches.grid, patches.widths, classifier, labels)
 
 
 def export_onnx(network: PatchNetwork, size: int, path: Path) -> None:

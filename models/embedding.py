@@ -1,0 +1,195 @@
+"""The front end of the room: pictures and words in, vectors and juice out.
+
+A vector has three parts (Pailitao-VL embeds picture and text in one vector, arXiv 2602.13704 §4;
+putting two side by side is ours): the picture's 256 values weighted 0.8, the text's 127 weighted
+0.6, and one value for what is missing. An item without a text keeps its picture part at 0.8 and
+puts the rest into that last value, which queries leave at zero: so items with and without words
+are compared fairly, and a query by picture alone ranks by pictures alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from models.backbone import BACKBONES, Backbone, BackboneSpec, load_backbone
+from models.caption import stems, weave
+from models.classes import classify
+from models.encoded import Encoded
+from models.errors import ModelError, TextError
+from models.juice import EMPTY, Floats, Int8Matrix, Juice
+from models.juicer import Squeezed, squeeze, unit
+from models.picture import Picture
+from models.projection import PICTURE_WIDTH, TEXT_WIDTH, Projection, load_projection
+from models.saliency import crop_box, keep
+from models.text import TextEncoder
+from models.weights import MINILM, sha256_of
+
+TOKENS = 16
+"""K: patches kept as tokens (design/datajuicer.md); one fused token follows them."""
+
+PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
+AGREEMENT = 0.25
+"""Cosine between a class's name and the item's words below which the class contradicts them."""
+
+RULES = "1"
+"""Part of the model id: raise it when the rules of juicing or assembling change."""
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class Encoder:
+    """Encodes products and queries. The same input gives the same bytes in any batch.
+
+    ``model_id`` names backbone, dimensions and a hash of every weight and rule: vectors with
+    different ids must never meet (law 3). ``dim`` is the length of the vectors.
+    """
+
+    def __init__(
+        self, spec: BackboneSpec, backbone: Backbone, projection: Projection, model_id: str
+    ) -> None:
+        self._spec = spec
+        self._backbone = backbone
+        self._projection = projection
+        self._text = TextEncoder()
+        self._class_vector = lru_cache(maxsize=2048)(self._sentence)
+        self.model_id = model_id
+        self.dim = PICTURE_WIDTH + TEXT_WIDTH + 1
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        """Encode items, or with ``query=True`` a shopper's queries.
+
+        Args:
+            pictures: RGB, uint8 (h, w, 3), any size from 8 × 8; None where there is none.
+            texts: title and description, or a query's words; None or "" where there are none.
+            categories: category paths, widest first; their leaf is read with the text.
+            query: queries have no value for what is missing.
+
+        Raises:
+            PictureError: a picture is no uint8 (h, w, 3), or smaller than 8 × 8.
+            TextError: a query has neither a picture nor a word.
+        """
+        paths = categories if categories is not None else [()] * len(texts)
+        shown = squeeze(
+            [one for one in pictures if one is not None], self._backbone, self._spec.size
+        )
+        squeezed = iter(shown)
+        return [
+            self._encode_one(None if picture is None else next(squeezed), text or "", path, query)
+            for picture, text, path in zip(pictures, texts, paths, strict=True)
+        ]
+
+    def _encode_one(
+        self, squeezed: Squeezed | None, text: str, path: Sequence[str], query: bool
+    ) -> Encoded:
+        sentence = self._sentence(_with_leaf(text, path))
+        picture_part = None if squeezed is None else self._projection.picture(squeezed)
+        text_part = self._projection.sentence(sentence) if sentence.any() else None
+        vector = assemble(picture_part, text_part, query=query)
+        words = Int8Matrix.pack(sentence[None]) if sentence.any() else EMPTY
+        if squeezed is None:
+            return Encoded(vector, Juice(caption=weave(text, (), bool), text_matrix=words))
+        return Encoded(vector, self._juice(squeezed, text, sentence, words))
+
+    def _juice(self, squeezed: Squeezed, text: str, sentence: Floats, words: Int8Matrix) -> Juice:
+        layout = self._backbone.layout
+        tokens = self._projection.cell_tokens(squeezed)
+        kept = keep(tokens, squeezed.saliency, TOKENS)
+        rest = squeezed.saliency.copy()
+        rest[kept] = 0
+        fused = unit(rest @ tokens)
+        classes = classify(squeezed.pooled[-1], layout)
+
+        def fits(label: str) -> bool:
+            return not sentence.any() or float(self._class_vector(label) @ sentence) >= AGREEMENT
+
+        return Juice(
+            grid=layout.grid,
+            kept=tuple(int(patch) for patch in kept),
+            saliency=np.rint(squeezed.saliency * 255).astype(np.uint8).tobytes(),
+            box=crop_box(kept, layout.grid, squeezed.frame),
+            classes=tuple((label.split(",")[0], round(share, 4)) for label, share in classes),
+            caption=weave(text, classes, fits),
+            token_matrix=Int8Matrix.pack(np.vstack([tokens[kept], fused])),
+            colour_matrix=Int8Matrix.pack(squeezed.colour[None]),
+            text_matrix=words,
+        )
+
+    def _sentence(self, text: str) -> Floats:
+        vector: Floats = self._text.encode([text])[0]
+        return vector
+
+
+def assemble(picture: Floats | None, text: Floats | None, *, query: bool) -> Floats:
+    """Put picture (256,) and text (127,), each of length 1, into one vector (384,) of length 1.
+
+    Raises TextError for a query that has neither.
+    """
+    vector = np.zeros(PICTURE_WIDTH + TEXT_WIDTH + 1, np.float32)
+    if picture is not None:
+        vector[:PICTURE_WIDTH] = PICTURE_WEIGHT * picture
+    if text is not None:
+        vector[PICTURE_WIDTH:-1] = TEXT_WEIGHT * text
+    if query and picture is None and text is None:
+        raise TextError("a query needs a picture, or a text with at least one word")
+    if not query:
+        vector[-1] = np.sqrt(max(0.0, 1.0 - float(vector @ vector)))
+    return unit(vector)
+
+
+def load_encoder(
+    device: str = "auto",
+    backbone: str = "lite2",
+    threads: int | None = None,
+    projection: Path | None = None,
+) -> Encoder:
+    """Load the encoder: "lite2" (default) or "lite0" (faster), and its projection.
+
+    ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there. ``threads`` serve one
+    picture on the CPU (all cores by default, at most 4); results do not depend on it. The first
+    call on a machine exports the network to ONNX, which takes about 15 seconds.
+
+    Raises:
+        WeightsError: weights are missing or changed; the message names the package.
+        ProjectionError: no projection, or one of another backbone.
+    """
+    if backbone not in BACKBONES:
+        raise ModelError(f"unknown backbone {backbone!r}: use one of {', '.join(BACKBONES)}")
+    spec, path = BACKBONES[backbone], projection or WEIGHTS / f"{backbone}.safetensors"
+    network = load_backbone(
+        spec,
+        device=_device() if device == "auto" else device,
+        threads=threads or min(4, len(os.sched_getaffinity(0))),
+    )
+    maps = load_projection(path, network.layout.widths)
+    parts = (RULES, spec.fingerprint(), sha256_of(path), MINILM.sha256)
+    digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
+    width = PICTURE_WIDTH + TEXT_WIDTH + 1
+    return Encoder(spec, network, maps, f"{backbone}-minilm-{width}-{digest}")
+
+
+def _device() -> str:
+    if not Path("/dev/nvidiactl").exists():
+        return "cpu"
+    import torch  # noqa: PLC0415  only machines with a GPU pay for the import
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _with_leaf(text: str, path: Sequence[str]) -> str:
+    """The text, with the leaf category after it unless the text names it already."""
+    if not path or stems(path[-1]) <= stems(text):
+        return text
+    return f"{text}. {path[-1]}" if text else path[-1]

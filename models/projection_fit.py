@@ -1,0 +1,173 @@
+"""Fitting a projection on the pictures of catalog folders: ``lookstream train embedding DIR...``.
+
+Unsupervised: only pixels and words are read, never which product a photo shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from models.backbone import BACKBONES, Backbone, BackboneSpec, load_backbone
+from models.data.catalog import Catalog, read_catalog
+from models.errors import PictureError, ProjectionError
+from models.juice import Floats
+from models.juicer import Squeezed, squeeze
+from models.picture import Picture
+from models.projection import (
+    PICTURE_WIDTH,
+    TEXT_WIDTH,
+    TOKEN_WIDTH,
+    Axes,
+    Projection,
+    fit_axes,
+)
+from models.text import TextEncoder
+
+DEPTH_AXES = (120, 160, 256, 320)
+COLOUR_AXES = 100
+SHRINKAGE = 5.0
+"""Flat between 1 and 8 on both validation splits."""
+
+TOKEN_SHRINKAGE = 0.3
+CELLS_PER_PICTURE = 12
+BATCH = 32
+FEWEST = 64
+"""Pictures: fewer give no covariance worth the name."""
+
+
+def fit_projection(
+    folders: Sequence[Path],
+    *,
+    backbone: str | BackboneSpec = "lite2",
+    split: str = "train",
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Projection:
+    """Fit on every folder's product pictures and the photos of ``split``.
+
+    Args:
+        folders: catalog folders; each counts the same, however many pictures it has.
+        backbone: a name of ``BACKBONES`` or a spec.
+        split: of photos.jsonl; photos of other splits are never opened.
+        limit: at most so many pictures per folder, drawn by ``seed``.
+        seed: of the draws of pictures and patches.
+        device: "cpu" or "cuda".
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        CatalogError: a folder cannot be read.
+        PictureError: a picture cannot be opened; the message names it.
+        ProjectionError: fewer than 64 pictures in a folder.
+    """
+    spec = BACKBONES[backbone] if isinstance(backbone, str) else backbone
+    network = load_backbone(spec, device=device)
+    random = np.random.default_rng(seed)
+    catalogs = [read_catalog(folder) for folder in folders]
+    paths = [_chosen(catalog, split, limit, random) for catalog in catalogs]
+    total, done = sum(map(len, paths)), 0
+    sources: list[list[Squeezed]] = []
+    for source in paths:
+        squeezed: list[Squeezed] = []
+        for one in _squeezed(source, network, spec.size):
+            squeezed.append(one)
+            done += 1
+            progress(done, total)
+        sources.append(squeezed)
+    words = [text for catalog in catalogs for text in _texts(catalog)]
+    card = {
+        "backbone": spec.timm_name,
+        "fingerprint": spec.fingerprint(),
+        "pictures": {
+            catalog.folder.name: len(source)
+            for catalog, source in zip(catalogs, paths, strict=True)
+        },
+        "split": split,
+        "seed": seed,
+        "shrinkage": SHRINKAGE,
+    }
+    text = _text_axes([*words, *network.layout.labels])
+    return _fit(sources, text, random, card)
+
+
+def _fit(
+    sources: Sequence[Sequence[Squeezed]],
+    text: Axes,
+    random: np.random.Generator,
+    card: dict[str, object],
+) -> Projection:
+    count = len(sources[0][0].pooled)
+    depths = tuple(
+        fit_axes(
+            [np.stack([one.pooled[depth] for one in source]) for source in sources],
+            width,
+            SHRINKAGE,
+        )
+        for depth, width in enumerate(DEPTH_AXES[-count:])
+    )
+    colour = fit_axes(
+        [np.stack([one.colour for one in source]) for source in sources], COLOUR_AXES, SHRINKAGE
+    )
+    tokens = fit_axes(
+        [np.concatenate([_draw_cells(one, random) for one in source]) for source in sources],
+        TOKEN_WIDTH,
+        TOKEN_SHRINKAGE,
+    )
+    # The parts need the maps that are fitted by now, and the joint rotation needs the parts.
+    unturned = Projection(depths, colour, colour, tokens, text, card)
+    parts = [np.stack([unturned.parts(one) for one in source]) for source in sources]
+    joint = fit_axes(parts, PICTURE_WIDTH, None)
+    return Projection(depths, colour, joint, tokens, text, card)
+
+
+def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[Squeezed]:
+    for start in range(0, len(paths), BATCH):
+        some = [_open(path) for path in paths[start : start + BATCH]]
+        yield from squeeze(some, backbone, size)
+
+
+def _open(path: Path) -> Picture:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise PictureError(f"{path} cannot be opened as a picture: {error}") from error
+
+
+def _chosen(
+    catalog: Catalog, split: str, limit: int | None, random: np.random.Generator
+) -> list[Path]:
+    references = [product.image for product in catalog.products if product.image]
+    references += [photo.image for photo in catalog.photos if photo.split == split]
+    paths = [Path(catalog.locate(one)) for one in references if "://" not in one]
+    if limit is not None and limit < len(paths):
+        paths = [paths[index] for index in sorted(random.choice(len(paths), limit, replace=False))]
+    if len(paths) < FEWEST:
+        raise ProjectionError(
+            f"{catalog.folder} has {len(paths)} local pictures of split {split!r} and of its "
+            f"products; a projection needs {FEWEST} or more"
+        )
+    return paths
+
+
+def _draw_cells(squeezed: Squeezed, random: np.random.Generator) -> Floats:
+    """Patches drawn by saliency, so that the token axes describe products and not tables."""
+    shares = squeezed.saliency.astype(np.float64)
+    count = min(CELLS_PER_PICTURE, int((shares > 0).sum()))
+    return squeezed.cells[random.choice(len(shares), count, replace=False, p=shares / shares.sum())]
+
+
+def _texts(catalog: Catalog) -> Iterator[str]:
+    for product in catalog.products:
+        yield from (text for text in (product.title, product.description) if text)
+
+
+def _text_axes(texts: Sequence[str]) -> Axes:
+    """Principal axes of sentence vectors, through the origin so that cosines survive."""
+    vectors = TextEncoder().encode(list(dict.fromkeys(texts)))
+    return fit_axes([np.concatenate([vectors, -vectors])], TEXT_WIDTH, None)
