@@ -136,7 +136,7 @@ def create_topics(
             f"{kafka.bootstrap} has {brokers}: lower the factor or add brokers"
         )
     admin = AdminClient(kafka.confluent())
-    existing = admin.list_topics(timeout=timeout_s).topics
+    missing = missing_topics(kafka, topics, timeout_s=timeout_s)
     wanted = [
         NewTopic(
             topic.name,
@@ -145,7 +145,7 @@ def create_topics(
             config=topic.config(),
         )
         for topic in topics
-        if topic.name not in existing
+        if topic.name in missing
     ]
     if not wanted:
         return []
@@ -161,3 +161,29 @@ def create_topics(
         else:
             created.append(name)
     return created
+
+
+def missing_topics(
+    kafka: Kafka, topics: Iterable[Topic], *, timeout_s: float = 30.0
+) -> list[str]:
+    """The names of those topics that do not exist; raises `BrokerError` if Kafka does not answer."""
+    check_broker(kafka, timeout_s)
+    existing = AdminClient(kafka.confluent()).list_topics(timeout=timeout_s).topics
+    return [topic.name for topic in topics if topic.name not in existing]
+
+
+def delete_topics(kafka: Kafka, topics: Iterable[Topic], *, timeout_s: float = 30.0) -> None:
+    """Delete the topics and all that is in them; those that do not exist are no error.
+
+    Raises `BrokerError` if Kafka cannot be reached or refuses.
+    """
+    check_broker(kafka, timeout_s)
+    admin = AdminClient(kafka.confluent())
+    names = [topic.name for topic in topics]
+    for name, future in admin.delete_topics(names, operation_timeout=timeout_s).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            reason: KafkaError = error.args[0]
+            if reason.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise BrokerError(f"topic {name} was not deleted: {reason.str()}") from error

@@ -40,7 +40,7 @@ class Answer:
 class Row:
     """One query, what the juicer kept of it, and its answers in order."""
 
-    picture: Path
+    picture: Path | None
     truth: str
     juice: QueryJuice | None
     answers: tuple[Answer, ...]
@@ -48,7 +48,7 @@ class Row:
     @property
     def thumbnail(self) -> str | None:
         """The photo as a small data: URI."""
-        return thumbnail(self.picture)
+        return thumbnail(self.picture) if self.picture else None
 
     @property
     def dropped(self) -> list[tuple[float, float, float, float]]:

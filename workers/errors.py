@@ -5,6 +5,7 @@ WorkerError
 ├── IntakeError        a picture that can't be had
 │   ├── FetchError     it could not be read or downloaded
 │   └── PictureRefused it was read, but is no picture we may decode
+├── QueryRefused       a query of a run that needs all its answers got none
 └── StackError         a process of `up` did not start or died
 """
 
@@ -29,6 +30,10 @@ class FetchError(IntakeError):
 
 class PictureRefused(IntakeError):
     """The bytes are no picture, or one over the limits."""
+
+
+class QueryRefused(WorkerError):
+    """A query got no list, in a run that needs them all."""
 
 
 class StackError(WorkerError):

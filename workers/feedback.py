@@ -25,7 +25,6 @@ from stream.producing import Publisher
 from stream.records import Record, from_confluent
 from stream.topics import Topics
 from workers.attribution import Attribution, Waiting
-from workers.settings import FeedbackSettings
 from workers.telemetry import EVENTS
 
 log = structlog.get_logger()
@@ -114,14 +113,14 @@ class FeedbackLoop:
 
     kafka: Kafka
     topics: Topics
-    settings: FeedbackSettings
+    group: str
     feedback: Feedback
     _positions: dict[tuple[str, int], int] = field(default_factory=dict)
     _done: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def run(self, stopped: Callable[[], bool], on_ready: Callable[[], None]) -> None:
         """Consume until `stopped()`; then commit and leave the group."""
-        consumer = Consumer(self.kafka.consumer(self.settings.group))
+        consumer = Consumer(self.kafka.consumer(self.group))
         names = [self.topics.impression.name, self.topics.click.name]
         consumer.subscribe(names, on_assign=self._assign)
         on_ready()

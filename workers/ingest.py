@@ -30,14 +30,11 @@ from workers.telemetry import timed
 class Ingest:
     """The two steps of delivery for catalog events; `index` is written by this worker only."""
 
-    def __init__(
-        self, fetcher: Fetcher, encoder: Encoder, index: LiveIndex, max_pixels: int, parallel: int
-    ) -> None:
+    def __init__(self, fetcher: Fetcher, encoder: Encoder, index: LiveIndex) -> None:
         self._fetcher = fetcher
         self._encoder = encoder
         self._index = index
-        self._max_pixels = max_pixels
-        self._fetching = asyncio.Semaphore(parallel)
+        self._fetching = asyncio.Semaphore(fetcher.settings.parallel)
 
     async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
         """One ready change per record, or why there can be none."""
@@ -70,7 +67,7 @@ class Ingest:
                 return event
             pictures = [await self._fetch(ref) for ref in picture_references(event)]
             return await asyncio.to_thread(
-                draft, event, pictures, self._encoder.model_id, self._max_pixels
+                draft, event, pictures, self._encoder.model_id, self._fetcher.settings.max_pixels
             )
         except (DecodeError, IntakeError) as error:
             return Rejection.of(error)

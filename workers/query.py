@@ -74,14 +74,12 @@ class Answering:
         reranker: Reranker,
         index: LiveIndex,
         settings: QuerySettings,
-        max_pixels: int,
     ) -> None:
         self._fetcher = fetcher
         self._encoder = encoder
         self._reranker = reranker
         self._index = index
         self._settings = settings
-        self._max_pixels = max_pixels
 
     async def answer(self, records: Sequence[Record]) -> list[Result | Refused]:
         """One result or refusal per record, in order."""
@@ -100,7 +98,9 @@ class Answering:
             picture = None
             if query.image is not None:
                 data = await self._fetcher.fetch(query.image)
-                picture = await asyncio.to_thread(decode_picture, data, self._max_pixels)
+                picture = await asyncio.to_thread(
+                    decode_picture, data, self._fetcher.settings.max_pixels
+                )
         except (DecodeError, IntakeError) as error:
             return Refused(record, query_id, Rejection.of(error))
         return Asked(record, query, picture, received)
@@ -140,7 +140,7 @@ class Answering:
 
     def _encode(self, one: Asked) -> Encoded | Refused:
         try:
-            return self._encoder.encode([one.picture], [one.query.text])[0]
+            return self._encoder.encode([one.picture], [one.query.text], query=True)[0]
         except ModelError as error:
             return Refused(one.record, one.query.query_id, Rejection.of(error))
 
@@ -184,7 +184,8 @@ class QueryLoop:
 
     kafka: Kafka
     topics: Topics
-    settings: QuerySettings
+    group: str
+    batch: int
     answering: Answering
     publisher: Publisher
     dead_letters: DeadLetters
@@ -193,7 +194,7 @@ class QueryLoop:
         self, runner: asyncio.Runner, stopped: Callable[[], bool], on_ready: Callable[[], None]
     ) -> None:
         """Consume until `stopped()`; then leave the group."""
-        consumer = Consumer(self.kafka.consumer(self.settings.group))
+        consumer = Consumer(self.kafka.consumer(self.group))
         consumer.subscribe([self.topics.query.name])
         on_ready()
         try:
@@ -211,7 +212,7 @@ class QueryLoop:
         first = consumer.poll(POLL_S)
         if first is None:
             return []
-        rest = consumer.consume(self.settings.batch - 1, 0) if self.settings.batch > 1 else []
+        rest = consumer.consume(self.batch - 1, 0) if self.batch > 1 else []
         return [from_confluent(message) for message in (first, *rest)]
 
     def _publish(self, outcomes: Sequence[Result | Refused]) -> None:

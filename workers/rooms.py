@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from index.store import Store
+from index.collection import Store
+from models.embedding import Encoder, load_encoder
+from models.reranker import Reranker, load_reranker
 from stream.connection import Kafka
 from stream.topics import Topics, topic_map
 from workers.settings import Settings
@@ -36,3 +38,14 @@ def store_of(settings: Settings) -> Store:
         token=milvus.token.get_secret_value() if milvus.token else None,
         kind=milvus.kind,
     )
+
+
+def encoder_of(settings: Settings) -> Encoder:
+    """The encoder, loaded; a minute the first time on a machine, seconds after."""
+    models = settings.models
+    return load_encoder(models.device, models.backbone, models.threads or None)
+
+
+def reranker_of(settings: Settings) -> Reranker:
+    """The reranker with its fitted parameters."""
+    return load_reranker()

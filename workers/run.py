@@ -1,4 +1,4 @@
-"""The worker processes: each puts its parts together, runs until SIGTERM or SIGINT, leaves tidily."""
+"""The worker processes: each puts its parts together, runs until a signal, leaves tidily."""
 
 from __future__ import annotations
 
@@ -37,12 +37,10 @@ def run_ingest(settings: Settings) -> None:
 async def _ingest(settings: Settings) -> None:
     kafka, topics, ingest = kafka_of(settings), topics_of(settings), settings.ingest
     encoder = encoder_of(settings)
-    index = LiveIndex(settings, encoder.model_id, encoder.dim)
-    app = make_app(kafka, ingest.group, datadir=settings.data_dir / "faust")
+    index = LiveIndex(settings, encoder.model_id)
+    app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")
     async with open_fetcher(settings.intake) as fetcher:
-        steps = Ingest(
-            fetcher, encoder, index, settings.intake.max_pixels, settings.intake.parallel
-        )
+        steps = Ingest(fetcher, encoder, index)
         delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
 
         async def catalog(stream: Any) -> None:
@@ -75,15 +73,19 @@ def run_query(settings: Settings) -> None:
     """Answer queries until a signal comes."""
     kafka, topics = kafka_of(settings), topics_of(settings)
     encoder, reranker = encoder_of(settings), reranker_of(settings)
-    index = LiveIndex(settings, encoder.model_id, encoder.dim)
+    index = LiveIndex(settings, encoder.model_id)
     with asyncio.Runner() as runner, Publisher(kafka, linger_ms=0) as publisher:
         opening = open_fetcher(settings.intake)
         fetcher = runner.run(opening.__aenter__())
-        answering = Answering(
-            fetcher, encoder, reranker, index, settings.query, settings.intake.max_pixels
+        loop = QueryLoop(
+            kafka=kafka,
+            topics=topics,
+            group=settings.group("query"),
+            batch=settings.query.batch,
+            answering=Answering(fetcher, encoder, reranker, index, settings.query),
+            publisher=publisher,
+            dead_letters=DeadLetters(kafka, topics),
         )
-        letters = DeadLetters(kafka, topics)
-        loop = QueryLoop(kafka, topics, settings.query, answering, publisher, letters)
         try:
             loop.run(runner, _stop_flag(), _ready("query", settings.query.metrics_port))
         finally:
@@ -97,7 +99,7 @@ def run_feedback(settings: Settings) -> None:
     attribution = Attribution(round(feedback.window_s * 1000), feedback.patience_s)
     with Publisher(kafka) as publisher:
         join = Feedback(topics, publisher, DeadLetters(kafka, topics), attribution)
-        loop = FeedbackLoop(kafka, topics, feedback, join)
+        loop = FeedbackLoop(kafka, topics, settings.group("feedback"), join)
         loop.run(_stop_flag(), _ready("feedback", feedback.metrics_port))
 
 

@@ -57,6 +57,7 @@ class MilvusSettings(Section):
     uri: str = "http://127.0.0.1:19531"
     token: SecretStr | None = None
     collection: str = Field("products", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
+    rekey: bool = Field(True, description="re-key a catalog that has outgrown its prototypes")
 
 
 class ModelSettings(Section):
@@ -82,7 +83,6 @@ class IntakeSettings(Section):
 class IngestSettings(Section):
     """The ingest worker."""
 
-    group: str = "lookstream-ingest"
     batch: int = Field(64, ge=1, le=1000)
     within_s: float = Field(0.2, gt=0)
     metrics_port: int = Field(9464, ge=0, le=65535, description="0: no metrics endpoint")
@@ -91,7 +91,6 @@ class IngestSettings(Section):
 class QuerySettings(Section):
     """The query worker."""
 
-    group: str = "lookstream-query"
     batch: int = Field(16, ge=1, le=256)
     candidates: int = Field(100, ge=10, le=1000, description="retrieved and reranked per query")
     patience_s: float = Field(10.0, gt=0, description="how long to retry the index for one batch")
@@ -101,7 +100,6 @@ class QuerySettings(Section):
 class FeedbackSettings(Section):
     """The feedback worker."""
 
-    group: str = "lookstream-feedback"
     window_s: float = Field(1800.0, gt=0, description="how long an impression can be clicked")
     patience_s: float = Field(10.0, gt=0, description="how long a click waits for its impression")
     metrics_port: int = Field(9466, ge=0, le=65535)
@@ -137,10 +135,9 @@ class Settings(BaseSettings):
         toml = TomlConfigSettingsSource(settings_cls, toml_file=profile_path())
         return init_settings, env_settings, toml
 
-    @property
-    def banks_dir(self) -> Path:
-        """Where the prototype banks are."""
-        return self.data_dir / "banks"
+    def group(self, worker: str) -> str:
+        """The consumer group of a kind of worker."""
+        return f"{self.kafka.prefix}-{worker}"
 
     @property
     def milvus_dir(self) -> Path:

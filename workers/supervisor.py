@@ -163,7 +163,7 @@ class Stack:
             log_path=self._log("milvus"),
             env={**os.environ, **lite_server.environment()},
         )
-        lite_server.wait_ready(self.settings.milvus.uri, START_TIMEOUT_S, self._milvus)
+        lite_server.wait_ready(self.settings.milvus.uri, START_TIMEOUT_S)
 
     def _start_worker(self, name: str) -> _Worker:
         process = spawn(

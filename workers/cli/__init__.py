@@ -1,0 +1,47 @@
+"""The command line: `lookstream COMMAND`. Commands import what they need when they run."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from index.errors import StoreError
+from models.errors import ModelError
+from stream.errors import StreamError
+from workers.cli import ask, learn, letters, run
+from workers.errors import WorkerError
+
+# The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
+EXPECTED = (WorkerError, StreamError, StoreError, ModelError)
+
+app = typer.Typer(
+    help="Visual product search that is always up to date.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run.demo)
+app.command()(run.up)
+app.command()(run.doctor)
+app.command()(ask.produce)
+app.command()(ask.search)
+app.command()(learn.evaluate)
+app.command()(run.worker)
+app.add_typer(learn.train, name="train")
+app.add_typer(learn.prototypes, name="prototypes")
+app.add_typer(letters.dlq, name="dlq")
+
+
+def main() -> None:
+    """Run the command line; expected errors become one line and exit status 1."""
+    try:
+        app()
+    except EXPECTED as error:
+        Console(stderr=True).print(
+            f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
+        sys.exit(1)

@@ -1,0 +1,126 @@
+"""Commands that talk to a running Lookstream: produce, search."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workers.cli.console import Json, finish, out, progress_bars, say
+
+
+def produce(
+    catalog: Annotated[Path, typer.Argument(help="A catalog folder.")],
+    by_reference: Annotated[
+        bool,
+        typer.Option(help="Send file paths instead of the pictures; see intake.roots."),
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until all of it is searchable.")] = True,
+    json: Json = False,
+) -> None:
+    """Send a catalog folder to the catalog topic.
+
+    Every row goes as it is: what is wrong with one is said in the dead-letter topic
+    (`lookstream dlq list`).
+
+    [bold]Examples[/]
+
+      lookstream produce examples/grocery
+      lookstream produce my-shop --no-wait
+    """
+    from stream.producing import Publisher, wait_committed
+    from workers.evaluate import INGEST_TIMEOUT_S
+    from workers.produce import produce_catalog
+    from workers.rooms import kafka_of, topics_of
+    from workers.settings import load_settings
+
+    settings = load_settings()
+    kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
+    with progress_bars(quiet=json) as bars:
+        sending = bars.add_task("sending", total=None)
+        with Publisher(kafka) as publisher:
+            sent = produce_catalog(
+                catalog,
+                publisher,
+                topic,
+                inline=not by_reference,
+                on_sent=lambda n: bars.update(sending, completed=n),
+            )
+            ends = publisher.flush().get(topic, {})
+        bars.update(sending, total=sent)
+        if wait and sent:
+            ingesting = bars.add_task("ingesting", total=sent)
+            wait_committed(
+                kafka,
+                settings.group("ingest"),
+                topic,
+                ends,
+                timeout_s=INGEST_TIMEOUT_S,
+                on_progress=lambda left: bars.update(ingesting, completed=sent - left),
+            )
+    say(f"{sent} events sent to {topic}" + (", all of them handled" if wait else ""))
+    finish({"events": sent, "topic": topic, "waited": wait}, json)
+
+
+def search(
+    photo: Annotated[
+        str | None, typer.Argument(help="A picture: a file or an http(s) URL.", show_default=False)
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Words, with or instead of a photo.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="How many products.")] = 10,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 15.0,
+    json: Json = False,
+) -> None:
+    """Ask for the products that a photo, words, or both show.
+
+    [bold]Examples[/]
+
+      lookstream search photo.jpg
+      lookstream search photo.jpg --text "oat milk" --top 3
+      lookstream search --text "red apples"
+    """
+    from stream.messages import Query
+    from stream.requests import Client
+    from workers.errors import FetchError, QueryRefused
+    from workers.produce import picture_reference
+    from workers.rooms import kafka_of, topics_of
+    from workers.settings import load_settings
+
+    settings = load_settings()
+    if photo is None and not (text or "").strip():
+        raise QueryRefused("nothing to search for: give a photo, --text, or both")
+    image = None
+    if photo is not None:
+        web = photo.startswith(("http://", "https://", "data:"))
+        if not web and not Path(photo).is_file():
+            raise FetchError(f"no picture at {photo}: give a file or an http(s) URL")
+        # A file is sent whole: the worker may be on another machine.
+        image = picture_reference(Path(), photo, inline=settings.intake.max_bytes // 2)
+    query = Query(query_id=uuid.uuid4().hex, image=image, text=text, top=top)
+    with Client(kafka_of(settings), topics_of(settings), timeout) as client:
+        result = client.search(query)
+    if result.error:
+        raise QueryRefused(result.error)
+    if not json:
+        if not result.items:
+            say("nothing found: has a catalog been produced? (lookstream produce DIR)")
+        for item in result.items:
+            kind = ("the product", "same kind", "same purpose", "other")[item.level]
+            out.print(
+                f"{item.position:3d}. {item.score:6.1%}  {kind:<12}  "
+                f"{item.title or item.product_id}  [{' / '.join(item.category)}]"
+                f"{_offer(item.price, item.currency, item.in_stock)}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+    import msgspec
+
+    finish(msgspec.to_builtins(result), json)
+
+
+def _offer(price: float | None, currency: str | None, in_stock: bool | None) -> str:
+    said = f"  {price:g} {currency or ''}".rstrip() if price is not None else ""
+    return said + ("" if in_stock is None else "  in stock" if in_stock else "  sold out")

@@ -1,0 +1,151 @@
+"""Commands about quality: evaluate, train, prototypes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workers.cli.console import Json, finish, out, progress_bars, say
+
+train = typer.Typer(help="Fit the models on your own catalogs.", no_args_is_help=True)
+prototypes = typer.Typer(help="The prototype bank.", no_args_is_help=True)
+
+
+def evaluate(
+    catalog: Annotated[Path, typer.Argument(help="A catalog folder with photos.jsonl.")],
+    split: Annotated[str, typer.Option(help="Which photos ask.")] = "test",
+    through_kafka: Annotated[
+        bool, typer.Option(help="Send every product and photo over real topics.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Measure search on a catalog folder: hit rates of retrieval and after reranking.
+
+    [bold]Examples[/]
+
+      lookstream evaluate examples/grocery
+      lookstream evaluate examples/grocery --through-kafka --json
+      LOOKSTREAM_KAFKA__EMBEDDED=false LOOKSTREAM_KAFKA__BOOTSTRAP=host:9092 \\
+        lookstream evaluate examples/grocery --through-kafka
+    """
+    from models.metrics import HIT_RATES
+    from workers.evaluate import evaluate_offline, evaluate_through_kafka
+    from workers.scratch import scratch_settings
+    from workers.settings import load_settings
+
+    settings = load_settings()
+    with progress_bars(quiet=json) as bars:
+        if through_kafka:
+            with scratch_settings(settings, "evaluate") as scratch:
+                found = evaluate_through_kafka(catalog, split, scratch, bars)
+        else:
+            found = asyncio.run(evaluate_offline(catalog, split, settings, bars))
+    if not json:
+        from rich.table import Table
+
+        table = Table(
+            title=f"{catalog.name}/{split}: {found.products} products, "
+            f"{found.queries} queries, model {found.model_id}"
+        )
+        for name in ("", *map(str, HIT_RATES), "average"):
+            table.add_column(name, justify="right" if name else "left")
+        for name, rates in (("retrieval", found.retrieval), ("reranked", found.reranked)):
+            keys = [*(rate.key for rate in HIT_RATES), "average"]
+            table.add_row(name, *(f"{100 * rates[key]:.1f}" for key in keys))
+        out.print(table)
+    finish(found.report(), json)
+
+
+@train.command()
+def embedding(
+    catalogs: Annotated[list[Path], typer.Argument(help="Catalog folders to fit on.")],
+    to: Annotated[Path, typer.Option("--out", help="Where the projection is written.")],
+    backbone: Annotated[str, typer.Option(help="lite2 or lite0.")] = "lite2",
+    split: Annotated[str, typer.Option(help="Photos of this split are used.")] = "train",
+    limit: Annotated[int | None, typer.Option(help="At most so many pictures a folder.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    json: Json = False,
+) -> None:
+    """Fit the projection of the training-free embedding on pictures.
+
+    Only pixels and words are read, never which product a photo shows.
+
+    [bold]Example[/]
+
+      lookstream train embedding grocery clothing --out models/weights/lite2.safetensors
+    """
+    from models.projection import save_projection
+    from models.projection_fit import fit_projection
+
+    with progress_bars(quiet=json) as bars:
+        task = bars.add_task("looking at pictures", total=None)
+        projection = fit_projection(
+            catalogs,
+            backbone=backbone,
+            split=split,
+            limit=limit,
+            seed=seed,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    save_projection(projection, to)
+    say(f"written: {to}")
+    finish({"out": str(to), **projection.card}, json)
+
+
+@prototypes.command()
+def build(
+    count: Annotated[int | None, typer.Option(min=1, help="How many; by default to fit.")] = None,
+    json: Json = False,
+) -> None:
+    """Build a new bank from the indexed items and key the index by it.
+
+    Stop the ingest worker first: one process at a time may write. Searches go on meanwhile.
+
+    [bold]Example[/]
+
+      lookstream prototypes build --count 500
+    """
+    from index.rekey import rekey
+    from workers.live_index import open_catalog
+    from workers.settings import load_settings
+
+    collection, shelf = open_catalog(load_settings())
+    with progress_bars(quiet=json) as bars:
+        task = bars.add_task("re-keying", total=collection.count())
+        keyed = rekey(
+            collection,
+            shelf,
+            prototypes=count,
+            on_progress=lambda rows: bars.update(task, completed=rows),
+        )
+    bank = keyed.bank
+    say(f"{len(bank)} prototypes, bank {bank.version}")
+    finish({"bank_version": bank.version, "prototypes": len(bank)}, json)
+
+
+@prototypes.command()
+def show(json: Json = False) -> None:
+    """Show the current bank, and how the items are spread over its prototypes."""
+    from workers.live_index import open_catalog
+    from workers.settings import load_settings
+
+    collection, _ = open_catalog(load_settings())
+    bank = collection.bank
+    sizes = [0] * len(bank)
+    for page in collection.scan():
+        for item in page:
+            sizes[item.prototype] += 1
+    if not json:
+        say(
+            f"bank {bank.version} of model {bank.model_id}: {len(bank)} prototypes, {sum(sizes)} items"
+        )
+        most = max([1, *sizes])
+        for number, size in sorted(enumerate(sizes), key=lambda pair: -pair[1])[:30]:
+            out.print(f"{number:5d} {size:7d} {'█' * round(40 * size / most)}", highlight=False)
+    finish(
+        {"bank_version": bank.version, "model_id": bank.model_id, "items_per_prototype": sizes},
+        json,
+    )
