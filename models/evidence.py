@@ -128,12 +128,15 @@ def _dense(matrices: Sequence[Int8Matrix]) -> Floats:
     height = max((matrix.shape[0] for matrix in matrices), default=0)
     values = np.zeros((len(matrices) + 1, height, width), dtype=np.int8)
     for at, matrix in enumerate(matrices):
-        if matrix.shape[0] and matrix.shape[1] != width:
+        if matrix.shape[0] == 0:
+            continue
+        if matrix.shape[1] != width:
             raise RerankerError(
                 f"juice of widths {matrix.shape[1]} and {width} cannot be compared: it was made by "
                 "different models; reindex the catalog"
             )
-        values[at, : matrix.shape[0]] = np.frombuffer(matrix.values, np.int8).reshape(matrix.shape)
+        rows = np.frombuffer(matrix.values, np.int8).reshape(matrix.shape)
+        values[at, : len(rows)] = rows
     return values.astype(np.float32)
 
 

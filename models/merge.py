@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.chunks import ABSENT, Chunks
+
 
 def merge(
     chunks: Sequence[Sequence[int]], absolute: Sequence[float] | NDArray[np.floating]
@@ -35,3 +37,17 @@ def merge(
             following = chunks[number][place + 1]
             heapq.heappush(heads, (-absolute[following], following, number, place + 1))
     return merged
+
+
+def order(chunks: Chunks, comparative: NDArray[np.floating]) -> list[list[int]]:
+    """The candidates of each chunk by comparative score, best first.
+
+    Args:
+        chunks: (chunks, size), ABSENT where a chunk is short.
+        comparative: s, (chunks, size); equal scores keep the order given.
+    """
+    places = np.argsort(-comparative, axis=1, kind="stable")
+    return [
+        [candidate for candidate in ordered if candidate != ABSENT]
+        for ordered in np.take_along_axis(chunks, places, axis=1).tolist()
+    ]

@@ -23,7 +23,7 @@ from models.encoded import Encoded
 from models.errors import RerankerError
 from models.evidence import FEATURES, Candidate, collect
 from models.juice import Juice
-from models.merge import merge
+from models.merge import merge, order
 
 __all__ = ["Candidate", "Ranked", "Reranker", "RerankerParameters", "load_reranker"]
 
@@ -104,11 +104,6 @@ class Reranker:
         probabilities = stage.levels.probabilities(evidence)
         there = chunks != ABSENT
         by_candidate = probabilities[there]  # chunks are contiguous: row i is candidate i
-        order = np.argsort(-s, axis=1, kind="stable")
-        ordered = [
-            [int(chunk[place]) for place in places if chunk[place] != ABSENT]
-            for chunk, places in zip(chunks, order, strict=True)
-        ]
         flat_s, flat_null = s[there], np.broadcast_to(null[:, None], s.shape)[there]
         return [
             Ranked(
@@ -119,7 +114,7 @@ class Reranker:
                 comparison=float(flat_s[index]),
                 null=float(flat_null[index]),
             )
-            for index in merge(ordered, by_candidate[:, 0].tolist())
+            for index in merge(order(chunks, s), by_candidate[:, 0].tolist())
         ]
 
     def stage(self, of: Modality) -> Stage:

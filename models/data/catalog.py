@@ -41,6 +41,11 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, str | int | float | bool] | None = None
     version: int | None = None
 
+    @property
+    def text(self) -> str | None:
+        """Its words as the encoder reads them, see `product_text`."""
+        return product_text(self.title, self.description)
+
 
 class Photo(msgspec.Struct, frozen=True, kw_only=True):
     """One row of photos.jsonl: a shopper's photo, with what it shows where that is known."""
@@ -95,6 +100,12 @@ class Catalog:
     def locate(self, reference: str) -> str:
         """An image reference as other processes can use it: see `locate`."""
         return locate(self.folder, reference)
+
+
+def product_text(title: str, description: str) -> str | None:
+    """A product's words as the encoder reads them; None when there are none."""
+    said = [part.strip().rstrip(".") for part in (title, description) if part.strip()]
+    return ". ".join(said) or None
 
 
 def locate(folder: Path, reference: str) -> str:

@@ -1,0 +1,181 @@
+"""Fitting material for the reranker: queries with their candidates, evidence and levels.
+
+A catalog folder gives photos but hardly any query texts, so shoppers' words are made up from what
+the product is called: its leaf category or its title, at times with a slip of the finger. Synthetic
+words decide the weights of words only; queries by picture have parameters of their own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.chunks import Chunks, split
+from models.data.catalog import Catalog, Photo, Product
+from models.data.pictures import open_picture
+from models.encoded import Encoded
+from models.errors import RerankerError
+from models.evidence import Candidate, collect
+from models.juice import Floats
+from models.metrics import Levels, relevance, relevant_counts
+from models.picture import Picture
+
+MODALITIES = ("picture", "text", "both")
+SLIP = 0.3
+"""Share of made-up texts with a typo."""
+
+Progress = Callable[[int, int], None]
+
+
+class PictureTextEncoder(Protocol):
+    """What is needed of `models.embedding.Encoder`."""
+
+    model_id: str
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        """Encode items, or queries."""
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """Queries of one modality, each with the same number of candidates in retrieval order.
+
+    Attributes:
+        chunks: (chunks, size), the same for all.
+        evidence: (queries, chunks, size, features).
+        levels: (queries, candidates).
+        relevant: G over the whole catalog, (queries,).
+        products: what each query shows, (queries,); folds keep a product together.
+    """
+
+    chunks: Chunks
+    evidence: Floats
+    levels: Levels
+    relevant: NDArray[np.int64]
+    products: tuple[str, ...]
+
+    @property
+    def chunk_levels(self) -> Levels:
+        """Levels laid out as `chunks`, (queries, chunks, size); padding repeats the last."""
+        return self.levels[:, self.chunks]
+
+
+def make_episodes(
+    encoder: PictureTextEncoder,
+    catalog: Catalog,
+    split_name: str,
+    *,
+    depth: int = 100,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Episodes]:
+    """Episodes of each modality from the photos of one split that show a known product.
+
+    Args:
+        depth: candidates per query; the whole catalog where it is smaller.
+        seed: of the made-up texts.
+        progress: called with (pictures and texts encoded, all of them).
+
+    Raises:
+        CatalogError, PictureError: the folder lacks the split, or a picture cannot be read.
+        RerankerError: no photo shows a product of the catalog.
+    """
+    photos = [photo for photo in catalog.split(split_name) if photo.product_id in catalog.by_id]
+    if not photos:
+        raise RerankerError(
+            f"no photo of split {split_name!r} names a product of {catalog.folder}: the reranker "
+            "learns from photos whose product is known"
+        )
+    done, total = 0, len(catalog.products) + len(MODALITIES) * len(photos)
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    items = []
+    for product in catalog.products:
+        picture = _open(catalog, product.image) if product.image else None
+        items += encoder.encode([picture], [product.text], [product.category])
+        tick()
+    draw = random.Random(seed)
+    words = [shopper_text(catalog.by_id[photo.product_id or ""], draw) for photo in photos]
+    made = {}
+    for modality in MODALITIES:
+        texts: list[str | None] = [None] * len(photos) if modality == "picture" else [*words]
+        queries = []
+        for photo, text in zip(photos, texts, strict=True):
+            picture = None if modality == "text" else _open(catalog, photo.image)
+            queries += encoder.encode([picture], [text], query=True)
+            tick()
+        made[modality] = _episodes(photos, queries, texts, catalog.products, items, depth=depth)
+    return made
+
+
+def _episodes(
+    photos: Sequence[Photo],
+    queries: Sequence[Encoded],
+    texts: Sequence[str | None],
+    products: Sequence[Product],
+    items: Sequence[Encoded],
+    *,
+    depth: int,
+) -> Episodes:
+    similarity = np.stack([one.vector for one in queries]) @ np.stack([i.vector for i in items]).T
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :depth]
+    levels = relevance(photos, products)
+    chunks = split(nearest.shape[1])
+    evidence = [
+        collect(
+            query.juice,
+            text,
+            [
+                Candidate(
+                    products[at].product_id, float(row[at]), items[at].juice, products[at].title
+                )
+                for at in places
+            ],
+            chunks,
+        )
+        for query, text, row, places in zip(queries, texts, similarity, nearest, strict=True)
+    ]
+    return Episodes(
+        chunks=chunks,
+        evidence=np.stack(evidence),
+        levels=np.take_along_axis(levels, nearest, axis=1),
+        relevant=relevant_counts(levels),
+        products=tuple(photo.product_id or "" for photo in photos),
+    )
+
+
+def shopper_text(product: Product, draw: random.Random) -> str:
+    """What a shopper may type for a product: its kind or its title, three times in ten mistyped."""
+    choices = [name for name in (product.title, *product.category[-1:]) if name]
+    said = draw.choice(choices).replace("-", " ").lower() if choices else "anything"
+    if draw.random() >= SLIP or len(said) < 4:
+        return said
+    at = draw.randrange(1, len(said) - 1)
+    return draw.choice(
+        [
+            said[:at] + said[at + 1 :],  # a letter left out
+            said[:at] + said[at] + said[at:],  # one doubled
+            said[:at] + said[at + 1] + said[at] + said[at + 2 :],  # two swapped
+        ]
+    )
+
+
+def _open(catalog: Catalog, reference: str) -> Picture:
+    return open_picture(Path(catalog.locate(reference)))
