@@ -163,10 +163,8 @@ def create_topics(
     return created
 
 
-def missing_topics(
-    kafka: Kafka, topics: Iterable[Topic], *, timeout_s: float = 30.0
-) -> list[str]:
-    """The names of those topics that do not exist; raises `BrokerError` if Kafka does not answer."""
+def missing_topics(kafka: Kafka, topics: Iterable[Topic], *, timeout_s: float = 30.0) -> list[str]:
+    """The names of those topics that do not exist; raises `BrokerError` without an answer."""
     check_broker(kafka, timeout_s)
     existing = AdminClient(kafka.confluent()).list_topics(timeout=timeout_s).topics
     return [topic.name for topic in topics if topic.name not in existing]

@@ -53,7 +53,7 @@ def examine() -> Iterator[Finding]:
     embedded = settings.kafka.embedded
     broker = _looked(
         "broker",
-        lambda: f"{check_broker(kafka_of(settings), 5)} at {settings.kafka.bootstrap}",
+        lambda: f"{check_broker(kafka_of(settings), 5)} at {settings.kafka.servers}",
         UP if embedded else "check kafka.bootstrap, the credentials, and that it runs",
     )
     yield broker
@@ -127,9 +127,11 @@ def _topics(settings: Settings) -> Finding:
 
 def _milvus(settings: Settings) -> str:
     token = settings.milvus.token
-    client = Client(settings.milvus.uri, token.get_secret_value() if token else None, timeout_s=5)
+    client = Client(
+        settings.milvus.address, token.get_secret_value() if token else None, timeout_s=5
+    )
     try:
-        return f"{client.call('get_server_version')} at {settings.milvus.uri}"
+        return f"{client.call('get_server_version')} at {settings.milvus.address}"
     finally:
         client.close()
 

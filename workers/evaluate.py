@@ -105,9 +105,8 @@ async def evaluate_offline(
     start = time.monotonic()
     catalog, photos = load_split(folder, split)
     encoder, reranker = encoder_of(settings), reranker_of(settings)
-    intake = settings.intake.model_copy(
-        update={"roots": (*settings.intake.roots, folder.resolve())}
-    )
+    roots = (*settings.intake.roots, catalog.folder)
+    intake = settings.intake.model_copy(update={"roots": roots})
     async with open_fetcher(intake) as fetcher:
         items = await _encode_catalog(folder, encoder, fetcher, progress, len(catalog.products))
         matrix = np.stack([item.vector for item in items if item.vector is not None])

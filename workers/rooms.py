@@ -14,7 +14,7 @@ def kafka_of(settings: Settings) -> Kafka:
     """Address and credentials of the broker."""
     kafka = settings.kafka
     return Kafka(
-        bootstrap=kafka.bootstrap,
+        bootstrap=kafka.servers,
         security_protocol=kafka.security_protocol,
         sasl_mechanism=kafka.sasl_mechanism,
         username=kafka.username,
@@ -34,9 +34,9 @@ def store_of(settings: Settings) -> Store:
     """Address, credentials and physical layout of the index."""
     milvus = settings.milvus
     return Store(
-        uri=milvus.uri,
+        uri=milvus.address,
         token=milvus.token.get_secret_value() if milvus.token else None,
-        kind=milvus.kind,
+        kind=milvus.layout,
     )
 
 

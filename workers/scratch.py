@@ -17,7 +17,7 @@ from stream.topics import delete_topics
 from workers.errors import SettingsError
 from workers.live_index import open_catalog
 from workers.rooms import kafka_of, topics_of
-from workers.settings import Settings
+from workers.settings import EMBEDDED, Settings
 
 
 @contextmanager
@@ -33,9 +33,9 @@ def scratch_settings(settings: Settings, purpose: str) -> Iterator[Settings]:
         changed["kafka"]["prefix"] = f"{settings.kafka.prefix}-{tag}"
         changed["milvus"]["collection"] = f"{settings.milvus.collection}_{tag}"
         if settings.kafka.embedded:
-            changed["kafka"]["bootstrap"] = f"127.0.0.1:{claim_port()}"
+            changed["kafka"]["bootstrap"] = f"{EMBEDDED}127.0.0.1:{claim_port()}"
         if settings.milvus.embedded:
-            changed["milvus"]["uri"] = f"http://127.0.0.1:{claim_port()}"
+            changed["milvus"]["uri"] = f"{EMBEDDED}127.0.0.1:{claim_port()}"
         for worker in ("ingest", "query", "feedback"):
             changed[worker]["metrics_port"] = claim_port()
         scratch = Settings.model_validate(changed)

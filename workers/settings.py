@@ -25,6 +25,7 @@ from workers.errors import SettingsError
 
 PROFILE_VARIABLE = "LOOKSTREAM_PROFILE"
 SECRETS = {"password", "token"}
+EMBEDDED = "embedded://"
 
 
 class Section(BaseModel):
@@ -34,10 +35,13 @@ class Section(BaseModel):
 
 
 class KafkaSettings(Section):
-    """Where the events are."""
+    """Where the events are.
 
-    embedded: bool = True
-    bootstrap: str = "127.0.0.1:19092"
+    `bootstrap` is `host:port[,host:port…]` of a Kafka of yours, or `embedded://127.0.0.1:PORT`
+    for the broker that `lookstream up` starts there.
+    """
+
+    bootstrap: str = f"{EMBEDDED}127.0.0.1:19092"
     prefix: str = Field("lookstream", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     replication_factor: int = Field(1, ge=1)
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -48,16 +52,47 @@ class KafkaSettings(Section):
     cert_file: Path | None = None
     key_file: Path | None = None
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is ours to start."""
+        return self.bootstrap.startswith(EMBEDDED)
+
+    @property
+    def servers(self) -> str:
+        """The address for clients."""
+        return self.bootstrap.removeprefix(EMBEDDED)
+
 
 class MilvusSettings(Section):
-    """Where the index is. `kind` chooses the physical layout; the workers see no difference."""
+    """Where the index is.
 
-    embedded: bool = True
-    kind: Literal["lite", "server"] = "lite"
-    uri: str = "http://127.0.0.1:19531"
+    `uri` is `http(s)://host:port` of a Milvus of yours, or `embedded://127.0.0.1:PORT` for the
+    Milvus Lite that `lookstream up` starts there. `kind` chooses the physical layout, which the
+    workers do not see; by default "lite" for the embedded one, "server" for yours.
+    """
+
+    uri: str = f"{EMBEDDED}127.0.0.1:19531"
+    kind: Literal["auto", "lite", "server"] = "auto"
     token: SecretStr | None = None
     collection: str = Field("products", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
     rekey: bool = Field(True, description="re-key a catalog that has outgrown its prototypes")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Milvus Lite is ours to start."""
+        return self.uri.startswith(EMBEDDED)
+
+    @property
+    def address(self) -> str:
+        """The URI for clients."""
+        return self.uri.replace(EMBEDDED, "http://", 1)
+
+    @property
+    def layout(self) -> Literal["lite", "server"]:
+        """The physical layout."""
+        if self.kind == "auto":
+            return "lite" if self.embedded else "server"
+        return self.kind
 
 
 class ModelSettings(Section):

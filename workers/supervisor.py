@@ -123,7 +123,7 @@ class Stack:
         Raises:
             StackError: the broker or Milvus Lite ended, or a worker can't stay up.
         """
-        if self._broker and not _alive(self._broker.pid):
+        if self._broker and not self._broker.running:
             raise StackError(
                 f"the embedded broker ended; its log is {self._log('broker')}. Its events are "
                 "gone (it keeps them in memory): start again and produce the catalog again"
@@ -163,7 +163,7 @@ class Stack:
             log_path=self._log("milvus"),
             env={**os.environ, **lite_server.environment()},
         )
-        lite_server.wait_ready(self.settings.milvus.uri, START_TIMEOUT_S)
+        lite_server.wait_ready(self.settings.milvus.address, START_TIMEOUT_S)
 
     def _start_worker(self, name: str) -> _Worker:
         process = spawn(
@@ -218,10 +218,3 @@ def _refuse_taken(port: int, setting: str) -> None:
             f"port {port} is taken: is `lookstream up` running already? "
             f"Stop it, or choose another port in {setting}"
         )
-
-
-def _alive(pid: int | None) -> bool:
-    """Whether the child runs; a zombie does not."""
-    if pid is None:
-        return False
-    return os.waitpid(pid, os.WNOHANG) == (0, 0)

@@ -19,7 +19,7 @@ def test_the_profiles_that_come_along_load(
     profile: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOOKSTREAM_PROFILE", profile)
-    assert load_settings().milvus.kind == kind
+    assert load_settings().milvus.layout == kind
 
 
 def test_the_environment_wins_over_the_file(

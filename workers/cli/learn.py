@@ -28,8 +28,7 @@ def evaluate(
 
       lookstream evaluate examples/grocery
       lookstream evaluate examples/grocery --through-kafka --json
-      LOOKSTREAM_KAFKA__EMBEDDED=false LOOKSTREAM_KAFKA__BOOTSTRAP=host:9092 \\
-        lookstream evaluate examples/grocery --through-kafka
+      LOOKSTREAM_KAFKA__BOOTSTRAP=host:9092 lookstream evaluate examples/grocery --through-kafka
     """
     from models.metrics import HIT_RATES
     from workers.evaluate import evaluate_offline, evaluate_through_kafka
@@ -139,9 +138,7 @@ def show(json: Json = False) -> None:
         for item in page:
             sizes[item.prototype] += 1
     if not json:
-        say(
-            f"bank {bank.version} of model {bank.model_id}: {len(bank)} prototypes, {sum(sizes)} items"
-        )
+        say(f"bank {bank.version} of {bank.model_id}: {len(bank)} prototypes, {sum(sizes)} items")
         most = max([1, *sizes])
         for number, size in sorted(enumerate(sizes), key=lambda pair: -pair[1])[:30]:
             out.print(f"{number:5d} {size:7d} {'█' * round(40 * size / most)}", highlight=False)

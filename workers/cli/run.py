@@ -75,7 +75,7 @@ def up(
     with Stack(settings, workers=names, report=say) as stack:
         stack.wait_ready()
         say(
-            f"ready: Kafka {settings.kafka.bootstrap}, Milvus {settings.milvus.uri}, "
+            f"ready: Kafka {settings.kafka.servers}, Milvus {settings.milvus.address}, "
             f"logs in {settings.log_dir}"
         )
         say("next: lookstream produce examples/grocery; lookstream search PHOTO; Ctrl-C ends all")
