@@ -165,17 +165,19 @@ def neighbour_order(centroids: Matrix) -> npt.NDArray[np.int64]:
     neighbouring prototypes then touches few of them.
     """
 
-    def ordered(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        if len(rows) <= 2:
+    def ordered(rows: npt.NDArray[np.int64], along: Matrix) -> npt.NDArray[np.int64]:
+        if len(rows) == 1:
             return rows
         centred = centroids[rows] - centroids[rows].mean(axis=0)
         direction = np.linalg.svd(centred, full_matrices=False)[2][0]
-        direction *= np.sign(direction[np.abs(direction).argmax()])  # svd leaves the sign open
+        direction *= 1 if direction @ along >= 0 else -1  # svd leaves the sign open
         halves = rows[np.argsort(centred @ direction, kind="stable")]
         middle = len(rows) // 2
-        return np.concatenate([ordered(halves[:middle]), ordered(halves[middle:])])
+        return np.concatenate(
+            [ordered(halves[:middle], direction), ordered(halves[middle:], direction)]
+        )
 
-    return ordered(np.arange(len(centroids)))
+    return ordered(np.arange(len(centroids)), np.ones(centroids.shape[1], np.float32))
 
 
 def check_unit_rows(matrix: Matrix, what: str) -> None:

@@ -19,6 +19,8 @@ from index.errors import RowRejected, StoreUnavailable
 
 REJECTED = (ParamError, DataNotMatchException, DataTypeNotMatchException)
 REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
+UNREACHABLE = (ConnectError, MilvusUnavailableException)
+NO_CONNECTION = 2
 NOT_FOUND_CODES = {100, 1600}  # collection, alias
 NOT_LOADED_CODES = {101, 103, 106}  # not loaded, or loading after a restart of the server
 
@@ -87,7 +89,7 @@ class Client:
                 return NotThere(said)
             if isinstance(error, REJECTED) or error.code in REJECTED_CODES:
                 return RowRejected(f"Milvus refuses the request for good: {said}")
-            if not isinstance(error, (ConnectError, MilvusUnavailableException)):
+            if error.code != NO_CONNECTION and not isinstance(error, UNREACHABLE):
                 return StoreUnavailable(f"Milvus at {self.uri} failed: {said}")
         elif isinstance(error, ValueError) and "closed channel" not in str(error):
             return RowRejected(f"the request cannot be written for Milvus: {error}")

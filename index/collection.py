@@ -14,9 +14,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -27,6 +26,9 @@ from index.errors import GenerationChanged, RowRejected
 from index.item import BURIED, Hit, Item, content_digest
 from index.rows import ROW_FIELDS, check_vectors, to_item, to_row
 from index.stamp import Stamp, check_stamp, generation_name, read_stamp
+from index.store import Store
+
+__all__ = ["Collection", "Store", "open_collection"]
 
 LOOK_EVERY_S = 2.0
 """How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
@@ -35,33 +37,6 @@ QUERY_IDS = 500
 """Ids in one filter: keeps the expression small and the answer far below the message limit."""
 
 Prototypes = Sequence[int] | npt.NDArray[np.integer[Any]]
-
-
-class Store(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the rows are and how they are laid out.
-
-    Attributes:
-        uri: `http://host:port` of a Milvus or Milvus Lite server, or the path of a Lite database
-            that no other process uses.
-        token: `user:password` of a Milvus server.
-        kind: which of the two layouts to use.
-        index_type: of the vectors; each layout knows which ones its engine really builds.
-        consistency: of searches on a server. Bounded answers quickly and may miss the last
-            seconds; `count` always sees everything, and so do searches that follow it.
-        timeout_s: how long one call may take, its retries included.
-        flush_idle_s: on Lite, how long after the last write rows are moved out of the memtable.
-    """
-
-    uri: str
-    token: str | None = None
-    kind: Literal["lite", "server"] = "lite"
-    index_type: str = "AUTOINDEX"
-    consistency: Literal["Bounded", "Session", "Strong"] = "Bounded"
-    timeout_s: float = 30.0
-    flush_idle_s: float = 1.0
-
-    def __repr__(self) -> str:
-        return f"Store({self.kind}, {self.uri!r}, {self.index_type})"
 
 
 class Collection(ABC):
