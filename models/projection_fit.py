@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.backbone import BACKBONES, Backbone, BackboneSpec, load_backbone
 from models.data.catalog import Catalog, read_catalog
-from models.errors import PictureError, ProjectionError
+from models.data.pictures import open_picture
+from models.errors import ProjectionError
 from models.juice import Floats
 from models.juicer import Squeezed, squeeze
-from models.picture import Picture
 from models.projection import (
     PICTURE_WIDTH,
     TEXT_WIDTH,
@@ -127,16 +126,8 @@ def _fit(
 
 def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[Squeezed]:
     for start in range(0, len(paths), BATCH):
-        some = [_open(path) for path in paths[start : start + BATCH]]
+        some = [open_picture(path) for path in paths[start : start + BATCH]]
         yield from squeeze(some, backbone, size)
-
-
-def _open(path: Path) -> Picture:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise PictureError(f"{path} cannot be opened as a picture: {error}") from error
 
 
 def _chosen(

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from models.backbone import BACKBONES, BackboneSpec, load_backbone
+from models.errors import WeightsError
+from models.juice import Floats
+from models.patch_network import patch_network
+
+TINY = BackboneSpec("test_efficientnet", None, 96)
+"""A real architecture with 0.36 M random weights."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKSTREAM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def pictures(count: int, size: int) -> Floats:
+    return np.random.default_rng(0).normal(size=(count, 3, size, size)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_vit"])
+def test_onnx_and_torch_agree_on_any_architecture(name: str) -> None:
+    spec = BackboneSpec(name, None, 160 if name == "test_vit" else 96)
+    network, layout = patch_network(spec)
+    backbone = load_backbone(spec, threads=1)
+    batch = pictures(2, spec.size)
+    found = backbone.patches(batch)
+    assert backbone.layout.grid == layout.grid
+    assert backbone.layout.widths == layout.widths
+    assert found.shape == (2, layout.grid[0] * layout.grid[1], sum(layout.widths))
+    expected = network(torch.from_numpy(batch)).numpy()
+    assert np.abs(found - expected).max() <= 1e-4 * max(1.0, np.abs(expected).max())
+
+
+def test_patches_are_adaptive_averages_of_the_maps() -> None:
+    network, _ = patch_network(TINY)
+    batch = torch.from_numpy(pictures(1, TINY.size))
+    shallow = network.maps(batch)[0]
+    pooled = torch.nn.functional.adaptive_avg_pool2d(shallow, network.grid)
+    rows = network(batch)[..., : network.widths[0]]
+    assert torch.allclose(rows, pooled.flatten(2).transpose(1, 2), atol=1e-4)
+
+
+def test_a_picture_has_the_same_bytes_in_any_batch_and_on_any_threads() -> None:
+    batch = pictures(5, TINY.size)
+    together = load_backbone(TINY, threads=1).patches(batch)
+    threaded = load_backbone(TINY, threads=2)
+    alone = np.concatenate([threaded.patches(one[None]) for one in batch[::-1]])
+    assert together.tobytes() == alone[::-1].tobytes()
+
+
+def test_no_pictures_give_no_rows() -> None:
+    backbone = load_backbone(TINY)
+    assert backbone.patches(pictures(0, TINY.size)).shape[0] == 0
+
+
+def test_depths_split_the_rows() -> None:
+    layout = load_backbone(TINY).layout
+    rows = np.arange(2 * sum(layout.widths), dtype=np.float32).reshape(2, -1)
+    split = layout.depths(rows)
+    assert tuple(part.shape[1] for part in split) == layout.widths
+    assert (np.concatenate(split, axis=1) == rows).all()
+
+
+def test_local_weights_are_used_and_change_the_fingerprint(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    path = tmp_path / "weights.safetensors"
+    save_file(timm.create_model(TINY.timm_name).state_dict(), path)
+    spec = BackboneSpec(TINY.timm_name, path, TINY.size)
+    assert spec.fingerprint() != TINY.fingerprint()
+    batch = pictures(1, TINY.size)
+    assert not np.allclose(load_backbone(spec).patches(batch), load_backbone(TINY).patches(batch))
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"other": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="does not fit test_efficientnet"):
+        patch_network(BackboneSpec(TINY.timm_name, path, TINY.size))
+
+
+def test_unknown_networks_and_devices_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="timm knows no network 'no_such_network'"):
+        patch_network(BackboneSpec("no_such_network", None, 96))
+    with pytest.raises(WeightsError, match="use 'cpu' or 'cuda'"):
+        load_backbone(TINY, device="tpu")
+    with pytest.raises(WeightsError, match="no weights for"):
+        BackboneSpec(TINY.timm_name, tmp_path / "none.pth", 96).fingerprint()
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_the_packaged_weights_fit_timm(name: str) -> None:
+    network, layout = patch_network(BACKBONES[name])
+    assert layout.grid == {"lite2": (9, 9), "lite0": (7, 7)}[name]
+    assert len(layout.labels) == 1000
+    assert all(parameter.isfinite().all() for parameter in network.parameters())

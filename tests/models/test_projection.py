@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import ProjectionError
+from models.juice import Floats
+from models.juicer import Squeezed
+from models.picture import Frame
+from models.projection import Axes, Projection, fit_axes, load_projection, save_projection
+
+WIDTHS = (6, 8)
+
+
+def rows(count: int, width: int, seed: int = 0) -> Floats:
+    random = np.random.default_rng(seed)
+    mixed = random.normal(size=(count, width)) @ random.normal(size=(width, width)) + 3
+    return mixed.astype(np.float32)
+
+
+def small_projection() -> Projection:
+    def axes(source: int, target: int) -> Axes:
+        return fit_axes([rows(100, source)], target, 1.0)
+
+    return Projection(
+        depths=tuple(axes(width, 4) for width in WIDTHS),
+        colour=axes(5, 3),
+        joint=axes(11, 7),
+        tokens=axes(6, 4),
+        text=axes(10, 5),
+        card={"backbone": "tiny"},
+    )
+
+
+def test_whitening_without_shrinkage_gives_unit_covariance() -> None:
+    data = rows(4000, 6)
+    white = fit_axes([data], 6, 0.0)(data)
+    assert np.allclose(np.cov(white.T, bias=True), np.eye(6), atol=1e-2)
+
+
+def test_without_whitening_axes_only_turn() -> None:
+    data = rows(500, 6)
+    turned = fit_axes([data], 6, None)(data)
+    centred = data - data.mean(axis=0)
+    assert np.allclose(turned @ turned.T, centred @ centred.T, rtol=1e-3, atol=1e-2)
+
+
+def test_every_source_counts_the_same() -> None:
+    many, few = rows(1000, 4, 1), rows(10, 4, 2)
+    fitted = fit_axes([many, few], 4, None)
+    assert np.allclose(fitted.mean, (many.mean(axis=0) + few.mean(axis=0)) / 2, atol=1e-4)
+
+
+def test_no_more_axes_than_rows() -> None:
+    assert fit_axes([rows(3, 8)], 8, 1.0).matrix.shape == (8, 3)
+
+
+def test_a_projection_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "tiny.safetensors"
+    written = small_projection()
+    save_projection(written, path)
+    read = load_projection(path, WIDTHS)
+    squeezed = Squeezed(
+        frame=Frame(0, 0, 1, 1),
+        saliency=np.ones(4, np.float32),
+        pooled=tuple(rows(1, width)[0] for width in WIDTHS),
+        cells=rows(4, 6),
+        colour=rows(1, 5)[0],
+    )
+    assert read.card == {"backbone": "tiny"}
+    assert np.linalg.norm(read.picture(squeezed)) == pytest.approx(1, abs=1e-5)
+    assert read.picture(squeezed) @ written.picture(squeezed) == pytest.approx(1, abs=1e-3)
+    assert np.allclose(read.cell_tokens(squeezed), written.cell_tokens(squeezed), atol=1e-2)
+
+
+def test_a_projection_of_another_backbone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    save_projection(small_projection(), path)
+    with pytest.raises(ProjectionError, match=r"\[6, 8\].*\[6, 9\].*lookstream train embedding"):
+        load_projection(path, (6, 9))
+
+
+def test_a_missing_or_damaged_projection_says_how_to_make_one(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    with pytest.raises(ProjectionError, match=r"no projection at .*`lookstream train embedding"):
+        load_projection(path, WIDTHS)
+    save_projection(small_projection(), path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ProjectionError, match="cannot be read"):
+        load_projection(path, WIDTHS)
