@@ -10,13 +10,15 @@ from typing import Any
 import faust
 from faust.transport.drivers import aiokafka as driver
 
-from stream.connection import FETCH_WAIT_MS, MAX_MESSAGE_BYTES, MAX_RECORD_BYTES, Kafka
+from stream.connection import (
+    FETCH_WAIT_MS,
+    HEARTBEAT_S,
+    MAX_MESSAGE_BYTES,
+    MAX_RECORD_BYTES,
+    SESSION_TIMEOUT_S,
+    Kafka,
+)
 from stream.topics import Topic
-
-# Long enough for a worker that pauses, short enough that the embedded broker, where the first
-# join takes about half of it, is ready soon.
-SESSION_TIMEOUT_S = 6.0
-HEARTBEAT_S = 1.0
 
 
 def make_app(

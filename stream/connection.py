@@ -24,6 +24,10 @@ MAX_RECORD_BYTES = 16_777_216
 # The embedded broker holds a fetch until its wait is over, even when data has arrived: half of
 # it is the latency of a hop (measured). On Apache Kafka a short wait costs a few empty fetches.
 FETCH_WAIT_MS = 10
+# The shortest session Apache Kafka allows by default. The embedded broker lets a group's first
+# member wait for half of it, and a worker that was killed is missed only when it is over.
+SESSION_TIMEOUT_S = 6
+HEARTBEAT_S = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,8 @@ class Kafka:
             "group_id": group,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
+            "session_timeout_ms": 1000 * SESSION_TIMEOUT_S,
+            "heartbeat_interval_ms": 1000 * HEARTBEAT_S,
             "fetch_wait_max_ms": FETCH_WAIT_MS,
             "fetch_message_max_bytes": MAX_RECORD_BYTES,
             "receive_message_max_bytes": 8 * MAX_RECORD_BYTES,

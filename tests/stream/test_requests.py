@@ -25,7 +25,7 @@ def ask(text: str) -> Query:
 def echo(kafka: Kafka, topics: Topics) -> Iterator[None]:
     """Answers each query with its text as model id; ignores 'silence', garbles 'garble'."""
     leaving = threading.Event()
-    consumer = Consumer(kafka.consumer(f"echo-{topics.query.name}", session_timeout_ms=6000))
+    consumer = Consumer(kafka.consumer(f"echo-{topics.query.name}"))
     consumer.subscribe([topics.query.name])
     publisher = Publisher(kafka, linger_ms=0)
 

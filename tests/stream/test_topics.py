@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import ConfigResource
+from confluent_kafka.admin._config import ConfigResource
 from faust.auth import SASLCredentials
 
 from stream.connection import MAX_MESSAGE_BYTES, Kafka, check_broker
