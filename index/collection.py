@@ -33,6 +33,7 @@ __all__ = ["Collection", "Store", "open_collection"]
 LOOK_EVERY_S = 2.0
 """How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
 COUNT_EVERY_S = 10.0
+PAGE = 1000
 QUERY_IDS = 500
 """Ids in one filter: keeps the expression small and the answer far below the message limit."""
 
@@ -307,14 +308,26 @@ class Collection(ABC):
             ) from error
 
     def _iterate(self, fields: list[str], **scope: Any) -> Iterator[list[dict[str, Any]]]:
-        pages = self._call(
-            "query_iterator", filter="", batch_size=1000, output_fields=fields, **scope
-        )
-        try:
-            while page := pages.next():
-                yield page
-        finally:
-            pages.close()
+        """Rows in scope by primary key, a page at a time.
+
+        pymilvus' own iterator reads at the client's clock on servers before 2.4, and so misses the
+        last writes; this reads at the consistency it is given.
+        """
+        last = ""
+        while True:
+            page = self._call(
+                "query",
+                filter=f'row_id > "{last}"',
+                limit=PAGE,
+                output_fields=fields,
+                iterator="True",  # asks both engines for the smallest keys, in order
+                **scope,
+            )
+            if page:
+                yield list(page)
+            if len(page) < PAGE:
+                return
+            last = page[-1]["row_id"]
 
     def _hits(self, answers: Iterable[Mapping[str, Any]]) -> list[Hit]:
         best: dict[str, Hit] = {}

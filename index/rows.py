@@ -49,10 +49,7 @@ def schema(dim: int, *, partition_key: bool) -> CollectionSchema:
 
 
 def row_id(item_id: str, copy: int) -> str:
-    """The primary key of one copy of an item: letters, digits and a dash, whatever its name.
-
-    pymilvus' iterator pastes the last key into a filter unquoted, so the key must need no quoting.
-    """
+    """The primary key of one copy of an item: letters, digits and a dash, whatever its name."""
     return f"{hashlib.blake2b(item_id.encode(), digest_size=16).hexdigest()}-{copy}"
 
 

@@ -113,6 +113,14 @@ def test_the_same_again_changes_nothing(collection: Collection) -> None:
     assert collection.content_hash() == before
 
 
+def test_a_scan_sees_every_row_once(collection: Collection, monkeypatch: Any) -> None:
+    monkeypatch.setattr("index.collection.PAGE", 7)
+    collection.write([item(number) for number in range(60)])
+    collection.write([item(number) for number in range(0, 60, 3)])
+    scanned = [out.item_id for page in collection.scan() for out in page]
+    assert sorted(scanned) == sorted(f"item-{number}" for number in range(60))
+
+
 def test_an_item_that_moves_leaves_nothing_behind(collection: Collection) -> None:
     collection.write([item(number) for number in range(20)])
     collection.flush()
