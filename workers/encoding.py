@@ -5,18 +5,35 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 
 from index.item import Item
-from models.embedding import Encoder
+from models.encoded import Encoded
+from models.picture import Picture
 from stream.messages import ProductUpsert
 from workers.changes import Product, item_id
 from workers.intake.decode import decode_picture
 
 NO_PICTURE = b""
+
+
+class Encoder(Protocol):
+    """What makes vectors and juice: `models.embedding.Encoder`, or a small one in a test."""
+
+    model_id: str
+    dim: int
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        """One vector and its juice for each picture and text."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class Part:
     """
 
     reference: str | None
-    picture: np.ndarray | None
+    picture: Picture | None
     digest: str
 
 

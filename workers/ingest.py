@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from index.errors import RowRejected, StoreUnavailable
-from models.embedding import Encoder
 from models.errors import ModelError
 from stream.codec import decode, encode
 from stream.delivery import Rejection, State
@@ -20,7 +19,7 @@ from stream.errors import DecodeError, Permanent, Transient
 from stream.messages import CatalogEvent, ProductDelete, ProductUpsert
 from stream.records import Record
 from workers.changes import Change, Product, UnknownProduct, apply_change, event_version, same_row
-from workers.encoding import Draft, draft, make_products, picture_references
+from workers.encoding import Draft, Encoder, draft, make_products, picture_references
 from workers.errors import IntakeError
 from workers.intake.fetch import Fetcher
 from workers.live_index import LiveIndex

@@ -18,7 +18,6 @@ from confluent_kafka import Consumer
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from index.errors import StoreUnavailable
-from models.embedding import Encoder
 from models.encoded import Encoded
 from models.errors import ModelError
 from models.juice import Juice
@@ -32,6 +31,7 @@ from stream.messages import Impression, Query, QueryJuice, Result, Shown
 from stream.producing import Publisher
 from stream.records import Record, from_confluent
 from stream.topics import Topics
+from workers.encoding import Encoder
 from workers.errors import IntakeError
 from workers.intake.decode import decode_picture
 from workers.intake.fetch import Fetcher

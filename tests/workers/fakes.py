@@ -1,0 +1,62 @@
+"""The room below, made small: an encoder that needs no weights, and pictures of one colour."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageColor
+
+from models.encoded import Encoded
+from models.juice import Int8Matrix, Juice
+from models.picture import Picture
+
+
+class ColourEncoder:
+    """Sees nothing but the mean colour of a picture, and reads nothing but a text's hash.
+
+    Counts what it encodes, so that a test can tell what was juiced again.
+    """
+
+    model_id = "colour-8"
+    dim = 8
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        self.encoded += len(pictures)
+        return [self._one(p, t or "") for p, t in zip(pictures, texts, strict=True)]
+
+    def _one(self, picture: Picture | None, text: str) -> Encoded:
+        vector = np.zeros(self.dim, np.float32)
+        if picture is not None:
+            vector[:3] = picture.reshape(-1, 3).mean(axis=0) / 255 + 0.1
+        if text:
+            vector[4 + hashlib.sha256(text.encode()).digest()[0] % 4] = 0.1
+        if not vector.any():
+            vector[3] = 1
+        vector /= np.linalg.norm(vector)
+        juice = Juice(
+            grid=(1, 1), kept=(0,), caption=text, token_matrix=Int8Matrix.pack(vector[None])
+        )
+        return Encoded(vector, juice)
+
+
+def picture_uri(colour: str) -> str:
+    """A `data:` URI of a small PNG of one colour."""
+    return "data:image/png;base64," + base64.b64encode(picture_png(colour)).decode()
+
+
+def picture_png(colour: str) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), ImageColor.getrgb(colour)).save(out, "PNG")
+    return out.getvalue()
