@@ -37,6 +37,7 @@ __all__ = [
     "State",
     "Tally",
     "consume",
+    "leave_unacked",
 ]
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,8 @@ class Delivery(Generic[T]):
 
     Both return one outcome per input, in order. `dead_letter(record, rejection, attempts)`
     returns when the letter is durable; it too is retried without limit on `Transient`.
+
+    `busy` is true while a batch is on its way; `delivered` counts the records that have ended.
     """
 
     def __init__(
@@ -124,6 +127,8 @@ class Delivery(Generic[T]):
         self._write = write
         self._dead_letter = dead_letter
         self._retry = retry or Retry()
+        self.busy = False
+        self.delivered = 0
 
     async def deliver(self, batch: Sequence[Record]) -> Tally:
         """Bring every record of the batch to its end, and say how many ended how.
@@ -131,6 +136,15 @@ class Delivery(Generic[T]):
         Lets errors that are neither `Transient` nor `Permanent` through: then nothing may be
         acked, and the batch must be delivered again.
         """
+        self.busy = True
+        try:
+            tally = await self._deliver(batch)
+        finally:
+            self.busy = False
+        self.delivered += tally.total
+        return tally
+
+    async def _deliver(self, batch: Sequence[Record]) -> Tally:
         prepared = await self._settle(self._prepare, batch)
         values = [value for value, _ in prepared if not isinstance(value, Rejection)]
         written = iter(await self._settle(self._write, values))
@@ -194,6 +208,14 @@ def _log_retry(state: tenacity.RetryCallState) -> None:
     )
 
 
+def leave_unacked() -> NoReturn:
+    """End the process at once with `EXIT_UNACKED`: no clean-up could ack or commit by accident."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_UNACKED)
+
+
 async def consume(
     stream: faust.StreamT[Any],
     delivery: Delivery[Any],
@@ -201,7 +223,7 @@ async def consume(
     max_batch: int = 64,
     within_s: float = 0.2,
     on_tally: Callable[[Tally], None] | None = None,
-    leave: Callable[[int], NoReturn] = os._exit,
+    leave: Callable[[], NoReturn] = leave_unacked,
 ) -> None:
     """Deliver a Faust stream, batch by batch; the body of an agent with `concurrency=1`.
 
@@ -217,10 +239,7 @@ async def consume(
             tally = await delivery.deliver([from_faust(event.message) for event in events])
         except Exception:
             log.critical("unexpected error: leaving with the batch un-acked", exc_info=True)
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            leave(EXIT_UNACKED)
+            leave()
         for event in events:
             event.ack()
         if on_tally:

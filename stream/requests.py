@@ -5,6 +5,7 @@ no topic and no consumer group. A client reads from the end of the topic at its 
 see older results, their ids mean nothing to it.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
+import tenacity
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream.codec import decode, encode
@@ -22,6 +24,9 @@ from stream.messages import Query, Result
 from stream.records import from_confluent, partitions
 from stream.topics import Topics
 
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 10.0
 POLL_S = 0.02  # how soon closing and delivery failures are noticed; answers wake the poll at once
 
 
@@ -145,18 +150,24 @@ class Client:
 
     def _seek_end(self) -> None:
         """Read on from the present end of every partition of the result topic."""
-        topic, ends = self._topics.result.name, []
+        topic = self._topics.result.name
+        places = [TopicPartition(topic, p) for p in sorted(partitions(self._consumer, topic))]
+        # The leaders of a topic that was created a moment ago do not know it yet.
+        patient = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(KafkaException),
+            wait=tenacity.wait_fixed(0.1),
+            stop=tenacity.stop_after_delay(START_TIMEOUT_S),
+            reraise=True,
+        )
         try:
-            for partition in sorted(partitions(self._consumer, topic)):
-                place = TopicPartition(topic, partition)
+            for place in places:
                 # The embedded broker's end may be one batch low: old results, nobody's.
-                place.offset = self._consumer.get_watermark_offsets(place, timeout=10)[1]
-                ends.append(place)
-            self._consumer.assign(ends)
+                _, place.offset = patient(self._consumer.get_watermark_offsets, place, timeout=10)
         except KafkaException as error:
             raise BrokerError(
                 f"cannot read {topic} at {self._kafka.bootstrap}: {error.args[0].str()}"
             ) from error
+        self._consumer.assign(places)
 
     def _read(self) -> None:
         """The background thread: hands results to their futures until the client closes."""
@@ -172,8 +183,8 @@ class Client:
             self._consumer.close()
 
     def _answer(self, message: Message) -> None:
-        error = message.error()
-        if error and error.retriable():
+        if (error := message.error()) and not error.fatal():
+            log.warning("reading results: %s", error.str())  # librdkafka mends it by itself
             return
         record = from_confluent(message)
         with self._lock:
