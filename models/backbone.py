@@ -63,6 +63,23 @@ BACKBONES = {
 }
 
 
+def named_backbone(name: str) -> BackboneSpec:
+    """The spec of a name in ``BACKBONES``, or of ``TIMM_NAME:SIZE:PATH`` with local weights.
+
+    For example ``resnet50:224:/data/resnet50.safetensors``. Raises WeightsError.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    timm_name, _, rest = name.partition(":")
+    size, _, path = rest.partition(":")
+    if not size.isdecimal() or not path:
+        raise WeightsError(
+            f"unknown backbone {name!r}: use {' or '.join(BACKBONES)}, or TIMM_NAME:SIZE:PATH "
+            "with the input size in pixels and a local .safetensors or .pth file"
+        )
+    return BackboneSpec(timm_name, Path(path), int(size))
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """How a backbone's patch rows are laid out.

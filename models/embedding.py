@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models.backbone import BACKBONES, Backbone, BackboneSpec, load_backbone
+from models.backbone import Backbone, BackboneSpec, load_backbone, named_backbone
 from models.caption import stems, weave
 from models.classes import classify
 from models.encoded import Encoded
-from models.errors import ModelError, TextError
+from models.errors import TextError
 from models.juice import EMPTY, Floats, Int8Matrix, Juice
 from models.juicer import Squeezed, squeeze, unit
 from models.picture import Picture
@@ -155,8 +155,9 @@ def load_encoder(
     threads: int | None = None,
     projection: Path | None = None,
 ) -> Encoder:
-    """Load the encoder: "lite2" (default) or "lite0" (faster), and its projection.
+    """Load the encoder: "lite2" (default), "lite0" (faster) or a ``TIMM_NAME:SIZE:PATH``.
 
+    ``projection`` is a file that ``lookstream train embedding`` wrote; the packaged one otherwise.
     ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there. ``threads`` serve one
     picture on the CPU (all cores by default, at most 4); results do not depend on it. The first
     call on a machine exports the network to ONNX, which takes about 15 seconds.
@@ -165,9 +166,8 @@ def load_encoder(
         WeightsError: weights are missing or changed; the message names the package.
         ProjectionError: no projection, or one of another backbone.
     """
-    if backbone not in BACKBONES:
-        raise ModelError(f"unknown backbone {backbone!r}: use one of {', '.join(BACKBONES)}")
-    spec, path = BACKBONES[backbone], projection or WEIGHTS / f"{backbone}.safetensors"
+    spec, name = named_backbone(backbone), backbone.partition(":")[0]
+    path = projection or WEIGHTS / f"{name}.safetensors"
     network = load_backbone(
         spec,
         device=_device() if device == "auto" else device,
@@ -177,7 +177,7 @@ def load_encoder(
     parts = (RULES, spec.fingerprint(), sha256_of(path), MINILM.sha256)
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
     width = PICTURE_WIDTH + TEXT_WIDTH + 1
-    return Encoder(spec, network, maps, f"{backbone}-minilm-{width}-{digest}")
+    return Encoder(spec, network, maps, f"{name}-minilm-{width}-{digest}")
 
 
 def _device() -> str:

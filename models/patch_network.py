@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,35 @@ STAGES = (4, 5, 6)
 """The EfficientNet stages whose outputs are kept beside the final map."""
 
 IMAGENET_CLASSES = 1000
+LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 class PatchNetwork(nn.Module):
     """(n, 3, s, s) → (n, rows × columns, channels of all depths), every map on the last one's grid.
 
     EfficientNets are walked stage by stage; other networks give their last three intermediate maps
-    through timm's ``forward_intermediates``.
+    through timm's ``forward_intermediates``. Pictures come normalised as EfficientNet-Lite wants
+    them, (x − 127) / 128 of bytes; ``mean`` and ``std`` (fractions of 255, per channel) are what
+    another network was trained on.
     """
 
-    def __init__(self, network: nn.Module, size: int) -> None:
+    gain: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        size: int,
+        mean: Sequence[float] = LITE_MEAN,
+        std: Sequence[float] = LITE_STD,
+    ) -> None:
         super().__init__()
         self.network = network.eval()
+        gain, shift = torch.tensor(LITE_STD) / torch.tensor(std), torch.tensor(LITE_MEAN)
+        self.renormalised = tuple(mean) != LITE_MEAN or tuple(std) != LITE_STD
+        self.register_buffer("gain", gain.view(3, 1, 1))
+        offset = (shift - torch.tensor(mean)) / torch.tensor(std)
+        self.register_buffer("offset", offset.view(3, 1, 1))
         self.staged = all(hasattr(network, part) for part in ("conv_stem", "blocks", "conv_head"))
         with torch.inference_mode():
             maps = self.maps(torch.zeros(1, 3, size, size))
@@ -47,6 +65,8 @@ class PatchNetwork(nn.Module):
     def maps(self, picture: Tensor) -> list[Tensor]:
         """Feature maps (n, c, h, w), shallow first."""
         net: Any = self.network
+        if self.renormalised:
+            picture = picture * self.gain + self.offset
         if not self.staged:
             maps: list[Tensor] = net.forward_intermediates(
                 picture, indices=3, norm=True, output_fmt="NCHW", intermediates_only=True
@@ -91,7 +111,10 @@ def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             raise WeightsError(f"{path} does not fit {spec.timm_name}: {error}") from error
-    patches = PatchNetwork(network, spec.size).eval().requires_grad_(False)
+    trained = (LITE_MEAN, LITE_STD)
+    if not isinstance(spec.weights, PackagedFile):
+        trained = (network.pretrained_cfg["mean"], network.pretrained_cfg["std"])
+    patches = PatchNetwork(network, spec.size, *trained).eval().requires_grad_(False)
     head = network.get_classifier()
     fits = isinstance(head, nn.Linear) and head.in_features == patches.widths[-1]
     classifier = (head.weight.numpy(), head.bias.numpy()) if fits else None

@@ -126,7 +126,7 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
     Raises:
         ProjectionError: missing, unreadable, or fitted for another backbone.
     """
-    command = f"fit it with `lookstream train embedding DIR --output {path}`"
+    command = f"fit it with `lookstream train embedding DIR --out {path}`"
     try:
         card = orjson.loads(path.with_suffix(".json").read_bytes())
         tensors = load_file(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.backbone import BACKBONES, Backbone, BackboneSpec, load_backbone
+from models.backbone import Backbone, load_backbone, named_backbone
 from models.data.catalog import Catalog, read_catalog
 from models.data.pictures import open_picture
 from models.errors import ProjectionError
@@ -41,7 +41,7 @@ FEWEST = 64
 def fit_projection(
     folders: Sequence[Path],
     *,
-    backbone: str | BackboneSpec = "lite2",
+    backbone: str = "lite2",
     split: str = "train",
     limit: int | None = None,
     seed: int = 0,
@@ -52,7 +52,7 @@ def fit_projection(
 
     Args:
         folders: catalog folders; each counts the same, however many pictures it has.
-        backbone: a name of ``BACKBONES`` or a spec.
+        backbone: as in ``models.backbone.named_backbone``.
         split: of photos.jsonl; photos of other splits are never opened.
         limit: at most so many pictures per folder, drawn by ``seed``.
         seed: of the draws of pictures and patches.
@@ -64,7 +64,7 @@ def fit_projection(
         PictureError: a picture cannot be opened; the message names it.
         ProjectionError: fewer than 64 pictures in a folder.
     """
-    spec = BACKBONES[backbone] if isinstance(backbone, str) else backbone
+    spec = named_backbone(backbone)
     network = load_backbone(spec, device=device)
     random = np.random.default_rng(seed)
     catalogs = [read_catalog(folder) for folder in folders]
@@ -79,15 +79,14 @@ def fit_projection(
             progress(done, total)
         sources.append(squeezed)
     words = [text for catalog in catalogs for text in _texts(catalog)]
-    card = {
+    names = [catalog.folder.name for catalog in catalogs]
+    options = f"--backbone {backbone} --split {split} --seed {seed}"
+    card: dict[str, object] = {
+        "command": f"lookstream train embedding {' '.join(names)} {options}"
+        + (f" --limit {limit}" if limit is not None else ""),
         "backbone": spec.timm_name,
         "fingerprint": spec.fingerprint(),
-        "pictures": {
-            catalog.folder.name: len(source)
-            for catalog, source in zip(catalogs, paths, strict=True)
-        },
-        "split": split,
-        "seed": seed,
+        "pictures": dict(zip(names, map(len, paths), strict=True)),
         "shrinkage": SHRINKAGE,
     }
     text = _text_axes([*words, *network.layout.labels])

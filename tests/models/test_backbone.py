@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from models.backbone import BACKBONES, BackboneSpec, load_backbone
+from models.backbone import BACKBONES, BackboneSpec, load_backbone, named_backbone
 from models.errors import WeightsError
 from models.juice import Floats
 from models.patch_network import patch_network
@@ -85,6 +86,27 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match="does not fit test_efficientnet"):
         patch_network(BackboneSpec(TINY.timm_name, path, TINY.size))
+
+
+def test_other_networks_see_pictures_as_they_were_trained() -> None:
+    network, _ = patch_network(BackboneSpec("test_resnet", None, 96))
+    trained: Any = timm.create_model("test_resnet").pretrained_cfg
+    bytes_ = torch.randint(0, 256, (1, 3, 96, 96)).float()
+    wanted = (bytes_ / 255 - torch.tensor(trained["mean"]).view(3, 1, 1)) / torch.tensor(
+        trained["std"]
+    ).view(3, 1, 1)
+    seen = (bytes_ - 127) / 128 * network.gain + network.offset
+    assert torch.allclose(seen, wanted, atol=1e-5)
+    assert network.renormalised
+
+
+def test_a_backbone_is_named_or_spelled_out() -> None:
+    assert named_backbone("lite2") is BACKBONES["lite2"]
+    spelled = BackboneSpec("resnet50", Path("/data/r50.pth"), 224)
+    assert named_backbone("resnet50:224:/data/r50.pth") == spelled
+    for wrong in ("resnet50", "resnet50:big:/x", "resnet50:224"):
+        with pytest.raises(WeightsError, match="use lite2 or lite0, or TIMM_NAME:SIZE:PATH"):
+            named_backbone(wrong)
 
 
 def test_unknown_networks_and_devices_are_refused(tmp_path: Path) -> None:

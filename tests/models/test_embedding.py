@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.embedding import PICTURE_WEIGHT, TEXT_WEIGHT, TOKENS, Encoder, assemble, load_encoder
+from models.errors import PictureError, ProjectionError, TextError, WeightsError
+from models.juice import MAX_BYTES, Juice
+from models.picture import Picture
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder("cpu", threads=1)
+
+
+def striped(colour: tuple[int, int, int], height: int = 200, width: int = 150) -> Picture:
+    """A striped ball on a white ground."""
+    y, x = np.mgrid[:height, :width]
+    ball = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (width / 3) ** 2
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    canvas[ball & (y // 8 % 2 == 0)] = colour
+    canvas[ball & (y // 8 % 2 == 1)] = 40
+    return canvas
+
+
+RED, BLUE = striped((200, 30, 40)), striped((30, 60, 200), 150, 220)
+
+
+def test_an_item_has_the_same_bytes_in_any_batch(encoder: Encoder) -> None:
+    pictures, texts = [RED, None, BLUE, RED], ["a red ball", "milk", None, ""]
+    together = encoder.encode(pictures, texts)
+    for one, picture, text in zip(together, pictures, texts, strict=True):
+        (alone,) = encoder.encode([picture], [text])
+        assert alone.vector.tobytes() == one.vector.tobytes()
+        assert alone.juice.to_bytes() == one.juice.to_bytes()
+
+
+def test_threads_change_nothing(encoder: Encoder) -> None:
+    (one,) = encoder.encode([RED], ["ball"])
+    (other,) = load_encoder("cpu", threads=2).encode([RED], ["ball"])
+    assert other.vector.tobytes() == one.vector.tobytes()
+    assert other.juice == one.juice
+
+
+def test_vectors_have_length_one_whatever_is_missing(encoder: Encoder) -> None:
+    for encoded in encoder.encode([RED, None, BLUE, None], ["ball", "ball", None, None]):
+        assert encoded.vector.shape == (encoder.dim,)
+        assert encoded.vector.dtype == np.float32
+        assert np.linalg.norm(encoded.vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_picture_finds_its_own_item_with_or_without_words(encoder: Encoder) -> None:
+    items = encoder.encode([RED, RED, BLUE], ["ball", None, "ball"])
+    (query,) = encoder.encode([RED], [None], query=True)
+    with_words, without, other = (float(item.vector @ query.vector) for item in items)
+    assert with_words == pytest.approx(without, abs=1e-4)
+    assert other < without - 0.1
+
+
+def test_words_find_an_item(encoder: Encoder) -> None:
+    items = encoder.encode([None, None, RED], ["whole milk", "denim jeans", None])
+    (query,) = encoder.encode([None], ["MILK"], query=True)
+    scores = [float(item.vector @ query.vector) for item in items]
+    assert scores[0] > scores[1] + 0.1
+    assert scores[2] == pytest.approx(0, abs=1e-5)
+
+
+def test_the_category_is_read_where_the_text_lacks_it(encoder: Encoder) -> None:
+    named, leaf, doubled = encoder.encode(
+        [None] * 3,
+        ["Royal Gala. Apple", "Royal Gala", "Royal Gala Apples"],
+        [(), ("Apple",), ("Apple",)],
+    )
+    assert leaf.vector.tobytes() == named.vector.tobytes()
+    (alone,) = encoder.encode([None], ["Royal Gala Apples"])
+    assert doubled.vector.tobytes() == alone.vector.tobytes()
+
+
+def test_the_juice_says_what_was_kept(encoder: Encoder) -> None:
+    (encoded,) = encoder.encode([RED], ["a ball"])
+    juice = Juice.from_bytes(encoded.juice.to_bytes())
+    assert len(encoded.juice.to_bytes()) <= MAX_BYTES
+    assert juice.tokens.shape == (TOKENS + 1, 64)
+    assert len(set(juice.kept)) == TOKENS
+    assert len(juice.saliency) == juice.grid[0] * juice.grid[1]
+    assert juice.colour.shape == (120,)
+    assert juice.text.shape == (384,)
+    assert juice.caption.startswith("a ball")
+    x0, y0, x1, y1 = juice.box
+    assert 0 <= x0 < 0.5 < x1 <= 1
+    assert 0 <= y0 < 0.5 < y1 <= 1
+
+
+def test_extreme_pictures_are_encoded(encoder: Encoder) -> None:
+    black, thin = np.zeros((50, 50, 3), np.uint8), striped((9, 99, 9), 1000, 8)
+    for encoded in encoder.encode([black, thin], [None, None]):
+        assert np.isfinite(encoded.vector).all()
+        assert encoded.juice.has_picture
+
+
+def test_a_query_needs_something(encoder: Encoder) -> None:
+    with pytest.raises(TextError, match="a picture, or a text"):
+        encoder.encode([None], ["  "], query=True)
+
+
+def test_a_bad_picture_is_refused(encoder: Encoder) -> None:
+    with pytest.raises(PictureError):
+        encoder.encode([np.zeros((4, 4, 3), np.uint8)], [None])
+
+
+def test_nothing_gives_nothing(encoder: Encoder) -> None:
+    assert encoder.encode([], []) == []
+
+
+def test_parts_keep_their_weights() -> None:
+    picture, text = np.zeros(256, np.float32), np.zeros(127, np.float32)
+    picture[0] = text[0] = 1
+    vector = assemble(picture, text, query=False)
+    assert vector[[0, 256, 383]] == pytest.approx([PICTURE_WEIGHT, TEXT_WEIGHT, 0], abs=1e-3)
+    assert assemble(picture, None, query=False)[[0, 383]] == pytest.approx([0.8, 0.6])
+    assert assemble(picture, None, query=True)[[0, 383]] == pytest.approx([1, 0])
+
+
+def test_models_have_names_of_their_own(encoder: Encoder) -> None:
+    fast = load_encoder("cpu", "lite0", threads=1)
+    assert encoder.model_id.startswith("lite2-minilm-384-")
+    assert fast.model_id.startswith("lite0-minilm-384-")
+    assert fast.encode([RED], [None])[0].juice.grid == (7, 7)
+
+
+def test_unknown_backbones_and_missing_projections_are_refused() -> None:
+    with pytest.raises(WeightsError, match="unknown backbone 'huge'"):
+        load_encoder("cpu", "huge")
+    with pytest.raises(ProjectionError, match="lookstream train embedding"):
+        load_encoder("cpu", projection=Path("none.safetensors"))
