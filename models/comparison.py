@@ -44,15 +44,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def fill(evidence: Floats) -> tuple[Doubles, NDArray[np.bool_]]:
     """Replace what is not known of a candidate by the mean of its chunk.
 
-    Returns float64 evidence, NaN only where a whole chunk does not know a feature, and which
-    candidates are there (chunks, size).
+    Takes (..., size, features). Returns float64 evidence, NaN only where a whole chunk does not
+    know a feature, and which candidates are there (..., size).
     """
     known = ~np.isnan(evidence)
-    total = np.where(known, evidence, 0.0).sum(axis=1, dtype=np.float64)
-    number = known.sum(axis=1)
+    total = np.where(known, evidence, 0.0).sum(axis=-2, keepdims=True, dtype=np.float64)
+    number = known.sum(axis=-2, keepdims=True)
     mean = np.where(number > 0, total / np.maximum(number, 1), np.nan)
-    there: NDArray[np.bool_] = known.sum(axis=2) > 0
-    return np.where(known, evidence, mean[:, None, :]).astype(np.float64), there
+    there: NDArray[np.bool_] = known.sum(axis=-1) > 0
+    return np.where(known, evidence, mean).astype(np.float64), there
 
 
 def fit_comparison(evidence: Floats, levels: Levels, *, shrinkage: float) -> Comparison:

@@ -76,29 +76,37 @@ class Episodes:
 def make_episodes(
     encoder: PictureTextEncoder,
     catalog: Catalog,
-    split_name: str,
+    splits: Sequence[str],
     *,
+    limit: int | None = None,
     depth: int = 100,
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Episodes]:
-    """Episodes of each modality from the photos of one split that show a known product.
+    """Episodes of each modality from the photos of some splits that show a known product.
 
     Args:
+        limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query; the whole catalog where it is smaller.
         seed: of the made-up texts.
         progress: called with (pictures and texts encoded, all of them).
 
     Raises:
-        CatalogError, PictureError: the folder lacks the split, or a picture cannot be read.
+        CatalogError, PictureError: the folder lacks a split, or a picture cannot be read.
         RerankerError: no photo shows a product of the catalog.
     """
-    photos = [photo for photo in catalog.split(split_name) if photo.product_id in catalog.by_id]
+    photos = [
+        photo
+        for name in splits
+        for photo in catalog.split(name)
+        if photo.product_id in catalog.by_id
+    ]
     if not photos:
         raise RerankerError(
-            f"no photo of split {split_name!r} names a product of {catalog.folder}: the reranker "
+            f"no photo of {', '.join(splits)} names a product of {catalog.folder}: the reranker "
             "learns from photos whose product is known"
         )
+    photos = photos[:: -(-len(photos) // limit)] if limit else photos
     done, total = 0, len(catalog.products) + len(MODALITIES) * len(photos)
 
     def tick() -> None:

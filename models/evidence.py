@@ -8,8 +8,8 @@ Khattab and Zaharia 2020) and the measurements in the reranker's card:
 - similarity: cosine of the vectors, from retrieval;
 - found: how well the candidate's tokens are found among the query's. A token counts the more, the
   less the other candidates of the chunk have it too: what all have tells none apart;
-- explained: how well the query's tokens are found in the candidate. A photo's clutter lowers it for
-  all, so it says less than `found`;
+- explained: how well the query's tokens are found in the candidate. Of either side only the third
+  that is found best counts, because a photo is cluttered and shows one side of a product;
 - support: how well the candidate's tokens are found in the rest of the chunk. Neighbours of one
   kind vouch for each other;
 - colour, text: cosines of the colour descriptors and of the sentence vectors;
@@ -30,6 +30,14 @@ from models.juice import Floats, Int8Matrix, Juice
 from models.lexical import lexical_match
 
 FEATURES = ("similarity", "found", "explained", "support", "colour", "text", "lexical")
+
+
+BEST_SHARE = 3
+"""One token in so many counts.
+
+I-HR@1 of retrieval, with all the candidate's tokens, with the best third: on 824 grocery photos
+.477, .493, .510; on crops of clothing photos .725, .765, .779.
+"""
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ def _compare(query: _Tokens, candidates: _Tokens, chunks: Chunks) -> Floats:
     has_tokens: NDArray[np.bool_] = present.sum(axis=2) > 0
     cosines = np.where(present[..., None], rows @ query.rows[0].T, -1.0)
     best = cosines.max(axis=3)
-    explained = cosines.max(axis=2).mean(axis=2)
+    best_counts = np.sort(cosines.max(axis=2), axis=2)[..., -_third(query.rows.shape[1]) :]
 
     count, size, k = present.shape
     together = rows.reshape(count, size * k, -1)
@@ -104,12 +112,18 @@ def _compare(query: _Tokens, candidates: _Tokens, chunks: Chunks) -> Floats:
     others = has_tokens[:, None, :] & ~np.eye(size, dtype=bool)
     number = others.sum(axis=2)
     elsewhere = (mutual * others[:, :, None, :]).sum(axis=3) / np.maximum(number, 1)[..., None]
-    distinct = np.where(present, np.maximum(1.0 - elsewhere, 1e-3), 0.0)
+    least = np.sort(best, axis=2)[..., -_third(k)][..., None]
+    distinct = np.where(present & (best >= least), np.maximum(1.0 - elsewhere, 1e-3), 0.0)
 
+    explained = np.where(has_tokens, best_counts.mean(axis=2), np.nan)
     with np.errstate(invalid="ignore"):  # 0 / 0 where there are no tokens: not known, NaN
         found = (distinct * best).sum(axis=2) / distinct.sum(axis=2)
         support = (present * elsewhere).sum(axis=2) / (present.sum(axis=2) * (number > 0))
-    return np.stack([found, np.where(has_tokens, explained, np.nan), support], axis=2)
+    return np.stack([found, explained, support], axis=2)
+
+
+def _third(count: int) -> int:
+    return -(-count // BEST_SHARE)
 
 
 def _cosines(query: Int8Matrix, others: Sequence[Int8Matrix]) -> Floats:

@@ -22,11 +22,11 @@ def compare(query: Juice, *juices: Juice) -> Floats:
 
 
 def test_found_and_explained_by_hand() -> None:
-    # The photo shows product 0 1 amid clutter 2 3; the second candidate shows half of it.
-    evidence = compare(picture_of(0, 1, 2, 3), picture_of(0, 1), picture_of(0, 7))
-    np.testing.assert_allclose(evidence[:, EXPLAINED], [0.5, 0.25], atol=1e-6)
+    # Of four tokens the best two count. The candidates share token 0, so 1 and 4 must tell.
+    evidence = compare(picture_of(0, 1, 2, 3), picture_of(0, 1, 6, 7), picture_of(0, 4, 5, 6))
+    np.testing.assert_allclose(evidence[:, EXPLAINED], [1.0, 0.5], atol=1e-6)
     assert evidence[0, FOUND] == pytest.approx(1.0)
-    assert evidence[1, FOUND] < 0.01  # its token 0 is shared, so only the wrong 7 speaks
+    assert evidence[1, FOUND] < 0.01
 
 
 def test_support_is_the_likeness_to_the_rest_of_the_chunk() -> None:
