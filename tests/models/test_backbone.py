@@ -77,8 +77,8 @@ def test_local_weights_are_used_and_change_the_fingerprint(tmp_path: Path) -> No
     save_file(timm.create_model(TINY.timm_name).state_dict(), path)
     spec = BackboneSpec(TINY.timm_name, path, TINY.size)
     assert spec.fingerprint() != TINY.fingerprint()
-    batch = pictures(1, TINY.size)
-    assert not np.allclose(load_backbone(spec).patches(batch), load_backbone(TINY).patches(batch))
+    batch = torch.from_numpy(pictures(1, TINY.size))
+    assert not torch.allclose(patch_network(spec)[0](batch), patch_network(TINY)[0](batch))
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:

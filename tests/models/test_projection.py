@@ -51,6 +51,10 @@ def test_every_source_counts_the_same() -> None:
     assert np.allclose(fitted.mean, (many.mean(axis=0) + few.mean(axis=0)) / 2, atol=1e-4)
 
 
+def test_a_fit_is_reproducible() -> None:
+    assert (fit_axes([rows(50, 6)], 6, 1.0).matrix == fit_axes([rows(50, 6)], 6, 1.0).matrix).all()
+
+
 def test_no_more_axes_than_rows() -> None:
     assert fit_axes([rows(3, 8)], 8, 1.0).matrix.shape == (8, 3)
 
