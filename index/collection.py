@@ -22,7 +22,7 @@ import orjson
 
 from index.bank import PrototypeBank
 from index.client import Client, NotThere
-from index.errors import GenerationChanged, RowRejected
+from index.errors import GenerationChanged, RowRejected, StoreError
 from index.item import BURIED, Hit, Item, content_digest
 from index.rows import ROW_FIELDS, check_vectors, to_item, to_row
 from index.stamp import Stamp, check_stamp, generation_name, read_stamp
@@ -41,7 +41,9 @@ Prototypes = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
 class Collection(ABC):
-    """A catalog's rows under one bank. Thread-safe; one process at a time may write to it.
+    """A catalog's rows under one bank. Thread-safe.
+
+    On Lite one process at a time may write; on a server several may, each to products of its own.
 
     It can be opened before anything was written: searches then find nothing, and the first write
     makes the collection. All methods raise `StoreUnavailable` when Milvus does not answer,
@@ -277,6 +279,14 @@ class Collection(ABC):
         """Drop a generation and all its rows."""
         self._client.call("drop_collection", generation)
 
+    def drop_all(self) -> None:
+        """Drop the catalog: its alias and every generation. Nothing of it is left."""
+        if read_stamp(self._client, self.name) is not None:
+            self._client.call("drop_alias", self.name)
+        for generation in self.generations():
+            self.drop(generation)
+        self._look(always=True)
+
     # What the layouts share.
 
     def _look(self, *, always: bool = False) -> None:
@@ -310,8 +320,8 @@ class Collection(ABC):
     def _iterate(self, fields: list[str], **scope: Any) -> Iterator[list[dict[str, Any]]]:
         """Rows in scope by primary key, a page at a time.
 
-        pymilvus' own iterator reads at the client's clock on servers before 2.4, and so misses the
-        last writes; this reads at the consistency it is given.
+        pymilvus' own iterator reads at the client's clock on a 2.3 server, whatever consistency is
+        asked for, and misses the last writes; so we turn the pages ourselves.
         """
         last = ""
         while True:
@@ -320,14 +330,16 @@ class Collection(ABC):
                 filter=f'row_id > "{last}"',
                 limit=PAGE,
                 output_fields=fields,
-                iterator="True",  # asks both engines for the smallest keys, in order
                 **scope,
             )
+            keys = [row["row_id"] for row in page]
+            if keys != sorted(keys):  # then rows between two pages would be lost
+                raise StoreError(f"Milvus at {self.store.uri} does not page by primary key")
             if page:
                 yield list(page)
             if len(page) < PAGE:
                 return
-            last = page[-1]["row_id"]
+            last = keys[-1]
 
     def _hits(self, answers: Iterable[Mapping[str, Any]]) -> list[Hit]:
         best: dict[str, Hit] = {}

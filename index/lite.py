@@ -3,8 +3,8 @@
 What decides a search's cost on Lite is the number of rows in scope, not the index: every search
 walks all primary keys in scope in Python. So runs of neighbouring prototypes share a partition (at
 most 64: each flush writes a file per partition) and a search names the partitions it wants. A
-filter walks all rows too, 0.15 s at 20,000, and a look-up by primary key 10 ms; so the writer keeps
-a directory of its rows' places (about 300 bytes each), read once at its first need.
+filter walks all rows too, 0.15 s at 20,000, and a look-up by primary key 10 ms; so the process that
+writes keeps a directory of its rows' places (about 300 bytes each), read at its first write.
 
 Lite's engine is not safe for writers beside each other, nor for a reader at the moment of a flush:
 for the 50–300 ms in which the memtable is written out, its rows are found by nobody. In the writing
@@ -59,6 +59,7 @@ class LiteCollection(Collection):
         self._idle: threading.Timer | None = None
 
     def _create(self) -> None:
+        self._directory = None
         if not self._client.call("has_collection", self.generation):
             index = MilvusClient.prepare_index_params()
             # FLAT, because in a scope small enough to walk an exact search costs nothing more.
@@ -77,7 +78,9 @@ class LiteCollection(Collection):
                 self._client.call("create_partition", self.generation, partition)
 
     def _rows(self, product_ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
-        products = self._known().products
+        if self._directory is None:  # a process that only reads: another may write
+            return self._query(any_of("product_id", product_ids), fields)
+        products = self._directory.products
         ids = [row for product in set(product_ids) for row in products.get(product, ())]
         return self._query(any_of("row_id", ids), fields) if ids else []
 
@@ -119,7 +122,8 @@ class LiteCollection(Collection):
     def _pages(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         # Each page of an iterator sorts all rows in scope, so go through small scopes.
         for partition in [*self._partitions(range(len(self.bank))), self._partition(BURIED)]:
-            yield from self._iterate(fields, partition_names=[partition])
+            # "iterator" asks Lite for rows in the order of their keys.
+            yield from self._iterate(fields, partition_names=[partition], iterator="True")
 
     def count(self) -> int:
         """Items that can be found, tombstones not counted; sees every acknowledged write."""
@@ -170,7 +174,10 @@ class LiteCollection(Collection):
         return sorted({self._partition(int(prototype)) for prototype in prototypes})
 
     def _known(self) -> "Directory":
-        """The directory of this generation's rows, read from Milvus when we have none."""
+        """The directory of this generation's rows, read from Milvus when we have none.
+
+        Only for writing: it is right as long as this process is the only writer.
+        """
         if self._directory is None:
             directory = Directory()
             for page in self._pages(["row_id", "item_id", "product_id"]):

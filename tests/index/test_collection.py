@@ -49,9 +49,7 @@ def item(number: int, **changes: Any) -> Item:
 def collection(store: Store, name: str) -> Iterator[Collection]:
     with open_collection(store, BANK, name) as opened:
         yield opened
-        for generation in opened.generations():
-            opened._client.call("drop_alias", name)
-            opened.drop(generation)
+        opened.drop_all()
 
 
 def found(collection: Collection, vector: Any, limit: int = 3) -> list[str]:

@@ -98,8 +98,7 @@ class Catalog(RuleBasedStateMachine):
         self.model[item.item_id] = item
 
     def teardown(self) -> None:
-        for generation in self.collection.generations():
-            self.collection.drop(generation)
+        self.collection.drop_all()
         self.collection.close()
 
 

@@ -1,0 +1,176 @@
+"""Probing against searching the whole catalog, and against FAISS IVF on the same prototypes.
+
+    python -m benchmarks.probe [--items 20000] [--queries 200] [--uri http://127.0.0.1:19530]
+
+Synthetic vectors (256-d, items / 100 clusters of unequal size, queries are noisy copies), the
+layout of a real store, one query at a time. Without `--uri` a Milvus Lite server is started for it.
+Recall is against exact search by numpy. The last line is one JSON object; times are p50 in ms.
+"""
+
+import argparse
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from index import lite_server
+from index.bank import Matrix, PrototypeBank, build
+from index.collection import Collection, Store, open_collection
+from index.item import Item
+from index.probe import choose, probe
+
+DIM = 256
+BATCH = 500
+JUICE = 2200
+"""Bytes of random juice per row, about what sixteen tokens take."""
+
+
+def synthetic(items: int, queries: int, seed: int) -> tuple[Matrix, Matrix]:
+    """Clustered unit vectors (items, 256), and noisy copies of some of them (queries, 256)."""
+    rng = np.random.default_rng(seed)
+    clusters = max(2, items // 100)
+    centres = unit(rng.standard_normal((clusters, DIM)))
+    share = rng.dirichlet(np.full(clusters, 2.0))
+    members = rng.choice(clusters, size=items, p=share)
+    vectors = unit(centres[members] + unit(rng.standard_normal((items, DIM))) * 0.9)
+    noise = unit(rng.standard_normal((queries, DIM))) * 0.6
+    return vectors, unit(vectors[rng.choice(items, size=queries, replace=False)] + noise)
+
+
+def unit(matrix: npt.NDArray[np.floating[Any]]) -> Matrix:
+    """Rows of length one, as float32."""
+    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), np.float32)
+
+
+@contextlib.contextmanager
+def lite() -> Iterator[str]:
+    """The address of a Milvus Lite server of our own."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = int(listener.getsockname()[1])
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as data:
+        process = subprocess.Popen(
+            lite_server.argv(Path(data), port),
+            env=os.environ | lite_server.environment(),
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            lite_server.wait_ready(f"http://127.0.0.1:{port}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def fill(collection: Collection, bank: PrototypeBank, vectors: Matrix) -> float:
+    """Write all items and return how many per second went in."""
+    prototypes, _ = bank.assign(vectors)
+    juice = np.random.default_rng(0).bytes(JUICE)
+    started = time.perf_counter()
+    for start in range(0, len(vectors), BATCH):
+        collection.write(
+            [
+                Item(
+                    item_id=str(number),
+                    product_id=str(number),
+                    prototype=int(prototypes[number]),
+                    vector=vectors[number],
+                    payload={"title": "a title of some length, as titles are"},
+                    juice=juice,
+                )
+                for number in range(start, min(start + BATCH, len(vectors)))
+            ]
+        )
+    rate = len(vectors) / (time.perf_counter() - started)
+    collection.flush()
+    return rate
+
+
+def measure(
+    search: Callable[[Matrix], set[int]], queries: Matrix, truth: list[set[int]]
+) -> dict[str, float]:
+    """Recall and p50 milliseconds of a search, one query at a time after a warm-up."""
+    search(queries[:1])
+    taken, recall = [], []
+    for number, expected in enumerate(truth):
+        started = time.perf_counter()
+        found = search(queries[number : number + 1])
+        taken.append(time.perf_counter() - started)
+        recall.append(len(found & expected) / len(expected))
+    return {
+        "recall": round(float(np.mean(recall)), 4),
+        "p50_ms": round(float(np.median(taken)) * 1e3, 3),
+    }
+
+
+def compare(uri: str, kind: Any, items: int, count: int, limit: int, seed: int) -> dict[str, Any]:
+    """Fill a collection and measure every way of searching it."""
+    vectors, queries = synthetic(items, count, seed)
+    truth = [set(np.argsort(-row)[:limit].tolist()) for row in queries @ vectors.T]
+    bank = build(vectors, "synthetic", seed=seed)
+    quantizer = faiss.IndexFlatIP(DIM)
+    ivf = faiss.IndexIVFFlat(quantizer, DIM, len(bank), faiss.METRIC_INNER_PRODUCT)
+    quantizer.add(bank.centroids)
+    ivf.is_trained = True
+    ivf.add(vectors)
+    chosen = [choose(row, items / len(bank), limit) for row in bank.similarities(queries)]
+    probes = [len(bank) if picked is None else len(picked) for picked in chosen]
+    ivf.nprobe = round(float(np.mean(probes)))
+
+    store = Store(uri=uri, kind=kind, consistency="Strong" if kind == "lite" else "Bounded")
+    with open_collection(store, bank, f"bench_{time.time_ns()}") as collection:
+        rate = fill(collection, bank, vectors)
+        collection.count()  # sees everything, so later searches do
+
+        def ids(hits: Any) -> set[int]:
+            return {int(hit.item.item_id) for hit in hits[0]}
+
+        ways: dict[str, Callable[[Matrix], set[int]]] = {
+            "probe": lambda query: ids(probe(collection, bank, query, limit)),
+            "whole": lambda query: ids(collection.search(query, limit)),
+            "faiss_ivf": lambda query: set(ivf.search(query, limit)[1][0].tolist()),
+            "numpy": lambda query: set(np.argsort(-(query @ vectors.T)[0])[:limit].tolist()),
+        }
+        found: dict[str, Any] = {}
+        for way, search in ways.items():
+            found[way] = measure(search, queries, truth)
+            print(f"{way:10} recall@{limit} {found[way]['recall']:.3f}  {found[way]['p50_ms']} ms")
+        collection.drop_all()
+    return found | {
+        "kind": kind,
+        "items": items,
+        "prototypes": len(bank),
+        "probed": float(np.mean(probes)),
+        "limit": limit,
+        "ingest_per_s": round(rate),
+    }
+
+
+def main() -> None:
+    """Run the comparison and print one JSON object last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--uri", help="a Milvus server; without it, a Milvus Lite of our own")
+    options = parser.parse_args()
+    place = contextlib.nullcontext(options.uri) if options.uri else lite()
+    with place as uri:
+        kind = "server" if options.uri else "lite"
+        found = compare(uri, kind, options.items, options.queries, options.limit, options.seed)
+    print(orjson.dumps(found).decode())
+
+
+if __name__ == "__main__":
+    main()
