@@ -26,14 +26,14 @@ from stream.topics import Topics
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 10.0
 POLL_S = 0.02  # how soon closing and delivery failures are noticed; answers wake the poll at once
 
 
 class Client:
     """Sends queries and matches results; a context manager, usable from several threads.
 
-    One background thread reads. `timeout_s`: how long `search` and `results` wait for an answer.
+    One background thread reads. `timeout_s`: how long `search` and `results` wait for an answer,
+    and the client for Kafka at its start.
     Raises `BrokerError` on start if the topics are missing or Kafka does not answer.
     """
 
@@ -151,12 +151,13 @@ class Client:
     def _seek_end(self) -> None:
         """Read on from the present end of every partition of the result topic."""
         topic = self._topics.result.name
-        places = [TopicPartition(topic, p) for p in sorted(partitions(self._consumer, topic))]
+        found = partitions(self._consumer, topic, self._timeout_s)
+        places = [TopicPartition(topic, partition) for partition in sorted(found)]
         # The leaders of a topic that was created a moment ago do not know it yet.
         patient = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(KafkaException),
             wait=tenacity.wait_fixed(0.1),
-            stop=tenacity.stop_after_delay(START_TIMEOUT_S),
+            stop=tenacity.stop_after_delay(self._timeout_s),
             reraise=True,
         )
         try:

@@ -44,7 +44,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
     try:
         yield json.loads(started.stdout)
     finally:
-        subprocess.run([sys.executable, str(SCRIPT), "stop", str(directory)], check=True)
+        subprocess.run(
+            [sys.executable, str(SCRIPT), "stop", str(directory)], check=True, capture_output=True
+        )
 
 
 @pytest.fixture(scope="session")

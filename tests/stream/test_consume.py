@@ -115,6 +115,22 @@ def test_the_unexpected_ends_the_process_unacked(
     assert set(worker.lines()) == {f"v{i}" for i in range(100)}
 
 
+@pytest.mark.slow
+def test_a_record_arrives_soon(kafka: Kafka, topics: Topics, tmp_path: Path) -> None:
+    # With Faust's own fetch wait of 1.5 s, the embedded broker would hold it for 0.75 s more.
+    worker = Ledger(kafka, topics, tmp_path)
+    took = []
+    try:
+        for i in range(10):
+            publish(kafka, topics, [b"v%d" % i])
+            began = time.monotonic()
+            worker.wait_lines(i + 1)
+            took.append(time.monotonic() - began)
+    finally:
+        stop(worker.process, grace_s=25)
+    assert sorted(took)[5] < 0.4, took
+
+
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_worker_behind_tls_and_a_password(secure_kafka: Kafka, tmp_path: Path) -> None:

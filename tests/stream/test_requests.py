@@ -72,8 +72,8 @@ def test_answers_find_their_queries(kafka: Kafka, topics: Topics) -> None:
 def test_silence_and_garbage(kafka: Kafka, topics: Topics) -> None:
     with Client(kafka, topics, timeout_s=8) as client:
         client.search(ask("hello"))  # the echo has joined
-    with Client(kafka, topics, timeout_s=0.6) as client:
-        with pytest.raises(RequestTimeout, match=r"within 0\.6 s: is a query worker running"):
+    with Client(kafka, topics, timeout_s=0.8) as client:
+        with pytest.raises(RequestTimeout, match=r"within 0\.8 s: is a query worker running"):
             client.search(ask("silence"))
         with pytest.raises(DecodeError, match="not JSON"):
             client.search(ask("garble"))
@@ -91,4 +91,4 @@ def test_missing_topics_are_said_so(embedded: Kafka) -> None:
 
 def test_no_broker_is_said_so() -> None:
     with pytest.raises(BrokerError, match="no Kafka answers"):
-        Client(Kafka(bootstrap="127.0.0.1:1"), topic_map())
+        Client(Kafka(bootstrap="127.0.0.1:1"), topic_map(), timeout_s=1)

@@ -32,10 +32,10 @@ async def apply(records: Sequence[Record]) -> list[State | Rejection]:
 async def bury(*_: object) -> None: ...
 
 
-async def watched(
+async def leaves(
     kafka: Kafka, topics: Topics, delivery: Delivery[Record], assigned: set[int]
-) -> int:
-    """The status the process left with, or 0 if it was still there after two seconds."""
+) -> bool:
+    """Whether the process was left within two seconds."""
     task = watch(
         kafka,
         f"watched-{topics.click.name}",

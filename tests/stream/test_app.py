@@ -1,0 +1,30 @@
+"""The Faust app has the settings that were measured, and no surprises."""
+
+from pathlib import Path
+
+from stream.app import make_app
+from stream.connection import MAX_MESSAGE_BYTES, Kafka
+
+KAFKA = Kafka(bootstrap="127.0.0.1:1,127.0.0.1:2")
+
+
+def test_it_reads_from_the_beginning_and_creates_no_topics(tmp_path: Path) -> None:
+    conf = make_app(KAFKA, "a-group", datadir=tmp_path).conf
+    assert conf.id == "a-group"
+    assert [str(url) for url in conf.broker] == ["kafka://127.0.0.1:1", "kafka://127.0.0.1:2"]
+    assert conf.consumer_auto_offset_reset == "earliest"
+    assert not conf.topic_allow_declare
+    assert conf.topic_disable_leader
+    assert conf.producer_max_request_size == MAX_MESSAGE_BYTES
+    assert conf.datadir.is_relative_to(tmp_path)
+
+
+def test_the_web_is_off_and_on_loopback_when_on(tmp_path: Path) -> None:
+    assert not make_app(KAFKA, "dark", datadir=tmp_path).conf.web_enabled
+    conf = make_app(KAFKA, "lit", datadir=tmp_path, web_port=7000).conf
+    assert (conf.web_enabled, conf.web_bind, conf.web_port) == (True, "127.0.0.1", 7000)
+
+
+def test_settings_can_be_overridden(tmp_path: Path) -> None:
+    app = make_app(KAFKA, "mine", datadir=tmp_path, broker_commit_interval=3.0)
+    assert app.conf.broker_commit_interval == 3.0
