@@ -26,7 +26,7 @@ from models.errors import WeightsError
 from models.juice import Floats
 from models.weights import LITE0, LITE2, PackagedFile, sha256_of
 
-CUDA_BATCH = 32
+FIXED_BATCH = 32
 EXPORT_VERSION = "1"
 """Part of the cache key: raise it when the exported graph changes."""
 
@@ -133,29 +133,30 @@ class OnnxBackbone:
         return np.concatenate(rows) if rows else _no_rows(self.layout)
 
 
-class CudaBackbone:
-    """The network in torch on a CUDA device, bf16 and channels-last."""
+class TorchBackbone:
+    """The network in torch, bf16 and channels-last: for CUDA; on the CPU only tests use it."""
 
-    def __init__(self, spec: BackboneSpec) -> None:
+    def __init__(self, spec: BackboneSpec, device: str = "cuda") -> None:
         import torch  # noqa: PLC0415  half a second that serving on ONNX never needs
 
         from models.patch_network import patch_network  # noqa: PLC0415
 
         network, self.layout = patch_network(spec)
-        self._network = network.to("cuda", torch.bfloat16).to(memory_format=torch.channels_last)
+        self._device = device
+        self._network = network.to(device, torch.bfloat16).to(memory_format=torch.channels_last)
 
     def patches(self, pictures: Floats) -> Floats:
         """See ``Backbone.patches``."""
         import torch  # noqa: PLC0415
 
         rows = [_no_rows(self.layout)]
-        for start in range(0, len(pictures), CUDA_BATCH):
-            chunk = pictures[start : start + CUDA_BATCH]
+        for start in range(0, len(pictures), FIXED_BATCH):
+            chunk = pictures[start : start + FIXED_BATCH]
             # One fixed shape: the kernels chosen, and so the sums, never depend on the batch.
-            padded = np.zeros((CUDA_BATCH, *chunk.shape[1:]), np.float32)
+            padded = np.zeros((FIXED_BATCH, *chunk.shape[1:]), np.float32)
             padded[: len(chunk)] = chunk
             batch = torch.from_numpy(padded).to(
-                "cuda", torch.bfloat16, memory_format=torch.channels_last
+                self._device, torch.bfloat16, memory_format=torch.channels_last
             )
             with torch.inference_mode():
                 rows.append(self._network(batch)[: len(chunk)].float().cpu().numpy())
@@ -165,7 +166,7 @@ class CudaBackbone:
 def load_backbone(spec: BackboneSpec, *, device: str = "cpu", threads: int = 2) -> Backbone:
     """Load a backbone for ``device`` ("cpu" or "cuda"); exports the ONNX graph on first use."""
     if device == "cuda":
-        return CudaBackbone(spec)
+        return TorchBackbone(spec)
     if device != "cpu":
         raise WeightsError(f"unknown device {device!r}: use 'cpu' or 'cuda'")
     folder = cache_folder() / f"{spec.timm_name}-{spec.fingerprint()}"

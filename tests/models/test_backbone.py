@@ -7,7 +7,14 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from models.backbone import BACKBONES, BackboneSpec, load_backbone, named_backbone
+from models.backbone import (
+    BACKBONES,
+    FIXED_BATCH,
+    BackboneSpec,
+    TorchBackbone,
+    load_backbone,
+    named_backbone,
+)
 from models.errors import WeightsError
 from models.juice import Floats
 from models.patch_network import patch_network
@@ -56,6 +63,18 @@ def test_a_picture_has_the_same_bytes_in_any_batch_and_on_any_threads() -> None:
     threaded = load_backbone(TINY, threads=2)
     alone = np.concatenate([threaded.patches(one[None]) for one in batch[::-1]])
     assert together.tobytes() == alone[::-1].tobytes()
+
+
+def test_half_precision_is_near_and_does_not_depend_on_the_batch() -> None:
+    batch = pictures(FIXED_BATCH + 2, TINY.size)
+    half, full = TorchBackbone(TINY, "cpu"), load_backbone(TINY)
+    found = half.patches(batch)
+    assert found[-1].tobytes() == half.patches(batch[-1:])[0].tobytes()
+    expected = full.patches(batch[:4])
+    for seen, right in zip(found, expected, strict=False):
+        cosines = (seen * right).sum(axis=1)
+        cosines /= np.linalg.norm(seen, axis=1) * np.linalg.norm(right, axis=1)
+        assert cosines.min() > 0.999
 
 
 def test_no_pictures_give_no_rows() -> None:
