@@ -135,7 +135,7 @@ async def test_a_large_file_is_refused_by_its_size(tmp_path: Path) -> None:
     ],
 )
 async def test_private_addresses_are_never_asked(host: str) -> None:
-    with pytest.raises(FetchError, match="not a public address|has no address|not a URL"):
+    with pytest.raises(FetchError, match=r"not a public address|has no address|not a URL"):
         await fetch(f"http://{host}/x.png", attempts=1)
 
 
