@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
+from yarl import URL
 
 from stream.connection import (
     FETCH_WAIT_MS,
@@ -37,8 +39,8 @@ def make_app(
     (default: no web). `settings` go to `faust.App` and override ours.
     """
     ours: dict[str, Any] = {
-        "broker": kafka.faust_urls(),
-        "broker_credentials": kafka.faust_credentials(),
+        "broker": _urls(kafka),
+        "broker_credentials": _credentials(kafka),
         "datadir": datadir,
         "store": "memory://",
         "key_serializer": "raw",
@@ -57,6 +59,8 @@ def make_app(
         "producer_max_request_size": MAX_MESSAGE_BYTES,
         "broker_session_timeout": SESSION_TIMEOUT_S,
         "broker_heartbeat_interval": HEARTBEAT_S,
+        # A store may be away for hours: waiting for it must not cost us our partitions.
+        "broker_max_poll_interval": 24 * 3600.0,
         # Faust would create topics of its own making.
         "topic_allow_declare": False,
         "topic_disable_leader": True,
@@ -80,6 +84,23 @@ def raw_topic(app: faust.App, topic: Topic) -> faust.TopicT:
         value_serializer="raw",
         allow_empty=True,
     )
+
+
+def _urls(kafka: Kafka) -> list[URL]:
+    # aiokafka only: Faust's confluent transport was seen to consume nothing.
+    return [URL(f"kafka://{server.strip()}") for server in kafka.bootstrap.split(",")]
+
+
+def _credentials(kafka: Kafka) -> Credentials | None:
+    context = kafka.ssl_context()
+    if kafka.security_protocol.startswith("SASL"):
+        return SASLCredentials(
+            username=kafka.username,
+            password=kafka.password,
+            mechanism=kafka.sasl_mechanism or "PLAIN",
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context else None
 
 
 class _PromptConsumerThread(driver.AIOKafkaConsumerThread):

@@ -11,8 +11,6 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from faust.auth import Credentials, SASLCredentials, SSLCredentials
-from yarl import URL
 
 from stream.errors import BrokerError
 
@@ -102,22 +100,6 @@ class Kafka:
         if self.cert_file:
             context.load_cert_chain(self.cert_file, self.key_file)
         return context
-
-    def faust_credentials(self) -> Credentials | None:
-        """Credentials for `faust.App(broker_credentials=…)`; None for PLAINTEXT."""
-        context = self.ssl_context()
-        if self.security_protocol.startswith("SASL"):
-            return SASLCredentials(
-                username=self.username,
-                password=self.password,
-                mechanism=self.sasl_mechanism or "PLAIN",
-                ssl_context=context,
-            )
-        return SSLCredentials(context) if context else None
-
-    def faust_urls(self) -> list[URL]:
-        """The bootstrap servers as Faust wants them; its aiokafka transport only."""
-        return [URL(f"kafka://{server.strip()}") for server in self.bootstrap.split(",")]
 
 
 def check_broker(kafka: Kafka, timeout_s: float = 10.0) -> int:

@@ -20,13 +20,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
-import faust
 import tenacity
 
 from stream.errors import Permanent, StreamError, Transient
 from stream.records import Record, from_faust
+
+if TYPE_CHECKING:  # Faust takes half a second to load, and plain loops do without it
+    import faust
 
 __all__ = [
     "EXIT_UNACKED",
@@ -217,7 +219,7 @@ def leave_unacked() -> NoReturn:
 
 
 async def consume(
-    stream: faust.StreamT[Any],
+    stream: "faust.StreamT[Any]",
     delivery: Delivery[Any],
     *,
     max_batch: int = 64,

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from faust.auth import SASLCredentials
+
 from stream.app import make_app
 from stream.connection import MAX_MESSAGE_BYTES, Kafka
 
@@ -28,3 +30,13 @@ def test_the_web_is_off_and_on_loopback_when_on(tmp_path: Path) -> None:
 def test_settings_can_be_overridden(tmp_path: Path) -> None:
     app = make_app(KAFKA, "mine", datadir=tmp_path, broker_commit_interval=3.0)
     assert app.conf.broker_commit_interval == 3.0
+
+
+def test_a_password_reaches_faust(tmp_path: Path) -> None:
+    kafka = Kafka(
+        bootstrap="b:1", security_protocol="SASL_PLAINTEXT", username="u", password="hush"
+    )
+    credentials = make_app(kafka, "sasl", datadir=tmp_path).conf.broker_credentials
+    assert isinstance(credentials, SASLCredentials)
+    assert (credentials.username, credentials.mechanism.value) == ("u", "PLAIN")
+    assert make_app(KAFKA, "plain", datadir=tmp_path).conf.broker_credentials is None

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
-from faust.auth import SASLCredentials
 
 from stream.connection import MAX_MESSAGE_BYTES, Kafka, check_broker
 from stream.errors import BrokerError
@@ -90,8 +89,5 @@ def test_each_client_library_gets_its_dialect() -> None:
     )
     assert kafka.producer(linger_ms=0)["linger.ms"] == 0
     assert kafka.consumer("g")["group.id"] == "g"
-    assert [str(url) for url in kafka.faust_urls()] == ["kafka://a:1", "kafka://b:2"]
-    credentials = kafka.faust_credentials()
-    assert isinstance(credentials, SASLCredentials)
-    assert (credentials.username, credentials.mechanism.value) == ("u", "PLAIN")
-    assert Kafka(bootstrap="a:1").faust_credentials() is None
+    assert kafka.confluent()["sasl.username"] == "u"
+    assert kafka.ssl_context() is None
