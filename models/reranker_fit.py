@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import calibration_error, fit_levels
-from models.comparison import fit_comparison
+from models.chunks import ABSENT
+from models.comparison import Comparison, fit_comparison
 from models.data.catalog import read_catalog
 from models.episodes import Episodes, PictureTextEncoder, Progress, make_episodes
 from models.errors import RerankerError
@@ -28,7 +29,7 @@ from models.merge import merge, order
 from models.metrics import Level, hit_rates
 from models.reranker import RerankerParameters, Stage
 
-SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 1.0)
+SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0)
 FOLDS = 5
 
 
@@ -82,7 +83,7 @@ def fit_stage(episodes: Episodes) -> tuple[Stage, dict[str, object]]:
     does, the strongest, which all but keeps that order.
     """
     retrieval = hit_rates(episodes.levels, episodes.relevant)
-    trials = {shrinkage: cross_validate(episodes, shrinkage) for shrinkage in SHRINKAGES}
+    trials = cross_validate(episodes, SHRINKAGES)
     harmless = [
         shrinkage for shrinkage, rates in trials.items() if rates["i_hr_1"] >= retrieval["i_hr_1"]
     ]
@@ -93,23 +94,39 @@ def fit_stage(episodes: Episodes) -> tuple[Stage, dict[str, object]]:
         "retrieval": _rounded(retrieval),
         "reranked, products held out": _rounded(trials[chosen]),
     }
-    return _fit(episodes, everything, chosen), card
+    stage = Stage(
+        comparison=_fit_comparison(episodes, everything, chosen),
+        levels=fit_levels(episodes.evidence, episodes.chunk_levels),
+    )
+    return stage, card
 
 
-def cross_validate(episodes: Episodes, shrinkage: float) -> dict[str, float]:
-    """Hit rates, 0..1, of queries whose products the fit has not seen, and `calibration_error`."""
-    ranked = np.empty_like(episodes.levels)
+def cross_validate(
+    episodes: Episodes, shrinkages: Sequence[float]
+) -> dict[float, dict[str, float]]:
+    """By shrinkage: hit rates, 0..1, of queries whose products the fit has not seen.
+
+    `calibration_error` beside them is that of r, which no shrinkage changes.
+    """
+    ranked = {shrinkage: np.empty_like(episodes.levels) for shrinkage in shrinkages}
     promised = np.empty(episodes.levels.shape)
+    there = episodes.chunks != ABSENT
     for fitting, held_out in _folds(episodes.products):
-        stage = _fit(episodes, fitting, shrinkage)
+        levels = fit_levels(episodes.evidence[fitting], episodes.chunk_levels[fitting])
         for query in held_out:
-            s, _ = stage.comparison.scores(episodes.evidence[query])
-            r = stage.levels.probabilities(episodes.evidence[query])[..., Level.INSTANCE]
-            promised[query] = r[episodes.chunks >= 0]
-            places = merge(order(episodes.chunks, s), promised[query].tolist())
-            ranked[query] = episodes.levels[query, places]
+            probabilities = levels.probabilities(episodes.evidence[query])
+            promised[query] = probabilities[..., Level.INSTANCE][there]
+        for shrinkage in shrinkages:
+            comparison = _fit_comparison(episodes, fitting, shrinkage)
+            for query in held_out:
+                s, _ = comparison.scores(episodes.evidence[query])
+                places = merge(order(episodes.chunks, s), promised[query].tolist())
+                ranked[shrinkage][query] = episodes.levels[query, places]
     error = calibration_error(promised.ravel(), episodes.levels.ravel() == Level.INSTANCE)
-    return {**hit_rates(ranked, episodes.relevant), "calibration_error": error}
+    return {
+        shrinkage: {**hit_rates(levels, episodes.relevant), "calibration_error": error}
+        for shrinkage, levels in ranked.items()
+    }
 
 
 def write_parameters(parameters: RerankerParameters, path: Path) -> None:
@@ -120,16 +137,13 @@ def write_parameters(parameters: RerankerParameters, path: Path) -> None:
     scratch.replace(path)
 
 
-def _fit(episodes: Episodes, queries: NDArray[np.intp], shrinkage: float) -> Stage:
+def _fit_comparison(episodes: Episodes, queries: NDArray[np.intp], shrinkage: float) -> Comparison:
     evidence, levels = episodes.evidence[queries], episodes.chunk_levels[queries]
     size = episodes.chunks.shape[1]
-    return Stage(
-        comparison=fit_comparison(
-            evidence.reshape(-1, size, evidence.shape[-1]),
-            levels.reshape(-1, size),
-            shrinkage=shrinkage,
-        ),
-        levels=fit_levels(evidence, levels),
+    return fit_comparison(
+        evidence.reshape(-1, size, evidence.shape[-1]),
+        levels.reshape(-1, size),
+        shrinkage=shrinkage,
     )
 
 
