@@ -185,7 +185,13 @@ def _export(spec: BackboneSpec, folder: Path) -> None:
     from models.patch_network import export_onnx, patch_network  # noqa: PLC0415
 
     network, layout = patch_network(spec)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            f"the exported network cannot be kept in {folder.parent} ({error.strerror}); "
+            "set LOOKSTREAM_CACHE to a folder that can be written"
+        ) from error
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
         written = Path(scratch) / "done"
         written.mkdir()

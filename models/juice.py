@@ -54,7 +54,8 @@ EMPTY = Int8Matrix((0, 0), 1.0, b"")
 class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The juice of one item or query; every field is empty where its source is missing.
 
-    Patches are cells of ``grid`` (rows, columns), numbered row-major over the whole picture.
+    Patches are cells of ``grid`` (rows, columns), numbered row-major over the picture centred on
+    a padded square (``models.picture.letterbox``); ``box`` is relative to the picture itself.
     """
 
     format: Literal[1] = 1

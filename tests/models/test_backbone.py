@@ -12,6 +12,7 @@ from models.backbone import (
     FIXED_BATCH,
     BackboneSpec,
     TorchBackbone,
+    _export,
     load_backbone,
     named_backbone,
 )
@@ -80,6 +81,24 @@ def test_half_precision_is_near_and_does_not_depend_on_the_batch() -> None:
 def test_no_pictures_give_no_rows() -> None:
     backbone = load_backbone(TINY)
     assert backbone.patches(pictures(0, TINY.size)).shape[0] == 0
+
+
+def test_two_processes_may_export_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "graph"
+    _export(TINY, folder)
+    written = (folder / "backbone.onnx").stat()
+    _export(TINY, folder)
+    assert (folder / "backbone.onnx").stat() == written
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_cache_that_cannot_be_written_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LOOKSTREAM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="set LOOKSTREAM_CACHE"):
+        load_backbone(TINY)
 
 
 def test_depths_split_the_rows() -> None:
