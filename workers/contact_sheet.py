@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 from PIL import Image, ImageOps
@@ -19,6 +20,15 @@ from PIL import Image, ImageOps
 from stream.messages import QueryJuice
 
 THUMBNAIL_SIDE = 168
+
+
+class Rectangle(NamedTuple):
+    """Left, top, width and height, in per cent of a square."""
+
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -51,17 +61,46 @@ class Row:
         return thumbnail(self.picture) if self.picture else None
 
     @property
-    def dropped(self) -> list[tuple[float, float, float, float]]:
-        """Patches that the juicer did not keep: x, y, width, height in per cent of the photo."""
+    def frame(self) -> Rectangle:
+        """Where the photo lies in the square that the grid of patches covers."""
+        width, height = size_of(self.picture) if self.picture else (1, 1)
+        side = max(width, height)
+        return Rectangle(
+            50 * (side - width) / side,
+            50 * (side - height) / side,
+            100 * width / side,
+            100 * height / side,
+        )
+
+    @property
+    def dropped(self) -> list[Rectangle]:
+        """Patches that the juicer did not keep."""
         if self.juice is None:
             return []
         rows, columns = self.juice.grid
         kept = set(self.juice.kept)
         return [
-            (100 * (i % columns) / columns, 100 * (i // columns) / rows, 100 / columns, 100 / rows)
+            Rectangle(
+                100 * (i % columns) / columns,
+                100 * (i // columns) / rows,
+                100 / columns,
+                100 / rows,
+            )
             for i in range(rows * columns)
             if i not in kept
         ]
+
+    @property
+    def box(self) -> Rectangle:
+        """The juicer's crop, which it gives relative to the photo."""
+        x0, y0, x1, y1 = self.juice.box if self.juice else (0.0, 0.0, 1.0, 1.0)
+        inside = self.frame
+        return Rectangle(
+            inside.x + x0 * inside.width,
+            inside.y + y0 * inside.height,
+            (x1 - x0) * inside.width,
+            (y1 - y0) * inside.height,
+        )
 
 
 def write_contact_sheet(
@@ -77,6 +116,17 @@ def write_contact_sheet(
     template = files("workers") / "templates" / "contact_sheet.html.j2"
     page = environment.from_string(template.read_text(encoding="utf-8"))
     path.write_text(page.render(title=title, facts=facts, rows=rows), encoding="utf-8")
+
+
+@cache
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of an upright picture; (1, 1) when it can't be opened."""
+    try:
+        with Image.open(path) as image:
+            width, height = ImageOps.exif_transpose(image).size
+    except (OSError, ValueError):
+        return 1, 1
+    return width, height
 
 
 @cache

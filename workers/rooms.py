@@ -43,9 +43,10 @@ def store_of(settings: Settings) -> Store:
 def encoder_of(settings: Settings) -> Encoder:
     """The encoder, loaded; a minute the first time on a machine, seconds after."""
     models = settings.models
-    return load_encoder(models.device, models.backbone, models.threads or None)
+    return load_encoder(models.device, models.backbone, models.threads or None, models.projection)
 
 
 def reranker_of(settings: Settings) -> Reranker:
     """The reranker with its fitted parameters."""
-    return load_reranker()
+    path = settings.models.reranker
+    return load_reranker(path) if path else load_reranker()

@@ -98,7 +98,13 @@ class MilvusSettings(Section):
 class ModelSettings(Section):
     """What looks at the pictures."""
 
-    backbone: str = "lite2"
+    backbone: str = Field(
+        "lite2", description="lite2, lite0 (faster), or TIMM_NAME:SIZE:PATH of local weights"
+    )
+    projection: Path | None = Field(
+        None, description="what `train embedding` wrote; by default the one that comes along"
+    )
+    reranker: Path | None = Field(None, description="what `train reranker` wrote")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(0, ge=0, description="0: one per core")
 

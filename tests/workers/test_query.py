@@ -37,7 +37,7 @@ async def answering(tmp_path: Path) -> AsyncIterator[Answering]:
         {"data_dir": tmp_path, "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"}}
     )
     index = LiveIndex(settings, encoder.model_id)
-    products = [
+    products: list[dict[str, object]] = [
         {
             "product_id": "red",
             "title": "apple",

@@ -62,7 +62,7 @@ def evaluate(
 def embedding(
     catalogs: Annotated[list[Path], typer.Argument(help="Catalog folders to fit on.")],
     to: Annotated[Path, typer.Option("--out", help="Where the projection is written.")],
-    backbone: Annotated[str, typer.Option(help="lite2 or lite0.")] = "lite2",
+    backbone: Annotated[str, typer.Option(help="lite2, lite0, or TIMM_NAME:SIZE:PATH.")] = "lite2",
     split: Annotated[str, typer.Option(help="Photos of this split are used.")] = "train",
     limit: Annotated[int | None, typer.Option(help="At most so many pictures a folder.")] = None,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
