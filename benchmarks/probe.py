@@ -2,8 +2,8 @@
 
     python -m benchmarks.probe [--items 20000] [--queries 200] [--uri http://127.0.0.1:19530]
 
-Synthetic vectors (256-d, items / 100 clusters of unequal size, queries are noisy copies), the
-layout of a real store, one query at a time. Without `--uri` a Milvus Lite server is started for it.
+Synthetic vectors (256-d, see `synthetic`), the layout of a real store, one query at a time. Without
+`--uri` a Milvus Lite server is started for it.
 Recall is against exact search by numpy. The last line is one JSON object; times are p50 in ms.
 """
 
@@ -30,21 +30,27 @@ from index.item import Item
 from index.probe import choose, probe
 
 DIM = 256
+LATENT = 24
 BATCH = 500
 JUICE = 2200
 """Bytes of random juice per row, about what sixteen tokens take."""
 
 
 def synthetic(items: int, queries: int, seed: int) -> tuple[Matrix, Matrix]:
-    """Clustered unit vectors (items, 256), and noisy copies of some of them (queries, 256)."""
+    """Unit vectors (items, 256), and noisy copies of some of them (queries, 256).
+
+    Clusters of unequal size that overlap in 24 latent dimensions, as kinds of products do: a
+    query's true neighbours lie on both sides of many a prototype's border.
+    """
     rng = np.random.default_rng(seed)
     clusters = max(2, items // 100)
-    centres = unit(rng.standard_normal((clusters, DIM)))
-    share = rng.dirichlet(np.full(clusters, 2.0))
-    members = rng.choice(clusters, size=items, p=share)
-    vectors = unit(centres[members] + unit(rng.standard_normal((items, DIM))) * 0.9)
-    noise = unit(rng.standard_normal((queries, DIM))) * 0.6
-    return vectors, unit(vectors[rng.choice(items, size=queries, replace=False)] + noise)
+    centres = rng.standard_normal((clusters, LATENT))
+    members = rng.choice(clusters, size=items, p=rng.dirichlet(np.full(clusters, 2.0)))
+    latent = centres[members] + 0.7 * rng.standard_normal((items, LATENT))
+    asked = latent[rng.choice(items, size=queries, replace=False)]
+    asked = asked + 0.5 * rng.standard_normal(asked.shape)
+    basis = np.linalg.qr(rng.standard_normal((DIM, LATENT)))[0].T
+    return unit(latent @ basis), unit(asked @ basis)
 
 
 def unit(matrix: npt.NDArray[np.floating[Any]]) -> Matrix:

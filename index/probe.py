@@ -17,9 +17,9 @@ from index.bank import PrototypeBank
 from index.collection import Collection
 from index.item import Hit
 
-CANDIDATES = 1000
+CANDIDATES = 2000
 """Wanted per query, at least; `CANDIDATES_PER_HIT` × limit if that is more."""
-CANDIDATES_PER_HIT = 20
+CANDIDATES_PER_HIT = 30
 NEAR = 0.02
 """A prototype whose cosine is this close to the best one's is as good as the best."""
 FAR = 0.5

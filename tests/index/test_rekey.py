@@ -96,7 +96,7 @@ def test_a_small_catalog_is_searched_whole() -> None:
 def test_probing_follows_candidates_then_the_gap() -> None:
     even = np.linspace(0.9, 0.5, 1000, dtype=np.float32)
     assert choose(even, 100, 10) == list(range(50))[: len(choose(even, 100, 10) or [])]
-    assert len(choose(even, 100, 10) or []) == max(10, int((even >= 0.88).sum()))
+    assert len(choose(even, 100, 10) or []) == max(20, int((even >= 0.88).sum()))
     cliff = np.full(1000, 0.1, np.float32)
     cliff[[7, 3]] = 0.9, 0.8
     assert choose(cliff, 100, 10) == [7, 3]
