@@ -106,7 +106,8 @@ def cross_validate(
 ) -> dict[float, dict[str, float]]:
     """By shrinkage: hit rates, 0..1, of queries whose products the fit has not seen.
 
-    `calibration_error` beside them is that of r, which no shrinkage changes.
+    `calibration_error` beside them is that of the largest r of each list, the one that a shopper
+    would see; no shrinkage changes it.
     """
     ranked = {shrinkage: np.empty_like(episodes.levels) for shrinkage in shrinkages}
     promised = np.empty(episodes.levels.shape)
@@ -122,7 +123,8 @@ def cross_validate(
                 s, _ = comparison.scores(episodes.evidence[query])
                 places = merge(order(episodes.chunks, s), promised[query].tolist())
                 ranked[shrinkage][query] = episodes.levels[query, places]
-    error = calibration_error(promised.ravel(), episodes.levels.ravel() == Level.INSTANCE)
+    surest = np.arange(len(promised)), promised.argmax(axis=1)
+    error = calibration_error(promised[surest], episodes.levels[surest] == Level.INSTANCE)
     return {
         shrinkage: {**hit_rates(levels, episodes.relevant), "calibration_error": error}
         for shrinkage, levels in ranked.items()
