@@ -15,6 +15,7 @@ from stream.app import make_app, raw_topic
 from stream.dead_letter import DeadLetters
 from stream.delivery import Delivery, Tally, consume
 from stream.producing import Publisher
+from stream.watch import watch
 from workers.attribution import Attribution
 from workers.errors import WorkerError
 from workers.feedback import Feedback, FeedbackLoop
@@ -57,6 +58,15 @@ async def _ingest(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await app.start()
+        watching = asyncio.create_task(
+            watch(
+                kafka,
+                settings.group("ingest"),
+                topics.catalog.name,
+                delivery,
+                assigned=lambda: {p.partition for p in app.consumer.assignment()},
+            )
+        )
         serve_metrics(ingest.metrics_port)
         log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
         ended = asyncio.create_task(app.wait_until_stopped())
@@ -65,6 +75,7 @@ async def _ingest(settings: Settings) -> None:
         )
         if not stop.is_set():
             raise WorkerError(f"the Faust app stopped by itself: {app.crash_reason}")
+        watching.cancel()
         await app.stop()
         await asyncio.to_thread(index.close)
 

@@ -56,6 +56,8 @@ def configure_logging(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # Libraries that report each request or each fetch at info.
+    librdkafka = logging.getLogger("librdkafka")
+    librdkafka.propagate = True
     for noisy in ("httpx", "httpcore", "pymilvus", "aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -38,6 +39,9 @@ app.add_typer(letters.dlq, name="dlq")
 
 def main() -> None:
     """Run the command line; expected errors become one line and exit status 1."""
+    # librdkafka says each failed connection attempt; our errors say it once. Workers log it all.
+    logging.getLogger("librdkafka").propagate = False
+    logging.getLogger("librdkafka").addHandler(logging.NullHandler())
     try:
         app()
     except EXPECTED as error:

@@ -10,6 +10,8 @@ import typer
 
 from workers.cli.console import Json, finish, out, progress_bars, say
 
+BROKER_TIMEOUT_S = 5.0
+
 
 def produce(
     catalog: Annotated[Path, typer.Argument(help="A catalog folder.")],
@@ -30,6 +32,7 @@ def produce(
       lookstream produce examples/grocery
       lookstream produce my-shop --no-wait
     """
+    from stream.connection import check_broker
     from stream.producing import Publisher, wait_committed
     from workers.evaluate import INGEST_TIMEOUT_S
     from workers.produce import produce_catalog
@@ -38,6 +41,7 @@ def produce(
 
     settings = load_settings()
     kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
+    check_broker(kafka, BROKER_TIMEOUT_S)
     with progress_bars(quiet=json) as bars:
         sending = bars.add_task("sending", total=None)
         with Publisher(kafka) as publisher:
@@ -81,6 +85,7 @@ def search(
       lookstream search photo.jpg --text "oat milk" --top 3
       lookstream search --text "red apples"
     """
+    from stream.connection import check_broker
     from stream.messages import Query
     from stream.requests import Client
     from workers.errors import FetchError, QueryRefused
@@ -99,6 +104,7 @@ def search(
         # A file is sent whole: the worker may be on another machine.
         image = picture_reference(Path(), photo, inline=settings.intake.max_bytes // 2)
     query = Query(query_id=uuid.uuid4().hex, image=image, text=text, top=top)
+    check_broker(kafka_of(settings), BROKER_TIMEOUT_S)
     with Client(kafka_of(settings), topics_of(settings), timeout) as client:
         result = client.search(query)
     if result.error:

@@ -62,11 +62,13 @@ def show(
 
 
 def _letters() -> Iterator[DeadLetter]:
+    from stream.connection import check_broker
     from stream.dead_letter import read_dead_letters
     from workers.rooms import kafka_of, topics_of
     from workers.settings import load_settings
 
     settings = load_settings()
+    check_broker(kafka_of(settings), 5.0)
     return read_dead_letters(kafka_of(settings), topics_of(settings))
 
 
