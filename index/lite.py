@@ -7,9 +7,8 @@ filter walks all rows too, 0.15 s at 20,000, and a look-up by primary key 10 ms;
 writes keeps a directory of its rows' places (about 300 bytes each), read at its first write.
 
 Lite's engine is not safe for writers beside each other, nor for a reader at the moment of a flush:
-for the 50–300 ms in which the memtable is written out, its rows are found by nobody. In the writing
-process a lock keeps reads and flushes apart; a search in another process may miss the last rows for
-that moment.
+for the 50–300 ms in which the memtable is written out, its rows are found by nobody. Hence one
+writing process, a lock in it, and a server that serves one request at a time (`index.lite_server`).
 """
 
 import contextlib
