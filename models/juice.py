@@ -36,7 +36,8 @@ class Int8Matrix(msgspec.Struct, frozen=True, array_like=True):
         """Quantise a finite float matrix (n, d); the error per value is at most scale / 2."""
         rows, columns = matrix.shape
         peak = float(np.abs(matrix).max(initial=0.0))
-        scale = peak / 127 if peak > 0 else 1.0
+        # Below float32's normal numbers the scale itself would vanish; such a matrix is zero.
+        scale = peak / 127 if peak / 127 >= np.finfo(np.float32).tiny else 1.0
         values = np.rint(matrix / scale).astype(np.int8)
         return cls((rows, columns), scale, values.tobytes())
 

@@ -27,7 +27,7 @@ from models.merge import merge, order
 
 __all__ = ["Candidate", "Ranked", "Reranker", "RerankerParameters", "load_reranker"]
 
-PARAMETERS = Path(__file__).parent / "weights" / "reranker.json"
+WEIGHTS = Path(__file__).parent / "weights"
 
 Modality = Literal["picture", "text", "both"]
 """What a query brings. Cosines lie elsewhere for each, so each has parameters of its own."""
@@ -130,12 +130,18 @@ def modality(query: Juice, query_text: str | None) -> Modality:
     return "both" if query.has_picture else "text"
 
 
-def load_reranker(path: Path = PARAMETERS) -> Reranker:
-    """Read fitted parameters.
+def shipped_parameters(backbone: str = "lite2") -> Path:
+    """Where the parameters that come along for a backbone's encoder are."""
+    return WEIGHTS / f"reranker-{backbone}.json"
+
+
+def load_reranker(path: Path | None = None) -> Reranker:
+    """Read fitted parameters, by default those for the default encoder.
 
     Raises:
         RerankerError: the file is missing, damaged, or weighs other features.
     """
+    path = path or shipped_parameters()
     try:
         parameters = msgspec.json.decode(path.read_bytes(), type=RerankerParameters)
     except FileNotFoundError as error:

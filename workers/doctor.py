@@ -107,12 +107,7 @@ def _packages() -> Finding:
 
 def _weights(settings: Settings) -> str:
     encoder = encoder_of(settings)
-    fitted_on = reranker_of(settings).parameters.encoder
-    if fitted_on != encoder.model_id:
-        raise SettingsError(
-            f"the reranker was fitted on {fitted_on}, the encoder is {encoder.model_id}: "
-            "lookstream train reranker DIR"
-        )
+    reranker_of(settings, encoder)
     return f"model {encoder.model_id}, {encoder.dim}-d"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from index.item import Item
+from models.data.catalog import product_text
 from models.encoded import Encoded
 from models.picture import Picture
 from stream.messages import ProductUpsert
@@ -124,12 +125,6 @@ def make_products(
         )
         for one in drafts
     ]
-
-
-def product_text(title: str, description: str) -> str | None:
-    """The words of a product as the encoder reads them; None when there are none."""
-    said = [part.strip().rstrip(".") for part in (title, description) if part.strip()]
-    return ". ".join(said) or None
 
 
 def _payload(event: ProductUpsert, part: Part, caption: str) -> dict[str, Any]:

@@ -104,7 +104,8 @@ async def evaluate_offline(
     """Exact search in memory over the whole catalog."""
     start = time.monotonic()
     catalog, photos = load_split(folder, split)
-    encoder, reranker = encoder_of(settings), reranker_of(settings)
+    encoder = encoder_of(settings)
+    reranker = reranker_of(settings, encoder)
     roots = (*settings.intake.roots, catalog.folder)
     intake = settings.intake.model_copy(update={"roots": roots})
     async with open_fetcher(intake) as fetcher:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from threadpoolctl import threadpool_limits
+
 from index.collection import Store
 from models.embedding import Encoder, load_encoder
-from models.reranker import Reranker, load_reranker
+from models.reranker import Reranker, load_reranker, shipped_parameters
 from stream.connection import Kafka
 from stream.topics import Topics, topic_map
+from workers.errors import SettingsError
 from workers.settings import Settings
 
 
@@ -42,11 +45,25 @@ def store_of(settings: Settings) -> Store:
 
 def encoder_of(settings: Settings) -> Encoder:
     """The encoder, loaded; a minute the first time on a machine, seconds after."""
+    # The network's own threads use every core; those of matrix products beside them only get in
+    # their way: a query took twice as long with both.
+    threadpool_limits(1, user_api="blas")
     models = settings.models
     return load_encoder(models.device, models.backbone, models.threads or None, models.projection)
 
 
-def reranker_of(settings: Settings) -> Reranker:
-    """The reranker with its fitted parameters."""
-    path = settings.models.reranker
-    return load_reranker(path) if path else load_reranker()
+def reranker_of(settings: Settings, encoder: Encoder) -> Reranker:
+    """The reranker with the parameters that were fitted on this encoder.
+
+    Raises:
+        SettingsError: they were fitted on another one, so that its scores would mean nothing.
+    """
+    models = settings.models
+    reranker = load_reranker(models.reranker or shipped_parameters(models.backbone))
+    if reranker.parameters.encoder != encoder.model_id:
+        raise SettingsError(
+            f"the reranker was fitted on {reranker.parameters.encoder}, the encoder is "
+            f"{encoder.model_id}: run `lookstream train reranker DIR --out FILE` and set "
+            "models.reranker to that file"
+        )
+    return reranker

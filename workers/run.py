@@ -83,7 +83,8 @@ async def _ingest(settings: Settings) -> None:
 def run_query(settings: Settings) -> None:
     """Answer queries until a signal comes."""
     kafka, topics = kafka_of(settings), topics_of(settings)
-    encoder, reranker = encoder_of(settings), reranker_of(settings)
+    encoder = encoder_of(settings)
+    reranker = reranker_of(settings, encoder)
     index = LiveIndex(settings, encoder.model_id)
     with asyncio.Runner() as runner, Publisher(kafka, linger_ms=0) as publisher:
         opening = open_fetcher(settings.intake)

@@ -54,4 +54,4 @@ def _drop_collection(settings: Settings) -> None:
     except SettingsError:  # nothing was indexed
         return
     with collection:
-        collection.destroy()
+        collection.drop_all()

@@ -94,6 +94,45 @@ def embedding(
     finish({"out": str(to), **projection.card}, json)
 
 
+@train.command()
+def reranker(
+    catalog: Annotated[Path, typer.Argument(help="A catalog folder with photos.jsonl.")],
+    to: Annotated[Path, typer.Option("--out", help="Where the parameters are written.")],
+    splits: Annotated[
+        list[str] | None, typer.Option("--split", help="Photos to fit on; repeatable.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many photos.")] = 1500,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    json: Json = False,
+) -> None:
+    """Fit the reranker's comparison and calibration for the encoder of the settings.
+
+    By default on the splits train and val; the report is of products held out.
+
+    [bold]Example[/]
+
+      lookstream train reranker grocery --out models/weights/reranker-lite2.json
+    """
+    from models.reranker_fit import fit_reranker, write_parameters
+    from workers.rooms import encoder_of
+    from workers.settings import load_settings
+
+    encoder = encoder_of(load_settings())
+    with progress_bars(quiet=json) as bars:
+        task = bars.add_task("encoding", total=None)
+        fitted = fit_reranker(
+            encoder,
+            catalog,
+            splits=splits or ("train", "val"),
+            limit=limit,
+            seed=seed,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    write_parameters(fitted, to)
+    say(f"written: {to}")
+    finish({"out": str(to), "encoder": fitted.encoder, **fitted.card}, json)
+
+
 @prototypes.command()
 def build(
     count: Annotated[int | None, typer.Option(min=1, help="How many; by default to fit.")] = None,

@@ -20,7 +20,7 @@ from stream.broker import EmbeddedBroker
 from stream.connection import Kafka
 from stream.topics import Topics, create_topics, topic_map
 
-SCRIPT = Path(__file__).parents[3] / "shared" / "kafka" / "kafka"
+SCRIPT = Path(__file__).parents[2] / "shared" / "kafka" / "kafka"
 
 
 @pytest.fixture(scope="session")
