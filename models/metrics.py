@@ -168,6 +168,17 @@ def score_rankings(
     return hit_rates(ranked, relevant_counts(levels))
 
 
+def best_possible(queries: Sequence[Labelled], documents: Sequence[Labelled]) -> dict[str, float]:
+    """The hit rates of perfect rankings: what I-HR@5 can reach where products have no twins.
+
+    Raises:
+        MetricError: no query has anything relevant.
+    """
+    levels = relevance(queries, documents)
+    depth = max(rate.k for rate in HIT_RATES)
+    return hit_rates(np.sort(levels, axis=1)[:, :depth], relevant_counts(levels))
+
+
 @dataclass(frozen=True)
 class Classification:
     """Precision, recall and F1, each in 0..1; 0 where undefined."""

@@ -19,7 +19,7 @@ from index.item import Hit, Item
 from models.data.catalog import Catalog, Photo, read_catalog
 from models.embedding import Encoder
 from models.errors import CatalogError
-from models.metrics import score_rankings
+from models.metrics import best_possible, score_rankings
 from stream.codec import decode
 from stream.messages import ProductUpsert, Query, Result
 from stream.producing import Publisher, wait_committed
@@ -49,6 +49,7 @@ class Evaluation:
     queries: int
     reranked: dict[str, float]
     retrieval: dict[str, float]
+    best_possible: dict[str, float]
     model_id: str
     seconds: float
 
@@ -93,6 +94,7 @@ def judge(
         queries=len(photos),
         reranked=score_rankings(photos, catalog.products, [one.reranked for one in lists]),
         retrieval=score_rankings(photos, catalog.products, [one.retrieved for one in lists]),
+        best_possible=best_possible(photos, catalog.products),
         model_id=model_id,
         seconds=seconds,
     )

@@ -13,6 +13,7 @@ from models.metrics import (
     HIT_RATES,
     HitRate,
     Level,
+    best_possible,
     best_threshold,
     category_level,
     classification,
@@ -168,3 +169,20 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         hit_rates(np.full((1, 3), 3, np.int8), np.zeros(1, np.int64))
     with pytest.raises(MetricError, match="1 queries but 0 rankings"):
         score_rankings([Photo(image="")], PRODUCTS, [])
+
+
+def test_the_best_possible_has_one_instance_in_two_relevant() -> None:
+    photo = Photo(image="", product_id="gala", category=("Fruit", "Apple"))
+    possible = best_possible([photo], PRODUCTS)
+    assert possible["i_hr_1"] == 1.0
+    assert possible["i_hr_5"] == 0.5
+    assert possible["c_hr_10"] == 1.0
+
+
+@given(st.permutations(range(len(PRODUCTS))))
+def test_no_ranking_beats_the_best_possible(places: list[int]) -> None:
+    photos = [Photo(image="", product_id=p.product_id, category=p.category) for p in PRODUCTS]
+    ranking = [PRODUCTS[place].product_id for place in places]
+    reached = score_rankings(photos, PRODUCTS, [ranking] * len(photos))
+    possible = best_possible(photos, PRODUCTS)
+    assert all(reached[key] <= possible[key] for key in possible)

@@ -51,7 +51,12 @@ def evaluate(
         )
         for name in ("", *map(str, HIT_RATES), "average"):
             table.add_column(name, justify="right" if name else "left")
-        for name, rates in (("retrieval", found.retrieval), ("reranked", found.reranked)):
+        rows = {
+            "retrieval": found.retrieval,
+            "reranked": found.reranked,
+            "best possible": found.best_possible,
+        }
+        for name, rates in rows.items():
             keys = [*(rate.key for rate in HIT_RATES), "average"]
             table.add_row(name, *(f"{100 * rates[key]:.1f}" for key in keys))
         out.print(table)
