@@ -25,9 +25,11 @@ import orjson
 
 from index import lite_server
 from index.bank import Matrix, PrototypeBank, build
-from index.collection import Collection, Store, open_collection
+from index.collection import Collection
 from index.item import Item
+from index.opening import open_collection
 from index.probe import choose, probe
+from index.store import Store
 
 DIM = 256
 LATENT = 24

@@ -28,8 +28,6 @@ from index.rows import ROW_FIELDS, check_vectors, to_item, to_row
 from index.stamp import Stamp, check_stamp, generation_name, read_stamp
 from index.store import Store
 
-__all__ = ["Collection", "Store", "open_collection"]
-
 LOOK_EVERY_S = 2.0
 """How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
 COUNT_EVERY_S = 10.0
@@ -347,20 +345,3 @@ class Collection(ABC):
             item = to_item(answer["entity"], self.stamp)
             best.setdefault(item.item_id, Hit(item, float(answer["distance"])))
         return sorted(best.values(), key=lambda hit: (-hit.similarity, hit.item.item_id))
-
-
-def open_collection(store: Store, bank: PrototypeBank, name: str = "products") -> Collection:
-    """Open a catalog for reading and writing, whether or not anything was written yet.
-
-    Raises:
-        StoreUnavailable: Milvus does not answer.
-        ModelMismatch: the catalog holds vectors of another model.
-        GenerationChanged: the catalog is keyed by another bank (its version is in the error).
-    """
-    from index.lite import LiteCollection  # noqa: PLC0415 - the layouts are built on this module
-    from index.server import ServerCollection  # noqa: PLC0415
-
-    layout = LiteCollection if store.kind == "lite" else ServerCollection
-    collection = layout(store, bank, name)
-    collection.exists()
-    return collection

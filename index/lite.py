@@ -21,11 +21,12 @@ from typing import Any
 from pymilvus import MilvusClient
 
 from index.bank import PrototypeBank
-from index.collection import Collection, Prototypes, Store
+from index.collection import Collection, Prototypes
 from index.errors import StoreError
 from index.item import BURIED, Item
 from index.rows import any_of, schema
 from index.stamp import PROPERTY
+from index.store import Store
 
 MAX_PARTITIONS = 64
 MEMTABLE_BYTES = 8_000_000

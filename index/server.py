@@ -14,11 +14,12 @@ from typing import Any
 from pymilvus import MilvusClient
 
 from index.bank import PrototypeBank
-from index.collection import QUERY_IDS, Collection, Prototypes, Store
+from index.collection import QUERY_IDS, Collection, Prototypes
 from index.errors import StoreError
 from index.item import Item
 from index.rows import any_of, schema
 from index.stamp import PROPERTY
+from index.store import Store
 
 NUM_PARTITIONS = 64
 INDEX_PARAMS: dict[str, dict[str, int]] = {

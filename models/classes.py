@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.backbone import Layout
 from models.juice import Floats
+from models.networks import Layout
 
 TEMPERATURE = 2.0
 """Softmax temperature: on the validation photos whose kind ImageNet knows, the mean gap between

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from models.backbone import Backbone, BackboneSpec, load_backbone, named_backbone
+from models.backbone import Backbone, load_backbone
 from models.caption import stems, weave
 from models.classes import classify
 from models.encoded import Encoded
 from models.errors import TextError
 from models.juice import EMPTY, Floats, Int8Matrix, Juice
 from models.juicer import Squeezed, squeeze, unit
+from models.networks import BackboneSpec, named_backbone
 from models.picture import Picture
 from models.projection import PICTURE_WIDTH, TEXT_WIDTH, Projection, load_projection
 from models.saliency import crop_box, keep

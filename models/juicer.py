@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import colour
-from models.backbone import Backbone, Layout
+from models.backbone import Backbone
 from models.juice import Floats
+from models.networks import Layout
 from models.picture import Frame, Picture, letterbox, normalise
 from models.saliency import Mask, background, cell_pixels, saliency
 

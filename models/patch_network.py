@@ -16,8 +16,8 @@ import torch
 from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
-from models.backbone import BackboneSpec, Layout
 from models.errors import WeightsError
+from models.networks import BackboneSpec, Layout
 from models.weights import PackagedFile, read_state_dict, timm_key
 
 STAGES = (4, 5, 6)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models.backbone import Backbone, load_backbone, named_backbone
+from models.backbone import Backbone, load_backbone
 from models.data.catalog import Catalog, read_catalog
 from models.data.pictures import open_picture
 from models.errors import ProjectionError
 from models.juice import Floats
 from models.juicer import Squeezed, squeeze
+from models.networks import named_backbone
 from models.projection import (
     PICTURE_WIDTH,
     TEXT_WIDTH,

@@ -15,9 +15,10 @@ import structlog
 from numpy.typing import NDArray
 
 from index.bank import build
-from index.collection import Collection, open_collection
+from index.collection import Collection
 from index.errors import GenerationChanged, ModelMismatch
 from index.item import Hit, Item
+from index.opening import open_collection
 from index.probe import probe
 from index.rekey import outgrown, rekey
 from index.shelf import BankShelf

@@ -17,8 +17,8 @@ import pytest
 
 from index import lite_server
 from index.bank import Matrix
-from index.collection import Store
 from index.errors import StoreUnavailable
+from index.store import Store
 
 MILVUS = "milvus==2.3.5"
 MILVUS_VENV = Path.home() / ".cache" / "lookstream-tests" / "milvus-2.3.5"

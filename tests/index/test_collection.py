@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from index.bank import PrototypeBank, build
-from index.collection import Collection, Store, open_collection
+from index.collection import Collection
 from index.errors import GenerationChanged, ModelMismatch, RowRejected, StoreError, StoreUnavailable
 from index.item import Item, tombstone
+from index.opening import open_collection
+from index.store import Store
 from tests.index.conftest import end, free_port, python, start_lite, unit_vectors
 
 VECTORS = unit_vectors(60)
@@ -268,7 +270,8 @@ SEARCHER = """
 import sys
 import numpy as np
 from index.bank import PrototypeBank
-from index.collection import Store, open_collection
+from index.store import Store
+from index.opening import open_collection
 uri, kind, name, path = sys.argv[1:]
 arrays = np.load(path)
 bank = PrototypeBank(arrays["centroids"], model_id="model-a")

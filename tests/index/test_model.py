@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from index.bank import build
-from index.collection import Store, open_collection
 from index.item import Item, content_digest, tombstone
+from index.opening import open_collection
+from index.store import Store
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(12, dim=8)

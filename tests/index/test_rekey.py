@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from index.bank import build
-from index.collection import Store, open_collection
 from index.errors import GenerationChanged
 from index.item import Item, tombstone
+from index.opening import open_collection
 from index.probe import choose, probe
 from index.rekey import outgrown, rekey
 from index.shelf import BankShelf
+from index.store import Store
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(150)

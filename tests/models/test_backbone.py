@@ -8,16 +8,14 @@ import torch
 from safetensors.torch import save_file
 
 from models.backbone import (
-    BACKBONES,
     FIXED_BATCH,
-    BackboneSpec,
     TorchBackbone,
     _export,
     load_backbone,
-    named_backbone,
 )
 from models.errors import WeightsError
 from models.juice import Floats
+from models.networks import BACKBONES, BackboneSpec, named_backbone
 from models.patch_network import patch_network
 
 TINY = BackboneSpec("test_efficientnet", None, 96)

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.backbone import load_backbone, named_backbone
+from models.backbone import load_backbone
 from models.data.pictures import open_picture
 from models.errors import PictureError, ProjectionError
 from models.juicer import squeeze
+from models.networks import named_backbone
 from models.projection import load_projection, save_projection
 from models.projection_fit import FEWEST, fit_projection
 
