@@ -96,6 +96,10 @@ def run_demo(
     `settings` are those of a scratch deployment (`workers.scratch`).
     """
     catalog = read_catalog(folder)
+    intake = settings.intake.model_copy(
+        update={"roots": (*settings.intake.roots, folder.resolve())}
+    )
+    settings = settings.model_copy(update={"intake": intake})
     photos = choose_photos(catalog, max_queries)
     kafka, topics = kafka_of(settings), topics_of(settings)
     starting = progress.add_task("starting", total=None)

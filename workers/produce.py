@@ -17,14 +17,14 @@ import orjson
 from models.data.catalog import RawRow, locate, raw_products
 from stream.producing import Publisher
 
-# As base64 inside JSON this stays under Kafka's default limit of 1 MiB for a message.
-INLINE_BYTES = 700_000
+# As base64 inside JSON this stays under the 16 MB that our topics accept (stream/connection.py).
+INLINE_BYTES = 11_000_000
 
 
 def catalog_events(folder: Path, *, inline: bool = True) -> Iterator[tuple[str | None, bytes]]:
     """(key, value) of one upsert per row of products.jsonl.
 
-    A local picture of up to 700 kB travels inside the event as a `data:` URI, so that the ingest
+    A local picture of up to 11 MB travels inside the event as a `data:` URI, so that the ingest
     worker needs no access to this folder; a larger one, or any with `inline=False`, as its path.
 
     Raises:
