@@ -1,5 +1,6 @@
 """Catalog folders as events: pictures inside, bad rows as they are."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
@@ -12,7 +13,7 @@ from tests.workers.fakes import picture_png
 from workers.produce import catalog_events, picture_reference
 
 
-def write(folder: Path, *rows: dict[str, object] | str) -> Path:
+def write(folder: Path, *rows: Mapping[str, object] | str) -> Path:
     lines = [row if isinstance(row, str) else orjson.dumps(row).decode() for row in rows]
     (folder / "products.jsonl").write_text("\n".join(lines))
     return folder
