@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import typer
@@ -42,6 +43,8 @@ app.add_typer(letters.dlq, name="dlq")
 
 def main() -> None:
     """Run the command line; expected errors become one line and exit status 1."""
+    # gRPC writes its own lines to standard error, of pings that nobody needs to know of.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # librdkafka says each failed connection attempt; our errors say it once. Workers log it all.
     logging.getLogger("librdkafka").propagate = False
     logging.getLogger("librdkafka").addHandler(logging.NullHandler())
