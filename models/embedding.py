@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from models.backbone import Backbone, load_backbone
@@ -38,7 +39,7 @@ PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
 AGREEMENT = 0.25
 """Cosine between a class's name and the item's words below which the class contradicts them."""
 
-RULES = "1"
+RULES = "2"
 """Part of the model id: raise it when the rules of juicing or assembling change."""
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -59,12 +60,15 @@ class Encoder:
         self._projection = projection
         self._text = TextEncoder()
         self._class_vector = lru_cache(maxsize=2048)(self._sentence)
+        # Juice names a class by its first synonym. Two of ImageNet's names stand for two classes
+        # each (crane, maillot); there the first one's synonyms have to do.
+        self._label = {_short(label): label for label in reversed(backbone.layout.labels)}
         self.model_id = model_id
         self.dim = PICTURE_WIDTH + TEXT_WIDTH + 1
 
     def encode(
         self,
-        pictures: Sequence[Picture | None],
+        pictures: Sequence[Picture | Encoded | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
         *,
@@ -73,7 +77,9 @@ class Encoder:
         """Encode items, or with ``query=True`` a shopper's queries.
 
         Args:
-            pictures: RGB, uint8 (h, w, 3), any size from 8 × 8; None where there is none.
+            pictures: RGB, uint8 (h, w, 3), any size from 8 × 8; None where there is none. An
+                item that this encoder has encoded (no query) stands for its own picture, which
+                is not looked at again: what comes out has the same bytes as if it were.
             texts: title and description, or a query's words; None or "" where there are none.
             categories: category paths, widest first; their leaf is read with the text.
             query: queries have no value for what is missing.
@@ -83,28 +89,47 @@ class Encoder:
             TextError: a query has neither a picture nor a word.
         """
         paths = categories if categories is not None else [()] * len(texts)
-        shown = squeeze(
-            [one for one in pictures if one is not None], self._backbone, self._spec.size
-        )
-        squeezed = iter(shown)
+        fresh = [one for one in pictures if isinstance(one, np.ndarray)]
+        seen = map(self._seen, squeeze(fresh, self._backbone, self._spec.size))
         return [
-            self._encode_one(None if picture is None else next(squeezed), text or "", path, query)
+            self._worded(
+                next(seen) if isinstance(picture, np.ndarray) else picture or NOTHING_SEEN,
+                _with_leaf(text or "", path),
+                text or "",
+                query=query,
+            )
             for picture, text, path in zip(pictures, texts, paths, strict=True)
         ]
 
-    def _encode_one(
-        self, squeezed: Squeezed | None, text: str, path: Sequence[str], query: bool
-    ) -> Encoded:
-        sentence = self._sentence(_with_leaf(text, path))
-        picture_part = None if squeezed is None else self._projection.picture(squeezed)
-        text_part = self._projection.sentence(sentence) if sentence.any() else None
-        vector = assemble(picture_part, text_part, query=query)
-        words = Int8Matrix.pack(sentence[None]) if sentence.any() else EMPTY
-        if squeezed is None:
-            return Encoded(vector, Juice(caption=weave(text, (), bool), text_matrix=words))
-        return Encoded(vector, self._juice(squeezed, text, sentence, words))
+    def _seen(self, squeezed: Squeezed) -> Encoded:
+        """What a picture alone says."""
+        vector = assemble(self._projection.picture(squeezed), None, query=False)
+        return Encoded(vector, self._juice(squeezed))
 
-    def _juice(self, squeezed: Squeezed, text: str, sentence: Floats, words: Int8Matrix) -> Juice:
+    def _worded(self, seen: Encoded, read: str, text: str, *, query: bool) -> Encoded:
+        """What is known of a picture with these words in place of any it had.
+
+        The one way to words, for a picture seen now and for one seen long ago: so both give the
+        same bytes. It takes nothing from ``seen`` but the picture's part and its classes.
+        """
+        sentence = self._sentence(read)
+        spoken = bool(sentence.any())
+        vector = reworded(
+            seen.vector, self._projection.sentence(sentence) if spoken else None, query=query
+        )
+
+        def fits(label: str) -> bool:
+            return not spoken or float(self._class_vector(label) @ sentence) >= AGREEMENT
+
+        classes = [(self._label.get(name, name), share) for name, share in seen.juice.classes]
+        juice = msgspec.structs.replace(
+            seen.juice,
+            caption=weave(text, classes, fits),
+            text_matrix=Int8Matrix.pack(sentence[None]) if spoken else EMPTY,
+        )
+        return Encoded(vector, juice)
+
+    def _juice(self, squeezed: Squeezed) -> Juice:
         layout = self._backbone.layout
         tokens = self._projection.cell_tokens(squeezed)
         kept = keep(tokens, squeezed.saliency, TOKENS)
@@ -112,20 +137,14 @@ class Encoder:
         rest[kept] = 0
         fused = unit(rest @ tokens)
         classes = classify(squeezed.pooled[-1], layout)
-
-        def fits(label: str) -> bool:
-            return not sentence.any() or float(self._class_vector(label) @ sentence) >= AGREEMENT
-
         return Juice(
             grid=layout.grid,
             kept=tuple(int(patch) for patch in kept),
             saliency=np.rint(squeezed.saliency * 255).astype(np.uint8).tobytes(),
             box=crop_box(kept, layout.grid, squeezed.frame),
-            classes=tuple((label.split(",")[0], round(share, 4)) for label, share in classes),
-            caption=weave(text, classes, fits),
+            classes=tuple((_short(label), round(share, 4)) for label, share in classes),
             token_matrix=Int8Matrix.pack(np.vstack([tokens[kept], fused])),
             colour_matrix=Int8Matrix.pack(squeezed.colour[None]),
-            text_matrix=words,
         )
 
     def _sentence(self, text: str) -> Floats:
@@ -141,13 +160,28 @@ def assemble(picture: Floats | None, text: Floats | None, *, query: bool) -> Flo
     vector = np.zeros(PICTURE_WIDTH + TEXT_WIDTH + 1, np.float32)
     if picture is not None:
         vector[:PICTURE_WIDTH] = PICTURE_WEIGHT * picture
+    return reworded(vector, text, query=query)
+
+
+def reworded(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
+    """An item's vector (384,) with another text (127,) of length 1, or none.
+
+    An item's picture part is stored as it is weighted, never scaled again, so that it can be used
+    again bit for bit; its last value makes the length 1. Raises TextError for an empty query.
+    """
+    changed = np.zeros_like(vector)
+    changed[:PICTURE_WIDTH] = vector[:PICTURE_WIDTH]
     if text is not None:
-        vector[PICTURE_WIDTH:-1] = TEXT_WEIGHT * text
-    if query and picture is None and text is None:
-        raise TextError("a query needs a picture, or a text with at least one word")
+        changed[PICTURE_WIDTH:-1] = TEXT_WEIGHT * text
     if not query:
-        vector[-1] = np.sqrt(max(0.0, 1.0 - float(vector @ vector)))
-    return unit(vector)
+        changed[-1] = np.sqrt(max(0.0, 1.0 - float(changed @ changed)))
+        return changed
+    if not changed.any():
+        raise TextError("a query needs a picture, or a text with at least one word")
+    return unit(changed)
+
+
+NOTHING_SEEN = Encoded(np.zeros(PICTURE_WIDTH + TEXT_WIDTH + 1, np.float32), Juice())
 
 
 def load_encoder(
@@ -187,6 +221,11 @@ def _device() -> str:
     import torch  # noqa: PLC0415  only machines with a GPU pay for the import
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _short(label: str) -> str:
+    """The first synonym of a class's label: what juice calls it."""
+    return label.split(",", maxsplit=1)[0]
 
 
 def _with_leaf(text: str, path: Sequence[str]) -> str:

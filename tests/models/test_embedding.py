@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from models.embedding import PICTURE_WEIGHT, TEXT_WEIGHT, TOKENS, Encoder, assemble, load_encoder
+from models.encoded import Encoded
 from models.errors import PictureError, ProjectionError, TextError, WeightsError
-from models.juice import MAX_BYTES, Juice
+from models.juice import MAX_BYTES, Floats, Juice
 from models.picture import Picture
 
 
@@ -34,6 +35,32 @@ def test_an_item_has_the_same_bytes_in_any_batch(encoder: Encoder) -> None:
         (alone,) = encoder.encode([picture], [text])
         assert alone.vector.tobytes() == one.vector.tobytes()
         assert alone.juice.to_bytes() == one.juice.to_bytes()
+
+
+def test_other_words_for_a_picture_already_seen_give_the_bytes_of_seeing_it_again(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [RED, BLUE, None, RED]
+    before = encoder.encode(pictures, ["a ball", None, "milk", "toy"], [(), ("Toys",), (), ()])
+    # As they come back from the index.
+    known = [Encoded(one.vector, Juice.from_bytes(one.juice.to_bytes())) for one in before]
+    texts, paths = ["a blue ball", "striped", "oat milk", None], [("Toys",), (), (), ()]
+    anew = encoder.encode(pictures, texts, paths)
+    seen: list[int] = []
+    patches = encoder._backbone.patches
+
+    def counted(rows: Floats) -> Floats:
+        seen.append(len(rows))
+        return patches(rows)
+
+    monkeypatch.setattr(encoder._backbone, "patches", counted)
+    reused = encoder.encode(known, texts, paths)
+    assert seen == []
+    for one, other in zip(reused, anew, strict=True):
+        assert one.vector.tobytes() == other.vector.tobytes()
+        assert one.juice.to_bytes() == other.juice.to_bytes()
+    assert encoder.encode([known[0], BLUE], ["x", "y"])[1].juice.has_picture
+    assert seen == [1]
 
 
 def test_threads_change_nothing(encoder: Encoder) -> None:
