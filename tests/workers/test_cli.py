@@ -1,0 +1,117 @@
+"""The command line: help with examples, errors in one line, JSON for machines."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from stream.broker import claim_port
+from workers.cli import app
+
+COMMANDS = [
+    ["demo"],
+    ["up"],
+    ["worker"],
+    ["doctor"],
+    ["produce"],
+    ["search"],
+    ["evaluate"],
+    ["bench"],
+    ["train", "embedding"],
+    ["train", "reranker"],
+    ["prototypes", "build"],
+    ["prototypes", "show"],
+    ["dlq", "list"],
+    ["dlq", "show"],
+]
+
+
+def lookstream(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, as a person would."""
+    return subprocess.run(
+        [sys.executable, "-m", "workers.cli", *arguments],
+        cwd=cwd,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+@pytest.fixture
+def nowhere() -> dict[str, str]:
+    """Addresses where nothing runs."""
+    return {
+        "LOOKSTREAM_KAFKA__BOOTSTRAP": f"127.0.0.1:{claim_port()}",
+        "LOOKSTREAM_MILVUS__URI": f"http://127.0.0.1:{claim_port()}",
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command: list[str]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage" in shown.output
+
+
+def test_every_command_with_arguments_shows_an_example() -> None:
+    for command in (["demo"], ["produce"], ["search"], ["evaluate"], ["train", "embedding"]):
+        assert "Example" in CliRunner().invoke(app, [*command, "--help"]).output
+
+
+def test_without_a_broker_the_error_says_where_it_looked(
+    tmp_path: Path, nowhere: dict[str, str]
+) -> None:
+    said = lookstream("dlq", "list", cwd=tmp_path, **nowhere)
+    assert said.returncode == 1
+    assert f"no Kafka answers at {nowhere['LOOKSTREAM_KAFKA__BOOTSTRAP']}" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_typing_slip_in_the_settings_is_one_line(tmp_path: Path) -> None:
+    said = lookstream("dlq", "list", cwd=tmp_path, LOOKSTREAM_KAFKA__BOOTSTRP="x")
+    assert said.returncode == 1
+    assert said.stderr.count("\n") == 1
+    assert "kafka.bootstrp" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search"], "give a photo, --text, or both"),
+        (["search", "missing.jpg"], "no picture at missing.jpg"),
+        (["evaluate", "missing"], "missing is no catalog folder"),
+        (["bench", "missing"], "there is no benchmark 'missing'"),
+        (["prototypes", "show"], "there is no index"),
+    ],
+)
+def test_mistakes_are_told_with_the_next_step(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    said = lookstream(*arguments, cwd=tmp_path)
+    assert said.returncode == 1
+    assert words in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_what_does_not_run(tmp_path: Path, nowhere: dict[str, str]) -> None:
+    said = lookstream("doctor", "--json", cwd=tmp_path, **nowhere)
+    report = orjson.loads(said.stdout.splitlines()[-1])
+    state = {finding["what"]: finding["good"] for finding in report["findings"]}
+    assert said.returncode == 1
+    assert report["healthy"] is False
+    assert state == {
+        "python": True,
+        "packages": True,
+        "settings": True,
+        "weights": True,
+        "broker": False,
+        "milvus": False,
+        "data_dir": True,
+    }
+    assert all(finding["remedy"] for finding in report["findings"] if not finding["good"])
