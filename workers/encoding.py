@@ -12,6 +12,7 @@ import msgspec
 from index.item import Item
 from models.data.catalog import product_text
 from models.encoded import Encoded
+from models.juice import Juice
 from models.picture import Picture
 from stream.messages import ProductUpsert
 from workers.changes import Product, item_id
@@ -28,13 +29,16 @@ class Encoder(Protocol):
 
     def encode(
         self,
-        pictures: Sequence[Picture | None],
+        pictures: Sequence[Picture | Encoded | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
         *,
         query: bool = False,
     ) -> list[Encoded]:
-        """One vector and its juice for each picture and text."""
+        """One vector and its juice for each picture and text.
+
+        An item encoded before stands for its picture, which is then not looked at again.
+        """
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,9 @@ class Draft:
 class Part:
     """One picture of a product: its reference, its pixels, and the digest of all it is made of.
 
-    `digest` names the model, the picture's bytes and the words: the same digest gives the same
-    vector and juice, so that they need not be made again.
+    `digest` has two halves, of the model with the picture's bytes and of the model with the words:
+    the same digest gives the same vector and juice, so that they need not be made again, and the
+    same first half the same picture part of them.
     """
 
     reference: str | None
@@ -87,9 +92,11 @@ def make_products(
 ) -> list[Product]:
     """The items of each product, not yet assigned to prototypes.
 
-    `known` are items by digest that need not be encoded again (juice once).
+    `known` are items by digest, with their vectors, that need not be encoded again (juice once);
+    where only the words changed, only the words are.
     """
     made = dict(known or {})
+    seen = {_picture_half(digest): item for digest, item in made.items()}
     fresh = {
         part.digest: (part, one.event)
         for one in drafts
@@ -97,7 +104,7 @@ def make_products(
         if part.digest not in made
     }
     encoded = encoder.encode(
-        [part.picture for part, _ in fresh.values()],
+        [_look(part, seen.get(_picture_half(part.digest))) for part, _ in fresh.values()],
         [product_text(event.title, event.description) for _, event in fresh.values()],
         categories=[event.category for _, event in fresh.values()],
     )
@@ -139,10 +146,26 @@ def _payload(event: ProductUpsert, part: Part, caption: str) -> dict[str, Any]:
     }
 
 
+def _look(part: Part, seen: Item | None) -> Picture | Encoded | None:
+    """What the encoder has to look at: the picture, or the item that was made of it before."""
+    if part.picture is None or seen is None or seen.vector is None:
+        return part.picture
+    return Encoded(seen.vector, Juice.from_bytes(seen.juice))
+
+
 def _digest(event: ProductUpsert, picture: bytes, model_id: str) -> str:
-    digest = hashlib.sha256()
     words = (event.title, event.description, *event.category)
-    for part in (model_id.encode(), picture, *(word.encode() for word in words)):
+    return f"{_hash(model_id, picture)}-{_hash(model_id, *(word.encode() for word in words))}"
+
+
+def _picture_half(digest: str) -> str:
+    return digest.partition("-")[0]
+
+
+def _hash(model_id: str, *parts: bytes) -> str:
+    """SHA-256 of the parts, each behind its length, so that none can pass for two."""
+    digest = hashlib.sha256()
+    for part in (model_id.encode(), *parts):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()

@@ -16,7 +16,8 @@ from models.picture import Picture
 class ColourEncoder:
     """Sees nothing but the mean colour of a picture, and reads nothing but a text's hash.
 
-    Counts what it encodes, so that a test can tell what was juiced again.
+    Counts what it encodes, and of that the pictures it looked at, so that a test can tell what was
+    juiced again.
     """
 
     model_id = "colour-8"
@@ -24,30 +25,34 @@ class ColourEncoder:
 
     def __init__(self) -> None:
         self.encoded = 0
+        self.looked_at = 0
 
     def encode(
         self,
-        pictures: Sequence[Picture | None],
+        pictures: Sequence[Picture | Encoded | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
         *,
         query: bool = False,
     ) -> list[Encoded]:
         self.encoded += len(pictures)
+        self.looked_at += sum(isinstance(picture, np.ndarray) for picture in pictures)
         return [self._one(p, t or "") for p, t in zip(pictures, texts, strict=True)]
 
-    def _one(self, picture: Picture | None, text: str) -> Encoded:
-        vector = np.zeros(self.dim, np.float32)
-        if picture is not None:
-            vector[:3] = picture.reshape(-1, 3).mean(axis=0) / 255 + 0.1
+    def _one(self, picture: Picture | Encoded | None, text: str) -> Encoded:
+        colour = np.zeros((1, self.dim), np.float32)
+        if isinstance(picture, np.ndarray):
+            colour[0, :3] = picture.reshape(-1, 3).mean(axis=0) / 255 + 0.1
+        seen = (
+            picture.juice.token_matrix if isinstance(picture, Encoded) else Int8Matrix.pack(colour)
+        )
+        juice = Juice(grid=(1, 1), kept=(0,), caption=text, token_matrix=seen)
+        vector = juice.tokens[0].copy()
         if text:
             vector[4 + hashlib.sha256(text.encode()).digest()[0] % 4] = 0.1
         if not vector.any():
             vector[3] = 1
         vector /= np.linalg.norm(vector)
-        juice = Juice(
-            grid=(1, 1), kept=(0,), caption=text, token_matrix=Int8Matrix.pack(vector[None])
-        )
         return Encoded(vector, juice)
 
 

@@ -1,0 +1,111 @@
+"""Juice once: what an event changes is made anew, and nothing else."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from index.item import Item
+from stream.delivery import State
+from stream.records import Record
+from tests.workers.fakes import ColourEncoder, picture_png, picture_uri
+from workers.ingest import Ingest
+from workers.intake.fetch import open_fetcher
+from workers.live_index import LiveIndex
+from workers.settings import IntakeSettings, Settings
+
+
+class Shop:
+    """An ingest worker's two steps on an index of its own."""
+
+    def __init__(self, steps: Ingest, index: LiveIndex, encoder: ColourEncoder) -> None:
+        self.steps = steps
+        self.index = index
+        self.encoder = encoder
+        self._sent = 0
+
+    async def send(self, **event: Any) -> State:
+        self._sent += 1
+        record = Record(
+            topic="catalog",
+            partition=0,
+            offset=self._sent,
+            key=b"p",
+            value=orjson.dumps({"product_id": "p", **event}),
+            timestamp_ms=self._sent,
+        )
+        (change,) = await self.steps.prepare([record])
+        assert not hasattr(change, "reason"), change
+        (state,) = await self.steps.write([change])
+        assert isinstance(state, State)
+        return state
+
+    def item(self) -> Item:
+        (item,) = self.index.stored(["p"])
+        return item
+
+    def work(self) -> tuple[int, int]:
+        """Items encoded and pictures looked at since the last call."""
+        done = (self.encoder.encoded, self.encoder.looked_at)
+        self.encoder.encoded = self.encoder.looked_at = 0
+        return done
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    settings = Settings.model_validate(
+        {"data_dir": tmp_path, "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"}}
+    )
+    encoder = ColourEncoder()
+    index = LiveIndex(settings, encoder.model_id)
+    async with open_fetcher(IntakeSettings(roots=(tmp_path,))) as fetcher:
+        yield Shop(Ingest(fetcher, encoder, index), index, encoder)
+    index.close()
+
+
+async def test_other_words_are_read_and_the_picture_is_not_looked_at_again(shop: Shop) -> None:
+    await shop.send(type="upsert", title="apple", image=picture_uri("red"))
+    assert shop.work() == (1, 1)
+    await shop.send(type="upsert", title="pear", image=picture_uri("red"))
+    assert shop.work() == (1, 0)
+    renamed = shop.item()
+    assert renamed.payload["title"] == renamed.payload["caption"] == "pear"
+    await shop.send(type="upsert", title="pear", image=picture_uri("blue"))
+    assert shop.work() == (1, 1)
+    await shop.send(type="upsert", title="pear", image=picture_uri("red"))
+    anew = shop.item()
+    assert anew.vector is not None
+    assert renamed.vector is not None
+    assert anew.vector.tobytes() == renamed.vector.tobytes()
+    assert (anew.juice, anew.digest) == (renamed.juice, renamed.digest)
+
+
+async def test_another_reference_to_the_same_bytes_makes_nothing_anew(
+    shop: Shop, tmp_path: Path
+) -> None:
+    await shop.send(type="upsert", title="apple", image=picture_uri("red"))
+    before = shop.item()
+    shop.work()
+    moved = tmp_path / "moved.png"
+    moved.write_bytes(picture_png("red"))
+    assert await shop.send(type="upsert", title="apple", image=str(moved)) is State.APPLIED
+    assert shop.work() == (0, 0)
+    after = shop.item()
+    assert after.payload["image"] == str(moved)
+    assert (after.juice, after.digest) == (before.juice, before.digest)
+
+
+async def test_an_offer_makes_nothing_anew(shop: Shop) -> None:
+    await shop.send(type="upsert", title="apple", image=picture_uri("red"))
+    before = shop.item()
+    shop.work()
+    await shop.send(type="patch", price=2.5, attributes={"organic": True})
+    assert shop.work() == (0, 0)
+    after = shop.item()
+    assert after.offer == {"price": 2.5, "attributes": {"organic": True}}
+    assert (after.prototype, after.juice) == (before.prototype, before.juice)
+    assert after.vector is not None
+    assert before.vector is not None
+    assert after.vector.tobytes() == before.vector.tobytes()
