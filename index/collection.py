@@ -104,6 +104,10 @@ class Collection(ABC):
         """Every row, in pages."""
 
     @abstractmethod
+    def _tombs(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """Every tombstone, in pages."""
+
+    @abstractmethod
     def count(self) -> int:
         """Items that can be found, tombstones not counted; sees every acknowledged write."""
 
@@ -169,6 +173,24 @@ class Collection(ABC):
                 places = self._places(item_ids).values()
                 if row_ids := [row_id for place in places for row_id in place]:
                     self._remove(row_ids)
+
+    def forget(self, before_ns: int) -> int:
+        """Remove tombstones written before a time (ns since the epoch); says how many rows went.
+
+        An event older than the delete could then raise its product again.
+        """
+        with self._lock:
+            if not self.exists():
+                return 0
+            old = [
+                row["row_id"]
+                for page in self._tombs(["row_id", "written_ns"])
+                for row in page
+                if row["written_ns"] < before_ns
+            ]
+            for start in range(0, len(old), QUERY_IDS):
+                self._remove(old[start : start + QUERY_IDS])
+        return len(old)
 
     def search(
         self,
@@ -315,8 +337,10 @@ class Collection(ABC):
                 self.bank.version,
             ) from error
 
-    def _iterate(self, fields: list[str], **scope: Any) -> Iterator[list[dict[str, Any]]]:
-        """Rows in scope by primary key, a page at a time.
+    def _iterate(
+        self, fields: list[str], where: str = "", **scope: Any
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Rows in scope (and for which `where` holds) by primary key, a page at a time.
 
         pymilvus' own iterator reads at the client's clock on a 2.3 server, whatever consistency is
         asked for, and misses the last writes; so we turn the pages ourselves.
@@ -325,7 +349,7 @@ class Collection(ABC):
         while True:
             page = self._call(
                 "query",
-                filter=f'row_id > "{last}"',
+                filter=f'row_id > "{last}"' + (f" and {where}" if where else ""),
                 limit=PAGE,
                 output_fields=fields,
                 **scope,

@@ -125,6 +125,10 @@ class LiteCollection(Collection):
             # "iterator" asks Lite for rows in the order of their keys.
             yield from self._iterate(fields, partition_names=[partition], iterator="True")
 
+    def _tombs(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        buried = [self._partition(BURIED)]
+        return self._iterate(fields, partition_names=buried, iterator="True")
+
     def count(self) -> int:
         """Items that can be found, tombstones not counted; sees every acknowledged write."""
         if not self.exists():

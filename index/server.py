@@ -16,7 +16,7 @@ from pymilvus import MilvusClient
 from index.bank import PrototypeBank
 from index.collection import QUERY_IDS, Collection, Prototypes
 from index.errors import StoreError
-from index.item import Item
+from index.item import BURIED, Item
 from index.rows import any_of, schema
 from index.stamp import PROPERTY
 from index.store import Store
@@ -106,6 +106,9 @@ class ServerCollection(Collection):
 
     def _pages(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         return self._iterate(fields, **NOW)
+
+    def _tombs(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        return self._iterate(fields, where=f"prototype == {BURIED}", **NOW)
 
     def count(self) -> int:
         """Items that can be found, tombstones not counted; sees every acknowledged write."""

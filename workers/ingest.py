@@ -34,6 +34,7 @@ class Ingest:
         self._encoder = encoder
         self._index = index
         self._fetching = asyncio.Semaphore(fetcher.settings.parallel)
+        self._writing = asyncio.Lock()
 
     async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
         """One ready change per record, or why there can be none."""
@@ -56,8 +57,14 @@ class Ingest:
 
     async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
         """Fold the changes, in order, into the stored products, and write what is new."""
-        with timed("ingest", "write"), _in_words_of_delivery():
-            return await asyncio.to_thread(self._write, changes)
+        async with self._writing:
+            with timed("ingest", "write"), _in_words_of_delivery():
+                return await asyncio.to_thread(self._write, changes)
+
+    async def forget_deletes(self, before_ns: int) -> int:
+        """Purge deletes written before a time (ns since the epoch); never beside a write."""
+        async with self._writing:
+            return await asyncio.to_thread(self._index.forget_deletes, before_ns)
 
     async def _open(self, record: Record) -> CatalogEvent | Draft | Rejection:
         try:

@@ -126,6 +126,9 @@ class IngestSettings(Section):
 
     batch: int = Field(64, ge=1, le=1000)
     within_s: float = Field(0.2, gt=0)
+    remember_deletes_s: float = Field(
+        30 * 24 * 3600.0, gt=0, description="so long a late event cannot raise a deleted product"
+    )
     metrics_port: int = Field(9464, ge=0, le=65535, description="0: no metrics endpoint")
 
 
