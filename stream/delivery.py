@@ -13,6 +13,8 @@ they must be idempotent. The order of records is kept, and offsets are acked in 
 when the whole batch is durable.
 """
 
+import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -20,15 +22,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
 import tenacity
 
 from stream.errors import Permanent, StreamError, Transient
-from stream.records import Record, from_faust
-
-if TYPE_CHECKING:  # Faust takes half a second to load, and plain loops do without it
-    import faust
+from stream.records import Record
 
 __all__ = [
     "EXIT_UNACKED",
@@ -38,7 +37,6 @@ __all__ = [
     "Retry",
     "State",
     "Tally",
-    "consume",
     "leave_unacked",
 ]
 
@@ -129,14 +127,23 @@ class Delivery(Generic[T]):
         self._write = write
         self._dead_letter = dead_letter
         self._retry = retry or Retry()
+        self._giving_way = asyncio.Event()
         self.busy = False
         self.delivered = 0
+
+    def give_way(self) -> None:
+        """Try no more: the try under way may end, then `deliver` lets its `Transient` through."""
+        self._giving_way.set()
+
+    def carry_on(self) -> None:
+        """Retry without limit again."""
+        self._giving_way.clear()
 
     async def deliver(self, batch: Sequence[Record]) -> Tally:
         """Bring every record of the batch to its end, and say how many ended how.
 
-        Lets errors that are neither `Transient` nor `Permanent` through: then nothing may be
-        acked, and the batch must be delivered again.
+        Lets errors that are neither `Transient` nor `Permanent` through, and after `give_way`
+        `Transient` too: then nothing may be acked, and the batch must be delivered again.
         """
         self.busy = True
         try:
@@ -198,9 +205,15 @@ class Delivery(Generic[T]):
         return tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Transient),
             wait=tenacity.wait_random_exponential(self._retry.first_s, self._retry.max_s),
-            stop=tenacity.stop_never,
+            stop=lambda _state: self._giving_way.is_set(),
+            sleep=self._pause,
             before_sleep=_log_retry,
+            reraise=True,
         )
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._giving_way.wait(), seconds)
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:
@@ -216,33 +229,3 @@ def leave_unacked() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(EXIT_UNACKED)
-
-
-async def consume(
-    stream: "faust.StreamT[Any]",
-    delivery: Delivery[Any],
-    *,
-    max_batch: int = 64,
-    within_s: float = 0.2,
-    on_tally: Callable[[Tally], None] | None = None,
-    leave: Callable[[], NoReturn] = leave_unacked,
-) -> None:
-    """Deliver a Faust stream, batch by batch; the body of an agent with `concurrency=1`.
-
-    A batch is `max_batch` records, or what came within `within_s` seconds. Faust's own `take`
-    and `events` ack a batch that failed, and its ack of a later offset jumps over an earlier
-    one; so events are taken un-acked and acked in order. A batch that fails for a reason nobody
-    foresaw ends the process with `EXIT_UNACKED`: an agent that Faust restarts would never see
-    the batch again.
-    """
-    batches = stream.noack_take(max_batch, within=within_s)  # type: ignore[attr-defined]
-    async for events in batches:
-        try:
-            tally = await delivery.deliver([from_faust(event.message) for event in events])
-        except Exception:
-            log.critical("unexpected error: leaving with the batch un-acked", exc_info=True)
-            leave()
-        for event in events:
-            event.ack()
-        if on_tally:
-            on_tally(tally)

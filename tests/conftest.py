@@ -1,26 +1,20 @@
 """Brokers to test on: the embedded one, and a real Apache Kafka in the lane `kafka`.
 
-The real one is at `LOOKSTREAM_TEST_KAFKA` (host:port), or is started by `../shared/kafka/kafka`
-where that script, Java and Maven are there.
+The real one is at `LOOKSTREAM_TEST_KAFKA` (host:port), or is our own (`benchmarks.servers.kafka`)
+where Java and Maven are there.
 """
 
-import json
 import os
-import shutil
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from benchmarks.servers import ServerMissing
+from benchmarks.servers.kafka import KafkaCluster
 from stream.broker import EmbeddedBroker
 from stream.connection import Kafka
 from stream.topics import Topics, create_topics, topic_map
-
-SCRIPT = Path(__file__).parents[2] / "shared" / "kafka" / "kafka"
 
 
 @pytest.fixture(scope="session")
@@ -30,23 +24,13 @@ def embedded() -> Iterator[Kafka]:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A real Apache Kafka of our own, as its script describes it: plain and SASL_SSL listeners."""
-    if not SCRIPT.exists() or not shutil.which("java") or not shutil.which("mvn"):
-        pytest.skip("no Apache Kafka: set LOOKSTREAM_TEST_KAFKA to host:port of one")
-    directory = tmp_path_factory.mktemp("kafka")
-    started = subprocess.run(
-        [sys.executable, str(SCRIPT), "start", str(directory), "--secure"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+def cluster() -> Iterator[KafkaCluster]:
+    """An Apache Kafka of our own, one broker with every listener; don't kill it."""
     try:
-        yield json.loads(started.stdout)
-    finally:
-        subprocess.run(
-            [sys.executable, str(SCRIPT), "stop", str(directory)], check=True, capture_output=True
-        )
+        with KafkaCluster(secure=True) as cluster:
+            yield cluster
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")
@@ -54,21 +38,20 @@ def kafka_server(request: pytest.FixtureRequest) -> Kafka:
     """The address of a real Apache Kafka."""
     if address := os.environ.get("LOOKSTREAM_TEST_KAFKA"):
         return Kafka(bootstrap=address)
-    return Kafka(bootstrap=request.getfixturevalue("cluster")["bootstrap"])
+    cluster: KafkaCluster = request.getfixturevalue("cluster")
+    return cluster.plain
 
 
 @pytest.fixture(scope="session")
-def secure_kafka(cluster: dict[str, Any]) -> Kafka:
+def secure_kafka(cluster: KafkaCluster) -> Kafka:
     """The listener of our own cluster that asks for TLS and a password."""
-    secure = cluster["secure"]
-    return Kafka(
-        bootstrap=secure["bootstrap"],
-        security_protocol="SASL_SSL",
-        sasl_mechanism="PLAIN",
-        username=secure["username"],
-        password=secure["password"],
-        ca_file=secure["ca"],
-    )
+    return cluster.password
+
+
+@pytest.fixture(scope="session")
+def mutual_kafka(cluster: KafkaCluster) -> Kafka:
+    """The listener of our own cluster that asks for TLS and a client certificate."""
+    return cluster.mutual
 
 
 @pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.kafka)])

@@ -6,7 +6,7 @@ the ingest worker re-keys it. Readers follow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -57,11 +57,19 @@ def open_catalog(settings: Settings) -> tuple[Collection, BankShelf]:
 
 
 class LiveIndex:
-    """One catalog's index for one model; not thread-safe, one process at a time may write."""
+    """One catalog's index for one model; not thread-safe.
 
-    def __init__(self, settings: Settings, model_id: str) -> None:
+    Several processes may write, each to products of its own. What they write is taken to be known
+    from the first use on: `close` it whenever products may have changed hands. `alone` says
+    whether no other process writes just now; only then the catalog is re-keyed.
+    """
+
+    def __init__(
+        self, settings: Settings, model_id: str, alone: Callable[[], bool] = lambda: True
+    ) -> None:
         self._settings = settings
         self._model_id = model_id
+        self._alone = alone
         self._shelf = BankShelf(settings.data_dir)
         self._collection: Collection | None = None
 
@@ -80,6 +88,18 @@ class LiveIndex:
         """Key each item by its nearest prototype and write it; remove the items `gone`."""
         if not items and not gone:
             return
+        try:
+            collection = self._write(items, gone)
+        except GenerationChanged:  # re-keyed, or another process was first to write anything
+            self.close()
+            collection = self._write(items, gone)
+        if not self._settings.milvus.rekey or not self._alone():
+            return
+        if outgrown(collection.recent_count(), collection.bank):
+            log.info("the catalog has outgrown its prototypes", items=collection.recent_count())
+            self._collection = rekey(collection, self._shelf)
+
+    def _write(self, items: Sequence[Item], gone: Sequence[str]) -> Collection:
         vectors = np.stack([item.vector for item in items if item.vector is not None])
         collection = self._opened() or self._first(vectors)
         prototypes, _ = collection.bank.assign(vectors)
@@ -90,9 +110,7 @@ class LiveIndex:
             ]
         )
         collection.delete(gone)
-        if self._settings.milvus.rekey and outgrown(collection.recent_count(), collection.bank):
-            log.info("the catalog has outgrown its prototypes", items=collection.recent_count())
-            self._collection = rekey(collection, self._shelf)
+        return collection
 
     def search(self, vectors: Sequence[NDArray[np.float32]], limit: int) -> Found:
         """The items nearest to each query vector, at most `limit` each."""
@@ -105,6 +123,11 @@ class LiveIndex:
             self.close()
             return self.search(vectors, limit)
         return Found(hits, collection.bank.version)
+
+    def forget_deletes(self, before_ns: int) -> int:
+        """Remove tombstones written before a time (ns since the epoch); how many."""
+        collection = self._opened()
+        return 0 if collection is None else collection.forget(before_ns)
 
     def count(self) -> int:
         """Items that can be found now."""

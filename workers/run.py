@@ -12,13 +12,16 @@ from typing import Any
 import structlog
 
 from stream.app import make_app, raw_topic
+from stream.consuming import consume
 from stream.dead_letter import DeadLetters
-from stream.delivery import Delivery, Tally, consume
+from stream.delivery import Delivery, Tally, leave_unacked
 from stream.producing import Publisher
 from stream.watch import watch
 from workers.attribution import Attribution
+from workers.encoding import Encoder
 from workers.errors import WorkerError
 from workers.feedback import Feedback, FeedbackLoop
+from workers.graveyard import tend
 from workers.ingest import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.live_index import LiveIndex
@@ -29,17 +32,25 @@ from workers.telemetry import EVENTS, serve_metrics
 
 log = structlog.get_logger()
 
-
-def run_ingest(settings: Settings) -> None:
-    """Consume the catalog topic until a signal comes."""
-    asyncio.run(_ingest(settings))
+# How long a worker may take to leave after SIGTERM, its last batch included.
+LEAVE_S = 5.0
 
 
-async def _ingest(settings: Settings) -> None:
+def run_ingest(settings: Settings, encoder: Encoder | None = None) -> None:
+    """Consume the catalog topic until a signal comes; by default with the settings' encoder."""
+    asyncio.run(_ingest(settings, encoder or encoder_of(settings)))
+
+
+async def _ingest(settings: Settings, encoder: Encoder) -> None:
     kafka, topics, ingest = kafka_of(settings), topics_of(settings), settings.ingest
-    encoder = encoder_of(settings)
-    index = LiveIndex(settings, encoder.model_id)
     app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")
+
+    def mine() -> set[int]:
+        return {place.partition for place in app.consumer.assignment()}
+
+    index = LiveIndex(
+        settings, encoder.model_id, alone=lambda: len(mine()) == topics.catalog.partitions
+    )
     async with open_fetcher(settings.intake) as fetcher:
         steps = Ingest(fetcher, encoder, index)
         delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
@@ -51,6 +62,7 @@ async def _ingest(settings: Settings) -> None:
                 max_batch=ingest.batch,
                 within_s=ingest.within_s,
                 on_tally=_count_ingest,
+                on_assigned=lambda: asyncio.to_thread(index.close),
             )
 
         app.agent(raw_topic(app, topics.catalog), name="catalog", concurrency=1)(catalog)
@@ -59,14 +71,9 @@ async def _ingest(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await app.start()
         watching = asyncio.create_task(
-            watch(
-                kafka,
-                settings.group("ingest"),
-                topics.catalog.name,
-                delivery,
-                assigned=lambda: {p.partition for p in app.consumer.assignment()},
-            )
+            watch(kafka, settings.group("ingest"), topics.catalog.name, delivery, assigned=mine)
         )
+        tending = asyncio.create_task(tend(steps, delivery, ingest.remember_deletes_s))
         serve_metrics(ingest.metrics_port)
         log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
         ended = asyncio.create_task(app.wait_until_stopped())
@@ -76,7 +83,12 @@ async def _ingest(settings: Settings) -> None:
         if not stop.is_set():
             raise WorkerError(f"the Faust app stopped by itself: {app.crash_reason}")
         watching.cancel()
-        await app.stop()
+        tending.cancel()
+        try:
+            await asyncio.wait_for(app.stop(), LEAVE_S)
+        except TimeoutError:  # in the middle of joining: what was delivered is acked or comes again
+            log.warning("could not leave the consumer group in time")
+            leave_unacked()
         await asyncio.to_thread(index.close)
 
 

@@ -2,19 +2,22 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+from benchmarks.servers.milvus import LiteServer
 from index.bank import PrototypeBank, build
 from index.collection import Collection
 from index.errors import GenerationChanged, ModelMismatch, RowRejected, StoreError, StoreUnavailable
 from index.item import Item, tombstone
 from index.opening import open_collection
 from index.store import Store
-from tests.index.conftest import end, free_port, python, start_lite, unit_vectors
+from stream.broker import claim_port
+from tests.index.conftest import python, unit_vectors
 
 VECTORS = unit_vectors(60)
 BANK = build(VECTORS, "model-a")
@@ -170,6 +173,21 @@ def test_a_tombstone_is_kept_but_never_found(collection: Collection) -> None:
     assert collection.content_hash() == before
 
 
+def test_old_tombstones_are_forgotten(collection: Collection) -> None:
+    assert collection.forget(2**62) == 0
+    collection.write([item(number) for number in range(6)])
+    collection.write([tombstone("item-9", "product-9", BANK.dim, {"delete": 5})])
+    between = time.time_ns()
+    collection.write([tombstone("item-8", "product-8", BANK.dim, {"delete": 5})])
+    before = collection.content_hash()
+    assert collection.forget(between) == 1
+    assert [grave.item_id for grave in collection.get(["product-8", "product-9"])] == ["item-8"]
+    assert collection.forget(time.time_ns()) == 1
+    assert collection.forget(time.time_ns()) == 0
+    assert collection.content_hash() == before
+    assert collection.count() == 6
+
+
 def test_delete_removes_and_forgives(collection: Collection) -> None:
     collection.write([item(number) for number in range(6)])
     collection.delete(["item-1", "item-2", "never there"])
@@ -257,7 +275,7 @@ def test_other_indexes_find_the_same(store: Store, name: str, index_type: str) -
 
 
 def test_a_store_that_is_not_there_is_unavailable(name: str) -> None:
-    store = Store(uri=f"http://127.0.0.1:{free_port()}", timeout_s=1)
+    store = Store(uri=f"http://127.0.0.1:{claim_port()}", timeout_s=1)
     with pytest.raises(StoreUnavailable, match="does not answer"):
         open_collection(store, BANK, name)
 
@@ -302,24 +320,15 @@ def test_rows_are_flushed_when_nothing_more_comes(lite_store: Store, name: str) 
         assert collection.count() == 1
 
 
-def test_a_lite_server_killed_and_back_has_every_row(tmp_path: Any, name: str) -> None:
-    port = free_port()
-    server = start_lite(tmp_path, port)
-    store = Store(uri=f"http://127.0.0.1:{port}", timeout_s=2, flush_idle_s=60)
-    with open_collection(store, BANK, name) as collection:
-        try:
+def test_a_lite_server_killed_and_back_has_every_row(tmp_path: Path, name: str) -> None:
+    with LiteServer(tmp_path / "lite") as server:
+        store = Store(uri=server.uri, timeout_s=2, flush_idle_s=60)
+        with open_collection(store, BANK, name) as collection:
             collection.write([item(number) for number in range(10)])
             server.kill()
-            server.wait()
             with pytest.raises(StoreUnavailable, match="does not answer"):
                 collection.get(["product-1"])
-        finally:
-            server.kill()
-            server.wait()
-        server = start_lite(tmp_path, port)
-        try:
+            server.up()
             assert found(collection, VECTORS[3])[0] == "item-3"
             collection.write([item(11)])
             assert collection.count() == 11
-        finally:
-            end(server)

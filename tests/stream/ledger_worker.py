@@ -13,8 +13,9 @@ import orjson
 
 from stream.app import make_app, raw_topic
 from stream.connection import Kafka
+from stream.consuming import consume
 from stream.dead_letter import DeadLetters
-from stream.delivery import Delivery, Record, Rejection, Retry, State, consume
+from stream.delivery import Delivery, Record, Rejection, Retry, State
 from stream.errors import Permanent, Transient
 from stream.topics import topic_map
 

@@ -133,13 +133,16 @@ def test_a_record_arrives_soon(kafka: Kafka, topics: Topics, tmp_path: Path) -> 
 
 @pytest.mark.kafka
 @pytest.mark.slow
-def test_a_worker_behind_tls_and_a_password(secure_kafka: Kafka, tmp_path: Path) -> None:
-    topics = topic_map("secure")
-    create_topics(secure_kafka, topics)
-    ends = publish(secure_kafka, topics, [b"v%d" % i for i in range(20)])
-    worker = Ledger(secure_kafka, topics, tmp_path)
+@pytest.mark.parametrize("listener", ["secure_kafka", "mutual_kafka"])
+def test_a_worker_behind_tls(listener: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """With a password, and with a client certificate."""
+    kafka: Kafka = request.getfixturevalue(listener)
+    topics = topic_map(listener.replace("_", "-"))
+    create_topics(kafka, topics)
+    ends = publish(kafka, topics, [b"v%d" % i for i in range(20)])
+    worker = Ledger(kafka, topics, tmp_path)
     try:
-        wait_committed(secure_kafka, worker.group, topics.catalog.name, ends, timeout_s=30)
+        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=30)
     finally:
         stop(worker.process, grace_s=25)
     assert set(worker.lines()) == {f"v{i}" for i in range(20)}

@@ -83,6 +83,13 @@ def test_tls_and_password(secure_kafka: Kafka) -> None:
             check_broker(wrong, timeout_s=3)
 
 
+@pytest.mark.kafka
+def test_a_client_certificate(mutual_kafka: Kafka) -> None:
+    assert check_broker(mutual_kafka) == 1
+    with pytest.raises(BrokerError, match="bad certificate"):
+        check_broker(replace(mutual_kafka, cert_file=None, key_file=None), timeout_s=3)
+
+
 def test_each_client_library_gets_its_dialect() -> None:
     kafka = Kafka(
         bootstrap="a:1, b:2", security_protocol="SASL_PLAINTEXT", username="u", password="p"

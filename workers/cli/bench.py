@@ -30,7 +30,8 @@ def bench(
     """
     import benchmarks
 
-    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
+    # Packages there are what benchmarks are made of.
+    names = [one.name for one in pkgutil.iter_modules(benchmarks.__path__) if not one.ispkg]
     if name is None:
         for one in names:
             about = (import_module(f"benchmarks.{one}").__doc__ or "").partition("\n")[0]

@@ -1,0 +1,132 @@
+"""Milvus on loopback: a Lite server that can be stopped and brought back, and a real one.
+
+The real server is Milvus 2.3.5 from PyPI in a virtual environment of its own, under
+`~/.cache/lookstream-tests` (10 s to start, 700 MB).
+"""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from benchmarks.servers import ServerMissing
+from index import lite_server
+from index.errors import StoreUnavailable
+from stream.broker import claim_port
+from stream.child import spawn, stop
+
+PACKAGE = "milvus==2.3.5"
+HOME = Path.home() / ".cache" / "lookstream-tests" / PACKAGE.replace("==", "-")
+START_TIMEOUT_S = 90.0
+
+
+class LiteServer:
+    """A Milvus Lite server on `data_dir`; a context manager. The data outlives it."""
+
+    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = port or claim_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def up(self) -> None:
+        """Start it, unless it runs, and wait until it answers."""
+        if self._process and self._process.poll() is None:
+            return
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._process = spawn(
+            lite_server.argv(self.data_dir, self.port),
+            log_path=self.data_dir.with_suffix(".log"),
+            env=os.environ | lite_server.environment(),
+        )
+        lite_server.wait_ready(self.uri)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process:
+            stop(self._process, grace_s=10)
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def milvus_server() -> Iterator[str]:
+    """The address of a real Milvus server for as long as the block.
+
+    Raises:
+        ServerMissing: it cannot be installed or started here.
+    """
+    server, port = install(), claim_port()
+    with tempfile.TemporaryDirectory(
+        prefix="lookstream-milvus-", ignore_cleanup_errors=True
+    ) as data:
+        process = spawn([server, "--data", data, "--proxy-port", str(port)])
+        try:
+            try:
+                lite_server.wait_ready(f"http://127.0.0.1:{port}", START_TIMEOUT_S)
+            except StoreUnavailable as error:
+                raise ServerMissing(
+                    f"{PACKAGE} does not start (is its etcd port 2380 taken?): {error}"
+                ) from error
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            _end_family(process)
+
+
+def install() -> str:
+    """The path of `milvus-server`, installed once.
+
+    Raises:
+        ServerMissing: pip can't.
+    """
+    server = HOME / "bin" / "milvus-server"
+    if not server.exists():
+        venv.create(HOME, with_pip=True)
+        pip = [str(HOME / "bin" / "python"), "-m", "pip", "install", "-q", PACKAGE]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False, timeout=600)
+        if done.returncode != 0:
+            raise ServerMissing(
+                f"{PACKAGE} cannot be installed here (set LOOKSTREAM_TEST_MILVUS to the address "
+                f"of a server): {done.stderr.strip().splitlines()[-1]}"
+            )
+    return str(server)
+
+
+def _end_family(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its children: Milvus' wrapper would leave the server behind."""
+    family: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+    for child in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.terminate()
+    stop(process, grace_s=10)
+    for child in psutil.wait_procs(family, timeout=10)[1]:
+        child.kill()

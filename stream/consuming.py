@@ -1,0 +1,147 @@
+"""Consuming: a Faust stream through `delivery`, in step with its consumer group.
+
+Faust's own `take` and `events` ack a batch that failed, and its ack of a later offset jumps over
+an earlier one; so events are taken un-acked and acked in order, when their whole batch is durable.
+
+When the group changes hands, nothing of ours may still be written: whoever has the partition next
+starts from what is committed, and a late write of ours could undo what it did. So the group waits
+until the batch under way has ended, a process that can't end it in time leaves at once, and what
+Faust took from the partitions before they changed hands is thrown away: it is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from stream.delivery import Delivery, Tally, leave_unacked
+from stream.errors import Transient
+from stream.records import from_faust
+
+if TYPE_CHECKING:  # Faust takes half a second to load, and plain loops do without it
+    import faust
+
+log = logging.getLogger(__name__)
+
+# How long the group waits for our batch. A store may take its time to refuse a request; Kafka
+# gives the partitions away after a minute (Faust's broker_rebalance_timeout).
+GIVE_WAY_S = 40.0
+# How long a batch may take to end after SIGTERM; the rest of five seconds is for leaving the group.
+FINISH_S = 3.0
+COMMIT_S = 5.0
+
+
+async def consume(
+    stream: faust.StreamT[Any],
+    delivery: Delivery[Any],
+    *,
+    max_batch: int = 64,
+    within_s: float = 0.2,
+    on_tally: Callable[[Tally], None] | None = None,
+    on_assigned: Callable[[], Awaitable[None]] | None = None,
+    leave: Callable[[], NoReturn] = leave_unacked,
+) -> None:
+    """Deliver a Faust stream, batch by batch; the body of an agent with `concurrency=1`.
+
+    A batch is `max_batch` records, or what came within `within_s` seconds. `on_assigned` is
+    called whenever partitions were assigned, before anything of them is delivered: what another
+    process wrote meanwhile is unknown to us. A batch that fails for a reason nobody foresaw ends
+    the process with `EXIT_UNACKED`: an agent that Faust restarts would never see the batch again.
+    """
+    consumption = _Consumption(stream.app, delivery, on_assigned, leave)
+    batches = stream.noack_take(max_batch, within=within_s)  # type: ignore[attr-defined]
+    with consumption.following():
+        async for events in batches:
+            if (tally := await consumption.deliver(events)) and on_tally:
+                on_tally(tally)
+
+
+class _Consumption:
+    """What one process has under way, and whether it may begin more."""
+
+    def __init__(
+        self,
+        app: Any,
+        delivery: Delivery[Any],
+        on_assigned: Callable[[], Awaitable[None]] | None,
+        leave: Callable[[], NoReturn],
+    ) -> None:
+        self._app = app
+        self._delivery = delivery
+        self._on_assigned = on_assigned
+        self._leave = leave
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._may_begin = asyncio.Event()
+        self._may_begin.set()
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Hear of what happens to the group."""
+        signals = (
+            (self._app.on_partitions_revoked, self._revoked),
+            (self._app.on_partitions_assigned, self._assigned),
+            (self._app.on_before_shutdown, self._stopping),
+        )
+        for signal, handler in signals:
+            signal.connect(handler)
+        try:
+            yield
+        finally:
+            for signal, handler in signals:
+                signal.disconnect(handler)
+
+    async def deliver(self, events: Sequence[Any]) -> Tally | None:
+        """Deliver and ack; None if the partitions changed hands before the batch could end."""
+        await self._may_begin.wait()
+        # Read before the partitions changed hands; they come again, from what was committed.
+        generation = self._app.consumer_generation_id
+        events = [event for event in events if event.message.generation_id == generation]
+        if not events:
+            return None
+        self._idle.clear()
+        try:
+            tally = await self._delivery.deliver([from_faust(event.message) for event in events])
+        except Transient as error:
+            log.warning("gave way with %d records un-acked: %s", len(events), error)
+            return None
+        except Exception:
+            log.critical("unexpected error: leaving with the batch un-acked", exc_info=True)
+            self._leave()
+        else:
+            for event in events:
+                event.ack()
+            return tally
+        finally:
+            self._idle.set()
+
+    async def _revoked(self, *_: Any, **__: Any) -> None:
+        """The group changes hands: end the batch, commit it, begin no other."""
+        await self._end_batch(GIVE_WAY_S)
+        try:
+            await asyncio.wait_for(self._app.consumer.commit(), COMMIT_S)
+        except TimeoutError:  # then it is delivered again, which changes nothing
+            log.warning("the last batch was not committed in time")
+
+    async def _assigned(self, *_: Any, **__: Any) -> None:
+        """We have partitions again, perhaps others."""
+        if self._on_assigned:
+            await self._on_assigned()
+        self._delivery.carry_on()
+        self._may_begin.set()
+
+    async def _stopping(self, *_: Any, **__: Any) -> None:
+        """The process was told to end: end the batch; Faust commits it when it stops."""
+        await self._end_batch(FINISH_S)
+
+    async def _end_batch(self, within_s: float) -> None:
+        self._may_begin.clear()
+        self._delivery.give_way()
+        try:
+            await asyncio.wait_for(self._idle.wait(), within_s)
+        except TimeoutError:
+            log.critical("the batch under way did not end in %g s: leaving un-acked", within_s)
+            self._leave()
