@@ -2,6 +2,10 @@
 
 A letter is the original record (key, bytes, headers, event time) with `dlq.*` headers added:
 where it came from, the reason, how often it was tried, and a trace id to find it in the logs.
+
+That a letter was sent again is remembered in the topic itself: a mark, an empty record in the
+letter's partition whose header `dlq.redriven` names the refused record. It covers the letters of
+that record which lie before it; should the same record be refused once more, that is a new letter.
 """
 
 import asyncio
@@ -17,6 +21,7 @@ from stream.records import Record, read_topic
 from stream.topics import Topics
 
 PREFIX = "dlq."
+MARK = PREFIX + "redriven"
 # W3C Trace Context: a record that already belongs to a trace keeps it.
 TRACE_PARENT = "traceparent"
 MAX_REASON_CHARS = 2000
@@ -39,6 +44,15 @@ class DeadLetter:
     partition: int
     offset: int
     """Where the letter itself lies in the dead-letter topic."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The letters of the record at `source` that lie before this place were sent again."""
+
+    source: str
+    partition: int
+    offset: int
 
 
 class DeadLetters:
@@ -76,8 +90,17 @@ class DeadLetters:
 
 def read_dead_letters(kafka: Kafka, topics: Topics) -> Iterator[DeadLetter]:
     """Yield every dead letter, oldest first, up to the present end of the topic."""
+    return (one for one in read_letters_and_marks(kafka, topics) if isinstance(one, DeadLetter))
+
+
+def read_letters_and_marks(kafka: Kafka, topics: Topics) -> Iterator[DeadLetter | Mark]:
+    """Yield all that the dead-letter topic holds; a mark comes after the letters it covers."""
     for record in read_topic(kafka, topics.dead_letter.name):
-        yield parse(record)
+        source = dict(record.headers).get(MARK)
+        if source is None:
+            yield parse(record)
+        else:
+            yield Mark(source.decode(errors="replace"), record.partition, record.offset)
 
 
 def parse(letter: Record) -> DeadLetter:
@@ -114,6 +137,18 @@ def redrive(publisher: Publisher, letter: DeadLetter) -> None:
     """Publish the original record to its topic again, under its own time; the caller flushes."""
     record = letter.record
     publisher.publish(record.topic, record.key, record.value, record.headers, record.timestamp_ms)
+
+
+def mark(publisher: Publisher, topics: Topics, letter: DeadLetter) -> None:
+    """Remember that the letter was sent again; the caller flushes, after the record is safe."""
+    record = letter.record
+    publisher.publish(
+        topics.dead_letter.name,
+        record.key,
+        None,
+        [(MARK, record.source.encode())],
+        partition=letter.partition,
+    )
 
 
 def _headers(record: Record, rejection: Rejection, attempts: int) -> list[tuple[str, bytes]]:

@@ -5,6 +5,7 @@
     ├── Permanent            can never work: dead-letter the record
     │   └── DecodeError      the bytes are not the message that was expected
     ├── BrokerError          Kafka cannot be reached, refused, or did not keep a message
+    ├── RecordingError       a recorded stream cannot be written or read
     ├── RequestTimeout       a query got no answer in time
     └── DeliveryStuck        a consumer stopped making progress
 
@@ -31,6 +32,10 @@ class DecodeError(Permanent):
 
 class BrokerError(StreamError):
     """Kafka cannot be reached, refused a request, or did not confirm a message."""
+
+
+class RecordingError(StreamError):
+    """A file of recorded records cannot be written or read; the text names the line."""
 
 
 class RequestTimeout(StreamError):

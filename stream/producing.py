@@ -15,6 +15,7 @@ from stream.errors import BrokerError, DeliveryStuck
 
 Headers = Iterable[tuple[str, bytes]]
 POLL_S = 0.2
+ANY_PARTITION = -1
 # For one topic: partition -> the offset after the last published message.
 Offsets = dict[int, int]
 
@@ -42,10 +43,12 @@ class Publisher:
         value: bytes | None,
         headers: Headers = (),
         timestamp_ms: int | None = None,
+        partition: int = ANY_PARTITION,
     ) -> None:
         """Queue a message; blocks while the queue is full.
 
-        `timestamp_ms` is the record's time in milliseconds since the epoch (default: now).
+        `timestamp_ms` is the record's time in milliseconds since the epoch (default: now);
+        `partition` by default what the key says.
         Raises `BrokerError` at once for a message that is too large; other failures show in
         `flush`.
         """
@@ -58,6 +61,7 @@ class Publisher:
                     headers=list(headers),
                     on_delivery=self._delivered,
                     timestamp=timestamp_ms or 0,  # 0: now
+                    partition=partition,
                 )
             except BufferError:
                 self._producer.poll(0.1)

@@ -79,18 +79,28 @@ def read_topic(kafka: Kafka, topic: str, *, timeout_s: float = 30.0) -> Iterator
         unread = partitions(consumer, topic, timeout_s)
         consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in unread])
         while unread:
-            message = consumer.poll(timeout_s)
-            if message is None:
+            messages = take(consumer, timeout_s)
+            if not messages:
                 raise BrokerError(f"{kafka.bootstrap} sent nothing of {topic} in {timeout_s:.0f} s")
-            error = message.error()
-            # The end is what the broker says when asked for more; the embedded broker's
-            # watermarks are too low.
-            if error and error.code() == KafkaError._PARTITION_EOF:
-                unread.discard(message.partition() or 0)
-            else:
-                yield from_confluent(message)
+            for message in messages:
+                error = message.error()
+                # The end is what the broker says when asked for more; the embedded broker's
+                # watermarks are too low.
+                if error and error.code() == KafkaError._PARTITION_EOF:
+                    unread.discard(message.partition() or 0)
+                else:
+                    yield from_confluent(message)
     finally:
         consumer.close()
+
+
+def take(consumer: Consumer, timeout_s: float, most: int = 500) -> list[Message]:
+    """The first message when it comes, and what else is there then; [] after `timeout_s` seconds.
+
+    `Consumer.consume` alone would wait for its time-out, unless it gets all it was asked for.
+    """
+    first = consumer.poll(timeout_s)
+    return [] if first is None else [first, *consumer.consume(most - 1, 0)]
 
 
 def partitions(consumer: Consumer, topic: str, timeout_s: float = 10.0) -> set[int]:

@@ -1,56 +1,94 @@
-"""The dead-letter topic, for people: dlq list, dlq show."""
+"""The dead-letter topic, for people: dlq list, dlq show, dlq redrive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.console import Json, finish, out, say
+from workers.cli.console import Json, finish, out, progress_bars, say
 from workers.errors import WorkerError
 
 if TYPE_CHECKING:
+    from stream.connection import Kafka
     from stream.dead_letter import DeadLetter
+    from stream.topics import Topics
 
 dlq = typer.Typer(help="What could not be applied, and why.", no_args_is_help=True)
 SHOWN_BYTES = 2000
+BROKER_TIMEOUT_S = 5.0
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help="Only letters whose error_class, key, topic, or part of the reason is this; "
+        "repeatable, all must hold.",
+    ),
+]
 
 
 @dlq.command("list")
-def list_letters(json: Json = False) -> None:
+def list_letters(
+    where: Where = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that were sent again.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """List the dead letters, oldest first.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
       lookstream dlq list
+      lookstream dlq list --where error_class=FetchError --where reason=shop.example
     """
-    letters = list(_letters())
+    from stream.dead_letter import Mark, read_letters_and_marks
+    from stream.redrive import Redrives, conditions
+
+    wanted, redrives = conditions(where or ()), Redrives()
+    found: list[tuple[DeadLetter, dict[str, Any]]] = []
+    for one in read_letters_and_marks(*_place()):
+        if isinstance(one, Mark):
+            redrives.add(one)
+        elif wanted(one):
+            found.append((_without_value(one), _plain(one)))
+    letters = [
+        plain | {"redriven": redrives.cover(letter)}
+        for letter, plain in found
+        if everything or not redrives.cover(letter)
+    ]
     if not json:
         for letter in letters:
             out.print(
-                f"{letter.offset:>5}  {letter.record.source}  "
-                f"{(letter.record.key or b'').decode(errors='replace') or '(no key)'}  "
-                f"{letter.error_class}: {letter.reason}",
+                f"{letter['number']:>5}  {letter['source']}  {letter['key'] or '(no key)'}  "
+                f"{letter['error_class']}: {letter['reason']}"
+                f"{'  (sent again)' if letter['redriven'] else ''}",
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
-        say(
-            f"{len(letters)} dead letters" + ("; see one: lookstream dlq show N" if letters else "")
-        )
-    finish({"dead_letters": [_plain(letter) for letter in letters]}, json)
+        hints = "; see one: lookstream dlq show N; send again: lookstream dlq redrive"
+        say(f"{len(letters)} dead letters" + (hints if letters else ""))
+    finish({"dead_letters": letters}, json)
 
 
 @dlq.command()
 def show(
-    number: Annotated[int, typer.Argument(help="The first column of `dlq list`.")],
+    number: Annotated[int, typer.Argument(help="The first column of `dlq list`.", min=0)],
     json: Json = False,
 ) -> None:
     """Show one dead letter whole: the reason, where it came from, and the original bytes."""
-    letter = next((one for one in _letters() if one.offset == number), None)
-    if letter is None:
+    from stream.dead_letter import MARK, parse
+    from stream.replay import Offset, Span, SpanReader
+
+    kafka, topics = _place()
+    span = Span(Offset(number), Offset(number + 1))
+    with SpanReader(kafka, topics.dead_letter.name, span, group="unused") as reader:
+        records = [one for one in reader if MARK not in dict(one.headers)]
+    if not records:
         raise WorkerError(f"there is no dead letter {number}: see `lookstream dlq list`")
+    letter = parse(records[0])
     plain = _plain(letter)
     value = (letter.record.value or b"").decode(errors="replace")
     if not json:
@@ -61,15 +99,50 @@ def show(
     finish({**plain, "value": value}, json)
 
 
-def _letters() -> Iterator[DeadLetter]:
+@dlq.command()
+def redrive(where: Where = None, json: Json = False) -> None:
+    """Send dead letters to their topics again, once what was wrong has been mended.
+
+    Each goes once: a letter that was sent again before is only counted. One that is refused once
+    more comes back as a new letter.
+
+    [bold]Examples[/]
+
+      lookstream dlq redrive --where error_class=UnknownProduct
+      lookstream dlq redrive --where key=4711 --where topic=catalog
+    """
+    from stream.redrive import conditions, redrive_letters
+
+    wanted = conditions(where or ())
+    kafka, topics = _place()
+    with progress_bars(quiet=json) as bars:
+        task = bars.add_task("sending again", total=None)
+        done = redrive_letters(
+            kafka, topics, wanted, on_sent=lambda count: bars.update(task, completed=count)
+        )
+        bars.update(task, total=done.sent)
+    say(
+        f"{done.sent} sent again, {done.already} had been before"
+        + (f", {done.foreign} of other topics left alone" if done.foreign else "")
+    )
+    finish({"sent": done.sent, "already": done.already, "foreign": done.foreign}, json)
+
+
+def _place() -> tuple[Kafka, Topics]:
     from stream.connection import check_broker
-    from stream.dead_letter import read_dead_letters
     from workers.rooms import kafka_of, topics_of
     from workers.settings import load_settings
 
     settings = load_settings()
-    check_broker(kafka_of(settings), 5.0)
-    return read_dead_letters(kafka_of(settings), topics_of(settings))
+    check_broker(kafka_of(settings), BROKER_TIMEOUT_S)
+    return kafka_of(settings), topics_of(settings)
+
+
+def _without_value(letter: DeadLetter) -> DeadLetter:
+    """The letter without the bytes it carries: a list of thousands holds pictures otherwise."""
+    from dataclasses import replace
+
+    return replace(letter, record=replace(letter.record, value=None, headers=()))
 
 
 def _plain(letter: DeadLetter) -> dict[str, Any]:
