@@ -1,0 +1,74 @@
+"""Pictures of one colour, and an encoder that sees nothing else, and takes no time."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageColor
+
+from models.encoded import Encoded
+from models.juice import Int8Matrix, Juice
+from models.picture import Picture
+
+
+class ColourEncoder:
+    """Sees nothing but the mean colour of a picture, and reads nothing but a text's hash.
+
+    Counts what it encodes, and of that the pictures it looked at, so that a test can tell what was
+    juiced again.
+    """
+
+    model_id = "colour-8"
+    dim = 8
+
+    def __init__(self) -> None:
+        self.encoded = 0
+        self.looked_at = 0
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        """One vector and its juice for each picture and text."""
+        self.encoded += len(pictures)
+        self.looked_at += sum(isinstance(picture, np.ndarray) for picture in pictures)
+        return [self._one(p, t or "") for p, t in zip(pictures, texts, strict=True)]
+
+    def _one(self, picture: Picture | Encoded | None, text: str) -> Encoded:
+        colour = np.zeros((1, self.dim), np.float32)
+        if isinstance(picture, np.ndarray):
+            colour[0, :3] = picture.reshape(-1, 3).mean(axis=0) / 255 + 0.1
+        seen = (
+            picture.juice.token_matrix if isinstance(picture, Encoded) else Int8Matrix.pack(colour)
+        )
+        juice = Juice(grid=(1, 1), kept=(0,), caption=text, token_matrix=seen)
+        vector = juice.tokens[0].copy()
+        if text:
+            vector[4 + hashlib.sha256(text.encode()).digest()[0] % 4] = 0.1
+        if not vector.any():
+            vector[3] = 1
+        vector /= np.linalg.norm(vector)
+        return Encoded(vector, juice)
+
+
+def picture_uri(colour: str) -> str:
+    """A `data:` URI of a small PNG of one colour."""
+    return "data:image/png;base64," + base64.b64encode(picture_png(colour)).decode()
+
+
+def picture_png(colour: str) -> bytes:
+    """A PNG of 16 × 16 pixels of one colour."""
+    out = io.BytesIO()
+    Image.fromarray(pixels(colour)).save(out, "PNG")
+    return out.getvalue()
+
+
+def pixels(colour: str) -> Picture:
+    """The picture itself: uint8 (16, 16, 3)."""
+    return np.full((16, 16, 3), ImageColor.getrgb(colour), np.uint8)
