@@ -33,6 +33,7 @@ from benchmarks.shop.events import Sent, make_events
 from benchmarks.shop.faults import Outage, Troubles, kafka_outages, milvus_outage
 from benchmarks.shop.model import Model, Verdict
 from benchmarks.shop.staff import Staff
+from benchmarks.shop.worker import handled
 from stream.broker import EmbeddedBroker
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
@@ -158,7 +159,6 @@ def run(place: Place, count: int, seed: int) -> dict[str, Any]:
                 )
             time.sleep(0.1)
         seconds = time.monotonic() - began
-        staff.look()
     progress.close()
     verdict, letters = judge(place)
     for example in verdict.examples:
@@ -172,7 +172,7 @@ def run(place: Place, count: int, seed: int) -> dict[str, Any]:
         "poison": sum(event.poison for event in events),
         **letters,
         "exits": staff.exits,
-        "redelivered": max(0, staff.handled - count),
+        "redelivered": handled(place.settings.data_dir) - count,
         "seconds": round(seconds, 1),
         "events_per_s": round(count / seconds, 1),
     }

@@ -36,12 +36,19 @@ log = structlog.get_logger()
 LEAVE_S = 5.0
 
 
-def run_ingest(settings: Settings, encoder: Encoder | None = None) -> None:
-    """Consume the catalog topic until a signal comes; by default with the settings' encoder."""
-    asyncio.run(_ingest(settings, encoder or encoder_of(settings)))
+def run_ingest(
+    settings: Settings,
+    encoder: Encoder | None = None,
+    on_tally: Callable[[Tally], None] = lambda _tally: None,
+) -> None:
+    """Consume the catalog topic until a signal comes; by default with the settings' encoder.
+
+    `on_tally` hears how the records of each batch ended.
+    """
+    asyncio.run(_ingest(settings, encoder or encoder_of(settings), on_tally))
 
 
-async def _ingest(settings: Settings, encoder: Encoder) -> None:
+async def _ingest(settings: Settings, encoder: Encoder, on_tally: Callable[[Tally], None]) -> None:
     kafka, topics, ingest = kafka_of(settings), topics_of(settings), settings.ingest
     app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")
 
@@ -55,13 +62,18 @@ async def _ingest(settings: Settings, encoder: Encoder) -> None:
         steps = Ingest(fetcher, encoder, index)
         delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
 
+        def count(tally: Tally) -> None:
+            for state in ("applied", "superseded", "dead_lettered"):
+                EVENTS.labels("ingest", state).inc(getattr(tally, state))
+            on_tally(tally)
+
         async def catalog(stream: Any) -> None:
             await consume(
                 stream,
                 delivery,
                 max_batch=ingest.batch,
                 within_s=ingest.within_s,
-                on_tally=_count_ingest,
+                on_tally=count,
                 on_assigned=lambda: asyncio.to_thread(index.close),
             )
 
@@ -148,8 +160,3 @@ def _ready(worker: str, port: int) -> Callable[[], None]:
         log.info("worker ready", worker=worker, pid=os.getpid())
 
     return ready
-
-
-def _count_ingest(tally: Tally) -> None:
-    for state in ("applied", "superseded", "dead_lettered"):
-        EVENTS.labels("ingest", state).inc(getattr(tally, state))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,23 +16,18 @@ from workers.settings import Settings, settings_environment
 # What a supervisor waits before it starts a worker again.
 RESTART_S = 1.0
 GRACE_S = 10.0
-COUNTED = re.compile(rb'^lookstream_events_total\{state="\w+",worker="ingest"\} ([0-9.e+]+)', re.M)
 
 
 class Staff:
     """Ingest workers of one shop, numbered from 0; a context manager, for the main thread.
 
-    `kills` counts the SIGKILLs, `exits` the workers that ended by themselves. `handled` is how
-    many records their metrics have told of; what a worker did just before it was killed is not
-    in it.
+    `kills` counts the SIGKILLs, `exits` the workers that ended by themselves.
     """
 
     def __init__(self, settings: Settings, module: str = "benchmarks.shop.worker") -> None:
         self._settings = settings
         self._module = module
         self._working: dict[int, subprocess.Popen[bytes]] = {}
-        self._ports: dict[int, int] = {}
-        self._handled: dict[int, int] = {}
         self._returns: list[float] = []
         self.hired = 0
         self.kills = 0
@@ -60,17 +52,11 @@ class Staff:
         """The numbers of the workers that run."""
         return sorted(self._working)
 
-    @property
-    def handled(self) -> int:
-        """Records that all workers have brought to an end, those that came again included."""
-        return sum(self._handled.values())
-
     def join(self) -> int:
         """Start one more worker."""
         number, self.hired = self.hired, self.hired + 1
-        self._ports[number] = claim_port()
         changed = self._settings.model_dump()
-        changed["ingest"]["metrics_port"] = self._ports[number]
+        changed["ingest"]["metrics_port"] = claim_port()
         self._working[number] = spawn(
             [sys.executable, "-m", self._module],
             log_path=self.log(number),
@@ -95,14 +81,12 @@ class Staff:
         self._returns.append(time.monotonic() + RESTART_S)
 
     def look(self) -> None:
-        """Start again what ended, when its time has come, and read the metrics."""
+        """Start again what ended, when its time has come."""
         for number, worker in list(self._working.items()):
             if worker.poll() is not None:
                 del self._working[number]
                 self.exits += 1
                 self._returns.append(time.monotonic() + RESTART_S)
-            else:
-                self._read_metrics(number)
         while self._returns and self._returns[0] <= time.monotonic():
             self._returns.pop(0)
             self.join()
@@ -110,12 +94,3 @@ class Staff:
     def log(self, number: int) -> Path:
         """Where a worker writes."""
         return self._settings.log_dir / f"ingest-{number}.log"
-
-    def _read_metrics(self, number: int) -> None:
-        address = f"http://127.0.0.1:{self._ports[number]}/metrics"
-        try:
-            with urllib.request.urlopen(address, timeout=1) as answer:
-                counted = [float(count) for count in COUNTED.findall(answer.read())]
-        except (urllib.error.URLError, OSError):  # not up yet, or busy
-            return
-        self._handled[number] = round(sum(counted))
