@@ -16,6 +16,7 @@ from pymilvus.exceptions import (
 )
 
 from index.errors import RowRejected, StoreUnavailable
+from index.store import Store
 
 REJECTED = (ParamError, DataNotMatchException, DataTypeNotMatchException)
 REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
@@ -36,10 +37,10 @@ class Client:
     (Lite forgets what was loaded) is told to load again, once per call.
     """
 
-    def __init__(self, uri: str, token: str | None, timeout_s: float) -> None:
-        self.uri = uri
-        self._token = token or ""
-        self._timeout_s = timeout_s
+    def __init__(self, store: Store) -> None:
+        self.uri = store.uri
+        self._store = store
+        self._timeout_s = store.timeout_s
         self._client: MilvusClient | None = None
         self._lock = threading.Lock()
         # pymilvus logs each failed call with a traceback; the caller gets the same as our error.
@@ -77,7 +78,10 @@ class Client:
         with self._lock:
             if self._client is None:
                 self._client = MilvusClient(
-                    uri=self.uri, token=self._token, timeout=self._timeout_s
+                    uri=self.uri,
+                    token=self._store.token or "",
+                    timeout=self._timeout_s,
+                    **self._store.tls(),
                 )
             client = self._client
         return getattr(client, method)(*args, timeout=self._timeout_s, **kwargs)

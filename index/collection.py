@@ -25,7 +25,7 @@ from index.client import Client, NotThere
 from index.errors import GenerationChanged, RowRejected, StoreError
 from index.item import BURIED, Hit, Item, content_digest
 from index.rows import ROW_FIELDS, check_vectors, to_item, to_row
-from index.stamp import Stamp, check_stamp, generation_name, read_stamp
+from index.stamp import Stamp, check_stamp, generation_name, read_standing
 from index.store import Store
 
 LOOK_EVERY_S = 2.0
@@ -58,7 +58,7 @@ class Collection(ABC):
         self.stamp = Stamp(model_id=bank.model_id, bank_version=bank.version, dim=bank.dim)
         self.generation = generation_name(name, bank.version)
         self._published = published
-        self._client = Client(store.uri, store.token, store.timeout_s)
+        self._client = Client(store)
         self._lock = threading.RLock()
         self._looked_at = -LOOK_EVERY_S
         self._exists = False
@@ -283,7 +283,7 @@ class Collection(ABC):
 
     def publish(self) -> None:
         """Let the public name stand for this generation, in one step for all readers."""
-        there = read_stamp(self._client, self.name) is not None
+        there = read_standing(self._client, self.name) is not None
         self._client.call("alter_alias" if there else "create_alias", self.generation, self.name)
         self._published = True
         self._look(always=True)
@@ -301,8 +301,10 @@ class Collection(ABC):
 
     def drop_all(self) -> None:
         """Drop the catalog: its alias and every generation. Nothing of it is left."""
-        if read_stamp(self._client, self.name) is not None:
+        standing = read_standing(self._client, self.name)
+        if standing is not None:
             self._client.call("drop_alias", self.name)
+            self.drop(standing.generation)
         for generation in self.generations():
             self.drop(generation)
         self._look(always=True)
@@ -313,9 +315,15 @@ class Collection(ABC):
         """See from time to time that the name still stands for our model and bank."""
         if not always and time.monotonic() - self._looked_at < LOOK_EVERY_S:
             return
-        found = read_stamp(self._client, self.name if self._published else self.generation)
+        found = read_standing(self._client, self.name if self._published else self.generation)
         if found is not None:
-            check_stamp(found, self.stamp, self.name)
+            check_stamp(found.stamp, self.stamp, self.name)
+            if self._exists and found.generation != self.generation:
+                raise GenerationChanged(
+                    f"{self.name!r} stands for {found.generation!r} now: open it again",
+                    self.bank.version,
+                )
+            self.generation = found.generation
         self._exists = found is not None
         self._looked_at = time.monotonic()
 

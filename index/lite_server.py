@@ -10,6 +10,7 @@ from pathlib import Path
 from index.client import Client
 from index.errors import StoreUnavailable
 from index.lite import environment
+from index.store import Store
 
 __all__ = ["argv", "environment", "wait_ready"]
 
@@ -43,7 +44,7 @@ def wait_ready(uri: str, timeout_s: float = 60.0) -> None:
 
 def answers(uri: str) -> bool:
     """Whether a Milvus answers at this address within two seconds."""
-    client = Client(uri, None, timeout_s=2.0)
+    client = Client(Store(uri=uri, timeout_s=2.0))
     try:
         client.call("get_server_version")
     except StoreUnavailable:

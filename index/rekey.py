@@ -77,6 +77,7 @@ def rekey(
     time.sleep(grace_s)
     collection.close()
     sweep(successor)
+    successor.drop(collection.generation)  # one that was promoted has a name of its own
     return successor
 
 

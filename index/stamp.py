@@ -1,7 +1,8 @@
 """What a collection says of itself: whose vectors it holds and by which bank it is keyed.
 
 A catalog's public name (`products`) is an alias; the rows are in a generation, a collection named
-after its bank (`products_<bank version>`). Moving the alias switches readers from one to the other.
+after its bank (`products_<bank version>`), or after the name it was built under before it was
+promoted (`index.promotion`). Moving the alias switches readers from one to the other.
 """
 
 import msgspec
@@ -29,8 +30,15 @@ def generation_name(name: str, bank_version: str) -> str:
     return f"{name}_{bank_version}"
 
 
-def read_stamp(client: Client, name: str) -> Stamp | None:
-    """The stamp of the collection that a name stands for; None when there is none yet."""
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a name stands for: a generation, and what it says of itself."""
+
+    generation: str
+    stamp: Stamp
+
+
+def read_standing(client: Client, name: str) -> Standing | None:
+    """What a name stands for, be it an alias or a generation; None when there is none yet."""
     try:
         said = client.call("describe_collection", name)
     except NotThere:
@@ -40,7 +48,8 @@ def read_stamp(client: Client, name: str) -> Stamp | None:
         raise StoreError(
             f"the collection {name!r} was not made by Lookstream: use another name or drop it"
         )
-    return msgspec.json.decode(stamp, type=Stamp)
+    decoded = msgspec.json.decode(stamp, type=Stamp)
+    return Standing(generation=str(said["collection_name"]), stamp=decoded)
 
 
 def check_stamp(found: Stamp, expected: Stamp, name: str) -> None:

@@ -12,6 +12,11 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
         uri: `http://host:port` of a Milvus or Milvus Lite server, or the path of a Lite database
             that no other process uses.
         token: `user:password` of a Milvus server.
+        ca_file: PEM of the authority that signed an `https://` server's certificate; by default
+            the system's authorities are trusted.
+        cert_file, key_file: PEM of our own certificate, for a server that asks for one; all three
+            files are needed then.
+        server_name: what the server's certificate calls it, where that is not its address.
         kind: which of the two layouts to use.
         index_type: of the vectors; each layout knows which ones its engine really builds.
         consistency: of searches on a server. Bounded answers quickly and may miss the last
@@ -22,11 +27,29 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
 
     uri: str
     token: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_name: str | None = None
     kind: Literal["lite", "server"] = "lite"
     index_type: str = "AUTOINDEX"
     consistency: Literal["Bounded", "Session", "Strong"] = "Bounded"
     timeout_s: float = 30.0
     flush_idle_s: float = 1.0
+
+    def tls(self) -> dict[str, str]:
+        """The TLS settings in pymilvus' words; what it does not take in one set it drops."""
+        names = (
+            {"server_pem_path": self.ca_file}
+            if self.cert_file is None
+            else {
+                "ca_pem_path": self.ca_file,
+                "client_pem_path": self.cert_file,
+                "client_key_path": self.key_file,
+            }
+        )
+        said = names | {"server_name": self.server_name}
+        return {name: value for name, value in said.items() if value is not None}
 
     def __repr__(self) -> str:
         return f"Store({self.kind}, {self.uri!r}, {self.index_type})"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+import msgspec
 from packaging.requirements import Requirement
 
 from index.client import Client
@@ -19,7 +20,7 @@ from stream.errors import StreamError
 from stream.topics import missing_topics
 from workers.errors import SettingsError, WorkerError
 from workers.live_index import open_catalog
-from workers.rooms import encoder_of, kafka_of, reranker_of, topics_of
+from workers.rooms import encoder_of, kafka_of, reranker_of, store_of, topics_of
 from workers.settings import Settings, load_settings, profile_path
 
 UP = "start it with `lookstream up`"
@@ -121,10 +122,7 @@ def _topics(settings: Settings) -> Finding:
 
 
 def _milvus(settings: Settings) -> str:
-    token = settings.milvus.token
-    client = Client(
-        settings.milvus.address, token.get_secret_value() if token else None, timeout_s=5
-    )
+    client = Client(msgspec.structs.replace(store_of(settings), timeout_s=5.0))
     try:
         return f"{client.call('get_server_version')} at {settings.milvus.address}"
     finally:
