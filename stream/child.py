@@ -62,14 +62,19 @@ def stop(child: subprocess.Popen[bytes], grace_s: float = 5.0) -> int:
     return child.wait()
 
 
-def _become(parent: int, argv: list[str]) -> None:
-    """Tie this process to `parent`, then turn into `argv`; returns only if that fails."""
+def die_with(parent: int) -> None:
+    """Have this process killed when `parent` ends (more exactly, the thread of it that forked)."""
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415 - slow to load, and the importing side never needs it
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
         if os.getppid() != parent:  # it died before we asked: no signal will come
             sys.exit(ORPHANED)
+
+
+def _become(parent: int, argv: list[str]) -> None:
+    """Tie this process to `parent`, then turn into `argv`; returns only if that fails."""
+    die_with(parent)
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - to become the command is the point
     except OSError as error:

@@ -16,7 +16,6 @@ from models.juice import Juice
 from models.picture import Picture
 from stream.messages import ProductUpsert
 from workers.changes import Product, item_id
-from workers.intake.decode import decode_picture
 
 NO_PICTURE = b""
 
@@ -69,20 +68,16 @@ def picture_references(event: ProductUpsert) -> list[str]:
     return list(dict.fromkeys([*references, *event.images]))
 
 
-def draft(event: ProductUpsert, pictures: Sequence[bytes], model_id: str, max_pixels: int) -> Draft:
-    """Decode the fetched `pictures` (in the order of `picture_references`).
-
-    Raises:
-        PictureRefused: one of them can't be decoded.
-    """
+def draft(event: ProductUpsert, pictures: Sequence[tuple[bytes, Picture]], model_id: str) -> Draft:
+    """The product with its `pictures`: bytes and pixels, in the order of `picture_references`."""
     references = picture_references(event)
     if not references:
         return Draft(event, (Part(None, None, _digest(event, NO_PICTURE, model_id)),))
     return Draft(
         event,
         tuple(
-            Part(reference, decode_picture(data, max_pixels), _digest(event, data, model_id))
-            for reference, data in zip(references, pictures, strict=True)
+            Part(reference, picture, _digest(event, data, model_id))
+            for reference, (data, picture) in zip(references, pictures, strict=True)
         ),
     )
 

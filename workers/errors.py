@@ -5,6 +5,7 @@ WorkerError
 ├── IntakeError        a picture that can't be had
 │   ├── FetchError     it could not be read or downloaded
 │   └── PictureRefused it was read, but is no picture we may decode
+├── DecoderError       no decoder process can be had; no picture is to blame
 ├── QueryRefused       a query of a run that needs all its answers got none
 └── StackError         a process of `up` did not start or died
 """
@@ -30,6 +31,10 @@ class FetchError(IntakeError):
 
 class PictureRefused(IntakeError):
     """The bytes are no picture, or one over the limits."""
+
+
+class DecoderError(WorkerError):
+    """No decoder process can be had: it does not start, or this worker is ending."""
 
 
 class QueryRefused(WorkerError):

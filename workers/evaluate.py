@@ -26,7 +26,6 @@ from stream.producing import Publisher, wait_committed
 from stream.requests import Client
 from workers.encoding import draft, make_products, picture_references
 from workers.errors import QueryRefused
-from workers.intake.decode import decode_picture
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.produce import catalog_events, picture_reference, produce_catalog
 from workers.ranking import rank
@@ -115,9 +114,7 @@ async def evaluate_offline(
         matrix = np.stack([item.vector for item in items if item.vector is not None])
         lists = []
         for photo in progress.track(photos, description="querying"):
-            picture = decode_picture(
-                await fetcher.fetch(catalog.locate(photo.image)), intake.max_pixels
-            )
+            picture = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
             query = encoder.encode([picture], [photo.text], query=True)[0]
             similarities = matrix @ query.vector
             nearest = np.argsort(-similarities, kind="stable")[: settings.query.candidates]
@@ -135,8 +132,9 @@ async def _encode_catalog(
     events = catalog_events(folder, inline=False)
     for _, value in progress.track(events, total=total, description="encoding the catalog"):
         event: ProductUpsert = decode(value, ProductUpsert)
-        pictures = [await fetcher.fetch(reference) for reference in picture_references(event)]
-        drafted = draft(event, pictures, encoder.model_id, fetcher.settings.max_pixels)
+        files = [await fetcher.fetch(reference) for reference in picture_references(event)]
+        pictures = [(data, await fetcher.decode(data)) for data in files]
+        drafted = draft(event, pictures, encoder.model_id)
         items += make_products([drafted], encoder)[0]
     return items
 

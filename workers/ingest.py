@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from index.errors import RowRejected, StoreUnavailable
 from models.errors import ModelError
+from models.picture import Picture
 from stream.codec import decode, encode
 from stream.delivery import Rejection, State
 from stream.errors import DecodeError, Permanent, Transient
@@ -20,7 +21,7 @@ from stream.messages import CatalogEvent, ProductDelete, ProductUpsert
 from stream.records import Record
 from workers.changes import Change, Product, UnknownProduct, apply_change, event_version, same_row
 from workers.encoding import Draft, Encoder, draft, make_products, picture_references
-from workers.errors import IntakeError
+from workers.errors import DecoderError, IntakeError
 from workers.intake.fetch import Fetcher
 from workers.live_index import LiveIndex
 from workers.telemetry import timed
@@ -38,7 +39,7 @@ class Ingest:
 
     async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
         """One ready change per record, or why there can be none."""
-        with timed("ingest", "fetch"):
+        with timed("ingest", "fetch"), _in_words_of_delivery():
             events = await asyncio.gather(*map(self._open, records))
         with timed("ingest", "encode"), _in_words_of_delivery():
             drafts = [event for event in events if isinstance(event, Draft)]
@@ -71,16 +72,15 @@ class Ingest:
             event = read_event(record)
             if not isinstance(event, ProductUpsert):
                 return event
-            pictures = [await self._fetch(ref) for ref in picture_references(event)]
-            return await asyncio.to_thread(
-                draft, event, pictures, self._encoder.model_id, self._fetcher.settings.max_pixels
-            )
+            pictures = [await self._picture(ref) for ref in picture_references(event)]
+            return await asyncio.to_thread(draft, event, pictures, self._encoder.model_id)
         except (DecodeError, IntakeError) as error:
             return Rejection.of(error)
 
-    async def _fetch(self, reference: str) -> bytes:
+    async def _picture(self, reference: str) -> tuple[bytes, Picture]:
         async with self._fetching:
-            return await self._fetcher.fetch(reference)
+            data = await self._fetcher.fetch(reference)
+        return data, await self._fetcher.decode(data)
 
     def _encode(self, drafts: Sequence[Draft]) -> list[Product]:
         stored = self._index.stored([one.event.product_id for one in drafts])
@@ -127,7 +127,7 @@ def _in_words_of_delivery() -> Iterator[None]:
     """What another room's error means for the batch: try again, or never."""
     try:
         yield
-    except StoreUnavailable as error:
+    except (StoreUnavailable, DecoderError) as error:
         raise Transient(str(error)) from error
     except (RowRejected, ModelError) as error:
         raise Permanent(str(error)) from error

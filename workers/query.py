@@ -33,7 +33,6 @@ from stream.records import Record, from_confluent
 from stream.topics import Topics
 from workers.encoding import Encoder
 from workers.errors import IntakeError
-from workers.intake.decode import decode_picture
 from workers.intake.fetch import Fetcher
 from workers.live_index import LiveIndex
 from workers.ranking import rank
@@ -98,9 +97,7 @@ class Answering:
             picture = None
             if query.image is not None:
                 data = await self._fetcher.fetch(query.image)
-                picture = await asyncio.to_thread(
-                    decode_picture, data, self._fetcher.settings.max_pixels
-                )
+                picture = await self._fetcher.decode(data)
         except (DecodeError, IntakeError) as error:
             return Refused(record, query_id, Rejection.of(error))
         return Asked(record, query, picture, received)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -109,16 +109,38 @@ class ModelSettings(Section):
     threads: int = Field(0, ge=0, description="0: one per core")
 
 
+class S3Settings(Section):
+    """Object storage that speaks S3, for references s3://BUCKET/KEY.
+
+    Credentials come from the environment alone, under their usual names: AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or what a cloud puts there for a role. Without any,
+    requests are not signed, as public buckets allow.
+    """
+
+    buckets: tuple[str, ...] = Field((), description="BUCKET or BUCKET/PREFIX that may be read")
+    endpoint: str | None = Field(None, pattern=r"^https?://", description="None: Amazon's")
+    region: str = "us-east-1"
+
+
 class IntakeSettings(Section):
-    """What may be fetched, and how much of it."""
+    """What may be fetched, how much of it, and what decoding it may cost."""
 
     roots: tuple[Path, ...] = Field((), description="folders that file references may point into")
-    allow_private_addresses: bool = False
-    timeout_s: float = Field(10.0, gt=0)
+    s3: S3Settings = S3Settings()
+    allow_private_addresses: bool = Field(False, description="any address and port may be asked")
+    allowed_networks: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="networks that may be asked although they are not public: 10.2.0.0/16"
+    )
+    ports: tuple[int, ...] = Field((80, 443, 8080, 8443), description="that may be asked in public")
+    timeout_s: float = Field(10.0, gt=0, description="for a connection, and for each part read")
+    total_s: float = Field(30.0, gt=0, description="for a picture, with redirects and retries")
     attempts: int = Field(3, ge=1)
     max_bytes: int = Field(20_000_000, gt=0)
     max_pixels: int = Field(60_000_000, gt=0)
     parallel: int = Field(8, ge=1)
+    decoders: int = Field(2, ge=1, description="processes that decode pictures")
+    decode_s: float = Field(10.0, gt=0, description="for decoding one picture")
+    decoder_mb: int = Field(400, ge=100, description="address space of a decoder")
 
 
 class IngestSettings(Section):
