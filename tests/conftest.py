@@ -17,6 +17,13 @@ from stream.connection import Kafka
 from stream.topics import Topics, create_topics, topic_map
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A server to start first is slow: the fast lane goes without."""
+    for item in items:
+        if item.get_closest_marker("kafka") or item.get_closest_marker("milvus"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Kafka]:
     with EmbeddedBroker() as broker:
