@@ -34,6 +34,8 @@ from benchmarks.shop.faults import Outage, Troubles, kafka_outages, milvus_outag
 from benchmarks.shop.model import Model, Verdict
 from benchmarks.shop.staff import Staff
 from benchmarks.shop.worker import handled
+from index.errors import StoreUnavailable
+from index.item import Item
 from stream.broker import EmbeddedBroker
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
@@ -193,14 +195,26 @@ def judge(place: Place) -> tuple[Verdict, dict[str, int]]:
         else:
             model.hear(record)
     letters = [letter.record.source for letter in read_dead_letters(place.kafka, place.topics)]
-    collection, _ = open_catalog(place.settings)
-    with collection:
-        rows = [item for page in collection.scan(vectors=True) for item in page]
+    rows = read_index(place)
     return model.judge(rows), {
         "dead_lettered": len(set(letters)),
         "wrongly_dead_lettered": len(set(letters) - poison),
         "items": len({row.item_id for row in rows}),
     }
+
+
+def read_index(place: Place) -> list[Item]:
+    """Every row that a search could find; waits for Milvus Lite to catch its breath."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            collection, _ = open_catalog(place.settings)
+            with collection:
+                return [item for page in collection.scan(vectors=True) for item in page]
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 def _outages(place: Place, rng: random.Random) -> list[Outage]:
