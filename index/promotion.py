@@ -2,10 +2,10 @@
 
 It was built under a name of its own (a replay, another model). Its generation keeps its rows and
 its name; the live alias moves to it. Nobody may write to either meanwhile. A crash at any moment
-leaves the live name standing for one of the two, whole; what is left over can be promoted or
-dropped again.
+leaves the live name standing for one of the two, whole.
 """
 
+import contextlib
 import time
 
 import structlog
@@ -14,7 +14,8 @@ from index.client import Client
 from index.collection import Collection
 from index.errors import StoreError
 from index.shelf import BankShelf
-from index.stamp import read_standing
+from index.stamp import generation_name, read_standing
+from index.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ def promote(beside: Collection, live: str, shelf: BankShelf, *, grace_s: float =
         grace_s: how long the old generation outlives the switch, for searches under way.
 
     Returns:
-        The generation that was dropped, None if there was none.
+        The generation that was dropped (if Milvus let us), None if there was none.
 
     Raises:
         StoreError: nothing was ever written to `beside`.
@@ -42,18 +43,31 @@ def promote(beside: Collection, live: str, shelf: BankShelf, *, grace_s: float =
     client = Client(beside.store)
     try:
         before = read_standing(client, live)
+        shelf.make_current(beside.bank.version)
         if before is None:
             client.call("create_alias", beside.generation, live)
         else:
             client.call("alter_alias", beside.generation, live)
-        shelf.make_current(beside.bank.version)
-        if read_standing(client, beside.name) is not None:
-            client.call("drop_alias", beside.name)
         log.info("catalog promoted", name=live, generation=beside.generation)
+        # It is done: what fails now leaves something behind, and no more.
+        with contextlib.suppress(StoreError):
+            if read_standing(client, beside.name) is not None:
+                client.call("drop_alias", beside.name)
         if before is None or before.generation == beside.generation:
             return None
         time.sleep(grace_s)
-        client.call("drop_collection", before.generation)
+        with contextlib.suppress(StoreError):
+            client.call("drop_collection", before.generation)
         return before.generation
     finally:
         client.close()
+
+
+def stands_for(store: Store, live: str, name: str) -> bool:
+    """Whether the name `live` stands for what was built under `name`."""
+    client = Client(store)
+    try:
+        standing = read_standing(client, live)
+    finally:
+        client.close()
+    return standing is not None and standing.generation.startswith(generation_name(name, ""))

@@ -9,13 +9,14 @@ the end is where the broker has nothing more to send.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
+import tenacity
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -29,7 +30,12 @@ from stream.connection import Kafka
 from stream.errors import BrokerError, StreamError
 from stream.records import Record, from_confluent, partitions, take
 
+# A broker that has just started, or lost its leader, needs a moment before it answers.
+PATIENCE_S = 10.0
 OFFSET_INVALID = -1001  # librdkafka's word for "nothing committed"
+
+
+T = TypeVar("T")
 
 
 class Edge(Enum):
@@ -98,7 +104,7 @@ class SpanReader:
     ) -> None:
         self.topic = topic
         self.positions: dict[int, int] = {}
-        """Partition -> the offset after the last record that was yielded or passed over."""
+        """Partition -> where to go on; what lies before it was yielded, or is before the span."""
         self._span = span
         self._timeout_s = timeout_s
         self._kafka = kafka
@@ -107,8 +113,8 @@ class SpanReader:
         try:
             found = sorted(partitions(self._consumer, topic, timeout_s))
             places = [TopicPartition(topic, partition) for partition in found]
-            self._starts = self._start(places)
-            self._ends = {place.partition: self._watermark(place) for place in places}
+            self._starts = _patiently(self._start, places)
+            self._ends = {place.partition: _patiently(self._watermark, place) for place in places}
         except KafkaException as error:
             self._consumer.close()
             raise BrokerError(f"cannot read {topic}: {error.args[0].str()}") from error
@@ -121,6 +127,7 @@ class SpanReader:
 
     def __iter__(self) -> Iterator[Record]:
         unread = {place.partition for place in self._starts}
+        left_out: set[int] = set()  # partitions of which something behind the end time was seen
         self._consumer.assign(self._starts)
         while unread:
             messages = take(self._consumer, self._timeout_s)
@@ -133,7 +140,8 @@ class SpanReader:
                 if partition not in unread:
                     continue
                 if _at_end(message):
-                    self.positions[partition] = message.offset() or 0
+                    if partition not in left_out:
+                        self.positions[partition] = message.offset() or 0
                     unread.discard(partition)
                     continue
                 record = from_confluent(message)
@@ -142,7 +150,11 @@ class SpanReader:
                     self._consumer.pause([TopicPartition(self.topic, partition)])
                     unread.discard(partition)
                     continue
-                self.positions[partition] = record.offset + 1
+                if self._too_late(record) and partition not in left_out:
+                    left_out.add(partition)
+                    self.positions[partition] = record.offset
+                if partition not in left_out:
+                    self.positions[partition] = record.offset + 1
                 if self._span.includes(record):
                     yield record
 
@@ -152,7 +164,7 @@ class SpanReader:
         if not places:
             return
         try:
-            self._consumer.commit(offsets=places, asynchronous=False)
+            _patiently(self._consumer.commit, offsets=places, asynchronous=False)
         except KafkaException as error:
             raise BrokerError(f"cannot keep the place: {error.args[0].str()}") from error
 
@@ -189,6 +201,9 @@ class SpanReader:
         _, high = self._consumer.get_watermark_offsets(place, timeout=self._timeout_s)
         return int(high)
 
+    def _too_late(self, record: Record) -> bool:
+        return isinstance(self._span.end, Time) and record.timestamp_ms >= self._span.end.ms
+
     def _beyond(self, record: Record) -> bool:
         """Whether this record, and all behind it in its partition, lie behind the span."""
         if isinstance(self._span.end, Offset):
@@ -215,6 +230,17 @@ def _parse_point(text: str) -> Point:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return Time(round(moment.timestamp() * 1000))
+
+
+def _patiently(ask: Callable[..., T], *what: Any, **how: Any) -> T:
+    """What the broker answers, asked again for some seconds while it refuses."""
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(KafkaException),
+        wait=tenacity.wait_fixed(0.2),
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        reraise=True,
+    )
+    return patient(ask, *what, **how)
 
 
 def _at_end(message: Message) -> bool:

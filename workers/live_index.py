@@ -129,6 +129,11 @@ class LiveIndex:
         collection = self._opened()
         return 0 if collection is None else collection.forget(before_ns)
 
+    def flush(self) -> None:
+        """Make what was written cheap to search; it is safe already."""
+        if (collection := self._opened()) is not None:
+            collection.flush()
+
     def count(self) -> int:
         """Items that can be found now."""
         collection = self._opened()

@@ -108,7 +108,7 @@ class Stack:
         """
         deadline = time.monotonic() + timeout_s
         for worker in self._running.values():
-            while not _listening(worker.port):
+            while not listening(worker.port):
                 self.check()
                 if time.monotonic() > deadline:
                     raise StackError(
@@ -207,13 +207,14 @@ def _port(address: str) -> int:
     return int(address.rstrip("/").rpartition(":")[2])
 
 
-def _listening(port: int) -> bool:
+def listening(port: int) -> bool:
+    """Whether something answers at this port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _refuse_taken(port: int, setting: str) -> None:
-    if _listening(port):
+    if listening(port):
         raise StackError(
             f"port {port} is taken: is `lookstream up` running already? "
             f"Stop it, or choose another port in {setting}"

@@ -99,6 +99,22 @@ def test_going_on_where_the_last_reading_ended(kafka: Kafka, topics: Topics) -> 
         assert numbers(list(reader)) == set(range(100, 110))
 
 
+def test_going_on_behind_an_end_time_leaves_nothing_out(kafka: Kafka, topics: Topics) -> None:
+    topic, group = topics.catalog.name, f"replay-{topics.catalog.name}"
+    publish(kafka, topic, 100)
+    publish(kafka, topic, 1, first=10)  # a late one, behind newer ones
+    first = parse_span("LAST", iso(T0 + 50))
+    with SpanReader(kafka, topic, first, group=group) as reader:
+        records = list(reader)
+        reader.save()
+    assert numbers(records) == set(range(50))
+    assert len(records) == 51
+    with SpanReader(kafka, topic, parse_span("LAST", "NOW"), group=group) as reader:
+        rest = list(reader)
+    assert numbers(rest) >= set(range(50, 100))
+    assert len(rest) <= 51
+
+
 def test_no_other_group_is_touched(kafka: Kafka, topics: Topics) -> None:
     from confluent_kafka import Consumer, TopicPartition
 

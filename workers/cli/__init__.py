@@ -13,7 +13,7 @@ from rich.markup import escape
 from index.errors import StoreError
 from models.errors import ModelError
 from stream.errors import StreamError
-from workers.cli import ask, bench, learn, letters, run
+from workers.cli import ask, bench, history, learn, letters, run
 from workers.errors import WorkerError
 
 # The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
@@ -39,6 +39,9 @@ app.command()(run.worker)
 app.add_typer(learn.train, name="train")
 app.add_typer(learn.prototypes, name="prototypes")
 app.add_typer(letters.dlq, name="dlq")
+app.command()(history.replay)
+app.command()(history.record)
+app.add_typer(history.generations, name="generations")
 
 
 def main() -> None:

@@ -1,0 +1,314 @@
+"""Commands about the past: replay, record, generations."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from stream.messages import Result
+    from stream.records import Record
+    from stream.replay import Span
+    from workers.encoding import Encoder
+    from workers.replay import Replayed
+    from workers.settings import Settings
+
+generations = typer.Typer(help="Catalogs built beside the live one.", no_args_is_help=True)
+
+BROKER_TIMEOUT_S = 5.0
+SAVE_EVERY_S = 1.0
+
+Start = Annotated[
+    str, typer.Option("--from", help="BEGINNING, an offset, a time (ISO 8601), or LAST.")
+]
+End = Annotated[str, typer.Option("--to", help="NOW, an offset, or a time; excluded.")]
+Name = Annotated[str, typer.Argument(help="The generation, as `--into` named it.")]
+
+
+class Kind(StrEnum):
+    """What can be replayed."""
+
+    products = "products"
+    queries = "queries"
+
+
+def replay(
+    into: Annotated[
+        str, typer.Option(help="The generation to build or go on with: letters and digits.")
+    ],
+    start: Start = "BEGINNING",
+    end: End = "NOW",
+    only: Annotated[Kind | None, typer.Option(help="By default products, then queries.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Replay a recording instead of the topics.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Where the answers to queries go, one JSON result a line.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read a span of the topics again, at full speed, into an index beside the live one.
+
+    The live index, its worker and its offsets are not touched. What is refused is reported here,
+    not sent to the dead-letter topic. LAST goes on where the last replay into it ended.
+
+    [bold]Examples[/]
+
+      lookstream replay --into blue --only products
+      lookstream replay --into blue --from 2026-05-01T12:00 --to 2026-05-02 --only queries
+      lookstream replay --into blue --file stream.jsonl
+    """
+    from stream.replay import parse_span
+    from workers.generations import begin
+    from workers.rooms import encoder_of, topics_of
+    from workers.settings import load_settings
+
+    settings, span = load_settings(), parse_span(start, end)
+    beside = begin(settings, into)
+    topics = topics_of(settings)
+    report: dict[str, Any] = {"into": into}
+    encoder = encoder_of(settings)
+    with progress_bars(quiet=json) as bars, ExitStack() as stack:
+        source = _source(settings, span, beside, file)
+        if only is not Kind.queries:
+            done = stack.enter_context(source(topics.catalog.name, bars, "products"))
+            replayed = _products(done, beside, encoder)
+            report["products"] = replayed.json() | _hashes(settings, beside, encoder.model_id)
+            _tell("products", replayed, "applied")
+        if only is not Kind.products:
+            done = stack.enter_context(source(topics.query.name, bars, "queries"))
+            replayed = _queries(done, beside, encoder, results)
+            report["queries"] = replayed.json()
+            _tell("queries", replayed, "answered")
+    if (said := report.get("products")) and said["content_hash"]:
+        same = "the same as" if said["same_as_live"] else "not what is in"
+        say(f"content {said['content_hash'][:16]}…, {said['items']} items: {same} the live index")
+        say(f"next: lookstream generations promote {into}, or drop {into}")
+    finish(report, json)
+
+
+def record(
+    names: Annotated[
+        list[str], typer.Argument(help="Topics: catalog, query, …, or their full names.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="The file.")],
+    start: Start = "BEGINNING",
+    end: End = "NOW",
+    json: Json = False,
+) -> None:
+    """Write a span of topics to a file that `lookstream replay --file` and tests replay.
+
+    One record a line, as JSON; bytes that are no text as {"base64": …}.
+
+    [bold]Example[/]
+
+      lookstream record catalog query --out stream.jsonl
+    """
+    from stream.connection import check_broker
+    from stream.recording import write_recording
+    from stream.replay import SpanReader, parse_span
+    from workers.rooms import kafka_of, topics_of
+    from workers.settings import load_settings
+
+    settings, span = load_settings(), parse_span(start, end)
+    short = {topic.name.rpartition(".")[2]: topic.name for topic in topics_of(settings)}
+    kafka = kafka_of(settings)
+    check_broker(kafka, BROKER_TIMEOUT_S)
+
+    def records(bars: Progress) -> Iterator[Record]:
+        for name in names:
+            topic = short.get(name, name)
+            group = f"{settings.kafka.prefix}-record"
+            with SpanReader(kafka, topic, span, group=group) as reader:
+                yield from bars.track(reader, total=reader.total, description=topic)
+
+    with progress_bars(quiet=json) as bars:
+        count = write_recording(records(bars), to)
+    say(f"{count} records written to {to}")
+    finish({"records": count, "out": str(to)}, json)
+
+
+@generations.command("list")
+def list_all(json: Json = False) -> None:
+    """List the generations that were begun."""
+    from dataclasses import asdict
+
+    from workers.generations import list_generations
+    from workers.settings import load_settings
+
+    found = list_generations(load_settings())
+    if not json:
+        for one in found:
+            out.print(
+                f"{one.name:<24} {one.items:>8} items  bank {one.bank_version}  {one.model_id}",
+                highlight=False,
+            )
+        say(f"{len(found)} generations")
+    finish({"generations": [asdict(one) for one in found]}, json)
+
+
+@generations.command()
+def promote(
+    name: Name,
+    catch_up: Annotated[
+        bool, typer.Option(help="First replay what came since the replay ended.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Make a generation the live index, and drop what was live.
+
+    Stop the ingest worker first, and start it again afterwards: it goes on where it was. Searches
+    go on meanwhile and find the new index within seconds.
+
+    [bold]Example[/]
+
+      lookstream generations promote blue
+    """
+    from stream.replay import Edge, Span
+    from workers.generations import check_no_ingest, existing
+    from workers.generations import promote as promote_generation
+    from workers.rooms import encoder_of, topics_of
+    from workers.settings import load_settings
+
+    settings = load_settings()
+    check_no_ingest(settings)
+    beside, late = existing(settings, name), 0
+    if catch_up:
+        encoder = encoder_of(settings)
+        span, topic = Span(Edge.LAST, Edge.NOW), topics_of(settings).catalog.name
+        with (
+            progress_bars(quiet=json) as bars,
+            _source(settings, span, beside, None)(topic, bars, "catching up") as done,
+        ):
+            late = _products(done, beside, encoder).read
+    promote_generation(settings, name)
+    say(f"{name} is the live index now ({late} records caught up); start the ingest worker again")
+    finish({"promoted": name, "caught_up": late}, json)
+
+
+@generations.command()
+def drop(name: Name, json: Json = False) -> None:
+    """Drop a generation and all its rows; the live index is not touched."""
+    from workers.generations import drop as drop_generation
+    from workers.settings import load_settings
+
+    drop_generation(load_settings(), name)
+    say(f"{name} is gone")
+    finish({"dropped": name}, json)
+
+
+class _Reading:
+    """Records to replay, and what is to be done after each batch of them."""
+
+    def __init__(self, records: Iterator[Record], on_batch: Callable[[int], None]) -> None:
+        self.records = records
+        self.on_batch = on_batch
+
+
+def _source(settings: Settings, span: Span, beside: Settings, file: Path | None) -> Any:
+    """What opens the records of a topic: from Kafka, or from a file."""
+    from stream.connection import check_broker
+    from stream.recording import read_recording
+    from stream.replay import SpanReader
+    from workers.generations import replay_group
+    from workers.replay import of_topic
+    from workers.rooms import kafka_of
+
+    @contextmanager
+    def from_file(topic: str, bars: Progress, what: str) -> Iterator[_Reading]:
+        task = bars.add_task(what, total=None)
+        kept = of_topic(read_recording(file or Path()), topic)
+        records = (record for record in kept if span.includes(record))
+        yield _Reading(records, lambda count: bars.update(task, completed=count))
+
+    @contextmanager
+    def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[_Reading]:
+        kafka, saved = kafka_of(settings), time.monotonic()
+        check_broker(kafka, BROKER_TIMEOUT_S)
+        with SpanReader(kafka, topic, span, group=replay_group(settings, beside)) as reader:
+            task = bars.add_task(what, total=reader.total)
+
+            def on_batch(count: int) -> None:
+                nonlocal saved
+                bars.update(task, completed=count, total=max(count, reader.total))
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    reader.save()
+                    saved = time.monotonic()
+
+            yield _Reading(iter(reader), on_batch)
+            reader.save()
+
+    return from_file if file else from_kafka
+
+
+def _products(reading: _Reading, beside: Settings, encoder: Encoder) -> Replayed:
+    from workers.replay import replay_products
+
+    return asyncio.run(replay_products(reading.records, beside, encoder, on_batch=reading.on_batch))
+
+
+def _queries(reading: _Reading, beside: Settings, encoder: Any, results: Path | None) -> Replayed:
+    from stream.codec import encode
+    from workers.replay import replay_queries
+    from workers.rooms import reranker_of
+
+    reranker = reranker_of(beside, encoder)
+    with ExitStack() as stack:
+        file = stack.enter_context(results.open("wb")) if results else None
+
+        def write(result: Result) -> None:
+            if file:
+                file.write(encode(result) + b"\n")
+
+        return asyncio.run(
+            replay_queries(
+                reading.records,
+                beside,
+                encoder,
+                reranker,
+                on_result=write,
+                on_batch=reading.on_batch,
+            )
+        )
+
+
+def _hashes(settings: Settings, beside: Settings, model_id: str) -> dict[str, Any]:
+    """What the replay built, beside what is live: content hashes, equal for equal catalogs."""
+    from workers.live_index import LiveIndex, open_catalog
+
+    index = LiveIndex(beside, model_id)
+    try:
+        built = {"content_hash": index.content_hash(), "items": index.count()}
+    finally:
+        index.close()
+    try:
+        collection, _ = open_catalog(settings)
+    except SettingsError:  # there is no live index yet
+        return {**built, "live_content_hash": "", "same_as_live": False}
+    with collection:
+        live = collection.content_hash()
+    return {**built, "live_content_hash": live, "same_as_live": live == built["content_hash"]}
+
+
+def _tell(what: str, replayed: Replayed, good: str) -> None:
+    rate = replayed.read / max(replayed.seconds, 1e-9)
+    say(
+        f"{replayed.read} {what} replayed in {replayed.seconds:.1f} s ({rate:.0f}/s): "
+        f"{replayed.applied} {good}, {replayed.superseded} superseded, {replayed.refused} refused"
+    )
+    for one in replayed.refusals[:10]:
+        say(f"  {one['source']}  {one['error_class']}: {one['reason']}")
+    if replayed.refused > 10:
+        say(f"  … and {replayed.refused - 10} more: {dict(replayed.classes)}")
