@@ -115,6 +115,10 @@ class SpanReader:
             places = [TopicPartition(topic, partition) for partition in found]
             self._starts = _patiently(self._start, places)
             self._ends = {place.partition: _patiently(self._watermark, place) for place in places}
+            if isinstance(span.start, Offset):
+                for place in self._starts:
+                    # Asked for what is behind its end, the embedded broker is silent for ever.
+                    place.offset = min(place.offset, self._ends[place.partition])
         except KafkaException as error:
             self._consumer.close()
             raise BrokerError(f"cannot read {topic}: {error.args[0].str()}") from error

@@ -58,6 +58,7 @@ def test_a_span_of_offsets(kafka: Kafka, topics: Topics) -> None:
     assert numbers(some) == numbers([r for r in everything if 10 <= r.offset < 20])
     assert {record.offset for record in some} == set(range(10, 20))
     assert read(kafka, topics.catalog.name, "20", "20") == []
+    assert read(kafka, topics.catalog.name, "99999", "NOW") == []
 
 
 def test_a_span_of_times(kafka: Kafka, topics: Topics) -> None:
