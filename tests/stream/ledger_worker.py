@@ -1,8 +1,10 @@
 """The worker of `test_consume.py`: appends every value to a file, refuses some, fails now and then.
 
-`poison` is refused in preparation, `bad-write` in writing (by an error for the whole batch).
+`poison` is refused in preparation, `bad-write` in writing (by an error for the whole batch). Of
+long values only the beginning is noted. Each write takes `slow` seconds.
 """
 
+import asyncio
 import random
 import sys
 from collections.abc import Sequence
@@ -20,7 +22,9 @@ from stream.errors import Permanent, Transient
 from stream.topics import topic_map
 
 
-def main(connection: str, prefix: str, group: str, directory: str, crash_on: str) -> None:
+def main(
+    connection: str, prefix: str, group: str, directory: str, crash_on: str, slow: str
+) -> None:
     kafka, topics = Kafka(**orjson.loads(connection)), topic_map(prefix)
     app = make_app(kafka, group, datadir=Path(directory, "faust"))
     ledger = Path(directory, "ledger.txt").open("a", buffering=1)  # noqa: SIM115 - ours until the end
@@ -30,7 +34,7 @@ def main(connection: str, prefix: str, group: str, directory: str, crash_on: str
         return [
             Rejection(f"refused {record.value!r}", "Refused")
             if record.value in {None, b"", b"poison"}
-            else (record.value or b"").decode()
+            else (record.value or b"")[:20].decode()
             for record in records
         ]
 
@@ -41,6 +45,7 @@ def main(connection: str, prefix: str, group: str, directory: str, crash_on: str
             raise Transient("the store is away for a moment")
         if crash_on and crash_on in values:
             raise RuntimeError("nobody foresaw this")
+        await asyncio.sleep(float(slow))
         ledger.writelines(f"{value}\n" for value in values)
         return [State.APPLIED] * len(values)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stream.child import spawn, stop
@@ -25,7 +27,15 @@ ROOT = Path(__file__).parents[2]
 class Ledger:
     """A worker process that writes each value it was sent as a line of a file."""
 
-    def __init__(self, kafka: Kafka, topics: Topics, tmp_path: Path, crash_on: str = "") -> None:
+    def __init__(
+        self,
+        kafka: Kafka,
+        topics: Topics,
+        tmp_path: Path,
+        *,
+        crash_on: str = "",
+        slow_s: float = 0,
+    ) -> None:
         self.group = f"ledger-{topics.catalog.name}"
         self.file = tmp_path / "ledger.txt"
         self.log = tmp_path / "worker.log"
@@ -33,7 +43,7 @@ class Ledger:
             *(sys.executable, "-m", "tests.stream.ledger_worker"),
             json.dumps(asdict(kafka)),
             *(topics.catalog.name.removesuffix(".catalog"), self.group, str(tmp_path)),
-            crash_on,
+            *(crash_on, str(slow_s)),
         ]
         self.process = self.start()
 
@@ -113,6 +123,65 @@ def test_the_unexpected_ends_the_process_unacked(
     finally:
         stop(worker.process, grace_s=25)
     assert set(worker.lines()) == {f"v{i}" for i in range(100)}
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_batch_and_leaves_within_five_seconds(
+    kafka: Kafka, topics: Topics, tmp_path: Path
+) -> None:
+    ends = publish(kafka, topics, [b"v%d" % i for i in range(1500)])
+    worker = Ledger(kafka, topics, tmp_path, slow_s=0.5)
+    other = None
+    try:
+        worker.wait_lines(200)
+        began = time.monotonic()
+        worker.process.terminate()
+        assert worker.process.wait(20) == 0, worker.log.read_text()[-3000:]
+        assert time.monotonic() - began < 5
+        other = Ledger(kafka, topics, tmp_path)
+        wait_committed(kafka, other.group, topics.catalog.name, ends, timeout_s=30)
+    finally:
+        stop(worker.process)
+        if other:
+            stop(other.process, grace_s=25)
+    # Nothing came again: the last batch was written, acked and committed.
+    assert worker.lines() == Counter(f"v{i}" for i in range(1500))
+
+
+@pytest.mark.slow
+def test_partitions_change_hands_between_batches(
+    kafka: Kafka, topics: Topics, tmp_path: Path
+) -> None:
+    ends = publish(kafka, topics, [b"v%d" % i for i in range(3000)])
+    workers = [Ledger(kafka, topics, tmp_path, slow_s=0.3)]
+    try:
+        workers[0].wait_lines(200)
+        workers.append(Ledger(kafka, topics, tmp_path, slow_s=0.3))
+        workers[0].wait_lines(1500)
+        stop(workers[0].process, grace_s=25)
+        wait_committed(kafka, workers[0].group, topics.catalog.name, ends, timeout_s=30)
+    finally:
+        for worker in workers:
+            stop(worker.process, grace_s=25)
+    assert workers[0].lines() == Counter(f"v{i}" for i in range(3000))
+
+
+@pytest.mark.slow
+def test_a_slow_sink_does_not_fill_the_memory(embedded: Kafka, tmp_path: Path) -> None:
+    topics = topic_map("slow-sink")
+    create_topics(embedded, topics)
+    rng = random.Random(0)
+    publish(embedded, topics, [b"%-20d" % i + rng.randbytes(300_000) for i in range(1200)])
+    worker = Ledger(embedded, topics, tmp_path, slow_s=2)
+    try:
+        worker.wait_lines(1)
+        process, peak = psutil.Process(worker.process.pid), 0
+        for _ in range(60):
+            peak = max(peak, process.memory_info().rss)
+            time.sleep(0.2)
+    finally:
+        stop(worker.process, grace_s=25)
+    assert peak < 300e6, f"{peak / 1e6:.0f} MB of 360 MB that wait"
 
 
 @pytest.mark.slow
