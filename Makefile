@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 CATALOG ?= examples/grocery
 
-.PHONY: demo test fast lint clean
+.PHONY: demo test fast lint audit clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/lookstream demo $(CATALOG)
@@ -20,6 +20,11 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml stream models index workers
+
+# Asks a service on the internet for known holes of what constraints.txt pins.
+audit: $(VENV)/.installed
+	$(VENV)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (about 6 GB with torch, some minutes the first time)"

@@ -33,7 +33,7 @@ class Kafka:
     """Address and credentials of a Kafka cluster.
 
     `bootstrap` is `host:port[,host:port…]`; `security_protocol` one of PLAINTEXT, SSL,
-    SASL_PLAINTEXT, SASL_SSL; files are PEM. The password never shows in the repr.
+    SASL_PLAINTEXT, SASL_SSL; files are PEM. The passwords never show in the repr.
     """
 
     bootstrap: str
@@ -44,6 +44,7 @@ class Kafka:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    key_password: str | None = field(default=None, repr=False)
 
     def confluent(self, **extra: Any) -> dict[str, Any]:
         """Settings for any confluent-kafka client; `extra` with `_` for `.` overrides."""
@@ -56,6 +57,7 @@ class Kafka:
             "ssl.ca.location": self.ca_file,
             "ssl.certificate.location": self.cert_file,
             "ssl.key.location": self.key_file,
+            "ssl.key.password": self.key_password,
             # librdkafka would write its log to standard error.
             "logger": logging.getLogger("librdkafka"),
             # Down brokers are retried within a second, not within librdkafka's ten.
@@ -98,7 +100,7 @@ class Kafka:
             return None
         context = ssl.create_default_context(cafile=self.ca_file)
         if self.cert_file:
-            context.load_cert_chain(self.cert_file, self.key_file)
+            context.load_cert_chain(self.cert_file, self.key_file, self.key_password)
         return context
 
 

@@ -10,6 +10,7 @@ from models.reranker import Reranker, load_reranker, shipped_parameters
 from stream.connection import Kafka
 from stream.topics import Topics, topic_map
 from workers.errors import SettingsError
+from workers.secrets import secret
 from workers.settings import Settings
 
 
@@ -21,10 +22,11 @@ def kafka_of(settings: Settings) -> Kafka:
         security_protocol=kafka.security_protocol,
         sasl_mechanism=kafka.sasl_mechanism,
         username=kafka.username,
-        password=kafka.password.get_secret_value() if kafka.password else None,
+        password=secret(kafka, "password"),
         ca_file=str(kafka.ca_file) if kafka.ca_file else None,
         cert_file=str(kafka.cert_file) if kafka.cert_file else None,
         key_file=str(kafka.key_file) if kafka.key_file else None,
+        key_password=secret(kafka, "key_password"),
     )
 
 
@@ -38,7 +40,11 @@ def store_of(settings: Settings) -> Store:
     milvus = settings.milvus
     return Store(
         uri=milvus.address,
-        token=milvus.token.get_secret_value() if milvus.token else None,
+        token=secret(milvus, "token"),
+        ca_file=str(milvus.ca_file) if milvus.ca_file else None,
+        cert_file=str(milvus.cert_file) if milvus.cert_file else None,
+        key_file=str(milvus.key_file) if milvus.key_file else None,
+        server_name=milvus.server_name,
         kind=milvus.layout,
     )
 

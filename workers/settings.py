@@ -2,7 +2,8 @@
 
 `LOOKSTREAM_PROFILE` names a file of `configs/` ("embedded") or gives the path of a TOML;
 `LOOKSTREAM_SECTION__KEY` overrides one value, for instance `LOOKSTREAM_KAFKA__BOOTSTRAP`.
-Secrets belong in the environment; they never show in a log, an error or a repr.
+Secrets come from the environment or from files (`workers.secrets`); they never show in a log, an
+error or a repr.
 """
 
 from __future__ import annotations
@@ -10,10 +11,19 @@ from __future__ import annotations
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
+import pydantic_settings
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,9 +32,9 @@ from pydantic_settings import (
 )
 
 from workers.errors import SettingsError
+from workers.secrets import SECRETS, one_place
 
 PROFILE_VARIABLE = "LOOKSTREAM_PROFILE"
-SECRETS = {"password", "token"}
 EMBEDDED = "embedded://"
 
 
@@ -38,7 +48,8 @@ class KafkaSettings(Section):
     """Where the events are.
 
     `bootstrap` is `host:port[,host:port…]` of a Kafka of yours, or `embedded://127.0.0.1:PORT`
-    for the broker that `lookstream up` starts there.
+    for the broker that `lookstream up` starts there. Certificates and keys are PEM files;
+    `cert_file` and `key_file` are ours, for a Kafka that asks for them (mTLS).
     """
 
     bootstrap: str = f"{EMBEDDED}127.0.0.1:19092"
@@ -48,9 +59,19 @@ class KafkaSettings(Section):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     username: str | None = None
     password: SecretStr | None = None
+    password_file: Path | None = None
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    key_password: SecretStr | None = None
+    key_password_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        one_place(self, SECRETS["kafka"])
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
 
     @property
     def embedded(self) -> bool:
@@ -68,14 +89,33 @@ class MilvusSettings(Section):
 
     `uri` is `http(s)://host:port` of a Milvus of yours, or `embedded://127.0.0.1:PORT` for the
     Milvus Lite that `lookstream up` starts there. `kind` chooses the physical layout, which the
-    workers do not see; by default "lite" for the embedded one, "server" for yours.
+    workers do not see; by default "lite" for the embedded one, "server" for yours. `token` is
+    `user:password`. With https:// the server's certificate is checked against `ca_file`, or the
+    system's authorities; `cert_file` and `key_file` are ours, for a server that asks for them.
     """
 
     uri: str = f"{EMBEDDED}127.0.0.1:19531"
     kind: Literal["auto", "lite", "server"] = "auto"
     token: SecretStr | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str | None = Field(
+        None, description="what the server's certificate calls it, if not by its address"
+    )
     collection: str = Field("products", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
     rekey: bool = Field(True, description="re-key a catalog that has outgrown its prototypes")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        one_place(self, SECRETS["milvus"])
+        ours = (self.cert_file, self.key_file)
+        if any(ours) and not all((*ours, self.ca_file)):
+            raise ValueError("cert_file, key_file and ca_file go together")
+        if (self.ca_file or self.server_name) and not self.uri.startswith("https://"):
+            raise ValueError("ca_file and server_name are for https:// addresses")
+        return self
 
     @property
     def embedded(self) -> bool:
@@ -241,14 +281,22 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
-            + ("" if e["loc"][-1] in SECRETS else f" (got {e['input']!r})")
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}{_got(e['loc'], e['type'], e['input'])}"
             for e in error.errors(include_url=False)
         )
-        raise SettingsError(
-            f"settings are wrong: {wrong}. They come from {profile_path()} and from "
-            "environment variables LOOKSTREAM_SECTION__KEY"
-        ) from None
+    except pydantic_settings.SettingsError as error:  # a section that is no JSON
+        wrong = str(error)
+    raise SettingsError(
+        f"settings are wrong: {wrong}. They come from {profile_path()} and from "
+        "environment variables LOOKSTREAM_SECTION__KEY"
+    )
+
+
+def _got(place: tuple[int | str, ...], kind: str, value: Any) -> str:
+    """What was found instead, unless it may be a secret: a key misspelt, or a whole section."""
+    secrets = {name for names in SECRETS.values() for name in names}
+    hidden = kind == "extra_forbidden" or isinstance(value, (dict, BaseModel))
+    return "" if hidden or not secrets.isdisjoint(place) else f" (got {value!r})"
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -263,9 +311,10 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         if not (name.startswith("LOOKSTREAM_") and "__" in name)
     }
     values = settings.model_dump(mode="json")
-    for section, secret in (("kafka", "password"), ("milvus", "token")):
-        value: SecretStr | None = getattr(getattr(settings, section), secret)
-        values[section][secret] = value.get_secret_value() if value else None
+    for section, names in SECRETS.items():
+        for name in names:
+            value: SecretStr | None = getattr(getattr(settings, section), name)
+            values[section][name] = value.get_secret_value() if value else None
     for name, value in values.items():
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         kept[f"LOOKSTREAM_{name.upper()}"] = text
