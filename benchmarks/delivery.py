@@ -17,15 +17,13 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.kafka import KafkaCluster
@@ -33,6 +31,7 @@ from benchmarks.servers.milvus import LiteServer
 from benchmarks.shop.events import Sent, make_events
 from benchmarks.shop.faults import Outage, Troubles, kafka_outages, milvus_outage
 from benchmarks.shop.model import Model, Verdict
+from benchmarks.shop.progress import Progress
 from benchmarks.shop.staff import Staff
 from benchmarks.shop.worker import handled
 from index.errors import StoreUnavailable
@@ -107,42 +106,6 @@ def open_place(broker: str, keep: Path | None = None) -> Iterator[Place]:
         yield place
 
 
-class Progress:
-    """How far the ingest workers have committed the catalog topic; a context manager."""
-
-    def __init__(self, place: Place) -> None:
-        self._consumer = Consumer(place.kafka.consumer(place.settings.group("ingest")))
-        catalog = place.topics.catalog
-        self._places = [TopicPartition(catalog.name, p) for p in range(catalog.partitions)]
-        self.offsets: dict[int, int] = {}
-
-    @property
-    def committed(self) -> int:
-        """Records committed, of all partitions."""
-        return sum(self.offsets.values())
-
-    def look(self) -> None:
-        """Ask; while the broker is away, what it said last stands."""
-        with suppress(KafkaException):
-            found = self._consumer.committed(self._places, timeout=2)
-            self.offsets = {one.partition: max(0, one.offset) for one in found}
-
-    def reached(self, ends: Mapping[int, int]) -> bool:
-        """Whether everything before these offsets is committed."""
-        return all(self.offsets.get(partition, 0) >= end for partition, end in ends.items())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._consumer.close()
-
-
 def run(place: Place, count: int, seed: int) -> dict[str, Any]:
     """Send the events, make trouble, wait for the end, and judge it."""
     outages = _outages(place, random.Random(seed))
@@ -152,7 +115,7 @@ def run(place: Place, count: int, seed: int) -> dict[str, Any]:
     sent = last = 0
     ends: dict[int, int] = {}
     with (
-        Progress(place) as progress,
+        Progress(place.kafka, place.settings.group("ingest"), place.topics.catalog) as progress,
         Publisher(place.kafka, timeout_s=300) as publisher,
         Staff(place.settings) as staff,
     ):

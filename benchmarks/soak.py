@@ -1,0 +1,275 @@
+"""Mixed load for a long time: flat memory, nothing lost, every query answered.
+
+    lookstream bench soak [--minutes 30] [--load 0.8] [--catalog examples/grocery]
+
+The whole stack as `lookstream up` runs it, with the real models. First, events and queries are
+sent as fast as they are taken: that is the capacity of the two together. Then a share of it is
+sent at a steady pace while the workers' memory is watched. Events are patches, new words, and new
+pictures, for twenty copies of each product. In the end every product must be as it was last sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import psutil
+
+from benchmarks.shop.progress import Progress
+from models.data.catalog import read_catalog
+from stream.dead_letter import read_dead_letters
+from stream.messages import Query, Result
+from stream.producing import Publisher, wait_committed
+from stream.requests import Client
+from workers.live_index import open_catalog
+from workers.produce import picture_reference
+from workers.rooms import kafka_of, topics_of
+from workers.scratch import scratch_settings
+from workers.settings import Settings, load_settings
+from workers.supervisor import WORKERS, Stack
+
+COPIES = 20
+# In flight while the capacity is measured: enough to keep the workers busy, and no long queue.
+EVENTS_IN_FLIGHT = 128
+QUERIES_IN_FLIGHT = 4
+CALIBRATE_S = 60.0
+# Of the samples, at the beginning: caches fill, allocators settle.
+WARM_UP_SHARE = 0.25
+SAMPLE_EVERY_S = 5.0
+LOOK_EVERY_S = 0.5
+ANSWER_TIMEOUT_S = 60.0
+
+
+def say(line: str) -> None:
+    """Tell what happens."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+@dataclass
+class Shop:
+    """Makes events and queries from a catalog folder, and remembers what was said last."""
+
+    folder: Path
+    rng: random.Random
+    said: dict[str, tuple[str, float]] = field(default_factory=dict)
+    events: int = 0
+    queries: int = 0
+
+    def __post_init__(self) -> None:
+        catalog = read_catalog(self.folder)
+        self._products = [
+            (f"{product.product_id}/{copy}", product)
+            for copy in range(COPIES)
+            for product in catalog.products
+        ]
+        self._photos = [picture_reference(self.folder, photo.image) for photo in catalog.photos]
+
+    def event(self) -> tuple[str, bytes]:
+        """The key and value of the next catalog event."""
+        self.events += 1
+        key, product = self._products[self.rng.randrange(len(self._products))]
+        price = float(self.rng.randrange(1, 100))
+        body: dict[str, Any] = {"product_id": key, "version": self.events, "price": price}
+        if key in self.said and self.rng.random() < 0.6:
+            self.said[key] = (self.said[key][0], price)
+            return key, orjson.dumps({"type": "patch", **body})
+        title = f"{product.title} {self.events}"
+        own = self.rng.random() < 0.75
+        picture = (
+            picture_reference(self.folder, product.image)
+            if own and product.image
+            else self._photo()
+        )
+        self.said[key] = (title, price)
+        words = {"type": "upsert", "title": title, "category": product.category, "image": picture}
+        return key, orjson.dumps({**body, **words})
+
+    def query(self) -> Query:
+        """The next shopper's photo."""
+        self.queries += 1
+        return Query(query_id=f"soak-{self.queries}", image=self._photo())
+
+    def _photo(self) -> str:
+        return self._photos[self.rng.randrange(len(self._photos))]
+
+
+class Load:
+    """Sends events and queries, at a pace or as fast as they are taken."""
+
+    def __init__(
+        self, settings: Settings, shop: Shop, publisher: Publisher, client: Client
+    ) -> None:
+        self.shop = shop
+        self.answered = 0
+        self.refused = 0
+        catalog = topics_of(settings).catalog
+        self._topic = catalog.name
+        self._publisher = publisher
+        self._client = client
+        self._progress = Progress(kafka_of(settings), settings.group("ingest"), catalog)
+        self._flying: dict[Future[Result], float] = {}
+
+    def full(self, seconds: float) -> tuple[float, float]:
+        """As fast as events and queries are taken; returns how many of each per second."""
+        self._progress.look()
+        began, events, answers = time.monotonic(), self._progress.committed, self.answered
+        for _ in self._looks(began + seconds):
+            while self.shop.events - self._progress.committed < EVENTS_IN_FLIGHT:
+                self._send()
+            while len(self._flying) < QUERIES_IN_FLIGHT:
+                self._ask()
+        self._progress.look()
+        took = time.monotonic() - began
+        return (self._progress.committed - events) / took, (self.answered - answers) / took
+
+    def paced(self, seconds: float, events_per_s: float, queries_per_s: float) -> Iterator[float]:
+        """At a steady pace; yields the seconds since the beginning, often."""
+        began, events, queries = time.monotonic(), self.shop.events, self.shop.queries
+        for now in self._looks(began + seconds):
+            while self.shop.events - events < (now - began) * events_per_s:
+                self._send()
+            while self.shop.queries - queries < (now - began) * queries_per_s:
+                self._ask()
+            yield now - began
+
+    def finish(self) -> None:
+        """Wait for the answers that are still out."""
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while self._flying and time.monotonic() < deadline:
+            self._land()
+            time.sleep(0.05)
+
+    @property
+    def waiting(self) -> int:
+        """Events sent and not ingested yet."""
+        return self.shop.events - self._progress.committed
+
+    def _looks(self, until: float) -> Iterator[float]:
+        looked = 0.0
+        while (now := time.monotonic()) < until:
+            if now - looked > LOOK_EVERY_S:
+                self._progress.look()
+                looked = now
+            self._land()
+            yield now
+            time.sleep(0.01)
+
+    def _send(self) -> None:
+        self._publisher.publish(self._topic, *self.shop.event())
+
+    def _ask(self) -> None:
+        self._flying[self._client.submit(self.shop.query())] = time.monotonic()
+
+    def _land(self) -> None:
+        for answer in [one for one in self._flying if one.done()]:
+            del self._flying[answer]
+            if answer.exception() is None and answer.result().error is None:
+                self.answered += 1
+            else:
+                self.refused += 1
+
+
+def memory_of_workers() -> dict[str, float]:
+    """Resident megabytes of each kind of worker."""
+    found: dict[str, float] = {}
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            words = child.cmdline()
+            if "worker" in words and words[-1] in WORKERS:
+                found[words[-1]] = found.get(words[-1], 0) + child.memory_info().rss / 1e6
+    return found
+
+
+def slope_mb_per_h(samples: list[tuple[float, float]]) -> float:
+    """Least squares through (seconds, MB), the warm-up left out."""
+    kept = samples[int(len(samples) * WARM_UP_SHARE) :]
+    seconds, megabytes = np.array(kept).T
+    return float(np.polyfit(seconds, megabytes, 1)[0] * 3600)
+
+
+def lost(settings: Settings, shop: Shop) -> int:
+    """Products that are not as they were last sent."""
+    with open_catalog(settings)[0] as collection:
+        rows = [item for page in collection.scan() for item in page]
+    there = {row.product_id: (row.payload["title"], row.offer.get("price")) for row in rows}
+    return sum(there.get(product) != said for product, said in shop.said.items())
+
+
+def run(
+    settings: Settings, folder: Path, minutes: float, share: float, seed: int
+) -> dict[str, Any]:
+    """The whole soak on a running stack's settings."""
+    kafka, topics = kafka_of(settings), topics_of(settings)
+    shop = Shop(folder, random.Random(seed))
+    samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    with (
+        Stack(settings, report=say) as stack,
+        Publisher(kafka) as publisher,
+        Client(kafka, topics, ANSWER_TIMEOUT_S) as client,
+    ):
+        stack.wait_ready()
+        load = Load(settings, shop, publisher, client)
+        load.full(CALIBRATE_S / 2)  # the first prototypes, warm caches
+        events_per_s, queries_per_s = load.full(CALIBRATE_S)
+        say(f"capacity: {events_per_s:.1f} events/s beside {queries_per_s:.1f} queries/s")
+        most_waiting, sampled = 0, -SAMPLE_EVERY_S
+        for now in load.paced(minutes * 60, share * events_per_s, share * queries_per_s):
+            if now - sampled < SAMPLE_EVERY_S:
+                continue
+            sampled = now
+            stack.check()
+            most_waiting = max(most_waiting, load.waiting)
+            memory = memory_of_workers()
+            for worker, megabytes in memory.items():
+                samples[worker].append((now, megabytes))
+            shown = ", ".join(f"{worker} {mb:.0f} MB" for worker, mb in sorted(memory.items()))
+            say(f"{now:.0f} s: {shown}; {load.waiting} events wait, {load.answered} answers")
+        load.finish()
+        ends = publisher.flush()[topics.catalog.name]
+        wait_committed(kafka, settings.group("ingest"), topics.catalog.name, ends, timeout_s=120)
+        letters = sum(1 for _ in read_dead_letters(kafka, topics))
+        gone = lost(settings, shop)
+    slopes = {worker: round(slope_mb_per_h(series), 1) for worker, series in samples.items()}
+    return {
+        "minutes": minutes,
+        "capacity_events_per_s": round(events_per_s, 1),
+        "capacity_queries_per_s": round(queries_per_s, 1),
+        "events": shop.events,
+        "lost": gone,
+        "dead_lettered": letters,
+        "queries": shop.queries,
+        "answered": load.answered,
+        "most_events_waiting": most_waiting,
+        "slope_mb_per_h": max(slopes.values()),
+        "slopes_mb_per_h": slopes,
+        "memory_mb": {worker: round(series[-1][1]) for worker, series in samples.items()},
+    }
+
+
+def main() -> None:
+    """Run and print one JSON object last; status 1 if an event or an answer is missing."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--load", type=float, default=0.8, help="share of the capacity")
+    parser.add_argument("--catalog", type=Path, default=Path("examples/grocery"))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with scratch_settings(load_settings(), "soak") as settings:
+        found = run(settings, options.catalog, options.minutes, options.load, options.seed)
+    print(orjson.dumps(found).decode())
+    sys.exit(1 if found["lost"] or found["answered"] < found["queries"] else 0)
+
+
+if __name__ == "__main__":
+    main()
