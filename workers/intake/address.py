@@ -186,22 +186,21 @@ class Guard(httpcore.AnyIOBackend):
             raise FetchError(f"{host} has no address: {error}") from error
         except (OSError, UnicodeError) as error:
             raise FetchError(f"{host} has no address: {error}") from error
-        for address in addresses:
-            self._check(host, address, port)
+        if not self._settings.allow_private_addresses:
+            self._check(host, addresses, port)
         return addresses
 
-    def _check(self, host: str, address: str, port: int) -> None:
-        if self._settings.allow_private_addresses:
-            return
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if any(ip in network for network in self._settings.allowed_networks):
-            return
-        if not is_public(ip):
-            raise FetchError(
-                f"{host} is {address}, which is not a public address; if the pictures really are "
-                "there, add its network to intake.allowed_networks"
-            )
-        if port not in self._settings.ports:
+    def _check(self, host: str, addresses: list[str], port: int) -> None:
+        found = [ipaddress.ip_address(address.partition("%")[0]) for address in addresses]
+        networks = self._settings.allowed_networks
+        strange = [ip for ip in found if not any(ip in network for network in networks)]
+        for ip in strange:
+            if not is_public(ip):
+                raise FetchError(
+                    f"{host} is {ip}, which is not a public address; if the pictures really are "
+                    "there, add its network to intake.allowed_networks"
+                )
+        if strange and port not in self._settings.ports:
             raise FetchError(
                 f"port {port} of {host} may not be asked; intake.ports are "
                 f"{', '.join(map(str, self._settings.ports))}"

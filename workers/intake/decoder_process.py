@@ -24,6 +24,7 @@ from workers.intake.decoder import (
     ANSWER,
     LENGTH,
     LONGEST_REASON,
+    NO_ROOM,
     PIXELS,
     READY,
     REFUSED,
@@ -133,9 +134,10 @@ class DecoderProcess:
             reason = self._receive(first, deadline)
             raise PictureRefused(reason.decode(errors="replace"))
         self.kill()
-        raise DecoderGone(
-            f"decoding it needs more than {self._settings.decoder_mb} MB (intake.decoder_mb)"
-        )
+        if kind == NO_ROOM:
+            limit = f"{self._settings.decoder_mb} MB (intake.decoder_mb)"
+            raise DecoderGone(f"decoding it takes more than {limit}")
+        raise DecoderGone("over it the decoder answered nonsense")
 
     def _send(self, data: bytes, deadline: float) -> None:
         view = memoryview(data)

@@ -27,6 +27,7 @@ LARGEST_RATIO = 100
 # Rows flattened and reduced at a time, so that a large picture needs no second copy of itself.
 STRIP_PIXELS = 4_000_000
 ORIENTATION = 0x0112
+NO_CANVAS = "could not create decoder object"
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -64,7 +65,7 @@ def read_pixels(data: bytes, max_pixels: int) -> Pixels:
             f"the data is no picture that can be read, but {describe(data)}; "
             f"readable are {', '.join(FORMATS)}"
         )
-    with _refusals(kind), Image.open(io.BytesIO(data), formats=(kind,)) as image:
+    with _refusals(kind, max_pixels), Image.open(io.BytesIO(data), formats=(kind,)) as image:
         _check_size(*image.size, max_pixels)
         if image.format in ("JPEG", "MPO"):
             image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
@@ -78,7 +79,7 @@ def read_pixels(data: bytes, max_pixels: int) -> Pixels:
 
 
 @contextmanager
-def _refusals(kind: str) -> Iterator[None]:
+def _refusals(kind: str, max_pixels: int) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             # Our own limit is checked before a pixel is decoded; a mere oddity in the metadata
@@ -90,24 +91,27 @@ def _refusals(kind: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise PictureRefused(f"the data begins like {kind}, but is no such picture") from error
     except Image.DecompressionBombError as error:
-        raise PictureRefused(f"the picture is too large to decode: {error}") from error
+        raise PictureRefused(_too_many("more pixels", max_pixels)) from error
     except Exception as error:
-        # On damaged data Pillow's plugins raise nearly everything there is.
-        raise PictureRefused(f"the {kind} picture is damaged or cut off: {error}") from error
+        # On damaged data Pillow's plugins raise nearly everything there is. WebP's says this too
+        # when there is no memory for the canvas.
+        room = ", or too large for intake.decoder_mb" if str(error) == NO_CANVAS else ""
+        raise PictureRefused(f"the {kind} picture is damaged or cut off{room}: {error}") from error
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise PictureRefused(
-            f"the picture has {width} × {height} pixels, more than "
-            f"{max_pixels / 1e6:g} million (intake.max_pixels)"
-        )
+        raise PictureRefused(_too_many(f"{width} × {height} pixels, more", max_pixels))
     short, long = sorted((width, height))
     if short < SMALLEST_SIDE or long > LARGEST_RATIO * short:
         raise PictureRefused(
             f"the picture is {width} × {height} pixels; nothing can be recognised below "
             f"{SMALLEST_SIDE} pixels, or where one side is over {LARGEST_RATIO} times the other"
         )
+
+
+def _too_many(how_many: str, max_pixels: int) -> str:
+    return f"the picture has {how_many} than {max_pixels / 1e6:g} million (intake.max_pixels)"
 
 
 def _orientation(image: Image.Image) -> int:

@@ -32,7 +32,7 @@ _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\x1f\x8b|\xfd7zXZ\0|BZh|\x28\xb5\x2f\xfd"), "a compressed file"),
     (re.compile(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe"), "a program"),
     (re.compile(rb"\x1aE\xdf\xa3|RIFF....AVI ", re.DOTALL), "a video"),
-    (re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml.*?)?<svg[\s>]", re.DOTALL | re.I), "an SVG drawing"),
+    (re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml.*?)?<svg[\s>/]", re.DOTALL | re.I), "an SVG drawing"),
     (re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", re.I), "an HTML page"),
     (re.compile(rb"(\xef\xbb\xbf)?\s*<\?xml", re.I), "an XML document"),
     (re.compile(rb"(\xef\xbb\xbf)?\s*[\[{]\s*[\"\]}]"), "JSON"),

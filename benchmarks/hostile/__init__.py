@@ -1,0 +1,1 @@
+"""Hostile inputs for `benchmarks.intake`, each with the verdict it must get."""

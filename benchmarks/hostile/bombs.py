@@ -1,0 +1,160 @@
+"""Small files that unpack to much: of pixels, of text, of time."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+
+from PIL import Image
+
+from benchmarks.hostile.case import Case, Size, accepted, refused, uri
+from benchmarks.hostile.pictures import ORANGE, chunk, flat, png, saved
+
+LARGE: Size = (7700, 7700)  # 59.3 million pixels: just allowed
+TOO_LARGE = "more (pixels )?than 60 million"
+
+
+def bombs() -> Iterator[Case]:
+    """All of them."""
+    for name, data, words in (
+        ("PNG 65535²", png((65535, 65535), 8, 2, zlib.compress(bytes(1000))), TOO_LARGE),
+        ("PNG 2³¹−1", png((2**31 - 1, 2**31 - 1), 1, 0, b""), TOO_LARGE),
+        ("PNG 10⁶ × 100", png((1_000_000, 100), 1, 0, b""), TOO_LARGE),
+        ("PNG 7746²", png((7746, 7746), 1, 0, solid(7746 // 8 + 1, 7746)), TOO_LARGE),
+        ("PNG without rows", png((7000, 7000), 8, 2, zlib.compress(b"")), "damaged"),
+        ("GIF 65535²", gif_of((65535, 65535)), TOO_LARGE),
+        ("BMP 30000²", resized(flat("BMP"), 18, "<ii", (30000, 30000)), TOO_LARGE),
+        ("BMP 2³¹−1 upside down", resized(flat("BMP"), 18, "<ii", (2**31 - 1, -(2**31))), ""),
+        ("JPEG 65500²", jpeg_of((65500, 65500)), TOO_LARGE),
+        ("WebP 16383²", webp((16383, 16383)), TOO_LARGE),
+        ("WebP 9000²", webp((9000, 9000)), TOO_LARGE),
+        ("WebP of too much memory", webp(LARGE), "too large for intake.decoder_mb"),
+        ("WebP canvas 2²⁴ × 2²⁴", webp_canvas((1 << 24, 1 << 24)), ""),
+        ("TIFF 10⁵ × 10⁵", tiff((100_000, 100_000)), TOO_LARGE),
+        ("TIFF 2³²−1", tiff((2**32 - 1, 2**32 - 1)), ""),
+        ("TIFF of 4 G entries", flat("TIFF")[:8] + b"\xff\xff" + b"\x01\x01\x04\0" * 900, ""),
+        ("AVIF 60000²", avif((60000, 60000)), ""),
+    ):
+        yield Case(f"{name} bomb", uri(data), refused(words))
+    yield from _text_bombs()
+    yield from _allowed()
+    hang = uri(scans((2000, 2000), 200_000))
+    yield Case("JPEG of 200,000 scans", hang, refused("took longer than"))
+
+
+def _allowed() -> Iterator[Case]:
+    """Large, but within the limits: these must come through, and cost no more than allowed."""
+    white = (255, 255, 255)
+    for name, data, out, colour in (
+        ("PNG grey", png(LARGE, 8, 0, solid(LARGE[0], LARGE[1], 0xFF)), (1024, 1024), white),
+        ("PNG RGBA", png(LARGE, 8, 6, solid(4 * LARGE[0], LARGE[1])), (1024, 1024), white),
+        ("PNG 16-bit", png(LARGE, 16, 0, solid(2 * LARGE[0], LARGE[1], 0xFF)), (1024, 1024), white),
+        ("PNG long", png((70_000, 800), 1, 0, solid(8750, 800, 0xFF)), (1024, 12), white),
+        ("WebP", webp((4400, 4400)), (1024, 1024), (0, 0, 0)),
+        ("JPEG", saved(Image.new("L", LARGE, 90), "JPEG"), (1024, 1024), (90, 90, 90)),
+    ):
+        yield Case(f"{name}, as large as may be", uri(data), accepted(out, colour))
+
+
+def _text_bombs() -> Iterator[Case]:
+    """Compressed text beside the pixels. What is in it is never looked at; it may be refused."""
+    bomb = zlib.compress(bytes(100_000_000), 9)
+    pixels = zlib.compress((b"\0" + bytes(ORANGE) * 64) * 48)
+    for name, chunks in {
+        "zTXt": [chunk(b"zTXt", b"Comment\0\0" + bomb)],
+        "many zTXt": [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(900_000)))] * 100,
+        "iTXt": [chunk(b"iTXt", b"Comment\0\x01\0\0\0" + bomb)],
+    }.items():
+        yield Case(f"PNG {name} bomb", uri(png((64, 48), 8, 2, pixels, *chunks)), refused())
+    profile = chunk(b"iCCP", b"x\0\0" + bomb)
+    data = png((64, 48), 8, 2, pixels, profile)
+    yield Case("PNG iCCP bomb", uri(data), refused("too large"))
+
+
+def solid(row_bytes: int, rows: int, value: int = 0) -> bytes:
+    """The compressed pixels of a PNG of one value; never unpacked in one piece here."""
+    packer = zlib.compressobj(1)
+    row = b"\0" + bytes([value]) * row_bytes
+    return b"".join([*(packer.compress(row) for _ in range(rows)), packer.flush()])
+
+
+def resized(data: bytes, at: int, layout: str, size: Size) -> bytes:
+    """The file with another size written into its head."""
+    packed = struct.pack(layout, *size)
+    return data[:at] + packed + data[at + len(packed) :]
+
+
+def gif_of(size: Size) -> bytes:
+    """A GIF that says it has this size, for the canvas and for its first frame."""
+    data = bytearray(flat("GIF"))
+    data[6:10] = struct.pack("<HH", *size)
+    frame = data.index(b",\0\0\0\0")
+    data[frame + 5 : frame + 9] = struct.pack("<HH", *size)
+    return bytes(data)
+
+
+def jpeg_of(size: Size) -> bytes:
+    """A JPEG that says it has this size."""
+    data = flat("JPEG")
+    return resized(data, data.index(b"\xff\xc0") + 5, ">HH", size)
+
+
+def webp(size: Size) -> bytes:
+    """A lossless WebP of one colour: a few bytes for any size, because each pixel takes no bits.
+
+    (RFC 9649 §3: five prefix codes of one symbol each, no transform, no cache.)
+    """
+    bits = [(size[0] - 1, 14), (size[1] - 1, 14), (0, 1), (0, 3)]
+    bits += [(0, 1), (0, 1), (0, 1)]  # no transform, no colour cache, one group of codes
+    bits += [(1, 1), (0, 1), (0, 1), (0, 1)] * 5  # a simple code, of one symbol, of one bit: 0
+    number = shift = 0
+    for value, width in bits:
+        number |= value << shift
+        shift += width
+    stream = b"\x2f" + number.to_bytes(shift // 8 + 1, "little")
+    stream += b"\0" * (len(stream) % 2)
+    body = b"WEBPVP8L" + struct.pack("<I", len(stream)) + stream
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def webp_canvas(size: Size) -> bytes:
+    """An extended WebP whose canvas has this size."""
+    canvas = b"\0\0\0\0" + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<I", len(canvas)) + canvas + webp((16, 16))[12:]
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def tiff(size: Size) -> bytes:
+    """A grey deflate-packed TIFF that says it has this size, in one strip."""
+    strip = zlib.compress(bytes(1000))
+    tags = [
+        (256, 4, size[0]),
+        (257, 4, size[1]),
+        (258, 3, 8),
+        (259, 3, 8),
+        (262, 3, 1),
+        (273, 4, 200),
+        (277, 3, 1),
+        (278, 4, size[1]),
+        (279, 4, len(strip)),
+    ]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
+    return head.ljust(200, b"\0") + strip
+
+
+def avif(size: Size) -> bytes:
+    """An AVIF whose properties say it has this size."""
+    data = flat("AVIF")
+    return resized(data, data.index(b"ispe") + 8, ">II", size)
+
+
+def scans(size: Size, count: int) -> bytes:
+    """A progressive JPEG whose last scan comes `count` times: little to read, long to decode."""
+    out = io.BytesIO()
+    Image.new("L", size, 90).save(out, "JPEG", progressive=True)
+    data = out.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + data[-2:]
