@@ -22,6 +22,7 @@ REJECTED = (ParamError, DataNotMatchException, DataTypeNotMatchException)
 REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
 UNREACHABLE = (ConnectError, MilvusUnavailableException)
 NO_CONNECTION = 2
+STRANGERS = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 NOT_FOUND_CODES = {100, 1600}  # collection, alias
 NOT_LOADED_CODES = {101, 103, 106}  # not loaded, or loading after a restart of the server
 
@@ -97,7 +98,13 @@ class Client:
                 return StoreUnavailable(f"Milvus at {self.uri} failed: {said}")
         elif isinstance(error, ValueError) and "closed channel" not in str(error):
             return RowRejected(f"the request cannot be written for Milvus: {error}")
+        elif isinstance(error, grpc.Call) and error.code() in STRANGERS:
+            return StoreUnavailable(
+                f"Milvus at {self.uri} does not let us in ({error.details()}): check the token, "
+                "and what its user may do"
+            )
         self.close()
         return StoreUnavailable(
-            f"Milvus at {self.uri} does not answer ({error}): check that it runs and the address"
+            f"Milvus at {self.uri} does not answer ({error}): check that it runs, the address, "
+            "and what it wants of strangers (token, certificates)"
         )

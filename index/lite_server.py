@@ -27,14 +27,14 @@ def argv(data_dir: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "milvus_lite", "server", *where, "--max-workers", "1"]
 
 
-def wait_ready(uri: str, timeout_s: float = 60.0) -> None:
+def wait_ready(uri: str, timeout_s: float = 60.0, token: str | None = None) -> None:
     """Wait until a Milvus at this address answers; importing Lite takes a few seconds.
 
     Raises:
         StoreUnavailable: it did not within `timeout_s`.
     """
     deadline = time.monotonic() + timeout_s
-    while not answers(uri):
+    while not answers(uri, token):
         if time.monotonic() > deadline:
             raise StoreUnavailable(
                 f"Milvus at {uri} did not start within {timeout_s:g} s: see its log"
@@ -42,9 +42,9 @@ def wait_ready(uri: str, timeout_s: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def answers(uri: str) -> bool:
+def answers(uri: str, token: str | None = None) -> bool:
     """Whether a Milvus answers at this address within two seconds."""
-    client = Client(Store(uri=uri, timeout_s=2.0))
+    client = Client(Store(uri=uri, token=token, timeout_s=2.0))
     try:
         client.call("get_server_version")
     except StoreUnavailable:

@@ -25,6 +25,7 @@ from stream.child import spawn, stop
 PACKAGE = "milvus==2.3.5"
 HOME = Path.home() / ".cache" / "lookstream-tests" / PACKAGE.replace("==", "-")
 START_TIMEOUT_S = 90.0
+ROOT = "root:Milvus"
 
 
 class LiteServer:
@@ -77,8 +78,10 @@ class LiteServer:
 
 
 @contextlib.contextmanager
-def milvus_server() -> Iterator[str]:
+def milvus_server(*, authorization: bool = False) -> Iterator[str]:
     """The address of a real Milvus server for as long as the block.
+
+    With `authorization` it asks for a token: at first there is the one user of `ROOT`.
 
     Raises:
         ServerMissing: it cannot be installed or started here.
@@ -87,10 +90,12 @@ def milvus_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(
         prefix="lookstream-milvus-", ignore_cleanup_errors=True
     ) as data:
-        process = spawn([server, "--data", data, "--proxy-port", str(port)])
+        options = ["--authorization-enabled", "true"] if authorization else []
+        process = spawn([server, "--data", data, "--proxy-port", str(port), *options])
         try:
             try:
-                lite_server.wait_ready(f"http://127.0.0.1:{port}", START_TIMEOUT_S)
+                token = ROOT if authorization else None
+                lite_server.wait_ready(f"http://127.0.0.1:{port}", START_TIMEOUT_S, token)
             except StoreUnavailable as error:
                 raise ServerMissing(
                     f"{PACKAGE} does not start (is its etcd port 2380 taken?): {error}"
