@@ -96,11 +96,13 @@ async def _ingest(settings: Settings, encoder: Encoder, on_tally: Callable[[Tall
             raise WorkerError(f"the Faust app stopped by itself: {app.crash_reason}")
         watching.cancel()
         tending.cancel()
-        try:
-            await asyncio.wait_for(app.stop(), LEAVE_S)
-        except TimeoutError:  # in the middle of joining: what was delivered is acked or comes again
+        # Not wait_for: Faust swallows the cancellation and goes on waiting.
+        leaving = asyncio.create_task(app.stop())
+        if not (await asyncio.wait([leaving], timeout=LEAVE_S))[0]:
+            # No broker, or in the middle of joining. What is not acked comes again.
             log.warning("could not leave the consumer group in time")
             leave_unacked()
+        await leaving
         await asyncio.to_thread(index.close)
 
 
