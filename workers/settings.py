@@ -294,9 +294,9 @@ def load_settings() -> Settings:
 
 def _got(place: tuple[int | str, ...], kind: str, value: Any) -> str:
     """What was found instead, unless it may be a secret: a key misspelt, or a whole section."""
-    secrets = {name for names in SECRETS.values() for name in names}
-    hidden = kind == "extra_forbidden" or isinstance(value, (dict, BaseModel))
-    return "" if hidden or not secrets.isdisjoint(place) else f" (got {value!r})"
+    hidden = {*SECRETS, *(name for names in SECRETS.values() for name in names)}
+    shown = isinstance(value, str | int | float) and kind != "extra_forbidden"
+    return f" (got {value!r})" if shown and place[-1] not in hidden else ""
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
