@@ -135,7 +135,7 @@ def run(place: Place, count: int, seed: int) -> dict[str, Any]:
                 sent += len(portion)
                 say(f"{sent} sent, {last} ingested, workers {staff.present}")
             elif sent == count and not ends and troubles.over:
-                ends = publisher.flush(300)[topic]
+                ends = progress.ends(publisher.flush(300)[topic])
             troubles.look(last / count, staff=last < LAST_TROUBLE * count)
             staff.look()
             time.sleep(0.1)

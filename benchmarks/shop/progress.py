@@ -30,6 +30,18 @@ class Progress:
             found = self._consumer.committed(self._places, timeout=2)
             self.offsets = {one.partition: max(0, one.offset) for one in found}
 
+    def ends(self, published: Mapping[int, int]) -> dict[int, int]:
+        """Where each partition ends: as the broker says, or as the producer does.
+
+        The broker's word counts when a producer lost its connection, and never heard where an
+        event went; the producer's where the embedded broker's watermarks are too low.
+        """
+        found = {}
+        for place in self._places:
+            _, high = self._consumer.get_watermark_offsets(place, timeout=30)
+            found[place.partition] = max(high, published.get(place.partition, 0))
+        return found
+
     def reached(self, ends: Mapping[int, int]) -> bool:
         """Whether everything before these offsets is committed."""
         return all(self.offsets.get(partition, 0) >= end for partition, end in ends.items())
