@@ -14,17 +14,19 @@ in the dead-letter topic, by offset.
 
 An event is a catalog event as it is on the wire, with three shorthands: `"image": "red"` is a
 picture of that colour, a string is the raw bytes of a record, null is a tombstone (its key is in
-`{"tombstone": key}`).
+`{"tombstone": key}`). `{"recording": "NAME.jsonl"}` stands for the records of that file beside the
+stream, as `lookstream record` wrote them; offsets count through all of the stream.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from stream.delivery import Delivery, Rejection, State
+from stream.recording import read_recording
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_uri
 from workers.changes import Change
@@ -144,6 +146,9 @@ def load(path: Path) -> Recorded:
     for entry in data["stream"]:
         if isinstance(entry, str) and entry.startswith("ABORT "):
             aborts[len(records)] = entry.removeprefix("ABORT ")
+        elif isinstance(entry, dict) and "recording" in entry:
+            for record in read_recording(path.with_name(entry["recording"])):
+                records.append(replace(record, partition=0, offset=len(records)))
         else:
             records.append(_record(len(records), entry))
     return Recorded(data["about"], data["batch"], tuple(records), aborts, tuple(data["runs"]))

@@ -132,7 +132,10 @@ def record(
             topic = short.get(name, name)
             group = f"{settings.kafka.prefix}-record"
             with SpanReader(kafka, topic, span, group=group) as reader:
-                yield from bars.track(reader, total=reader.total, description=topic)
+                task = bars.add_task(topic, total=reader.total)
+                for count, one in enumerate(reader, start=1):
+                    bars.update(task, completed=count, total=max(count, reader.total))
+                    yield one
 
     with progress_bars(quiet=json) as bars:
         count = write_recording(records(bars), to)
