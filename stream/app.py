@@ -30,7 +30,7 @@ def make_app(
     datadir: Path,
     web_port: int | None = None,
     web_host: str = "127.0.0.1",
-    max_poll_records: int = 200,
+    max_poll_records: int = 64,
     **settings: Any,
 ) -> faust.App:
     """Return a Faust app whose consumer group is `app_id`.
@@ -51,9 +51,10 @@ def make_app(
         "broker_commit_interval": 0.5,
         "broker_commit_every": 1000,
         "producer_acks": -1,
-        # Bounded memory: pictures travel in records.
+        # Bounded memory: pictures travel in records, and Faust counts records, not bytes. More than
+        # a batch ahead gains nothing; with both, and the batch, some 200 records are held at most.
         "broker_max_poll_records": max_poll_records,
-        "stream_buffer_maxsize": 512,
+        "stream_buffer_maxsize": 64,
         "stream_wait_empty": False,
         "consumer_max_fetch_size": MAX_RECORD_BYTES,
         "producer_max_request_size": MAX_MESSAGE_BYTES,

@@ -181,7 +181,7 @@ def test_a_slow_sink_does_not_fill_the_memory(embedded: Kafka, tmp_path: Path) -
             time.sleep(0.2)
     finally:
         stop(worker.process, grace_s=25)
-    assert peak < 300e6, f"{peak / 1e6:.0f} MB of 360 MB that wait"
+    assert peak < 200e6, f"{peak / 1e6:.0f} MB of 360 MB that wait"
 
 
 @pytest.mark.slow
