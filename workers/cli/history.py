@@ -157,6 +157,7 @@ def list_all(json: Json = False) -> None:
             out.print(
                 f"{one.name:<24} {one.items:>8} items  bank {one.bank_version}  {one.model_id}",
                 highlight=False,
+                soft_wrap=True,
             )
         say(f"{len(found)} generations")
     finish({"generations": [asdict(one) for one in found]}, json)
@@ -235,6 +236,7 @@ def _source(settings: Settings, span: Span, beside: Settings, file: Path | None)
         kept = of_topic(read_recording(file or Path()), topic)
         records = (record for record in kept if span.includes(record))
         yield _Reading(records, lambda count: bars.update(task, completed=count))
+        bars.update(task, total=bars.tasks[task].completed)
 
     @contextmanager
     def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[_Reading]:
