@@ -14,8 +14,10 @@ import asyncio
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
 
 import httpcore
 import httpx
@@ -168,8 +170,8 @@ class Guard(httpcore.AnyIOBackend):
         addresses = await self.addresses(host, port)
         for number, address in enumerate(addresses, 1):
             try:
-                return await super().connect_tcp(
-                    address, port, timeout, local_address, socket_options
+                return _Stream(
+                    await super().connect_tcp(address, port, timeout, local_address, socket_options)
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses):
@@ -205,3 +207,36 @@ class Guard(httpcore.AnyIOBackend):
                 f"port {port} of {host} may not be asked; intake.ports are "
                 f"{', '.join(map(str, self._settings.ports))}"
             )
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection that is closed when a TLS handshake on it is given up: httpcore leaves it open
+    when that is because of a cancellation, as our time limit for the whole picture is one.
+    """
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self._inner.aclose()
+            raise
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)

@@ -25,7 +25,7 @@ WORKING_SIDE = 1024
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 100
 # Rows flattened and reduced at a time, so that a large picture needs no second copy of itself.
-STRIP_PIXELS = 4_000_000
+STRIP_PIXELS = 1_000_000
 ORIENTATION = 0x0112
 NO_CANVAS = "could not create decoder object"
 UPRIGHT = {

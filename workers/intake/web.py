@@ -134,7 +134,7 @@ def _failure(error: Exception, what: str) -> Exception:
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return FetchError(f"{what}: its certificate is not valid: {cause.verify_message}")
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__  # httpcore drops the former on the way
     if isinstance(error, httpcore.LocalProtocolError | httpcore.UnsupportedProtocol):
         return FetchError(reason)
     return _TryAgain(reason)
