@@ -12,14 +12,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from index.errors import RowRejected, StoreUnavailable
+from index.item import tombstone
+from index.rows import check_item
 from models.errors import ModelError
 from models.picture import Picture
 from stream.codec import decode, encode
 from stream.delivery import Rejection, State
 from stream.errors import DecodeError, Permanent, Transient
-from stream.messages import CatalogEvent, ProductDelete, ProductUpsert
+from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
 from stream.records import Record
-from workers.changes import Change, Product, UnknownProduct, apply_change, event_version, same_row
+from workers.changes import (
+    Change,
+    Product,
+    UnknownProduct,
+    apply_change,
+    event_version,
+    item_id,
+    same_row,
+)
 from workers.encoding import Draft, Encoder, draft, make_products, picture_references
 from workers.errors import DecoderError, IntakeError
 from workers.intake.fetch import Fetcher
@@ -53,7 +63,7 @@ class Ingest:
                 (event.event, next(products)) if isinstance(event, Draft) else (event, ())
             )
             version = event_version(plain, record)
-            changes.append(Change(plain, version, self._encoder.dim, content))
+            changes.append(_storable(Change(plain, version, self._encoder.dim, content)))
         return changes
 
     async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
@@ -120,6 +130,24 @@ def read_event(record: Record) -> CatalogEvent:
         value = encode(ProductDelete(product_id=record.key.decode(errors="replace")))
     event: CatalogEvent = decode(value, CatalogEvent)
     return event
+
+
+def _storable(change: Change) -> Change | Rejection:
+    """The change, unless the index could never hold what it says.
+
+    Said before it meets others of its product, which might take its words back: whether an event
+    is refused must not depend on its neighbours.
+    """
+    event, dim = change.event, change.dim
+    unknown: Product = ()
+    if isinstance(event, OfferPatch):  # patches need a product that was there once
+        unknown = (tombstone(item_id(event.product_id, 0), event.product_id, dim, {}),)
+    try:
+        for item in apply_change(unknown, change)[0]:
+            check_item(item, dim, prototypes=1)
+    except RowRejected as error:
+        return Rejection.of(error)
+    return change
 
 
 @contextmanager

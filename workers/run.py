@@ -7,14 +7,17 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from stream.app import make_app, raw_topic
+from stream.connection import Kafka, check_broker
 from stream.consuming import consume
 from stream.dead_letter import DeadLetters
 from stream.delivery import Delivery, Tally, leave_unacked
+from stream.errors import BrokerError
 from stream.producing import Publisher
 from stream.watch import watch
 from workers.attribution import Attribution
@@ -34,6 +37,8 @@ log = structlog.get_logger()
 
 # How long a worker may take to leave after SIGTERM, its last batch included.
 LEAVE_S = 5.0
+# Between two looks for a broker that is away.
+LOOK_S = 1.0
 
 
 def run_ingest(
@@ -81,6 +86,9 @@ async def _ingest(settings: Settings, encoder: Encoder, on_tally: Callable[[Tall
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await _broker_there(kafka, stop)
+        if stop.is_set():
+            return
         await app.start()
         watching = asyncio.create_task(
             watch(kafka, settings.group("ingest"), topics.catalog.name, delivery, assigned=mine)
@@ -104,6 +112,19 @@ async def _ingest(settings: Settings, encoder: Encoder, on_tally: Callable[[Tall
             leave_unacked()
         await leaving
         await asyncio.to_thread(index.close)
+
+
+async def _broker_there(kafka: Kafka, stop: asyncio.Event) -> None:
+    """Return when the broker answers, or when told to stop: Faust would give up at once."""
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(check_broker, kafka, 2.0)
+        except BrokerError as error:
+            log.warning("waiting for the broker", why=str(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_S)
+        else:
+            return
 
 
 def run_query(settings: Settings) -> None:

@@ -8,9 +8,10 @@ import orjson
 import pytest
 
 from index.item import Item
-from stream.delivery import State
+from stream.delivery import Rejection, State
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_png, picture_uri
+from workers.changes import Change
 from workers.ingest import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.live_index import LiveIndex
@@ -109,3 +110,30 @@ async def test_an_offer_makes_nothing_anew(shop: Shop) -> None:
     assert after.vector is not None
     assert before.vector is not None
     assert after.vector.tobytes() == before.vector.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["upsert", "patch"])
+async def test_what_can_never_be_stored_is_refused_whatever_comes_after(
+    shop: Shop, kind: str
+) -> None:
+    """In one batch the next event takes its words back, so that the index would never see them."""
+    await shop.send(type="upsert", title="apple")
+    said: list[dict[str, Any]] = [
+        {"type": kind, "attributes": {"text": "long" * 20_000}, "version": 10**13},
+        {"type": "patch", "attributes": None, "version": 10**13 + 1},
+    ]
+    records = [
+        Record(
+            topic="catalog",
+            partition=0,
+            offset=offset,
+            key=b"p",
+            value=orjson.dumps({"product_id": "p", **event}),
+            timestamp_ms=offset,
+        )
+        for offset, event in enumerate(said)
+    ]
+    refused, kept = await shop.steps.prepare(records)
+    assert isinstance(refused, Rejection)
+    assert refused.error_class == "RowRejected"
+    assert isinstance(kept, Change)
