@@ -144,7 +144,8 @@ def _storable(change: Change) -> Change | Rejection:
         unknown = (tombstone(item_id(event.product_id, 0), event.product_id, dim, {}),)
     try:
         for item in apply_change(unknown, change)[0]:
-            check_item(item, dim, prototypes=1)
+            # Made of a stored item, it has that one's prototype until it gets its own.
+            check_item(item, dim, prototypes=max(0, item.prototype) + 1)
     except RowRejected as error:
         return Rejection.of(error)
     return change

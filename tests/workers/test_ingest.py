@@ -137,3 +137,27 @@ async def test_what_can_never_be_stored_is_refused_whatever_comes_after(
     assert isinstance(refused, Rejection)
     assert refused.error_class == "RowRejected"
     assert isinstance(kept, Change)
+
+
+async def test_an_item_made_of_a_stored_one_is_not_refused_for_its_prototype(shop: Shop) -> None:
+    events = [
+        {"type": "upsert", "product_id": f"p{n}", "image": picture_uri(f"hsl({20 * n}, 90%, 50%)")}
+        for n in range(18)
+    ]
+    records = [
+        Record(
+            topic="catalog",
+            partition=0,
+            offset=offset,
+            key=None,
+            value=orjson.dumps(event),
+            timestamp_ms=offset,
+        )
+        for offset, event in enumerate(events)
+    ]
+    for _ in range(2):
+        changes = [c for c in await shop.steps.prepare(records) if isinstance(c, Change)]
+        assert len(changes) == len(records)
+        await shop.steps.write(changes)
+    stored = shop.index.stored([f"p{n}" for n in range(18)])
+    assert max(item.prototype for item in stored) > 0
