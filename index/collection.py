@@ -41,7 +41,8 @@ Prototypes = Sequence[int] | npt.NDArray[np.integer[Any]]
 class Collection(ABC):
     """A catalog's rows under one bank. Thread-safe.
 
-    On Lite one process at a time may write; on a server several may, each to products of its own.
+    Several processes may write, each to products of its own; on Lite, a collection that was open
+    while another process wrote a product must be opened anew before it writes that product.
 
     It can be opened before anything was written: searches then find nothing, and the first write
     makes the collection. All methods raise `StoreUnavailable` when Milvus does not answer,

@@ -1,14 +1,15 @@
-"""The layout on Milvus Lite: explicit partitions, one writer that knows its rows.
+"""The layout on Milvus Lite: explicit partitions, writers that know their rows.
 
 What decides a search's cost on Lite is the number of rows in scope, not the index: every search
 walks all primary keys in scope in Python. So runs of neighbouring prototypes share a partition (at
 most 64: each flush writes a file per partition) and a search names the partitions it wants. A
-filter walks all rows too, 0.15 s at 20,000, and a look-up by primary key 10 ms; so the process that
-writes keeps a directory of its rows' places (about 300 bytes each), read at its first write.
+filter walks all rows too, 0.15 s at 20,000, and a look-up by primary key 10 ms; so a process that
+writes keeps a directory of the rows' places (about 300 bytes each), read at its first write. It is
+right for the products that no other process writes: open the collection anew to write others.
 
 Lite's engine is not safe for writers beside each other, nor for a reader at the moment of a flush:
-for the 50–300 ms in which the memtable is written out, its rows are found by nobody. Hence one
-writing process, a lock in it, and a server that serves one request at a time (`index.lite_server`).
+for the 50–300 ms in which the memtable is written out, its rows are found by nobody. Hence a lock
+in each process, and a server that serves one request at a time (`index.lite_server`).
 """
 
 import contextlib
@@ -180,7 +181,7 @@ class LiteCollection(Collection):
     def _known(self) -> "Directory":
         """The directory of this generation's rows, read from Milvus when we have none.
 
-        Only for writing: it is right as long as this process is the only writer.
+        Only for writing: it is right as long as nobody else writes the same products.
         """
         if self._directory is None:
             directory = Directory()
