@@ -38,7 +38,7 @@ from workers.telemetry import timed
 
 
 class Ingest:
-    """The two steps of delivery for catalog events; nobody else writes their products to `index`."""
+    """The two steps of delivery for catalog events; nobody else writes their products."""
 
     def __init__(self, fetcher: Fetcher, encoder: Encoder, index: LiveIndex) -> None:
         self._fetcher = fetcher
