@@ -22,6 +22,12 @@ REJECTED = (ParamError, DataNotMatchException, DataTypeNotMatchException)
 REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
 UNREACHABLE = (ConnectError, MilvusUnavailableException)
 NO_CONNECTION = 2
+# pymilvus pings every ten seconds. Milvus allows it; Lite's server ends a connection that pings
+# more than twice in five minutes without data ("Too many pings"), and calls under way with it.
+KEEPALIVE: dict[str, dict[str, int]] = {
+    "lite": {"grpc.keepalive_time_ms": 2**31 - 1},
+    "server": {},
+}
 STRANGERS = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 NOT_FOUND_CODES = {100, 1600}  # collection, alias
 NOT_LOADED_CODES = {101, 103, 106}  # not loaded, or loading after a restart of the server
@@ -82,6 +88,7 @@ class Client:
                     uri=self.uri,
                     token=self._store.token or "",
                     timeout=self._timeout_s,
+                    grpc_options=KEEPALIVE[self._store.kind],
                     **self._store.tls(),
                 )
             client = self._client
