@@ -20,6 +20,7 @@ from stream.connection import (
     SESSION_TIMEOUT_S,
     Kafka,
 )
+from stream.consuming import commit_acked
 from stream.topics import Topic
 
 
@@ -116,5 +117,14 @@ class _PromptConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
 
-# Faust's consumer looks the thread class up in its module.
+class _CommittingConsumer(driver.Consumer):
+    """Commits what is acked before partitions go; Faust's own forgets it, and it comes again."""
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        await commit_acked(self)
+        await super().on_partitions_revoked(revoked)
+
+
+# Faust's consumer looks the thread class up in its module, and the transport its consumer.
 driver.AIOKafkaConsumerThread = _PromptConsumerThread  # type: ignore[misc]
+driver.Transport.Consumer = _CommittingConsumer

@@ -26,6 +26,8 @@ FETCH_WAIT_MS = 10
 # member wait for half of it, and a worker that was killed is missed only when it is over.
 SESSION_TIMEOUT_S = 6
 HEARTBEAT_S = 1
+# How long a group that changes hands waits for a last commit; without it, records come again.
+COMMIT_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from stream.connection import COMMIT_S
 from stream.delivery import Delivery, Tally, leave_unacked
 from stream.errors import Transient
 from stream.records import from_faust
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 GIVE_WAY_S = 40.0
 # How long a batch may take to end after SIGTERM; the rest of five seconds is for leaving the group.
 FINISH_S = 3.0
-COMMIT_S = 5.0
 
 
 async def consume(
@@ -57,6 +57,19 @@ async def consume(
         async for events in batches:
             if (tally := await consumption.deliver(events)) and on_tally:
                 on_tally(tally)
+
+
+async def commit_acked(consumer: Any) -> None:
+    """Let a Faust consumer commit what is acked, within `COMMIT_S`."""
+
+    async def commit() -> None:
+        # Twice: while another commit is under way, Faust waits for that one and adds nothing.
+        await consumer.commit()
+        await consumer.commit()
+
+    # Not wait_for: Faust's commit swallows the cancellation and goes on waiting.
+    if not (await asyncio.wait([asyncio.create_task(commit())], timeout=COMMIT_S))[0]:
+        log.warning("the last batch was not committed in time: it will be delivered again")
 
 
 class _Consumption:
@@ -121,10 +134,7 @@ class _Consumption:
     async def _revoked(self, *_: Any, **__: Any) -> None:
         """The group changes hands: end the batch, commit it, begin no other."""
         await self._end_batch(GIVE_WAY_S)
-        # Not wait_for: Faust's commit swallows the cancellation and goes on waiting.
-        committing = asyncio.create_task(self._app.consumer.commit())
-        if not (await asyncio.wait([committing], timeout=COMMIT_S))[0]:
-            log.warning("the last batch was not committed in time: it will be delivered again")
+        await commit_acked(self._app.consumer)
 
     async def _assigned(self, *_: Any, **__: Any) -> None:
         """We have partitions again, perhaps others."""

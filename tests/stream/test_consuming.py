@@ -39,7 +39,8 @@ class App:
         self.happened: list[Any] = []
 
     async def commit(self) -> None:
-        self.happened.append("commit")
+        if self.happened[-1:] != ["commit"]:
+            self.happened.append("commit")
 
     async def assign(self) -> None:
         self.consumer_generation_id += 1
