@@ -165,8 +165,9 @@ def test_partitions_change_hands_between_batches(
             stop(worker.process, grace_s=25)
     written = workers[0].lines()
     assert set(written) == {f"v{i}" for i in range(3000)}
-    # Each batch is committed before its partitions go; with a slow broker one may come again.
-    assert written.total() <= 3000 + 64
+    # Each batch is committed before its partitions go; with a slow broker, each of the two
+    # hand-overs may bring one batch again.
+    assert written.total() <= 3000 + 2 * 64
 
 
 @pytest.mark.slow
