@@ -8,7 +8,9 @@ ModelError
 ├── ProjectionError   a projection does not fit its backbone, or cannot be fitted from the data
 ├── CatalogError      a catalog folder cannot be read; names the file and the line
 ├── MetricError       a measure was asked of arrays that do not fit it
-└── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
+├── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
+├── TrainingError     training was asked for what cannot be, or no longer converges
+└── CurationError     documents, labels or links to curate that do not fit together
 """
 
 from __future__ import annotations
@@ -48,3 +50,16 @@ class MetricError(ModelError):
 
 class RerankerError(ModelError):
     """Reranker parameters that are missing or damaged, or a split too small to fit them."""
+
+
+class CurationError(ModelError):
+    """Documents, labels or links to curate that do not fit together, or cannot be read."""
+
+
+class TrainingError(ModelError):
+    """Training data, shapes or settings that do not fit, a loss that is not finite, a checkpoint
+    of another run."""
+
+
+class StudioError(ModelError):
+    """The studio cannot render on this machine, or its folder was made with other options."""
