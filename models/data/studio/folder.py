@@ -1,0 +1,344 @@
+"""A catalog folder from the studio: pictures rendered by a few processes, rows written last.
+
+    DIR/products.jsonl, DIR/photos.jsonl   the catalog format (`models.data.catalog`)
+    DIR/products/ID.webp                   one picture on white per product
+    DIR/photos/ID-K.webp                   shoppers' photos
+    DIR/studio.json                        the options, and how much of it is complete
+
+Rows of photos carry more than the format asks: "box" [left, top, right, bottom] of the product in
+0..1 and "disturbances" with their strengths; rows of twins carry "twin_of" and "twin_change".
+Readers ignore what they do not know. Pictures that are there already are not rendered again, so an
+interrupted call goes on where it stopped, and a larger catalog keeps what a smaller one had.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+from time import perf_counter
+
+import numpy as np
+import orjson
+from PIL import Image
+
+from models.data.catalog import PHOTOS, PRODUCTS
+from models.data.studio import words
+from models.data.studio.disturbances import ALL, disturbed
+from models.data.studio.products import SPLIT, Design, design, product_id, stream
+from models.data.studio.scene import Studio
+from models.data.studio.shots import Shot, on_white, photo
+from models.errors import StudioError
+
+FORMAT = 1
+"""Changes when the same seed gives other pictures."""
+QUALITY = 85
+OPTIONS = "studio.json"
+SPLITS: Mapping[str, float] = {"train": 0.6, "val": 0.1, "test": 0.3}
+"""Shares of products; photos belong to the split of their product, and so do twins."""
+Progress = Callable[[int, int], None]
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class StudioSummary:
+    """What a call to `write_studio` left in the folder.
+
+    Attributes:
+        rendered: pictures rendered by this call, out of `pictures`.
+        seconds: it took.
+    """
+
+    folder: Path
+    products: int
+    photos: int
+    twins: int
+    kinds: int
+    splits: dict[str, int]
+    pictures: int
+    rendered: int
+    seconds: float
+
+    def report(self) -> dict[str, object]:
+        """For JSON."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a process needs to know to render its share."""
+
+    folder: Path
+    seed: int
+    photos: int
+    size: int
+    disturbances: tuple[str, ...]
+    splits: dict[str, float]
+
+
+def write_studio(
+    folder: Path,
+    *,
+    products: int,
+    photos: int = 3,
+    seed: int = 0,
+    size: int = 256,
+    disturbances: Sequence[str] = ALL,
+    splits: Mapping[str, float] = SPLITS,
+    processes: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> StudioSummary:
+    """Write a catalog of rendered products.
+
+    Args:
+        folder: made if need be; one made with other options is refused.
+        products: how many; product i is the same whatever this is.
+        photos: shoppers' photos of each.
+        seed: of everything.
+        size: pixels of a picture's side.
+        disturbances: which may happen to photos, see `disturbances.ALL`.
+        splits: names and shares; products are split, so "test" shows unseen ones.
+        processes: by default one per core, two at most; 1 renders in this process.
+        progress: called with the number of pictures seen to, and all.
+
+    Raises:
+        StudioError: an unknown disturbance, a folder with other pictures, or no renderer here.
+    """
+    started = perf_counter()
+    _check(products, photos, size, disturbances, splits)
+    wanted = tuple(name for name in ALL if name in disturbances)
+    order = _Order(folder, seed, photos, size, wanted, dict(splits))
+    options = {
+        "format": FORMAT,
+        "seed": seed,
+        "size": size,
+        "disturbances": list(wanted),
+        "splits": order.splits,
+    }
+    complete = {"products": products, "photos": photos}
+    total = products * (1 + photos)
+    known = _read_options(folder, options)
+    rendered = 0
+    if known != complete:
+        for part in ("products", "photos"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        _write_options(folder, options, None)
+        count = min(processes or min(2, os.cpu_count() or 1), products)
+        photo_rows: dict[int, list[Row]] = {}
+        done = 0
+        for index, fresh, rows in _work(order, products, count):
+            photo_rows[index] = rows
+            rendered += fresh
+            done += 1 + photos
+            progress(done, total)
+        _write_rows(order, products, photo_rows)
+        _write_options(folder, options, complete)
+    made = [design(seed, index) for index in range(products)]
+    parts = [split_of(one, splits) for one in made]
+    return StudioSummary(
+        folder=folder,
+        products=products,
+        photos=products * photos,
+        twins=sum(one.twin_of is not None for one in made),
+        kinds=len({one.kind_name for one in made}),
+        splits={name: parts.count(name) for name in splits},
+        pictures=total,
+        rendered=rendered,
+        seconds=round(perf_counter() - started, 2),
+    )
+
+
+def split_of(made: Design, splits: Mapping[str, float] = SPLITS) -> str:
+    """The split of a product; a product and its twin share one."""
+    draw = stream(made.seed, made.index // 2, SPLIT).random() * sum(splits.values())
+    for name, share in splits.items():
+        draw -= share
+        if draw < 0:
+            return name
+    return next(reversed(splits))
+
+
+def product_row(made: Design) -> Row:
+    """Its row in products.jsonl."""
+    row: Row = {
+        "product_id": made.product_id,
+        "title": words.title(made),
+        "description": words.description(made),
+        "category": list(made.kind.category),
+        "image": f"products/{made.product_id}.webp",
+        "price": words.price(made),
+        "currency": "EUR",
+        "attributes": words.attributes(made),
+    }
+    if made.twin_of is not None:
+        row["twin_of"] = product_id(made.seed, made.twin_of)
+        row["twin_change"] = made.twin_change
+    return row
+
+
+def photo_row(made: Design, number: int, shot: Shot, split: str) -> Row:
+    """The row of one of its photos in photos.jsonl."""
+    row: Row = {
+        "image": f"photos/{made.product_id}-{number}.webp",
+        "product_id": made.product_id,
+        "category": list(made.kind.category),
+        "split": split,
+        "box": [round(value, 4) for value in shot.box],
+        "disturbances": shot.strengths,
+    }
+    text = words.query(made, number)
+    return row if text is None else {**row, "text": text}
+
+
+def _work(order: _Order, products: int, processes: int) -> Iterator[tuple[int, int, list[Row]]]:
+    """Product number, pictures rendered and photo rows, as they are done."""
+    if processes == 1:
+        yield from _share(order, range(products))
+        return
+    context = multiprocessing.get_context("spawn")
+    results: Queue[object] = context.Queue()
+    workers = [
+        context.Process(
+            target=_render_share,
+            args=(order, range(start, products, processes), results),
+            daemon=True,
+        )
+        for start in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        left = products
+        while left:
+            try:
+                found = results.get(timeout=2)
+            except Empty:
+                fallen = [one.exitcode for one in workers if one.exitcode]
+                if fallen:
+                    raise StudioError(
+                        f"a rendering process died (exit status {fallen[0]}): run the same command "
+                        "again, it goes on where it stopped; with one process you see its output"
+                    ) from None
+                continue
+            if isinstance(found, str):
+                raise StudioError(found)
+            yield found  # type: ignore[misc]
+            left -= 1
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _render_share(order: _Order, numbers: range, results: Queue[object]) -> None:
+    """Body of a rendering process."""
+    try:
+        for found in _share(order, numbers):
+            results.put(found)
+    except StudioError as error:
+        results.put(str(error))
+
+
+def _share(order: _Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]]:
+    studio: Studio | None = None
+    for index in numbers:
+        made = design(order.seed, index)
+        shots = [(f"products/{made.product_id}.webp", on_white(made))]
+        shots += [
+            (f"photos/{made.product_id}-{number}.webp", photo(made, number, order.disturbances))
+            for number in range(order.photos)
+        ]
+        missing = [
+            (order.folder / name, shot)
+            for name, shot in shots
+            if not (order.folder / name).exists()
+        ]
+        for path, shot in missing:
+            # Opening takes seconds: not for a folder that is complete.
+            studio = studio or Studio(order.size)
+            picture = disturbed(studio.render(shot.scene), shot.strengths, shot.seed)
+            _save(picture, path)
+        split = split_of(made, order.splits)
+        rows = [photo_row(made, number, shot, split) for number, (_, shot) in enumerate(shots[1:])]
+        yield index, len(missing), rows
+    if studio is not None:
+        studio.close()
+
+
+def _save(picture: np.ndarray, path: Path) -> None:
+    """Write a picture so that a name never stands for half of one."""
+    unfinished = path.with_suffix(".part")
+    Image.fromarray(picture).save(unfinished, "WEBP", quality=QUALITY, method=2)
+    unfinished.replace(path)
+
+
+def _write_rows(order: _Order, products: int, photo_rows: Mapping[int, list[Row]]) -> None:
+    made = (product_row(design(order.seed, index)) for index in range(products))
+    _write_lines(order.folder / PRODUCTS, made)
+    shot = (row for index in range(products) for row in photo_rows[index])
+    _write_lines(order.folder / PHOTOS, shot)
+
+
+def _write_lines(path: Path, rows: Iterable[Row]) -> None:
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        for row in rows:
+            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    unfinished.replace(path)
+
+
+def _write_options(folder: Path, options: Row, complete: Row | None) -> None:
+    content = orjson.dumps({**options, "complete": complete}, option=orjson.OPT_INDENT_2)
+    unfinished = folder / "studio.part"
+    unfinished.write_bytes(content + b"\n")
+    unfinished.replace(folder / OPTIONS)
+
+
+def _read_options(folder: Path, options: Row) -> object:
+    """How much of the folder is complete, None if nothing is known.
+
+    Raises:
+        StudioError: it was made with other options, or holds another catalog.
+    """
+    path = folder / OPTIONS
+    if not path.is_file():
+        if (folder / PRODUCTS).exists() or (folder / PHOTOS).exists():
+            raise StudioError(f"{folder} holds another catalog: choose a new folder")
+        return None
+    try:
+        found = orjson.loads(path.read_bytes())
+        complete = found.pop("complete", None)
+    except (ValueError, AttributeError) as error:
+        raise StudioError(f"{path} cannot be read ({error}): choose a new folder") from error
+    other = [name for name, value in options.items() if found.get(name) != value]
+    if other:
+        raise StudioError(
+            f"{folder} was made with other options ({', '.join(other)}): choose a new folder, or "
+            "the same options to go on with it"
+        )
+    return complete
+
+
+def _check(
+    products: int,
+    photos: int,
+    size: int,
+    disturbances: Sequence[str],
+    splits: Mapping[str, float],
+) -> None:
+    unknown = sorted(set(disturbances) - set(ALL))
+    if unknown:
+        raise StudioError(f"no disturbance {', '.join(unknown)}: there are {', '.join(ALL)}")
+    if products < 1 or photos < 0 or not 32 <= size <= 2048:
+        raise StudioError(
+            f"{products} products, {photos} photos each, {size} px: at least 1 product, 0 photos, "
+            "and 32 to 2048 px are needed"
+        )
+    if not splits or min(splits.values()) < 0 or sum(splits.values()) <= 0:
+        raise StudioError(
+            f"the shares of the splits must not be negative nor all 0: {dict(splits)}"
+        )

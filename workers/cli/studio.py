@@ -1,0 +1,83 @@
+"""The command that renders a catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workers.cli.console import Json, finish, progress_bars, say
+
+
+def studio(
+    folder: Annotated[Path, typer.Argument(help="Where the catalog folder is written.")],
+    products: Annotated[int, typer.Option(min=1, help="How many products.")] = 500,
+    photos: Annotated[int, typer.Option(min=0, help="Shoppers' photos of each.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other products.")] = 0,
+    size: Annotated[int, typer.Option(min=32, max=2048, help="Side of a picture in px.")] = 256,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A disturbance that shall not happen: clutter, occlusion, low_light, blur, "
+            "watermark, low_resolution or all; repeatable."
+        ),
+    ] = None,
+    shares: Annotated[
+        str, typer.Option(help="Splits of the products and their shares.")
+    ] = "train=0.6,val=0.1,test=0.3",
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Rendering processes; by default up to two.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Render a catalog of products: pictures on white, shoppers' photos, words and exact boxes.
+
+    The same options give the same catalog. Run it again to go on after an interruption, or with
+    more products: what is there is kept.
+
+    [bold]Examples[/]
+
+      lookstream studio /tmp/studio --products 200 --photos 3
+      lookstream studio /tmp/clean --products 200 --without clutter --without watermark
+      lookstream studio /tmp/unseen --seed 7 --shares test=1 --json
+    """
+    from models.data.studio import DISTURBANCES, write_studio
+
+    left_out = set(without or ())
+    wanted = [name for name in DISTURBANCES if name not in left_out and "all" not in left_out]
+    unknown = left_out - {*DISTURBANCES, "all"}
+    if unknown:
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))}: there are {', '.join(DISTURBANCES)}, all",
+            param_hint="--without",
+        )
+    with progress_bars(quiet=json) as bars:
+        task = bars.add_task("rendering", total=products * (1 + photos))
+        made = write_studio(
+            folder,
+            products=products,
+            photos=photos,
+            seed=seed,
+            size=size,
+            disturbances=wanted,
+            splits=_shares(shares),
+            processes=processes,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    say(f"{made.folder}: {made.products} products of {made.kinds} kinds, {made.photos} photos")
+    finish(made.report(), json)
+
+
+def _shares(text: str) -> dict[str, float]:
+    """`train=0.6,test=0.4` as a mapping."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        try:
+            found[name.strip()] = float(share)
+        except ValueError as error:
+            raise typer.BadParameter(
+                f"{text!r}: write it like train=0.6,val=0.1,test=0.3", param_hint="--shares"
+            ) from error
+    return found
