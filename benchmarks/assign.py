@@ -1,0 +1,179 @@
+"""Assigning vectors to a mapped bank of up to a million prototypes, against brute-force FAISS.
+
+    python -m benchmarks.assign [--prototypes 1000000] [--queries 20000] [--threads 2]
+
+Synthetic prototypes (512-d, see `Library`) and shoppers' views of some of them. The bank is built
+in a folder of its own, and removed. Recall is agreement with exact comparison in full precision, on
+the first `--compared` vectors, whose brute-force time is the peer's. On a machine that does other
+work too, compare the rates per core and second of processor time. The last line is one JSON object.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import orjson
+from threadpoolctl import threadpool_limits
+
+from index.bank import Matrix, Rows
+from index.mapping import build_mapped
+from index.soft import NONE, soft_assign
+
+DIM = 512
+LATENT = 96
+PER_KIND = 1000
+OWN = 0.7
+"""How much of a prototype is its own, against what its kind shares."""
+GRAIN = 0.03
+"""Noise per value of a prototype: what no latent dimension explains."""
+VIEW = 0.7
+"""How far a view lies from its prototype, in units of its length; the cosine is about .8."""
+BLOCK = 16_384
+
+
+class Library:
+    """Prototypes in kinds of about a thousand, which differ in 96 latent dimensions of falling
+    weight. The dimensions are spread evenly over all values, as training every prefix does.
+    """
+
+    def __init__(self, prototypes: int, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self.count = prototypes
+        self._weight = (1 / np.sqrt(np.arange(1, LATENT + 1) / 8 + 1)).astype(np.float32)
+        self._basis = np.linalg.qr(self._rng.standard_normal((DIM, LATENT)))[0].T.astype("f4")
+        self._kinds = self._normal(max(8, prototypes // PER_KIND), LATENT) * self._weight
+
+    def write(self, path: Path) -> npt.NDArray[np.float16]:
+        """All prototypes, float16 (prototypes, 512), mapped from a file."""
+        found = np.lib.format.open_memmap(path, "w+", np.float16, (self.count, DIM))
+        for start in range(0, self.count, BLOCK):
+            size = min(BLOCK, self.count - start)
+            kinds = self._kinds[self._rng.integers(len(self._kinds), size=size)]
+            latent = kinds + OWN * self._weight * self._normal(size, LATENT)
+            found[start : start + size] = unit(
+                latent @ self._basis + GRAIN * self._normal(size, DIM)
+            )
+        return found
+
+    def views(self, prototypes: npt.NDArray[np.float16], count: int) -> Matrix:
+        """Vectors (count, 512) of shoppers' photos of some of the prototypes."""
+        shown = np.sort(self._rng.integers(len(prototypes), size=count))
+        weight = self._weight / np.linalg.norm(self._weight)
+        noise = (self._normal(count, LATENT) * weight) @ self._basis
+        seen = prototypes[shown].astype(np.float32) + VIEW * noise
+        return unit(seen + 0.2 / np.sqrt(DIM) * self._normal(count, DIM))
+
+    def _normal(self, rows: int, columns: int) -> Matrix:
+        return self._rng.standard_normal((rows, columns), dtype=np.float32)
+
+
+def unit(matrix: npt.NDArray[np.floating[Any]]) -> Matrix:
+    """Rows of length one, as float32."""
+    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), np.float32)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """What a function returns, its seconds, and those of processor time over all threads."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = work()
+    return found, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def brute_force(prototypes: npt.NDArray[np.float16], vectors: Matrix) -> tuple[Rows, float, float]:
+    """Nearest row of each vector by FAISS flat search, and its seconds: (n,), wall, processor.
+
+    Searched in slices, so that float32 copies of a million prototypes need not fit into memory;
+    only the searches are timed.
+    """
+    best = np.full(len(vectors), -np.inf, np.float32)
+    rows = np.zeros(len(vectors), np.int64)
+    wall = cpu = 0.0
+    for start in range(0, len(prototypes), 8 * BLOCK):
+        flat = faiss.IndexFlatIP(DIM)
+        flat.add(prototypes[start : start + 8 * BLOCK].astype(np.float32))
+        (cosines, found), seconds, busy = timed(partial(flat.search, vectors, 1))
+        wall, cpu = wall + seconds, cpu + busy
+        better = cosines[:, 0] > best
+        best[better] = cosines[better, 0]
+        rows[better] = found[better, 0] + start
+    return rows, wall, cpu
+
+
+def compare(
+    folder: Path, count: int, queries: int, compared: int, threads: int, seed: int
+) -> dict[str, Any]:
+    """Build a mapped bank of synthetic prototypes and measure it beside brute force."""
+    library = Library(count, seed)
+    prototypes = library.write(folder / "prototypes.npy")
+    vectors = library.views(prototypes, queries)
+    compared = min(compared, queries)
+
+    def report(step: str, done: int, total: int) -> None:
+        if done == total or done % (8 * 32_768) == 0:
+            print(f"{step:6} {done:>9,} of {total:,}", flush=True)
+
+    bank, build_s, build_cpu_s = timed(
+        lambda: build_mapped(
+            folder / "bank", prototypes, "synthetic", seed=seed, on_progress=report
+        )
+    )
+    bank.threads = threads
+    bank.assign(vectors)  # brings the file into memory
+    (rows, _), wall, cpu = timed(lambda: bank.assign(vectors))
+    soft, soft_wall, _ = timed(lambda: soft_assign(bank, vectors, k=4))
+    picked = np.random.default_rng(seed).choice(queries, compared, replace=False)
+    exact, flat_wall, flat_cpu = brute_force(prototypes, vectors[picked])
+    return {
+        "prototypes": count,
+        "dim": DIM,
+        "assign_per_s": round(queries / wall),
+        "assign_per_cpu_s": round(queries / cpu),
+        "recall_at_1": round(float((rows[picked] == exact).mean()), 4),
+        "build_s": round(build_s, 1),
+        "build_cpu_s": round(build_cpu_s, 1),
+        "bytes": sum(path.stat().st_size for path in (folder / "bank").iterdir()),
+        "flat_per_s": round(compared / flat_wall, 1),
+        "flat_per_cpu_s": round(compared / flat_cpu, 1),
+        "ratio": round(queries / wall / (compared / flat_wall), 1),
+        "cpu_ratio": round(queries / cpu / (compared / flat_cpu), 1),
+        "soft_per_s": round(queries / soft_wall),
+        "soft_mean": round(float((soft.rows != NONE).sum(axis=1).mean()), 3),
+        "probed": bank.probed,
+        "candidates": bank.candidates,
+    }
+
+
+def main() -> None:
+    """Run the comparison and print one JSON object last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--prototypes", type=int, default=100_000)
+    parser.add_argument("--queries", type=int, default=20_000)
+    parser.add_argument("--compared", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    faiss.omp_set_num_threads(options.threads)
+    with (
+        threadpool_limits(options.threads),
+        tempfile.TemporaryDirectory(prefix="lookstream-assign-") as folder,
+    ):
+        found = compare(
+            Path(folder),
+            options.prototypes,
+            options.queries,
+            options.compared,
+            options.threads,
+            options.seed,
+        )
+    print(orjson.dumps(found | {"threads": options.threads}).decode())
+
+
+if __name__ == "__main__":
+    main()
