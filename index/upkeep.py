@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from index.aliases import Aliases
-from index.bank import BLOCK, Matrix, Name, Origin, PrototypeBank, check_unit_rows
+from index.bank import BLOCK, Matrix, Name, Origin, PrototypeBank, check_names, check_unit_rows
 from index.clusters import name_key, named_bank
 from index.errors import BankError
 from index.living import LivePrototypes, Summary
@@ -104,17 +104,21 @@ class Upkeep:
             The name that each vector went to.
 
         Raises:
-            BankError: vectors that do not fit the bank or are not of unit length.
+            BankError: vectors that do not fit the bank or are not of unit length, or a label that
+                is no name.
         """
         if not len(vectors):
             return []
         vectors = np.asarray(vectors, np.float32)
         check_unit_rows(vectors, "vectors")
-        if vectors.shape[1] != self.bank.dim or len(labels or vectors) != len(vectors):
+        given = len(vectors) if labels is None else len(labels)
+        if vectors.shape[1] != self.bank.dim or given != len(vectors):
             raise BankError(
-                f"vectors of shape {vectors.shape} with {len(labels or vectors)} labels: "
+                f"vectors of shape {vectors.shape} with {given} labels: "
                 f"the bank wants (n, {self.bank.dim}), and a label or None for each"
             )
+        new = {label for label in labels or () if label is not None}
+        check_names(list(new), len(new))
         joined: list[Name] = []
         block = min(BLOCK, self._live.block())
         for start in range(0, len(vectors), block):

@@ -301,6 +301,10 @@ def test_what_does_not_fit_is_refused() -> None:
         upkeep.observe(unit_vectors(2, 8))
     with pytest.raises(BankError, match="a label or None"):
         upkeep.observe(unit_vectors(2, 64), ["a"])
+    with pytest.raises(BankError, match="a label or None"):
+        upkeep.observe(unit_vectors(2, 64), [])
+    with pytest.raises(BankError, match="cannot name"):
+        upkeep.observe(unit_vectors(1, 64), [""])
     strays = Aliases()
     strays.retire("old", "gone")
     with pytest.raises(BankError, match="'gone'"):
