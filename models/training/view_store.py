@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from models.backbone import Backbone, load_backbone
 from models.data.pictures import open_picture
 from models.errors import TrainingError
-from models.juice import Floats
 from models.juicer import kept_weights, squeeze_rows
 from models.networks import BackboneSpec
 from models.picture import Picture, letterbox, normalise

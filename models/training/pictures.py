@@ -1,0 +1,100 @@
+"""Which pictures an encoder learns from, and whose identity each of them shows.
+
+A product's pictures and its photos of the training split show one identity. A photo of no known
+product has an identity of its own: granular identities keep an encoder general (91 coarse ones made
+it worse than none on a catalog it had not seen).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.catalog import Catalog, Product
+from models.errors import TrainingError
+from models.training.view_store import Source
+
+PRODUCT_VIEWS, PHOTO_VIEWS = 16, 4
+"""Views of a product's picture and of a photo, the clean one among them; of few photos there are
+more, so that an identity has about as many views with photos as without."""
+
+DRAWS = 8
+"""How often a product's picture is drawn per pass over all pictures: photos are drawn once."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPictures:
+    """Pictures to learn from.
+
+    Attributes:
+        sources: the files, and how many views each gets.
+        ids: each source's identity, (sources,), numbered from 0 without gaps.
+        catalogs: the number of the catalog that each source is from, (sources,).
+        draws: how often each is drawn per pass, (sources,).
+    """
+
+    sources: tuple[Source, ...]
+    ids: NDArray[np.int64]
+    catalogs: NDArray[np.int64]
+    draws: NDArray[np.int64]
+
+    @property
+    def identities(self) -> int:
+        """How many IDs there are."""
+        return int(self.ids.max()) + 1
+
+
+def training_pictures(
+    catalogs: Sequence[Catalog], split: str = "train", limit: int | None = None
+) -> TrainingPictures:
+    """All local pictures of the products and of one split's photos.
+
+    A product that is only shown by photos of other splits is left out: it is there to be unseen.
+    ``limit`` keeps about so many sources per catalog, taken at even steps.
+
+    Raises:
+        TrainingError: fewer than two identities.
+    """
+    sources: list[Source] = []
+    names: list[tuple[int, str]] = []
+    draws: list[int] = []
+    for number, catalog in enumerate(catalogs):
+        found = list(_pictures(catalog, split))
+        for path, name, own in found[:: -(-len(found) // limit) if limit else 1]:
+            sources.append(Source(path, PRODUCT_VIEWS if own else PHOTO_VIEWS))
+            names.append((number, name))
+            draws.append(DRAWS if own else 1)
+    _, ids = np.unique([f"{number}/{name}" for number, name in names], return_inverse=True)
+    if len(set(names)) < 2:
+        folders = ", ".join(str(catalog.folder) for catalog in catalogs)
+        raise TrainingError(f"{folders}: there are fewer than two products or photos to tell apart")
+    return TrainingPictures(
+        tuple(sources),
+        ids.astype(np.int64),
+        np.array([number for number, _ in names], np.int64),
+        np.array(draws, np.int64),
+    )
+
+
+def seen_products(catalog: Catalog, split: str) -> list[Product]:
+    """The products that training may see: those with a photo of the split, or with none at all."""
+    elsewhere = {photo.product_id for photo in catalog.photos if photo.split != split}
+    here = {photo.product_id for photo in catalog.photos if photo.split == split}
+    return [one for one in catalog.products if one.product_id not in elsewhere - here]
+
+
+def _pictures(catalog: Catalog, split: str) -> Iterator[tuple[str, str, bool]]:
+    """Path, identity, and whether it is the product's own picture."""
+    for product in seen_products(catalog, split):
+        references = [product.image] if product.image else []
+        for reference in dict.fromkeys([*references, *product.images]):
+            if "://" not in reference and not reference.startswith("data:"):
+                yield str(Path(catalog.locate(reference))), f"product {product.product_id}", True
+    for photo in catalog.photos:
+        if photo.split == split and "://" not in photo.image:
+            name = f"product {photo.product_id}" if photo.product_id else f"photo {photo.image}"
+            yield catalog.locate(photo.image), name, False

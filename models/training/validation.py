@@ -1,0 +1,86 @@
+"""How well an encoder under training finds products by photos of the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.data.catalog import Catalog, Photo, Product
+from models.juice import Floats
+from models.juicer import unit
+from models.metrics import score_rankings
+from models.training.state import Encoder
+from models.training.view_store import Source, ViewStore
+
+BATCH = 64
+DEPTH = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """Photos to ask with and products to find, of one catalog, and their rows in a store."""
+
+    photos: tuple[Photo, ...]
+    products: tuple[Product, ...]
+    photo_rows: NDArray[np.int64]
+    product_rows: NDArray[np.int64]
+
+
+def exam_sources(
+    catalogs: Sequence[Catalog], split: str, limit: int = 500
+) -> tuple[list[Source], list[Exam]]:
+    """The clean pictures of exams over all catalogs that have photos of known products.
+
+    At most ``limit`` photos per catalog, taken at even steps. Other catalogs have no exam.
+    """
+    sources: list[Source] = []
+    exams: list[Exam] = []
+    for catalog in catalogs:
+        photos = [
+            photo
+            for photo in catalog.photos
+            if photo.split == split and photo.product_id in catalog.by_id
+        ]
+        photos = photos[:: max(1, -(-len(photos) // limit))]
+        products = [product for product in catalog.products if product.image]
+        if not photos or len(products) < 2:
+            continue
+        first = len(sources)
+        sources += [Source(catalog.locate(photo.image), 1) for photo in photos]
+        sources += [Source(catalog.locate(product.image or ""), 1) for product in products]
+        middle = first + len(photos)
+        exams.append(
+            Exam(
+                tuple(photos),
+                tuple(products),
+                np.arange(first, middle),
+                np.arange(middle, len(sources)),
+            )
+        )
+    return sources, exams
+
+
+def examine(
+    encoder: Encoder, store: ViewStore, exam: Exam, width: int | None = None
+) -> dict[str, float]:
+    """Hit rates (0..1, with their average) by pictures alone; of a prefix with ``width``."""
+    photos = vectors(encoder, store, exam.photo_rows)[:, :width]
+    products = vectors(encoder, store, exam.product_rows)[:, :width]
+    ranked = np.argsort(-(unit(photos) @ unit(products).T), axis=1, kind="stable")[:, :DEPTH]
+    names = [product.product_id for product in exam.products]
+    lists = [tuple(names[place] for place in row) for row in ranked]
+    return score_rankings(exam.photos, exam.products, lists)
+
+
+@torch.inference_mode()
+def vectors(encoder: Encoder, store: ViewStore, rows: NDArray[np.int64]) -> Floats:
+    """Vectors (n, d) of some rows of a store, of any length, as the encoder is now."""
+    made = [
+        encoder.encode(store.fetch(rows[at : at + BATCH])).float().cpu().numpy()
+        for at in range(0, len(rows), BATCH)
+    ]
+    return np.concatenate(made)
