@@ -1,0 +1,146 @@
+"""Documents of a catalog folder: products' pictures with their titles, shoppers' photos with their
+words, as an encoder sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from models.curation.documents import Documents, View, numbered
+from models.curation.propose import Clicked, behaviour_links
+from models.data.catalog import Catalog, read_catalog
+from models.data.pictures import open_picture
+from models.encoded import Encoded
+from models.errors import CurationError
+from models.juice import Floats
+from models.picture import Picture
+
+BATCH = 16
+
+
+class Encodes(Protocol):
+    """What is needed of an encoder: see `models.embedding.Encoder.encode`."""
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        """Vectors of length 1."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One document of a folder. ``key`` is its picture's reference, which names it everywhere."""
+
+    key: str
+    product_id: str | None
+    category: tuple[str, ...]
+    text: str
+
+
+def sources(catalog: Catalog, split: str | None) -> list[Source]:
+    """Products' pictures in file order, then the photos of a split, or of all with None.
+
+    Raises:
+        CatalogError: there is no such split.
+    """
+    photos = catalog.photos if split is None else catalog.split(split) if catalog.photos else ()
+    found = [
+        Source(key, one.product_id, one.category, one.title)
+        for one in catalog.products
+        for key in dict.fromkeys(key for key in (one.image, *one.images) if key)
+    ]
+    found += [Source(one.image, one.product_id, one.category, one.text or "") for one in photos]
+    if not found:
+        raise CurationError(f"{catalog.folder} has no pictures to curate")
+    return found
+
+
+def read_documents(
+    folder: Path,
+    encoder: Encodes,
+    split: str | None = "train",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Documents:
+    """Encode a catalog folder's documents: the views picture, colour and text.
+
+    A photo's own category path is evidence only where it differs from its product's.
+
+    Raises:
+        CatalogError: see `read_catalog`.
+        PictureError: a picture cannot be opened.
+        CurationError: there is nothing to curate.
+    """
+    catalog = read_catalog(folder)
+    found = sources(catalog, split)
+    pictures: list[Floats] = []
+    colours: list[Floats] = []
+    for start in range(0, len(found), BATCH):
+        batch = found[start : start + BATCH]
+        opened = [open_picture(folder / one.key) for one in batch]
+        # As a query, a picture alone is all of its vector.
+        seen = encoder.encode(opened, [None] * len(opened), query=True)
+        pictures += [one.vector for one in seen]
+        colours += [one.juice.colour for one in seen]
+        progress(start + len(batch), len(found))
+    labels, names = numbered([one.product_id for one in found])
+    paths = {one.product_id: one.category for one in catalog.products}
+    for one in found:
+        if one.product_id:
+            paths.setdefault(one.product_id, one.category)
+    views = [View("picture", _tight(np.stack(pictures))), View("colour", _tight(np.stack(colours)))]
+    words = _words([one.text for one in found], encoder)
+    if words.any():
+        views.append(View("text", _tight(words), judge="text"))
+    return Documents(
+        labels=labels,
+        names=names,
+        views=tuple(view for view in views if view.vectors.any()),
+        keys=tuple(one.key for one in found),
+        categories=tuple(one.category for one in found),
+        label_categories=tuple(paths[name] for name in names),
+    )
+
+
+def with_clicks(
+    documents: Documents, clicks: Iterable[tuple[str, str, int]]
+) -> tuple[Documents, int]:
+    """Documents linked by clicks (document, product id, position), and how many fitted neither.
+
+    A document is named by its picture's reference, or by its file name without the ending.
+    """
+    rows = {Path(key).stem: row for row, key in enumerate(documents.keys)}
+    rows |= {key: row for row, key in enumerate(documents.keys)}
+    labels = {name: label for label, name in enumerate(documents.names)}
+    heard: list[Clicked] = []
+    lost = 0
+    for document, product, position in clicks:
+        if document in rows and product in labels:
+            heard.append(Clicked(rows[document], labels[product], position))
+        else:
+            lost += 1
+    return replace(documents, links=behaviour_links(heard)), lost
+
+
+def _words(texts: list[str], encoder: Encodes) -> Floats:
+    """Text vectors (n, d), zero where there is no word; each text is read once."""
+    said = sorted({text for text in texts if text.strip()})
+    if not said:
+        return np.zeros((len(texts), 1), np.float32)
+    vectors = {text: encoder.encode([None], [text], query=True)[0].vector for text in said}
+    nothing = np.zeros_like(vectors[said[0]])
+    return np.stack([vectors.get(text, nothing) for text in texts])
+
+
+def _tight(vectors: Floats) -> Floats:
+    """Without the columns that are zero everywhere, where other parts of the vector would be."""
+    used = vectors.any(axis=0)
+    return np.ascontiguousarray(vectors[:, used] if used.any() else vectors[:, :1], np.float32)

@@ -1,0 +1,143 @@
+"""The command that curates a catalog folder's ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.errors import WorkerError
+
+if TYPE_CHECKING:
+    from msgspec.json import Decoder
+    from rich.progress import Progress, TaskID
+
+    from models.curation.curate import Progress as Tell
+    from stream.recording import Line
+
+
+def curate(
+    catalog: Annotated[Path, typer.Argument(help="A catalog folder.")],
+    to: Annotated[Path, typer.Option("--out", help="Where the clusters go, one a line.")],
+    links: Annotated[
+        Path | None,
+        typer.Option(help="Attributed clicks: one a line, or a recording of their topic."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Photos of this split; ALL for all.")] = "train",
+    page: Annotated[
+        Path | None, typer.Option(help="Where a page with the most doubtful members goes.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check which product each picture shows: plan, propose, organize, review.
+
+    Wrong ids are given back, pictures without an id join the product they show, what fits nowhere
+    is pruned; each with a reason. A click's query is matched to a photo by its file name. Beside
+    CLUSTERS.jsonl lies the report, CLUSTERS.report.json.
+
+    [bold]Examples[/]
+
+      lookstream curate examples/grocery --out clusters.jsonl
+      lookstream curate DIR --out clusters.jsonl --links attributed-clicks.jsonl --json
+      lookstream curate DIR --out clusters.jsonl --split ALL --page doubtful.html
+    """
+    import orjson
+
+    from models.curation.curate import curate as run
+    from models.curation.folder import read_documents, with_clicks
+    from models.curation.report import report, write_clusters
+    from workers.curation_page import write_page
+    from workers.rooms import encoder_of
+    from workers.settings import load_settings
+
+    clicks = list(read_clicks(links)) if links else []
+    encoder = encoder_of(load_settings())
+    with progress_bars(quiet=json) as bars:
+        looking = bars.add_task("looking at pictures", total=None)
+        documents = read_documents(
+            catalog,
+            encoder,
+            None if split == "ALL" else split,
+            lambda done, total: bars.update(looking, completed=done, total=total),
+        )
+        documents, lost = with_clicks(documents, clicks)
+        curated = run(documents, progress=_steps(bars))
+    found = report(documents, curated)
+    write_clusters(documents, curated, to)
+    beside = to.with_suffix(".report.json")
+    beside.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    say(f"written: {to}, {beside}")
+    if page:
+        write_page(page, catalog, documents, curated)
+        say(f"written: {page}")
+    if not json:
+        from rich.table import Table
+
+        table = Table(title=f"{catalog.name}: {len(documents)} documents", show_header=False)
+        for name, count in curated.plan.views.items():
+            table.add_row(f"seen as {name}", f"{100 * count:.0f} %")
+        table.add_row("links, of them unknown", f"{len(clicks)}, {lost}")
+        verdicts = found["verdicts"]
+        for verdict, number in verdicts.items() if isinstance(verdicts, dict) else ():
+            table.add_row(verdict, str(number))
+        table.add_row("clusters", f"{found['clusters']}, {found['pure']} of them pure")
+        out.print(table)
+    finish({"out": str(to), "clicks": len(clicks), "clicks_unknown": lost, **found}, json)
+
+
+def read_clicks(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Query id, product id and position of attributed clicks.
+
+    Raises:
+        WorkerError: the file cannot be read, or a line is no attributed click.
+    """
+    import msgspec
+
+    from stream.messages import AttributedClick
+    from stream.recording import Line
+
+    click, recorded = msgspec.json.Decoder(AttributedClick), msgspec.json.Decoder(Line)
+    try:
+        with path.open("rb") as file:
+            for number, text in enumerate(file, start=1):
+                if not text.strip():
+                    continue
+                try:
+                    one = click.decode(_message(text, recorded))
+                except msgspec.DecodeError as error:
+                    raise WorkerError(
+                        f"{path}:{number} is no attributed click: {error}; record the topic with "
+                        "`lookstream record`, or write one message a line"
+                    ) from error
+                yield one.query_id, one.product_id, one.position
+    except OSError as error:
+        raise WorkerError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _message(text: bytes, recorded: Decoder[Line]) -> bytes:
+    """The message of a line: the line itself, or what a recording holds."""
+    import msgspec
+
+    try:
+        line = recorded.decode(text)
+    except msgspec.ValidationError:
+        return text
+    return line.value.encode() if isinstance(line.value, str) else b""
+
+
+def _steps(bars: Progress) -> Tell:
+    """Tell each step's progress on a bar of its own."""
+    tasks: dict[str, TaskID] = {}
+
+    def tell(step: str, done: int, total: int) -> None:
+        for name, task in tasks.items():
+            if name != step:
+                bars.update(task, completed=bars.tasks[task].total)
+        if step not in tasks:
+            tasks[step] = bars.add_task(step, total=total)
+        bars.update(tasks[step], completed=done)
+
+    return tell
