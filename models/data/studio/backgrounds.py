@@ -7,10 +7,11 @@ views may put them behind a cut-out product.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.data.studio.products import Surface
-from models.data.studio.surfaces import Texture, grain, noise, patterned
+from models.data.studio.surfaces import Field, Texture, grain, noise, patterned
 
 KINDS = ("wood", "tiles", "cloth", "marble", "carpet", "pattern", "blotches", "concrete")
 
@@ -25,7 +26,7 @@ def background(rng: np.random.Generator, size: int = 256) -> Texture:
     other = np.array(TONES[rng.integers(len(TONES))], np.float32)
     kind = KINDS[rng.integers(len(KINDS))]
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
-    field: np.ndarray
+    field: Field
     match kind:
         case "wood":
             boards = rng.integers(3, 8)
@@ -53,27 +54,30 @@ def background(rng: np.random.Generator, size: int = 256) -> Texture:
         case "carpet":
             field = tone * (0.7 + 0.6 * noise(rng, size, size, size // 2, size // 2))[..., None]
         case _:
-            field = tone * (0.8 + 0.3 * noise(rng, size, size, 6, 6) + 0.1 * noise(
-                rng, size, size, size // 3, size // 3))[..., None]  # fmt: skip
-    return np.clip(field, 0, 255).astype(np.uint8)
+            rough = noise(rng, size, size, 6, 6)
+            fine = noise(rng, size, size, size // 3, size // 3)
+            field = tone * (0.8 + 0.3 * rough + 0.1 * fine)[..., None]
+    drawn: Texture = np.clip(field, 0, 255).astype(np.uint8)
+    return drawn
 
 
-def on_background(picture: Texture, mask: np.ndarray, behind: Texture) -> Texture:
+def on_background(picture: Texture, mask: NDArray[np.bool_], behind: Texture) -> Texture:
     """Put the masked part (h, w) of a picture (h, w, 3) before another picture.
 
     The background is scaled to fit; the edge of the mask is softened by a pixel.
     """
     height, width = mask.shape
     sized = np.asarray(Image.fromarray(behind).resize((width, height), Image.Resampling.BILINEAR))
-    soft = mask.astype(np.float32)
+    soft: Field = mask.astype(np.float32)
     padded = np.pad(soft, 1, mode="edge")
     soft = (
         soft * 4 + padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
     ) / 8
     mixed = picture * soft[..., None] + sized * (1 - soft[..., None])
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    whole: Texture = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return whole
 
 
-def _rgb(tone: np.ndarray) -> tuple[int, int, int]:
+def _rgb(tone: Field) -> tuple[int, int, int]:
     red, green, blue = (int(value) for value in np.clip(tone, 0, 255))
     return red, green, blue

@@ -17,21 +17,22 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 from time import perf_counter
 
-import numpy as np
 import orjson
 from PIL import Image
 
 from models.data.catalog import PHOTOS, PRODUCTS
 from models.data.studio import words
-from models.data.studio.disturbances import ALL, disturbed
-from models.data.studio.products import SPLIT, Design, design, product_id, stream
+from models.data.studio.disturbances import ALL, Picture, disturbed
+from models.data.studio.products import SPLIT, Design, product_id, stream
 from models.data.studio.scene import Studio
 from models.data.studio.shots import Shot, on_white, photo
+from models.data.studio.twins import design
 from models.errors import StudioError
 
 FORMAT = 1
@@ -119,7 +120,7 @@ def write_studio(
         "disturbances": list(wanted),
         "splits": order.splits,
     }
-    complete = {"products": products, "photos": photos}
+    complete: Row = {"products": products, "photos": photos}
     total = products * (1 + photos)
     known = _read_options(folder, options)
     rendered = 0
@@ -159,7 +160,7 @@ def split_of(made: Design, splits: Mapping[str, float] = SPLITS) -> str:
         draw -= share
         if draw < 0:
             return name
-    return next(reversed(splits))
+    return list(splits)[-1]
 
 
 def product_row(made: Design) -> Row:
@@ -244,7 +245,6 @@ def _render_share(order: _Order, numbers: range, results: Queue[object]) -> None
 
 
 def _share(order: _Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]]:
-    studio: Studio | None = None
     for index in numbers:
         made = design(order.seed, index)
         shots = [(f"products/{made.product_id}.webp", on_white(made))]
@@ -259,17 +259,20 @@ def _share(order: _Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]
         ]
         for path, shot in missing:
             # Opening takes seconds: not for a folder that is complete.
-            studio = studio or Studio(order.size)
-            picture = disturbed(studio.render(shot.scene), shot.strengths, shot.seed)
+            picture = disturbed(_studio(order.size).render(shot.scene), shot.strengths, shot.seed)
             _save(picture, path)
         split = split_of(made, order.splits)
         rows = [photo_row(made, number, shot, split) for number, (_, shot) in enumerate(shots[1:])]
         yield index, len(missing), rows
-    if studio is not None:
-        studio.close()
 
 
-def _save(picture: np.ndarray, path: Path) -> None:
+@lru_cache(maxsize=1)
+def _studio(size: int) -> Studio:
+    """The window of this process: opening one takes longer than dozens of pictures."""
+    return Studio(size)
+
+
+def _save(picture: Picture, path: Path) -> None:
     """Write a picture so that a name never stands for half of one."""
     unfinished = path.with_suffix(".part")
     Image.fromarray(picture).save(unfinished, "WEBP", quality=QUALITY, method=2)

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Line = Array | Sequence[Array | Sequence[float]]
+"""Points one after the other, (n, 2) or (n, 3)."""
 
 AROUND = 40
 """Columns of a body of revolution: a polygon that looks round at 256 px."""
@@ -51,9 +53,7 @@ class Patch:
         """Unit normals (rows, columns, 3), averaged over the quads that meet."""
         grid = self.points
         down, right = np.diff(grid, axis=0), np.diff(grid, axis=1)
-        quads = np.cross(
-            down[:, :-1] + down[:, 1:], right[:-1] + right[1:]
-        )  # (rows − 1, columns − 1, 3)
+        quads = _cross(down[:, :-1] + down[:, 1:], right[:-1] + right[1:])
         total = np.zeros_like(grid)
         for rows in (slice(None, -1), slice(1, None)):
             for columns in (slice(None, -1), slice(1, None)):
@@ -67,7 +67,7 @@ class Patch:
         return unit
 
 
-def smooth(points: Sequence[Sequence[float]], steps: int = 6) -> Array:
+def smooth(points: Line, steps: int = 6) -> Array:
     """A Catmull-Rom curve through points (n, k): ((n − 1) · steps + 1, k)."""
     knots = np.asarray(points, float)
     padded = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
@@ -87,7 +87,7 @@ def smooth(points: Sequence[Sequence[float]], steps: int = 6) -> Array:
 
 
 def lathe(
-    profile: Sequence[Sequence[float]] | Array,
+    profile: Line,
     role: str = "main",
     *,
     wide: float = 1.0,
@@ -120,7 +120,7 @@ def lathe(
 
 
 def tube(
-    path: Sequence[Sequence[float]] | Array,
+    path: Line,
     radius: float | Array,
     role: str = "main",
     *,
@@ -245,6 +245,14 @@ def rotation(axis: str, degrees: float) -> Array:
     matrix[first, first] = matrix[second, second] = c
     matrix[first, second], matrix[second, first] = -s, s
     return matrix
+
+
+def _cross(one: Array, other: Array) -> Array:
+    """Cross products along the last axis; numpy's own takes five times as long on small grids."""
+    a, b = np.moveaxis(one, -1, 0), np.moveaxis(other, -1, 0)
+    return np.stack(
+        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]], axis=-1
+    )
 
 
 def _lid(wall: Patch, row: int, centre: Array) -> Patch:

@@ -1,13 +1,12 @@
 """One product of the studio: everything its pictures and its words are made from.
 
-Product i of a seed depends on nothing but the two. Every odd product is, with probability
-`TWIN_SHARE`, the near twin of the one before it: the same but for one attribute changed a little.
+`original` draws one; `twins.design` is what a catalog holds, near twins among them.
 """
 
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,13 +15,10 @@ from models.data.studio.kinds import (
     COLOURS,
     KINDS,
     MATERIALS,
-    NEAR_COLOURS,
     PATTERNS,
     Kind,
 )
 
-TWIN_SHARE = 0.5
-"""Of the odd products, so that a quarter of all are twins of another quarter."""
 RGB = tuple[int, int, int]
 
 # Each purpose of random numbers has its own stream, so that switching one off moves no other.
@@ -99,14 +95,8 @@ def product_id(seed: int, index: int) -> str:
     return f"studio-{seed}-{index:06d}"
 
 
-def design(seed: int, index: int) -> Design:
-    """Draw product `index` of `seed`."""
-    if index % 2 and stream(seed, index, TWIN).random() < TWIN_SHARE:
-        return _twin(_original(seed, index - 1), index)
-    return _original(seed, index)
-
-
-def _original(seed: int, index: int) -> Design:
+def original(seed: int, index: int) -> Design:
+    """Draw product `index` of `seed`, owing nothing to others."""
     rng = stream(seed, index, DESIGN)
     kind = KINDS[rng.integers(len(KINDS))]
     sizes = tuple((name, float(rng.uniform(*limits))) for name, limits in kind.sizes.items())
@@ -141,10 +131,10 @@ def _surface(rng: np.random.Generator, materials: tuple[str, ...], *, patterned:
     return Surface(
         material=material,
         colour=colour,
-        rgb=_shade(rng, rgb),
+        rgb=shade(rng, rgb),
         pattern=pattern,
         second=second,
-        second_rgb=_shade(rng, COLOURS[second]),
+        second_rgb=shade(rng, COLOURS[second]),
         scale=float(rng.uniform(3.0, 8.0)),
     )
 
@@ -157,65 +147,7 @@ def _label(rng: np.random.Generator, brand: str, under: Surface) -> Label:
     return Label(brand, LABEL_FORMS[rng.integers(len(LABEL_FORMS))], colour, rgb, ink)
 
 
-def _twin(base: Design, index: int) -> Design:
-    """The same product with one attribute changed a little."""
-    rng = stream(base.seed, index, TWIN, 1)
-    changes = ["size", "size", "colour"]
-    if base.main.pattern != "plain":
-        changes += ["pattern", "pattern colour"]
-    if base.label is not None:
-        changes.append("label")
-    if not MATERIALS[base.accent.material].tones:
-        changes.append("accent colour")
-    if MATERIALS[base.main.material].tones and len(MATERIALS[base.main.material].tones) == 1:
-        changes.remove("colour")
-    if len(base.kind.styles) > 1:
-        changes.append("style")
-    change = changes[rng.integers(len(changes))]
-    twin = replace(base, index=index, twin_of=base.index, twin_change=change)
-    if change == "size":
-        name, value = base.sizes[rng.integers(len(base.sizes))]
-        low, high = base.kind.sizes[name]
-        step = (high - low) * rng.uniform(0.3, 0.5)
-        moved = value + step if value + step <= high else value - step
-        twin = replace(
-            twin,
-            sizes=tuple((key, moved if key == name else old) for key, old in base.sizes),
-            twin_change=f"size: {name}",
-        )
-    elif change == "style":
-        others = [style for style in base.kind.styles if style != base.style]
-        twin = replace(twin, style=others[rng.integers(len(others))])
-    elif change == "label" and base.label is not None:
-        forms = [form for form in LABEL_FORMS if form != base.label.form]
-        twin = replace(twin, label=replace(base.label, form=forms[rng.integers(len(forms))]))
-    elif change == "pattern":
-        others = [name for name in PATTERNS[1:] if name != base.main.pattern]
-        pattern = others[rng.integers(len(others))]
-        twin = replace(twin, main=replace(base.main, pattern=pattern))
-    elif change == "pattern colour":
-        second = NEAR_COLOURS[base.main.second]
-        twin = replace(
-            twin, main=replace(base.main, second=second, second_rgb=_shade(rng, COLOURS[second]))
-        )
-    elif change == "accent colour":
-        twin = replace(twin, accent=_near(rng, base.accent))
-    else:
-        twin = replace(twin, main=_near(rng, base.main))
-    return twin
-
-
-def _near(rng: np.random.Generator, surface: Surface) -> Surface:
-    tones = [tone for tone in MATERIALS[surface.material].tones if tone[0] != surface.colour]
-    if tones:
-        colour, rgb = tones[rng.integers(len(tones))]
-    else:
-        colour = NEAR_COLOURS[surface.colour]
-        rgb = COLOURS[colour]
-    return replace(surface, colour=colour, rgb=_shade(rng, rgb))
-
-
-def _shade(rng: np.random.Generator, rgb: RGB) -> RGB:
+def shade(rng: np.random.Generator, rgb: RGB) -> RGB:
     """The colour a little off, as no two dyes are the same."""
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in rgb))
     moved = colorsys.hsv_to_rgb(

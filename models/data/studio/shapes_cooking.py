@@ -85,23 +85,23 @@ def pot(design: Design) -> list[Patch]:
         )
         handles = tube(path, grip * 1.2, "accent", flat=0.7)
     elif design.style == "side grips":
-        path = [
+        bend = [
             (at, -0.25, level),
             (at + 0.2, -0.25, level),
             (at + 0.24, 0, level),
             (at + 0.2, 0.25, level),
             (at, 0.25, level),
         ]
-        handles = mirrored(tube(smooth(path, 5), grip, "accent"))
+        handles = mirrored(tube(smooth(bend, 5), grip, "accent"))
     else:
-        path = [
+        bend = [
             (at, 0, level - 0.22),
             (at + 0.26, 0, level - 0.17),
             (at + 0.32, 0, level),
             (at + 0.26, 0, level + 0.15),
             (at, 0, level + 0.18),
         ]
-        handles = mirrored(tube(smooth(path, 5), grip, "accent"))
+        handles = mirrored(tube(smooth(bend, 5), grip, "accent"))
     return [*body, *lid, *button, *handles]
 
 
@@ -145,7 +145,7 @@ def kettle(design: Design) -> list[Patch]:
     at = float(np.interp(low, wall[:, 1], wall[:, 0]))
     tip = at + spout
     if design.style == "gooseneck":
-        path = [
+        neck = [
             (at - 0.1, low * 0.7),
             (at + 0.3 * spout, low * 0.9),
             (at + 0.5 * spout, high * 0.75),
@@ -153,7 +153,7 @@ def kettle(design: Design) -> list[Patch]:
         ]
         radii = [0.1, 0.075, 0.055, 0.05]
     elif design.style == "teapot":
-        path = [
+        neck = [
             (at - 0.15, low * 1.1),
             (at + 0.3 * spout, low * 1.3),
             (at + 0.62 * spout, high * 0.8),
@@ -161,13 +161,13 @@ def kettle(design: Design) -> list[Patch]:
         ]
         radii = [0.2, 0.15, 0.09, 0.07]
     else:
-        path = [
+        neck = [
             (at - 0.2, height * 0.42),
             (at + 0.35 * spout, height * 0.66),
             (tip - 0.1, height * 0.92),
         ]
         radii = [0.22, 0.14, 0.09]
-    curve = smooth(path, 6)
+    curve = smooth(neck, 6)
     line = np.column_stack([-curve[:, 0], np.zeros(len(curve)), curve[:, 1]])
     beak = tube(
         line, np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(radii)), radii), "main"

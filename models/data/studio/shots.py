@@ -15,9 +15,10 @@ from models.data.studio.backgrounds import background
 from models.data.studio.camera import Box, box_of, framed
 from models.data.studio.disturbances import ALL, CLUTTER
 from models.data.studio.meshes import Array, Patch, rotation
-from models.data.studio.products import PHOTO, Design, design, stream
+from models.data.studio.products import PHOTO, Design, stream
 from models.data.studio.scene import Lamp, Scene, Thing
 from models.data.studio.shapes import shape
+from models.data.studio.twins import design
 
 LIKELIHOOD = {
     CLUTTER: 0.8,

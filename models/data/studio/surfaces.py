@@ -14,7 +14,8 @@ from models.data.studio.kinds import MATERIALS
 from models.data.studio.products import LOOK, RGB, Design, Label, Surface, stream
 
 Texture = NDArray[np.uint8]
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]
+Grain = NDArray[np.float32]
 
 HEIGHT = 192
 WIDEST = 640
@@ -74,7 +75,8 @@ def patterned(
         surface.second_rgb, np.float32
     )
     shade = grain(MATERIALS[surface.material].grain, width, height, rng)[..., None]
-    return np.clip(colour * shade, 0, 255).astype(np.uint8)
+    drawn: Texture = np.clip(colour * shade, 0, 255).astype(np.uint8)
+    return drawn
 
 
 def pattern(name: str, x: Field, y: Field) -> Field:  # noqa: PLR0911 - a table
@@ -89,9 +91,7 @@ def pattern(name: str, x: Field, y: Field) -> Field:  # noqa: PLR0911 - a table
             shifted = (x + 0.5 * (np.floor(y) % 2)) % 1 - 0.5
             return _soft(np.hypot(shifted, cell_y) - 0.27)
         case "checks":
-            return np.where((np.floor(x * 1.4) + np.floor(y * 1.4)) % 2 == 0, 1, 0).astype(
-                np.float32
-            )
+            return np.asarray((np.floor(x * 1.4) + np.floor(y * 1.4)) % 2 == 0, np.float32)
         case "chevrons":
             return _soft(np.abs((y + np.abs(cell_x)) % 1 - 0.5) - 0.23)
         case "waves":
@@ -102,44 +102,48 @@ def pattern(name: str, x: Field, y: Field) -> Field:  # noqa: PLR0911 - a table
             shifted = (x + 0.5 * (np.floor(y) % 2)) % 1 - 0.5
             radius, angle = np.hypot(shifted, cell_y), np.arctan2(cell_y, shifted)
             petals = _soft(radius - 0.2 - 0.15 * np.cos(5 * angle))
-            return petals * (1 - _soft(radius - 0.09))
+            return np.asarray(petals * (1 - _soft(radius - 0.09)))
         case "leaves":
             turned_x, turned_y = cell_x + cell_y, cell_x - cell_y
             leaf = _soft(np.abs(turned_x) - 0.22 * np.cos(np.clip(turned_y * 2.2, -1.57, 1.57)))
-            return leaf * (np.abs(turned_x) > 0.025) * (np.abs(turned_y) < 0.7)
+            return np.asarray(leaf * (np.abs(turned_x) > 0.025) * (np.abs(turned_y) < 0.7))
         case _:
             return np.zeros_like(x)
 
 
 def grain(  # noqa: PLR0911 - a table
     name: str, width: int, height: int, rng: np.random.Generator
-) -> Field:
+) -> Grain:
     """The fine structure of a material as a factor around 1, (height, width)."""
     match name:
         case "wood":
             veins = noise(rng, width, height, 5, 28)
             lines = np.sin(30 * veins + 5 * noise(rng, width, height, 3, 3))
-            return (1 + 0.09 * lines + 0.12 * (veins - 0.5)).astype(np.float32)
+            return np.asarray(1 + 0.09 * lines + 0.12 * (veins - 0.5), np.float32)
         case "marble":
             field = noise(rng, width, height, 4, 4) + 0.5 * noise(rng, width, height, 9, 9)
             veins = np.exp(-(((field % 0.34) - 0.17) ** 2) / 0.0012)
-            return (1 - 0.32 * veins).astype(np.float32)
+            return np.asarray(1 - 0.32 * veins, np.float32)
         case "weave":
             x, y = np.meshgrid(np.arange(width), np.arange(height))
-            return (1 + 0.07 * np.sin(x * 1.6) * np.sin(y * 1.6)).astype(np.float32)
+            return np.asarray(1 + 0.07 * np.sin(x * 1.6) * np.sin(y * 1.6), np.float32)
         case "leather":
-            return 0.9 + 0.2 * noise(rng, width, height, width // 6, height // 6)
+            return np.float32(0.9) + np.float32(0.2) * noise(
+                rng, width, height, width // 6, height // 6
+            )
         case "speckle":
-            return 0.88 + 0.24 * noise(rng, width, height, width // 3, height // 3)
+            return np.float32(0.88) + np.float32(0.24) * noise(
+                rng, width, height, width // 3, height // 3
+            )
         case "straw":
             x, y = np.meshgrid(np.arange(width), np.arange(height))
             weave = np.sin(x * 0.8) * np.where((y // 5) % 2 == 0, 1, -1)
-            return (1 + 0.16 * weave * np.abs(np.sin(y * 0.63))).astype(np.float32)
+            return np.asarray(1 + 0.16 * weave * np.abs(np.sin(y * 0.63)), np.float32)
         case _:
             return np.ones((height, width), np.float32)
 
 
-def noise(rng: np.random.Generator, width: int, height: int, across: int, up: int) -> Field:
+def noise(rng: np.random.Generator, width: int, height: int, across: int, up: int) -> Grain:
     """Smooth random values in about 0..1, (height, width), with that many bumps each way."""
     coarse = rng.random((max(up, 2), max(across, 2)), dtype=np.float32)
     return np.asarray(
@@ -230,4 +234,4 @@ def dial(design: Design, rng: np.random.Generator) -> Texture:
 
 def _soft(distance: Field) -> Field:
     """1 inside (negative distance), 0 outside, with an edge a little soft."""
-    return np.clip(0.5 - distance / 0.06, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 - distance / 0.06, 0, 1), np.float32)
