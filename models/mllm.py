@@ -122,6 +122,15 @@ class Mllm:
         return at_token
 
 
+def reading(text: str, path: Sequence[str]) -> str:
+    """What is read of an item's words, in service and in training: one line, the leaf category
+    after it unless the text names it already."""
+    said = " ".join(text.split())
+    if not path or stems(path[-1]) <= stems(said):
+        return said if plain(said) else ""
+    return f"{said}. {path[-1]}" if said else path[-1]
+
+
 class MllmEncoder:
     """A vision-language model behind the interface of `models.embedding.Encoder`.
 
@@ -158,7 +167,7 @@ class MllmEncoder:
 
         looked = [_fresh(picture) for picture in pictures]
         paths = categories if categories is not None else [()] * len(texts)
-        read = [_with_leaf(text or "", path) for text, path in zip(texts, paths, strict=True)]
+        read = [reading(text or "", path) for text, path in zip(texts, paths, strict=True)]
         if query and any(one is None and not said for one, said in zip(looked, read, strict=True)):
             raise TextError("a query needs a picture, or a text with at least one word")
         juiced = self._juicer.encode(looked, texts, categories, query=query)
@@ -256,14 +265,6 @@ def _fresh(picture: Picture | Encoded | None) -> Picture | None:
 def _harmless(text: str) -> str:
     """The text without anything that a tokenizer would take for a token of its own."""
     return text.replace("<|", "< |").replace("|>", "| >")[:LONGEST]
-
-
-def _with_leaf(text: str, path: Sequence[str]) -> str:
-    """The text in one line, with the leaf category after it unless the text names it already."""
-    said = " ".join(text.split())
-    if not path or stems(path[-1]) <= stems(said):
-        return said if plain(said) else ""
-    return f"{said}. {path[-1]}" if said else path[-1]
 
 
 def _digest(*parts: str) -> str:
