@@ -64,7 +64,7 @@ class PrototypeHead(nn.Module):
         columns, allowed, targets = None, None, ids
         if negatives is not None:
             columns, allowed = negatives.select(ids)
-            targets = torch.searchsorted(columns, ids)
+            targets = ids if columns is None else torch.searchsorted(columns, ids)
         total = features.new_zeros((), dtype=torch.float32)
         for prefix, weight in softmax.terms():
             total = total + weight * arcface(

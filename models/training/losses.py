@@ -171,7 +171,10 @@ def arcface(
     logits = scale * cosines.scatter(1, own, with_margin(cosines.gather(1, own), margin))
     if allowed is None:
         return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-    log_total = torch.logsumexp(logits.masked_fill(~allowed, FORBIDDEN), dim=1)
+    counted = logits.masked_fill(~allowed, FORBIDDEN)
+    plain = functional.cross_entropy(counted, targets)
+    if not smoothing:
+        return plain
+    # Smoothing moves weight from the own logit to the mean of those that count.
     spread = (logits * allowed).sum(dim=1) / allowed.sum(dim=1)
-    wanted = (1 - smoothing) * logits.gather(1, own).squeeze(1) + smoothing * spread
-    return (log_total - wanted).mean()
+    return plain + smoothing * (logits.gather(1, own).squeeze(1) - spread).mean()

@@ -4,6 +4,10 @@ For each target only its nearest prototypes count, by a similarity matrix of the
 refreshed now and then (Pailitao-VL §4), and beside them a random share, drawn anew at each step and
 shared by the batch, that keeps far prototypes from drifting near unseen.
 
+A batch of n targets with k neighbours each is compared with the union of what they need, up to
+n · k prototypes. So this saves time where n · k is well below U, or where batches are made of
+neighbours (`IdBatches`); with fewer prototypes it changes what is learned, not how fast.
+
 The matrix itself never exists as a whole: it is made block by block, and of each row only the
 numbers of its nearest are kept.
 """
@@ -19,6 +23,10 @@ from models.errors import TrainingError
 
 BLOCK = 1024
 """Prototypes compared at once: at U = 100,000 a block of cosines takes 400 MB."""
+
+DENSE_FROM = 0.75
+"""A batch that needs more of the prototypes than this share is compared with all of them, and those
+not needed masked: copying most rows of the head costs more than the few cosines saved."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,12 @@ class SparseNegatives:
         """Find the neighbours anew among prototypes (U, D)."""
         self.graph = nearest_prototypes(prototypes, self.sparseness.neighbours(self.classes))
 
-    def select(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def select(self, ids: Tensor) -> tuple[Tensor | None, Tensor]:
         """For targets (n,): the prototypes that count for any, and which for whom.
 
         Returns:
-            Their numbers in ascending order (u,), and a mask (n, u). A target always counts for
-            itself.
+            Their numbers in ascending order (u,), and a mask (n, u); or None for all, and a mask
+            (n, U). A target always counts for itself.
 
         Raises:
             TrainingError: before the first `refresh`.
@@ -84,6 +92,8 @@ class SparseNegatives:
         allowed.scatter_(1, ids[:, None], True)
         allowed[:, self._random().to(ids.device)] = True
         columns = allowed.any(dim=0).nonzero().squeeze(1)
+        if len(columns) > DENSE_FROM * self.classes:
+            return None, allowed
         return columns, allowed[:, columns]
 
     def _random(self) -> Tensor:

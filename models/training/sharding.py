@@ -106,6 +106,8 @@ class ShardedHead(PrototypeHead):
         if negatives is None:
             return None, None
         columns, allowed = negatives.select(targets)
+        if columns is None:
+            return None, allowed[:, self.start : self.stop]
         here = (columns >= self.start) & (columns < self.stop)
         if not here.any():  # one column that counts for nobody keeps the shapes simple
             return columns.new_zeros(1), allowed.new_zeros(len(targets), 1)

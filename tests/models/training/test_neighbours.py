@@ -16,7 +16,8 @@ def prototypes(count: int = 50, seed: int = 0) -> Tensor:
 def selected(negatives: SparseNegatives, ids: Tensor) -> list[set[int]]:
     """The prototypes that count for each target."""
     columns, allowed = negatives.select(ids)
-    return [set(columns[row].tolist()) for row in allowed]
+    numbers = torch.arange(negatives.classes) if columns is None else columns
+    return [set(numbers[row].tolist()) for row in allowed]
 
 
 @pytest.mark.parametrize("block", [7, 50, 1024])
@@ -72,6 +73,20 @@ def test_sparse_negatives_leave_the_rest_of_the_head_alone() -> None:
     assert head.weight.grad is not None
     moved = set(head.weight.grad.abs().sum(dim=(1, 2)).nonzero().squeeze(1).tolist())
     assert moved == selected(negatives, ids)[0]
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_few_and_many_targets_are_compared_alike(count: int) -> None:
+    """Few pick out rows of the head, many mask it; the loss is that of each target alone."""
+    head = PrototypeHead(prototypes()[:, None])
+    negatives = SparseNegatives(Sparseness(nearest=0.1, random=0.05), 50)
+    negatives.refresh(head.prototypes())
+    ids = torch.arange(count)
+    assert (negatives.select(ids)[0] is None) == (count == 40)
+    features, softmax = torch.randn(count, 8), MarginSoftmax(prefixes=(4, 8), smoothing=0.1)
+    alone = [head.identify(features[[i]], ids[[i]], softmax, negatives) for i in range(count)]
+    together = head.identify(features, ids, softmax, negatives)
+    assert torch.allclose(together, torch.stack(alone).mean())
 
 
 def test_a_refresh_follows_the_prototypes() -> None:
