@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +37,11 @@ class Backbone(Protocol):
         ...
 
     def patches(self, pictures: Floats) -> Floats:
-        """Features (n, rows × columns, sum(widths)) of preprocessed pictures (n, 3, s, s)."""
+        """Features (n, rows × columns, c) of preprocessed pictures (n, 3, s, s)."""
+        ...
+
+    def trunks(self, pictures: Floats) -> tuple[Floats, Floats]:
+        """The patches, and the shallowest map (n, c, h, w) that a tail is trained on."""
         ...
 
 
@@ -59,6 +64,11 @@ class OnnxBackbone:
         rows = [self._session.run(["patches"], {"picture": one[None]})[0] for one in pictures]
         return np.concatenate(rows) if rows else _no_rows(self.layout)
 
+    def trunks(self, pictures: Floats) -> tuple[Floats, Floats]:
+        """See ``Backbone.trunks``; at least one picture."""
+        both = [self._session.run(["patches", "trunk"], {"picture": one[None]}) for one in pictures]
+        return np.concatenate([one[0] for one in both]), np.concatenate([one[1] for one in both])
+
 
 class TorchBackbone:
     """The network in torch, bf16 and channels-last: for CUDA; on the CPU only tests use it."""
@@ -74,9 +84,16 @@ class TorchBackbone:
 
     def patches(self, pictures: Floats) -> Floats:
         """See ``Backbone.patches``."""
+        return np.concatenate([_no_rows(self.layout), *(rows for rows, _ in self._run(pictures))])
+
+    def trunks(self, pictures: Floats) -> tuple[Floats, Floats]:
+        """See ``Backbone.trunks``; at least one picture."""
+        rows, trunks = zip(*self._run(pictures), strict=True)
+        return np.concatenate(rows), np.concatenate(trunks)
+
+    def _run(self, pictures: Floats) -> Iterator[tuple[Floats, Floats]]:
         import torch  # noqa: PLC0415
 
-        rows = [_no_rows(self.layout)]
         for start in range(0, len(pictures), FIXED_BATCH):
             chunk = pictures[start : start + FIXED_BATCH]
             # One fixed shape: the kernels chosen, and so the sums, never depend on the batch.
@@ -86,8 +103,11 @@ class TorchBackbone:
                 self._device, torch.bfloat16, memory_format=torch.channels_last
             )
             with torch.inference_mode():
-                rows.append(self._network(batch)[: len(chunk)].float().cpu().numpy())
-        return np.concatenate(rows)
+                rows, trunk = self._network(batch)
+            yield (
+                rows[: len(chunk)].float().cpu().numpy(),
+                trunk[: len(chunk)].float().cpu().numpy(),
+            )
 
 
 def load_backbone(spec: BackboneSpec, *, device: str = "cpu", threads: int = 2) -> Backbone:
@@ -127,7 +147,12 @@ def _export(spec: BackboneSpec, folder: Path) -> None:
             np.savez(
                 written / "classifier.npz", weight=layout.classifier[0], bias=layout.classifier[1]
             )
-        card = {"grid": layout.grid, "widths": layout.widths, "labels": layout.labels}
+        card = {
+            "grid": layout.grid,
+            "widths": layout.widths,
+            "labels": layout.labels,
+            "identity": layout.identity,
+        }
         (written / "layout.json").write_bytes(orjson.dumps(card))
         try:
             written.rename(folder)
@@ -144,8 +169,11 @@ def _read_layout(folder: Path) -> Layout:
     if (folder / "classifier.npz").is_file():
         with np.load(folder / "classifier.npz", allow_pickle=False) as arrays:
             classifier = (arrays["weight"], arrays["bias"])
-    return Layout((rows, columns), tuple(card["widths"]), classifier, tuple(card["labels"]))
+    return Layout(
+        (rows, columns), tuple(card["widths"]), classifier, tuple(card["labels"]), card["identity"]
+    )
 
 
 def _no_rows(layout: Layout) -> Floats:
-    return np.empty((0, layout.grid[0] * layout.grid[1], sum(layout.widths)), np.float32)
+    width = sum(layout.widths) + layout.identity
+    return np.empty((0, layout.grid[0] * layout.grid[1], width), np.float32)

@@ -1,17 +1,11 @@
-"""The front end of the room: pictures and words in, vectors and juice out.
-
-A vector has three parts (Pailitao-VL embeds picture and text in one vector, arXiv 2602.13704 §4;
-putting two side by side is ours): the picture's 256 values weighted 0.8, the text's 127 weighted
-0.6, and one value for what is missing. An item without a text keeps its picture part at 0.8 and
-puts the rest into that last value, which queries leave at zero: so items with and without words
-are compared fairly, and a query by picture alone ranks by pictures alone.
-"""
+"""The front end of the room: pictures and words in, vectors and juice out."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,24 +16,25 @@ from models.backbone import Backbone, load_backbone
 from models.caption import stems, weave
 from models.classes import classify
 from models.encoded import Encoded
-from models.errors import TextError
 from models.juice import EMPTY, Floats, Int8Matrix, Juice
 from models.juicer import Squeezed, squeeze, unit
 from models.networks import BackboneSpec, named_backbone
 from models.picture import Picture
-from models.projection import PICTURE_WIDTH, TEXT_WIDTH, Projection, load_projection
+from models.projection import Projection, has_tail, load_projection
 from models.saliency import crop_box, keep
 from models.text import TextEncoder
+from models.vector import DIM, assemble, reworded
 from models.weights import MINILM, sha256_of
+from models.words import WEIGHTS as WORDS
+from models.words import Words, load_words
 
 TOKENS = 16
 """K: patches kept as tokens (design/datajuicer.md); one fused token follows them."""
 
-PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
 AGREEMENT = 0.25
 """Cosine between a class's name and the item's words below which the class contradicts them."""
 
-RULES = "2"
+RULES = "3"
 """Part of the model id: raise it when the rules of juicing or assembling change."""
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -49,22 +44,33 @@ class Encoder:
     """Encodes products and queries. The same input gives the same bytes in any batch.
 
     ``model_id`` names backbone, dimensions and a hash of every weight and rule: vectors with
-    different ids must never meet (law 3). ``dim`` is the length of the vectors.
+    different ids must never meet (law 3). ``dim`` is the length of the vectors. ``rewords`` says
+    that an item encoded before can be given other words without its picture.
     """
 
+    rewords = True
+
     def __init__(
-        self, spec: BackboneSpec, backbone: Backbone, projection: Projection, model_id: str
+        self,
+        spec: BackboneSpec,
+        backbone: Backbone,
+        projection: Projection,
+        words: Words,
+        model_id: str,
+        dim: int = DIM,
     ) -> None:
         self._spec = spec
         self._backbone = backbone
         self._projection = projection
         self._text = TextEncoder()
+        self._words = words
         self._class_vector = lru_cache(maxsize=2048)(self._sentence)
         # Juice names a class by its first synonym. Two of ImageNet's names stand for two classes
         # each (crane, maillot); there the first one's synonyms have to do.
         self._label = {_short(label): label for label in reversed(backbone.layout.labels)}
         self.model_id = model_id
-        self.dim = PICTURE_WIDTH + TEXT_WIDTH + 1
+        self.dim = dim
+        self._nothing_seen = Encoded(np.zeros(dim, np.float32), Juice())
 
     def encode(
         self,
@@ -93,7 +99,7 @@ class Encoder:
         seen = map(self._seen, squeeze(fresh, self._backbone, self._spec.size))
         return [
             self._worded(
-                next(seen) if isinstance(picture, np.ndarray) else picture or NOTHING_SEEN,
+                next(seen) if isinstance(picture, np.ndarray) else picture or self._nothing_seen,
                 _with_leaf(text or "", path),
                 text or "",
                 query=query,
@@ -103,7 +109,8 @@ class Encoder:
 
     def _seen(self, squeezed: Squeezed) -> Encoded:
         """What a picture alone says."""
-        vector = assemble(self._projection.picture(squeezed), None, query=False)
+        picture = self._projection.picture(squeezed)
+        vector = assemble(picture, None, query=False, dim=self.dim)
         return Encoded(vector, self._juice(squeezed))
 
     def _worded(self, seen: Encoded, read: str, text: str, *, query: bool) -> Encoded:
@@ -114,9 +121,8 @@ class Encoder:
         """
         sentence = self._sentence(read)
         spoken = bool(sentence.any())
-        vector = reworded(
-            seen.vector, self._projection.sentence(sentence) if spoken else None, query=query
-        )
+        words = self._words.vector(read, sentence) if spoken else None
+        vector = reworded(seen.vector, words, query=query)
 
         def fits(label: str) -> bool:
             return not spoken or float(self._class_vector(label) @ sentence) >= AGREEMENT
@@ -152,70 +158,48 @@ class Encoder:
         return vector
 
 
-def assemble(picture: Floats | None, text: Floats | None, *, query: bool) -> Floats:
-    """Put picture (256,) and text (127,), each of length 1, into one vector (384,) of length 1.
-
-    Raises TextError for a query that has neither.
-    """
-    vector = np.zeros(PICTURE_WIDTH + TEXT_WIDTH + 1, np.float32)
-    if picture is not None:
-        vector[:PICTURE_WIDTH] = PICTURE_WEIGHT * picture
-    return reworded(vector, text, query=query)
-
-
-def reworded(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
-    """An item's vector (384,) with another text (127,) of length 1, or none.
-
-    An item's picture part is stored as it is weighted, never scaled again, so that it can be used
-    again bit for bit; its last value makes the length 1. Raises TextError for an empty query.
-    """
-    changed = np.zeros_like(vector)
-    changed[:PICTURE_WIDTH] = vector[:PICTURE_WIDTH]
-    if text is not None:
-        changed[PICTURE_WIDTH:-1] = TEXT_WEIGHT * text
-    if not query:
-        changed[-1] = np.sqrt(max(0.0, 1.0 - float(changed @ changed)))
-        return changed
-    if not changed.any():
-        raise TextError("a query needs a picture, or a text with at least one word")
-    return unit(changed)
-
-
-NOTHING_SEEN = Encoded(np.zeros(PICTURE_WIDTH + TEXT_WIDTH + 1, np.float32), Juice())
-
-
 def load_encoder(
     device: str = "auto",
     backbone: str = "lite2",
     threads: int | None = None,
     projection: Path | None = None,
+    dim: int = DIM,
 ) -> Encoder:
     """Load the encoder: "lite2" (default), "lite0" (faster) or a ``TIMM_NAME:SIZE:PATH``.
 
     ``projection`` is a file that ``lookstream train embedding`` wrote; the packaged one otherwise.
     ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there. ``threads`` serve one
-    picture on the CPU (all cores by default, at most 4); results do not depend on it. The first
-    call on a machine exports the network to ONNX, which takes about 15 seconds.
+    picture on the CPU (all cores by default, at most 4); results do not depend on it. ``dim`` is
+    how long the vectors are: 64, 128, 256 or 512. The first call on a machine exports the network
+    to ONNX, which takes about 15 seconds.
 
     Raises:
         WeightsError: weights are missing or changed; the message names the package.
         ProjectionError: no projection, or one of another backbone.
     """
     spec, name = named_backbone(backbone), backbone.partition(":")[0]
-    path = projection or WEIGHTS / f"{name}.safetensors"
+    path = projection or packaged_weights(backbone)
+    if has_tail(path):
+        spec = replace(spec, tail=path)
     network = load_backbone(
         spec,
-        device=_device() if device == "auto" else device,
+        device=best_device() if device == "auto" else device,
         threads=threads or min(4, len(os.sched_getaffinity(0))),
     )
     maps = load_projection(path, network.layout.widths)
-    parts = (RULES, spec.fingerprint(), sha256_of(path), MINILM.sha256)
+    words = load_words()
+    parts = (RULES, spec.fingerprint(), sha256_of(path), sha256_of(WORDS), MINILM.sha256)
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
-    width = PICTURE_WIDTH + TEXT_WIDTH + 1
-    return Encoder(spec, network, maps, f"{name}-minilm-{width}-{digest}")
+    return Encoder(spec, network, maps, words, f"{name}-minilm-{dim}-{digest}", dim)
 
 
-def _device() -> str:
+def packaged_weights(backbone: str) -> Path:
+    """The encoder's file that comes along with a backbone; there may be none."""
+    return WEIGHTS / f"{backbone.partition(':')[0]}.safetensors"
+
+
+def best_device() -> str:
+    """ "cuda" where there is a device for it, else "cpu"."""
     if not Path("/dev/nvidiactl").exists():
         return "cpu"
     import torch  # noqa: PLC0415  only machines with a GPU pay for the import

@@ -1,6 +1,7 @@
 """Fitting material for the reranker: queries with their candidates, evidence and levels.
 
-A catalog folder gives photos but hardly any query texts, so shoppers' words are made up from what
+A catalog without photos of known products gives views of its own pictures instead. A catalog
+folder hardly ever gives query texts, so shoppers' words are made up from what
 the product is called: its leaf category or its title, at times with a slip of the finger. Synthetic
 words decide the weights of words only; queries by picture have parameters of their own.
 """
@@ -8,6 +9,7 @@ words decide the weights of words only; queries by picture have parameters of th
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +27,12 @@ from models.evidence import Candidate, collect
 from models.juice import Floats
 from models.metrics import Levels, relevance, relevant_counts
 from models.picture import Picture
+from models.views import view
 
 MODALITIES = ("picture", "text", "both")
+VIEWS = 4
+"""Of each product's picture, where there are no photos."""
+
 SLIP = 0.3
 """Share of made-up texts with a typo."""
 
@@ -85,6 +91,8 @@ def make_episodes(
 ) -> dict[str, Episodes]:
     """Episodes of each modality from the photos of some splits that show a known product.
 
+    Where the folder has no such photos at all, views of the products' pictures take their place.
+
     Args:
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query; the whole catalog where it is smaller.
@@ -93,20 +101,12 @@ def make_episodes(
 
     Raises:
         CatalogError, PictureError: the folder lacks a split, or a picture cannot be read.
-        RerankerError: no photo shows a product of the catalog.
+        RerankerError: other splits show products of the catalog, these ones do not; or there are
+            neither photos nor pictures.
     """
-    photos = [
-        photo
-        for name in splits
-        for photo in catalog.split(name)
-        if photo.product_id in catalog.by_id
-    ]
-    if not photos:
-        raise RerankerError(
-            f"no photo of {', '.join(splits)} names a product of {catalog.folder}: the reranker "
-            "learns from photos whose product is known"
-        )
-    photos = photos[:: -(-len(photos) // limit)] if limit else photos
+    shots = _shots(catalog, splits)
+    shots = shots[:: -(-len(shots) // limit)] if limit else shots
+    photos = [photo for photo, _ in shots]
     done, total = 0, len(catalog.products) + len(MODALITIES) * len(photos)
 
     def tick() -> None:
@@ -125,8 +125,8 @@ def make_episodes(
     for modality in MODALITIES:
         texts: list[str | None] = [None] * len(photos) if modality == "picture" else [*words]
         queries = []
-        for photo, text in zip(photos, texts, strict=True):
-            picture = None if modality == "text" else _open(catalog, photo.image)
+        for shot, text in zip(shots, texts, strict=True):
+            picture = None if modality == "text" else _look(catalog, *shot)
             queries += encoder.encode([picture], [text], query=True)
             tick()
         made[modality] = _episodes(photos, queries, texts, catalog.products, items, depth=depth)
@@ -183,6 +183,34 @@ def shopper_text(product: Product, draw: random.Random) -> str:
             said[:at] + said[at + 1] + said[at] + said[at + 2 :],  # two swapped
         ]
     )
+
+
+def _shots(catalog: Catalog, splits: Sequence[str]) -> list[tuple[Photo, int]]:
+    """What asks, and which view of it: 0 is a photo as it is."""
+    known = [photo for photo in catalog.photos if photo.product_id in catalog.by_id]
+    if known:
+        shots = [(photo, 0) for name in splits for photo in known if photo.split == name]
+    else:
+        shots = [
+            (Photo(image=one.image, product_id=one.product_id, category=one.category), number)
+            for one in catalog.products
+            if one.image and "://" not in one.image
+            for number in range(1, VIEWS + 1)
+        ]
+    if not shots:
+        raise RerankerError(
+            f"no photo of {', '.join(splits)} names a product of {catalog.folder}: the reranker "
+            "learns from photos whose product is known, or from pictures of the products"
+        )
+    return shots
+
+
+def _look(catalog: Catalog, photo: Photo, number: int) -> Picture:
+    picture = _open(catalog, photo.image)
+    if not number:
+        return picture
+    seed = zlib.crc32(f"{photo.product_id}/{number}".encode())
+    return view(picture, np.random.default_rng(seed))
 
 
 def _open(catalog: Catalog, reference: str) -> Picture:

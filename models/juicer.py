@@ -29,6 +29,7 @@ class Squeezed:
     """What was squeezed from one picture.
 
     ``pooled`` has one row (c,) per depth: the saliency-weighted mean of the kept patches.
+    ``identity`` is the same mean of the trained tail's map, (0,) without a tail.
     ``cells`` (patches, d) are the middle depths of every patch, each depth of length 1.
     ``colour`` is the descriptor (120,) of the kept patches.
     """
@@ -36,6 +37,7 @@ class Squeezed:
     frame: Frame
     saliency: Floats
     pooled: tuple[Floats, ...]
+    identity: Floats
     cells: Floats
     colour: Floats
 
@@ -47,21 +49,23 @@ def squeeze(pictures: Sequence[Picture], backbone: Backbone, size: int) -> list[
         return []
     rows = backbone.patches(np.stack([normalise(canvas) for canvas, _ in canvases]))
     return [
-        _squeeze_one(patches, canvas, frame, backbone.layout)
+        squeeze_rows(patches, canvas, frame, backbone.layout)
         for patches, (canvas, frame) in zip(rows, canvases, strict=True)
     ]
 
 
-def _squeeze_one(patches: Floats, canvas: Picture, frame: Frame, layout: Layout) -> Squeezed:
+def squeeze_rows(patches: Floats, canvas: Picture, frame: Frame, layout: Layout) -> Squeezed:
+    """Juice one letterboxed picture of which the backbone made these patch rows."""
     depths = layout.depths(patches)
     inside = frame.cells(layout.grid)
     pixels = cell_pixels(canvas, layout.grid)
     salience = saliency(depths[-1], inside, background(pixels, inside, layout.grid))
-    weights = _kept_weights(salience, inside)
+    weights = kept_weights(salience, inside)
     return Squeezed(
         frame=frame,
         saliency=salience,
         pooled=tuple(weights @ depth for depth in depths),
+        identity=weights @ layout.identities(patches),
         cells=np.concatenate([unit(depth) for depth in _middle(depths)], axis=1),
         colour=colour.histogram(pixels, weights),
     )
@@ -74,7 +78,7 @@ def unit(rows: Floats) -> Floats:
     return scaled
 
 
-def _kept_weights(salience: Floats, inside: Mask) -> Floats:
+def kept_weights(salience: Floats, inside: Mask) -> Floats:
     """Saliency of the kept share of the picture's patches, summing to 1; 0 elsewhere."""
     count = max(1, round(KEEP_RATIO * int(inside.sum())))
     kept: NDArray[np.intp] = np.argsort(-salience, kind="stable")[:count]

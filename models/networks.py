@@ -12,8 +12,12 @@ from models.errors import WeightsError
 from models.juice import Floats
 from models.weights import LITE0, LITE2, PackagedFile, sha256_of
 
-EXPORT_VERSION = "1"
+EXPORT_VERSION = "2"
 """Part of the fingerprint: raise it when the exported graph changes."""
+
+
+TAIL = "tail."
+"""What the names of a trained tail's tensors begin with in an encoder's file."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class BackboneSpec:
     """Which network: a timm name, its weights, its input size in pixels.
 
     ``weights`` is a packaged file, a local ``.safetensors``/``.pth``, or None for random weights
-    (tests only: they are drawn from seed 0).
+    (tests only: they are drawn from seed 0). ``tail`` is an encoder's file with a trained tail
+    (`models.tail`), for EfficientNets.
     """
 
     timm_name: str
     weights: PackagedFile | Path | None
     size: int
+    tail: Path | None = None
 
     def weights_path(self) -> Path | None:
         """The weights on disk, checked; raises WeightsError."""
@@ -38,7 +44,8 @@ class BackboneSpec:
         if path is not None and not path.is_file():
             raise WeightsError(f"no weights for {self.timm_name} at {path}")
         digest = "random" if path is None else sha256_of(path)
-        key = f"{EXPORT_VERSION}/{self.timm_name}/{self.size}/{digest}"
+        tail = "" if self.tail is None else sha256_of(self.tail)
+        key = f"{EXPORT_VERSION}/{self.timm_name}/{self.size}/{digest}/{tail}"
         return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
@@ -70,8 +77,9 @@ class Layout:
     """How a backbone's patch rows are laid out.
 
     ``grid`` is (rows, columns); ``widths`` the channels of each depth, shallow first; the last one
-    is the map that the classifier was trained on. ``classifier`` is (weight (n, c), bias (n,)),
-    or None where the network has no linear one; ``labels`` names its classes, every name with its
+    is the map that the classifier was trained on. ``identity`` is the width of the trained tail's
+    map, which follows them; 0 without one. ``classifier`` is (weight (n, c), bias (n,)), or None
+    where the network has no linear one; ``labels`` names its classes, every name with its
     synonyms ("jersey, T-shirt, tee shirt"), and is empty where the names are not known.
     """
 
@@ -79,7 +87,12 @@ class Layout:
     widths: tuple[int, ...]
     classifier: tuple[Floats, Floats] | None
     labels: tuple[str, ...]
+    identity: int = 0
 
     def depths(self, patches: Floats) -> list[Floats]:
-        """Split patch rows (..., sum(widths)) into one array per depth."""
-        return np.split(patches, np.cumsum(self.widths)[:-1], axis=-1)
+        """One array per depth of patch rows (..., sum(widths) + identity)."""
+        return np.split(patches, np.cumsum(self.widths), axis=-1)[:-1]
+
+    def identities(self, patches: Floats) -> Floats:
+        """The trained tail's part (..., identity) of patch rows."""
+        return patches[..., sum(self.widths) :]

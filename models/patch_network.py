@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from models.errors import WeightsError
 from models.networks import BackboneSpec, Layout
+from models.tail import Tail, load_tail
 from models.weights import PackagedFile, read_state_dict, timm_key
 
 STAGES = (4, 5, 6)
@@ -30,10 +31,11 @@ LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 class PatchNetwork(nn.Module):
     """(n, 3, s, s) → (n, rows × columns, channels of all depths), every map on the last one's grid.
 
-    EfficientNets are walked stage by stage; other networks give their last three intermediate maps
-    through timm's ``forward_intermediates``. Pictures come normalised as EfficientNet-Lite wants
-    them, (x − 127) / 128 of bytes; ``mean`` and ``std`` (fractions of 255, per channel) are what
-    another network was trained on.
+    EfficientNets are walked stage by stage, other networks give their last three intermediate maps
+    through timm's ``forward_intermediates``; a trained tail's map comes last. The shallowest map
+    comes out whole as well: a tail is trained on it. Pictures come normalised as EfficientNet-Lite
+    wants them, (x − 127) / 128 of bytes; ``mean`` and ``std`` (fractions of 255, per channel) are
+    what another network was trained on.
     """
 
     gain: Tensor
@@ -45,9 +47,11 @@ class PatchNetwork(nn.Module):
         size: int,
         mean: Sequence[float] = LITE_MEAN,
         std: Sequence[float] = LITE_STD,
+        tail: Tail | None = None,
     ) -> None:
         super().__init__()
         self.network = network.eval()
+        self.tail = tail
         gain, shift = torch.tensor(LITE_STD) / torch.tensor(std), torch.tensor(LITE_MEAN)
         self.renormalised = tuple(mean) != LITE_MEAN or tuple(std) != LITE_STD
         self.register_buffer("gain", gain.view(3, 1, 1))
@@ -57,7 +61,8 @@ class PatchNetwork(nn.Module):
         with torch.inference_mode():
             maps = self.maps(torch.zeros(1, 3, size, size))
         self.grid: tuple[int, int] = (maps[-1].shape[2], maps[-1].shape[3])
-        self.widths = tuple(one.shape[1] for one in maps)
+        self.widths = tuple(one.shape[1] for one in maps[: len(maps) - (tail is not None)])
+        self.identity: int = maps[-1].shape[1] if tail is not None else 0
         for depth, one in enumerate(maps):
             self.register_buffer(f"rows{depth}", _pooling(one.shape[2], self.grid[0]))
             self.register_buffer(f"columns{depth}", _pooling(one.shape[3], self.grid[1]))
@@ -78,16 +83,18 @@ class PatchNetwork(nn.Module):
             signal = stage(signal)
             if number in STAGES:
                 found.append(signal)
-        return [*found, net.bn2(net.conv_head(signal))]
+        found.append(net.bn2(net.conv_head(signal)))
+        return [*found, self.tail(found[0])] if self.tail is not None else found
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Patch rows of all depths, concatenated."""
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Patch rows of all depths, concatenated, and the shallowest map (n, c, h, w)."""
         pooled = []
-        for depth, one in enumerate(self.maps(picture)):
+        maps = self.maps(picture)
+        for depth, one in enumerate(maps):
             rows, columns = getattr(self, f"rows{depth}"), getattr(self, f"columns{depth}")
             cells = torch.matmul(torch.matmul(rows, one), columns.transpose(0, 1))
             pooled.append(cells.flatten(2).transpose(1, 2))
-        return torch.cat(pooled, dim=2)
+        return torch.cat(pooled, dim=2), maps[0]
 
 
 def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
@@ -114,17 +121,21 @@ def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
     trained = (LITE_MEAN, LITE_STD)
     if not isinstance(spec.weights, PackagedFile):
         trained = (network.pretrained_cfg["mean"], network.pretrained_cfg["std"])
-    patches = PatchNetwork(network, spec.size, *trained).eval().requires_grad_(False)
+    tail = None
+    if spec.tail is not None:
+        tail = Tail(network)
+        load_tail(tail, spec.tail)
+    patches = PatchNetwork(network, spec.size, *trained, tail).eval().requires_grad_(False)
     head = network.get_classifier()
     fits = isinstance(head, nn.Linear) and head.in_features == patches.widths[-1]
     classifier = (head.weight.numpy(), head.bias.numpy()) if fits else None
     known = classifier is not None and len(classifier[1]) == IMAGENET_CLASSES
     labels = tuple(ImageNetInfo().label_descriptions()) if known else ()
-    return patches, Layout(patches.grid, patches.widths, classifier, labels)
+    return patches, Layout(patches.grid, patches.widths, classifier, labels, patches.identity)
 
 
 def export_onnx(network: PatchNetwork, size: int, path: Path) -> None:
-    """Write the network as one ONNX file: input ``picture`` (1, 3, s, s), output ``patches``."""
+    """Write the network as one ONNX file: ``picture`` (1, 3, s, s) to ``patches`` and ``trunk``."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
@@ -132,7 +143,7 @@ def export_onnx(network: PatchNetwork, size: int, path: Path) -> None:
             network,
             (torch.zeros(1, 3, size, size),),
             input_names=["picture"],
-            output_names=["patches"],
+            output_names=["patches", "trunk"],
             dynamo=True,
             verbose=False,
         )

@@ -2,35 +2,36 @@
 
 Every depth of the pooled features, and the colours, are whitened on their own with a shrunk
 spectrum (Jégou and Chum 2012: whitening undoes what co-occurs), scaled to length 1, weighted, and
-turned together onto 256 principal axes. Nothing here was trained on labels, so that a catalog never
-seen loses nothing; ``lookstream train embedding DIR`` fits the same on other pictures.
+turned together onto 384 axes: principal ones where nothing was trained, and learned ones, together
+with the identity features of a trained tail, after ``lookstream train embedding``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from models.errors import ProjectionError
 from models.juice import Floats
 from models.juicer import Squeezed, unit
+from models.networks import TAIL
 
-FORMAT = 1
-PICTURE_WIDTH = 256
-TEXT_WIDTH = 127
+FORMAT = 2
 TOKEN_WIDTH = 64
 
 DEPTH_WEIGHTS = (0.4, 0.7, 1.0, 0.9)
 """Shallow to deep (blocks.4, .5, .6 and the head of EfficientNet); the last ones for others."""
 
 COLOUR_WEIGHT = 0.7
+IDENTITY_WEIGHT = 1.5
+"""Where training starts from; the joint map learns its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,37 +49,48 @@ class Axes:
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """All maps of one encoder. ``card`` says what they were fitted on and how."""
+    """All maps of one encoder. ``card`` says what they were fitted on and how.
+
+    ``identity`` is there where a tail was trained.
+    """
 
     depths: tuple[Axes, ...]
     colour: Axes
     joint: Axes
     tokens: Axes
-    text: Axes
     card: dict[str, object]
+    identity: Axes | None = None
 
     def picture(self, squeezed: Squeezed) -> Floats:
-        """The picture's vector (256,) of length 1."""
+        """The picture's vector (384,) of length 1."""
         return unit(self.joint(self.parts(squeezed)))
 
+    @property
+    def raw_width(self) -> int:
+        """How many values `raw_parts` gives."""
+        return sum(axes.matrix.shape[1] for axes in (*self.depths, self.colour))
+
     def parts(self, squeezed: Squeezed) -> Floats:
-        """Whitened depths and colour side by side, weighted, before the joint rotation."""
+        """Depths, colour and identity side by side, weighted, before the joint map."""
+        raw = self.raw_parts(squeezed)
+        if self.identity is None:
+            return raw
+        known = np.float32(IDENTITY_WEIGHT) * unit(self.identity(squeezed.identity))
+        return np.concatenate([raw, known])
+
+    def raw_parts(self, squeezed: Squeezed) -> Floats:
+        """Depths and colour side by side, weighted: what nothing was trained for."""
         weights = DEPTH_WEIGHTS[-len(self.depths) :]
         deep = [
             np.float32(weight) * unit(axes(row))
             for weight, axes, row in zip(weights, self.depths, squeezed.pooled, strict=True)
         ]
-        return np.concatenate(
-            [*deep, np.float32(COLOUR_WEIGHT) * unit(self.colour(squeezed.colour))]
-        )
+        deep.append(np.float32(COLOUR_WEIGHT) * unit(self.colour(squeezed.colour)))
+        return np.concatenate(deep)
 
     def cell_tokens(self, squeezed: Squeezed) -> Floats:
         """One token (patches, 64) of length 1 per patch."""
         return unit(self.tokens(squeezed.cells))
-
-    def sentence(self, vector: Floats) -> Floats:
-        """The text part (127,) of length 1 of a sentence vector (384,)."""
-        return unit(self.text(vector))
 
 
 def fit_axes(sources: Sequence[Floats], width: int, shrinkage: float | None) -> Axes:
@@ -105,9 +117,14 @@ def fit_axes(sources: Sequence[Floats], width: int, shrinkage: float | None) -> 
     return Axes(mean.astype(np.float32), matrix.astype(np.float32))
 
 
-def save_projection(projection: Projection, path: Path) -> None:
-    """Write ``path`` (safetensors, fp16) and its card beside it (``.json``)."""
-    tensors = {
+def save_projection(
+    projection: Projection, path: Path, tail: Mapping[str, NDArray[np.generic]] | None = None
+) -> None:
+    """Write ``path`` (safetensors, fp16) and its card beside it (``.json``).
+
+    ``tail`` are the tensors of a trained tail, their names as in `models.tail`.
+    """
+    tensors = dict(tail or {}) | {
         f"{name}.{part}": np.ascontiguousarray(getattr(axes, part), np.float16)
         for name, axes in _named(projection)
         for part in ("mean", "matrix")
@@ -155,6 +172,17 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
     return projection
 
 
+def has_tail(path: Path) -> bool:
+    """Whether an encoder's file holds a trained tail; False where there is no such file."""
+    try:
+        with safe_open(path, "np") as file:
+            return any(key.startswith(TAIL) for key in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
+
+
 def _named(projection: Projection) -> list[tuple[str, Axes]]:
-    whole = [(name, getattr(projection, name)) for name in ("colour", "joint", "tokens", "text")]
+    whole = [(name, getattr(projection, name)) for name in ("colour", "joint", "tokens")]
+    if projection.identity is not None:
+        whole.append(("identity", projection.identity))
     return [*((f"depth{n}", axes) for n, axes in enumerate(projection.depths)), *whole]

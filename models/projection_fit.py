@@ -1,6 +1,6 @@
-"""Fitting a projection on the pictures of catalog folders: ``lookstream train embedding DIR...``.
+"""Fitting a projection on the pictures of catalog folders: where ``train embedding`` begins.
 
-Unsupervised: only pixels and words are read, never which product a photo shows.
+Unsupervised: only pixels are read, never which product a photo shows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from models.juice import Floats
 from models.juicer import Squeezed, squeeze
 from models.networks import named_backbone
 from models.projection import (
-    PICTURE_WIDTH,
-    TEXT_WIDTH,
     TOKEN_WIDTH,
     Axes,
     Projection,
     fit_axes,
 )
-from models.text import TextEncoder
+from models.vector import PICTURE_WIDTH
 
 DEPTH_AXES = (120, 160, 256, 320)
 COLOUR_AXES = 100
@@ -79,24 +77,18 @@ def fit_projection(
             done += 1
             progress(done, total)
         sources.append(squeezed)
-    words = [text for catalog in catalogs for text in _texts(catalog)]
     names = [catalog.folder.name for catalog in catalogs]
-    options = f"--backbone {backbone} --split {split} --seed {seed}"
     card: dict[str, object] = {
-        "command": f"lookstream train embedding {' '.join(names)} {options}"
-        + (f" --limit {limit}" if limit is not None else ""),
         "backbone": spec.timm_name,
         "fingerprint": spec.fingerprint(),
         "pictures": dict(zip(names, map(len, paths), strict=True)),
         "shrinkage": SHRINKAGE,
     }
-    text = _text_axes([*words, *network.layout.labels])
-    return _fit(sources, text, random, card)
+    return _fit(sources, random, card)
 
 
 def _fit(
     sources: Sequence[Sequence[Squeezed]],
-    text: Axes,
     random: np.random.Generator,
     card: dict[str, object],
 ) -> Projection:
@@ -118,10 +110,10 @@ def _fit(
         TOKEN_SHRINKAGE,
     )
     # The parts need the maps that are fitted by now, and the joint rotation needs the parts.
-    unturned = Projection(depths, colour, colour, tokens, text, card)
+    unturned = Projection(depths, colour, colour, tokens, card)
     parts = [np.stack([unturned.parts(one) for one in source]) for source in sources]
-    joint = fit_axes(parts, PICTURE_WIDTH, None)
-    return Projection(depths, colour, joint, tokens, text, card)
+    joint = widened(fit_axes(parts, PICTURE_WIDTH, None), PICTURE_WIDTH)
+    return Projection(depths, colour, joint, tokens, card)
 
 
 def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[Squeezed]:
@@ -153,12 +145,7 @@ def _draw_cells(squeezed: Squeezed, random: np.random.Generator) -> Floats:
     return squeezed.cells[random.choice(len(shares), count, replace=False, p=shares / shares.sum())]
 
 
-def _texts(catalog: Catalog) -> Iterator[str]:
-    for product in catalog.products:
-        yield from (text for text in (product.title, product.description) if text)
-
-
-def _text_axes(texts: Sequence[str]) -> Axes:
-    """Principal axes of sentence vectors, through the origin so that cosines survive."""
-    vectors = TextEncoder().encode(list(dict.fromkeys(texts)))
-    return fit_axes([np.concatenate([vectors, -vectors])], TEXT_WIDTH, None)
+def widened(axes: Axes, width: int) -> Axes:
+    """The axes with zeros up to ``width``: few pictures span fewer axes than a vector has."""
+    missing = width - axes.matrix.shape[1]
+    return Axes(axes.mean, np.pad(axes.matrix, ((0, 0), (0, missing))))

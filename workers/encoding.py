@@ -25,6 +25,8 @@ class Encoder(Protocol):
 
     model_id: str
     dim: int
+    rewords: bool
+    """Whether an item encoded before can stand for its picture."""
 
     def encode(
         self,
@@ -36,7 +38,8 @@ class Encoder(Protocol):
     ) -> list[Encoded]:
         """One vector and its juice for each picture and text.
 
-        An item encoded before stands for its picture, which is then not looked at again.
+        Where the encoder rewords, an item encoded before stands for its picture, which is then
+        not looked at again.
         """
 
 
@@ -91,7 +94,7 @@ def make_products(
     where only the words changed, only the words are.
     """
     made = dict(known or {})
-    seen = {_picture_half(digest): item for digest, item in made.items()}
+    seen = {_picture_half(digest): item for digest, item in made.items() if encoder.rewords}
     fresh = {
         part.digest: (part, one.event)
         for one in drafts

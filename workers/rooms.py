@@ -55,7 +55,9 @@ def encoder_of(settings: Settings) -> Encoder:
     # their way: a query took twice as long with both.
     threadpool_limits(1, user_api="blas")
     models = settings.models
-    return load_encoder(models.device, models.backbone, models.threads or None, models.projection)
+    return load_encoder(
+        models.device, models.backbone, models.threads or None, models.projection, models.dim
+    )
 
 
 def reranker_of(settings: Settings, encoder: Encoder) -> Reranker:

@@ -145,6 +145,9 @@ class ModelSettings(Section):
         None, description="what `train embedding` wrote; by default the one that comes along"
     )
     reranker: Path | None = Field(None, description="what `train reranker` wrote")
+    dim: Literal[64, 128, 256, 512] = Field(
+        512, description="length of the vectors: shorter ones are prefixes, smaller and faster"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(0, ge=0, description="0: one per core")
 

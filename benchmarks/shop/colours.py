@@ -22,6 +22,7 @@ class ColourEncoder:
 
     model_id = "colour-8"
     dim = 8
+    rewords = True
 
     def __init__(self) -> None:
         self.encoded = 0

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.embedding import PICTURE_WEIGHT, TEXT_WEIGHT, TOKENS, Encoder, assemble, load_encoder
+from models.embedding import TOKENS, Encoder, load_encoder
 from models.encoded import Encoded
 from models.errors import PictureError, ProjectionError, TextError, WeightsError
 from models.juice import MAX_BYTES, Floats, Juice
@@ -140,19 +140,10 @@ def test_nothing_gives_nothing(encoder: Encoder) -> None:
     assert encoder.encode([], []) == []
 
 
-def test_parts_keep_their_weights() -> None:
-    picture, text = np.zeros(256, np.float32), np.zeros(127, np.float32)
-    picture[0] = text[0] = 1
-    vector = assemble(picture, text, query=False)
-    assert vector[[0, 256, 383]] == pytest.approx([PICTURE_WEIGHT, TEXT_WEIGHT, 0], abs=1e-3)
-    assert assemble(picture, None, query=False)[[0, 383]] == pytest.approx([0.8, 0.6])
-    assert assemble(picture, None, query=True)[[0, 383]] == pytest.approx([1, 0])
-
-
 def test_models_have_names_of_their_own(encoder: Encoder) -> None:
     fast = load_encoder("cpu", "lite0", threads=1)
-    assert encoder.model_id.startswith("lite2-minilm-384-")
-    assert fast.model_id.startswith("lite0-minilm-384-")
+    assert encoder.model_id.startswith("lite2-minilm-512-")
+    assert fast.model_id.startswith("lite0-minilm-512-")
     assert fast.encode([RED], [None])[0].juice.grid == (7, 7)
 
 

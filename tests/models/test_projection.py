@@ -27,7 +27,6 @@ def small_projection() -> Projection:
         colour=axes(5, 3),
         joint=axes(11, 7),
         tokens=axes(6, 4),
-        text=axes(10, 5),
         card={"backbone": "tiny"},
     )
 
@@ -68,6 +67,7 @@ def test_a_projection_is_read_back(tmp_path: Path) -> None:
         frame=Frame(0, 0, 1, 1),
         saliency=np.ones(4, np.float32),
         pooled=tuple(rows(1, width)[0] for width in WIDTHS),
+        identity=np.empty(0, np.float32),
         cells=rows(4, 6),
         colour=rows(1, 5)[0],
     )

@@ -54,7 +54,7 @@ def test_a_fitted_projection_encodes_pictures(catalog: Path, tiny: str) -> None:
     assert seen == [(done, FEWEST) for done in range(1, FEWEST + 1)]
     assert np.linalg.norm(read.picture(squeezed)) == pytest.approx(1, abs=1e-5)
     assert read.picture(squeezed) @ fitted.picture(squeezed) == pytest.approx(1, abs=1e-3)
-    assert str(read.card["command"]).startswith(f"lookstream train embedding {catalog.name}")
+    assert read.card["pictures"] == {catalog.name: FEWEST}
 
 
 def test_too_few_pictures_are_refused(catalog: Path, tiny: str) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.data.catalog import Product, read_catalog
 from models.encoded import Encoded
-from models.episodes import make_episodes, shopper_text
+from models.episodes import VIEWS, make_episodes, shopper_text
 from models.errors import PictureError, RerankerError
 from models.juice import EMPTY, Int8Matrix, Juice
 from models.picture import Picture
@@ -102,12 +102,21 @@ def test_the_fit_improves_on_retrieval_and_says_so(folder: Path) -> None:
     assert ranked[0].score > ranked[1].score
 
 
+def test_without_photos_views_of_the_products_ask(folder: Path) -> None:
+    with_photos = fit_reranker(ColourEncoder(), folder)
+    (folder / "photos.jsonl").unlink()
+    parameters = fit_reranker(ColourEncoder(), folder)
+    assert parameters.card["queries"] == VIEWS * COLOURS
+    assert parameters.picture != with_photos.picture
+    again = fit_reranker(ColourEncoder(), folder)
+    assert again.picture == parameters.picture
+
+
 def test_what_cannot_be_fitted_says_why(folder: Path) -> None:
     photos = folder / "photos.jsonl"
     rows = [json.loads(line) for line in photos.read_text().splitlines()]
-    photos.write_text("\n".join(json.dumps({**row, "product_id": "x"}) for row in rows))
-    with pytest.raises(RerankerError, match="names a product"):
-        fit_reranker(ColourEncoder(), folder)
+    with pytest.raises(RerankerError, match="no photo of test names a product"):
+        fit_reranker(ColourEncoder(), folder, splits=["test"])
     photos.write_text("\n".join(json.dumps(row) for row in rows if row["product_id"] == "p1"))
     with pytest.raises(RerankerError, match="two products"):
         fit_reranker(ColourEncoder(), folder)

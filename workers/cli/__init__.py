@@ -13,7 +13,7 @@ from rich.markup import escape
 from index.errors import StoreError
 from models.errors import ModelError
 from stream.errors import StreamError
-from workers.cli import ask, bench, history, learn, letters, run
+from workers.cli import ask, bench, history, learn, letters, run, studio, train_words
 from workers.errors import WorkerError
 
 # The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
@@ -32,10 +32,12 @@ app.command()(run.doctor)
 app.command()(ask.produce)
 app.command()(ask.search)
 app.command()(learn.evaluate)
+app.command()(studio.studio)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench
 )
 app.command()(run.worker)
+learn.train.command()(train_words.words)
 app.add_typer(learn.train, name="train")
 app.add_typer(learn.prototypes, name="prototypes")
 app.add_typer(letters.dlq, name="dlq")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import TaskID
 
 from workers.cli.console import Json, finish, out, progress_bars, say
 
@@ -65,38 +66,80 @@ def evaluate(
 
 @train.command()
 def embedding(
-    catalogs: Annotated[list[Path], typer.Argument(help="Catalog folders to fit on.")],
-    to: Annotated[Path, typer.Option("--out", help="Where the projection is written.")],
+    catalogs: Annotated[list[Path], typer.Argument(help="Catalog folders to learn from.")],
+    to: Annotated[Path, typer.Option("--out", help="Where the encoder's file is written.")],
     backbone: Annotated[str, typer.Option(help="lite2, lite0, or TIMM_NAME:SIZE:PATH.")] = "lite2",
-    split: Annotated[str, typer.Option(help="Photos of this split are used.")] = "train",
-    limit: Annotated[int | None, typer.Option(help="At most so many pictures a folder.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="The encoder's file to go on from; by default the packaged one."),
+    ] = None,
+    afresh: Annotated[
+        bool, typer.Option("--afresh", help="Begin with principal axes instead.")
+    ] = False,
+    split: Annotated[str, typer.Option(help="Photos of this split are learned from.")] = "train",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many pictures a folder.")
+    ] = None,
+    contrast_passes: Annotated[
+        float, typer.Option(min=0, help="Passes over all pictures with the contrastive loss.")
+    ] = 1.0,
+    passes: Annotated[
+        float, typer.Option(min=0, help="Passes with the loss of identities; 0 trains nothing.")
+    ] = 12.0,
+    tail: Annotated[
+        bool, typer.Option(help="Train the network's last stages too, not the maps alone.")
+    ] = True,
+    work: Annotated[
+        Path | None, typer.Option(help="Where views and checkpoints are kept; by default by --out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of views, draws and order.")] = 0,
     json: Json = False,
 ) -> None:
-    """Fit the projection of the training-free embedding on pictures.
+    """Teach the encoder to recognise the products of catalog folders.
 
-    Only pixels and words are read, never which product a photo shows.
+    Learns from the products' own pictures, in many views, and from shoppers' photos where there
+    are any. An interrupted run goes on where it was when it is started again. The photos of the
+    split "val" decide which weights are kept. The loss curve is drawn beside the file.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
-      lookstream train embedding grocery clothing --out models/weights/lite2.safetensors
+      lookstream train embedding my-shop --out my-shop/encoder.safetensors
+      lookstream train embedding my-shop --no-tail --passes 6 --out quick.safetensors
     """
-    from models.projection import save_projection
-    from models.projection_fit import fit_projection
+    from models.embedding import best_device, packaged_weights
+    from models.training.curves import plot_curves
+    from models.training.embedding import Lesson, train_embedding
+    from workers.settings import load_settings
 
+    lesson = Lesson(
+        folders=tuple(catalogs),
+        backbone=backbone,
+        start=None if afresh else start or packaged_weights(backbone),
+        split=split,
+        limit=limit,
+        contrast_passes=contrast_passes,
+        passes=passes,
+        tail=tail,
+        seed=seed,
+    )
+    wanted = load_settings().models.device
+    folder = work or to.with_name(f"{to.stem}-training")
     with progress_bars(quiet=json) as bars:
-        task = bars.add_task("looking at pictures", total=None)
-        projection = fit_projection(
-            catalogs,
-            backbone=backbone,
-            split=split,
-            limit=limit,
-            seed=seed,
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        fitted = train_embedding(
+            lesson, folder, device=best_device() if wanted == "auto" else wanted, progress=show
         )
-    save_projection(projection, to)
-    say(f"written: {to}")
-    finish({"out": str(to), **projection.card}, json)
+    fitted.save(to)
+    if fitted.history:
+        plot_curves(fitted.history, to.with_suffix(".png"))
+    say(f"written: {to}; use it with LOOKSTREAM_MODELS__PROJECTION={to}")
+    finish({"out": str(to), **fitted.projection.card}, json)
 
 
 @train.command()

@@ -1,0 +1,152 @@
+"""Training an encoder on a catalog folder, from pictures to a file that serves."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from models.data.catalog import read_catalog
+from models.data.pictures import open_picture
+from models.embedding import load_encoder
+from models.errors import PictureError, TrainingError
+from models.juicer import unit
+from models.networks import named_backbone
+from models.projection import has_tail
+from models.training.embedding import Fitted, Lesson, begin_tower, train_embedding
+from models.training.pictures import training_pictures
+from models.training.validation import vectors
+from models.training.view_store import Recorded, Source, ViewStore, make_views
+from models.vector import assemble
+
+PRODUCTS = 70
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A backbone with all the stages of a large one, random weights and small pictures."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "lite0.safetensors"
+    save_file(timm.create_model("tf_efficientnet_lite0").state_dict(), path)
+    return f"tf_efficientnet_lite0:64:{path}"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Products of two colours on white, photos of some, and one product for the test alone."""
+    folder = tmp_path_factory.mktemp("shop")
+    random = np.random.default_rng(0)
+    products: list[dict[str, object]] = []
+    photos: list[dict[str, object]] = []
+    for number in range(PRODUCTS):
+        colours = [tuple(int(v) for v in random.integers(0, 220, 3)) for _ in range(2)]
+        for name, ground in ((f"{number}.png", 255), (f"{number}-photo.png", 90)):
+            image = Image.new("RGB", (72, 64), (ground,) * 3)
+            ImageDraw.Draw(image).rectangle((16, 12, 52, 34), fill=colours[0])
+            ImageDraw.Draw(image).rectangle((16, 34, 52, 56), fill=colours[1])
+            image.save(folder / name)
+        kind = ["Toys", f"Kind {number % 5}"]
+        product = {"product_id": f"p{number}", "image": f"{number}.png", "category": kind}
+        products.append(product)
+        split = ("val", "test", "train", "train")[number % 4]
+        photos.append({"image": f"{number}-photo.png", "product_id": f"p{number}", "split": split})
+    photos[1] |= {"product_id": None, "split": "train"}
+    for name, rows in (("products", products), ("photos", photos)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(shop: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fitted]:
+    work = tmp_path_factory.mktemp("work")
+    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    fitted = train_embedding(lesson, work, processes=1)
+    fitted.save(work / "encoder.safetensors")
+    return work, fitted
+
+
+@pytest.mark.slow
+def test_the_file_serves_the_vectors_that_were_trained(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str
+) -> None:
+    work, fitted = trained
+    path = work / "encoder.safetensors"
+    assert has_tail(path)
+    encoder = load_encoder("cpu", tiny, threads=1, projection=path)
+    picture = open_picture(shop / "3.png")
+    (served,) = encoder.encode([picture], [None], query=True)
+    spec = named_backbone(tiny)
+    source = [Source(str(shop / "3.png"), 1)]
+    store = make_views(work / "one", source, Recorded(spec, path), processes=1)
+    pictures = training_pictures([read_catalog(shop)])
+    tower, _ = begin_tower(spec, path, store, pictures, tail=True)
+    (learned,) = unit(vectors(tower, store, store.clean()))
+    assert served.vector @ assemble(learned, None, query=True) == pytest.approx(1, abs=1e-3)
+    assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_run_again(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str
+) -> None:
+    work, fitted = trained
+    seen: list[str] = []
+    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    again = train_embedding(
+        lesson, work, processes=1, progress=lambda what, done, total: seen.append(what)
+    )
+    assert not [what for what in seen if what.startswith("stage")]
+    assert (again.projection.joint.matrix == fitted.projection.joint.matrix).all()
+
+
+def test_identities_are_products_and_photos_of_nothing_known(shop: Path) -> None:
+    pictures = training_pictures([read_catalog(shop)])
+    names = [Path(source.path).name for source in pictures.sources]
+    by_name = dict(zip(names, pictures.ids.tolist(), strict=True))
+    assert by_name["2.png"] == by_name["2-photo.png"]
+    assert "0.png" not in names  # shown by a photo of another split only: there to be unseen
+    assert "1.png" in names  # no photo shows it any more
+    assert by_name["1-photo.png"] != by_name["1.png"]
+    assert sorted(set(by_name.values())) == list(range(pictures.identities))
+
+
+def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    (tmp_path / "products.jsonl").write_text(json.dumps({"product_id": "a", "image": "a.png"}))
+    with pytest.raises(TrainingError, match="fewer than two"):
+        training_pictures([read_catalog(tmp_path)])
+
+
+@pytest.mark.slow
+def test_views_that_were_made_stay(trained: tuple[Path, Fitted], shop: Path, tiny: str) -> None:
+    work, _ = trained
+    sources = [Source(str(shop / f"{number}.png"), 2) for number in range(4)]
+    recorded = Recorded(named_backbone(tiny), work / "axes.safetensors")
+    folder = work / "some"
+    store = make_views(folder, sources, recorded, processes=1)
+    before = store.fetch(np.arange(8)).parts
+    steps: list[tuple[int, int]] = []
+    make_views(folder, sources, recorded, processes=1, progress=lambda *s: steps.append(s))
+    assert steps == [(4, 4)]
+    done = np.load(folder / "done.npy", mmap_mode="r+")
+    done[2] = 0
+    done.flush()
+    store = make_views(folder, sources, recorded, processes=1)
+    assert isinstance(store, ViewStore)
+    assert (store.fetch(np.arange(8)).parts == before).all()
+    assert (store.fetch(np.array([5, 0])).parts == before[[5, 0]]).all()
+
+
+@pytest.mark.slow
+def test_a_picture_that_cannot_be_read_is_named(
+    trained: tuple[Path, Fitted], tmp_path: Path, tiny: str
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    recorded = Recorded(named_backbone(tiny), trained[0] / "axes.safetensors")
+    with pytest.raises(PictureError, match=r"bad\.png"):
+        make_views(tmp_path / "store", [Source(str(tmp_path / "bad.png"), 1)], recorded)
