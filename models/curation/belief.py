@@ -11,8 +11,10 @@ came most likely; so unreliable evidence gets a small weight, whatever its scale
 ε → 0. The channel is that of Dawid and Skene (1979) and of confident learning (Northcutt et al.
 2021). Evidence must not read the document's own label, or w would learn to repeat it.
 
-Candidate 0 stands for "none of them", with no evidence and a prior of its own; of documents that no
-view sees it also holds the labels that are not listed, any of which they may show.
+Candidate 0 stands for "none of them", with no evidence and a prior of its own. Of the labels that
+are no candidates a few are drawn at random, and each stands for many: a document's own label is
+always a candidate, and compared with the best alone it would look good enough to explain every
+wrong id.
 """
 
 from __future__ import annotations
@@ -58,32 +60,27 @@ class Case:
         evidence: (n, m, e), in nats for the candidate against a document at random.
         given: (n,) labels as they came, UNKNOWN for none.
         leaves: (u,) number of each label's leaf category.
-        blind: (n,) documents that no view sees.
+        stands_for: (n, m) how many labels a candidate stands for: 1, or more where it was drawn.
     """
 
     candidates: Ints
     evidence: Floats
     given: Ints
     leaves: Ints
-    blind: Flags
-
-    @property
-    def unlisted(self) -> Floats:
-        """How many labels beside the candidates are as likely as any, (n,)."""
-        listed = (self.candidates != UNKNOWN).sum(axis=1)
-        others: Floats = np.where(self.blind, np.maximum(len(self.leaves) - listed, 0), 0)
-        return others
+    stands_for: Floats
 
 
 def pooled(case: Case, belief: Belief) -> Floats:
     """log P(c | x), without the id, of "none" and every candidate: (n, 1 + m)."""
     scores = np.empty((len(case.given), 1 + case.candidates.shape[1]))
     scores[:, 1:] = np.where(
-        case.candidates == UNKNOWN, -np.inf, case.evidence @ belief.weights.astype(np.float64)
+        case.candidates == UNKNOWN,
+        -np.inf,
+        case.evidence @ belief.weights.astype(np.float64) + np.log(case.stands_for),
     )
     labels = max(len(case.leaves), 1)
     # Every label is as likely as the next; "none" holds its share against all of them.
-    scores[:, 0] = np.log(labels * belief.none / (1 - belief.none) + case.unlisted)
+    scores[:, 0] = np.log(labels * belief.none / (1 - belief.none))
     top = scores.max(axis=1, keepdims=True)
     logs: Floats = scores - top - np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
     return logs
@@ -116,7 +113,7 @@ def learn(case: Case, start: Floats, known: Flags | None = None) -> Belief:
         case.evidence[rows],
         case.given[rows],
         case.leaves,
-        case.blind[rows],
+        case.stands_for[rows],
     )
     for _ in range(ROUNDS):
         for _ in range(STEPS):
@@ -139,9 +136,7 @@ def _channel(case: Case, belief: Belief) -> Floats:
     other = (1 - belief.siblings) / (labels - 1) + belief.siblings * kin / siblings
     through = np.empty((len(given), 1 + case.candidates.shape[1]))
     through[:, 1:] = np.where(same, 1 - belief.wrong, belief.wrong * other)
-    none, unlisted = labels * belief.none / (1 - belief.none), case.unlisted
-    # What belongs to no label comes with any; what shows another one with the chance of wrong ids.
-    through[:, 0] = (none + unlisted * belief.wrong) / (none + unlisted) / labels
+    through[:, 0] = 1 / labels
     return np.where(given == UNKNOWN, 1.0, np.maximum(through, 1e-12))
 
 

@@ -31,6 +31,8 @@ AGAINST = 0.5
 """Nats by which a judge must prefer the id as it came to keep it."""
 LOST = 0.5
 """Belief that a document belongs to no cluster from which it is an outlier."""
+DRAWN = 32
+"""Labels drawn at random to stand for all that are no candidates."""
 KEPT = 20
 """Candidates that go on to the next round."""
 DOUBT = 0.9
@@ -82,15 +84,17 @@ def review(
     """
     candidates, shares = clusters.candidates, clusters.shares
     leaves = leaf_numbers(documents, len(clusters.names))
-    blind = ~np.any([view.present for view in documents.views], axis=0)
     for turn in range(ROUNDS):
+        listed = candidates.shape[1]
+        candidates, stands_for = with_others(candidates, clusters.members, len(clusters.names))
+        shares = np.pad(shares, ((0, 0), (0, candidates.shape[1] - listed)))
         said = testimonies(documents, looks, candidates, shares, len(clusters.names))
         case = Case(
             candidates,
             np.concatenate([one.evidence for one in said], axis=2),
             documents.labels,
             leaves,
-            blind,
+            stands_for,
         )
         belief = learn(
             case,
@@ -102,20 +106,23 @@ def review(
             progress(turn + 1, ROUNDS)
         if turn == ROUNDS - 1:
             break
-        candidates, shares = _narrowed(candidates, beliefs, clusters.members)
+        candidates, shares = _narrowed(
+            candidates[:, :listed], beliefs[:, : 1 + listed], clusters.members
+        )
         if turn == 0:
             # Spaces learned without the members that the first round came to doubt.
             trust = _belief_in(candidates, shares, documents.labels)
             looks = tuple(look(view, documents.labels, trust) for view in documents.views)
+    hopeful = np.where(np.arange(candidates.shape[1]) < listed, beliefs[:, 1:], 0)
     if reranker is not None:
         own = _belief_in(candidates, beliefs[:, 1:], clusters.members)
         doubted = np.flatnonzero((own < DOUBT) & (clusters.members != UNKNOWN))
-        asked = second_opinion(reranker, doubted, candidates, shares, beliefs[:, 1:])
+        asked = second_opinion(reranker, doubted, candidates, shares, hopeful)
         said = (*said, Testimony("reranker", ("reranker",), asked[..., None], (1.0,)))
         belief = Belief(np.append(belief.weights, 1.0), belief.wrong, belief.siblings, belief.none)
         case = replace(case, evidence=np.concatenate([case.evidence, asked[..., None]], axis=2))
         beliefs = posterior(case, belief)
-    return _decided(clusters.members, candidates, beliefs, said, belief, looks)
+    return _decided(clusters.members, candidates, listed, beliefs, said, belief, looks)
 
 
 def preferences(
@@ -132,6 +139,22 @@ def preferences(
     return found
 
 
+def with_others(candidates: Ints, members: Ints, clusters: int) -> tuple[Ints, Floats]:
+    """Candidates (n, m) and some other labels, and how many labels each stands for, (n, m + d).
+
+    Which others are drawn depends on the document's own label alone.
+    """
+    steps = np.random.default_rng(0).permutation(np.arange(1, max(clusters, 1)))[:DRAWN]
+    drawn = (np.maximum(members, 0)[:, None] + steps) % max(clusters, 1)
+    known = (drawn[:, :, None] == candidates[:, None, :]).any(axis=2)
+    drawn = np.where(known, UNKNOWN, drawn)
+    beside = clusters - (candidates != UNKNOWN).sum(axis=1)
+    each = beside / np.maximum((drawn != UNKNOWN).sum(axis=1), 1)
+    stands_for = np.ones((len(members), candidates.shape[1] + len(steps)), np.float32)
+    stands_for[:, candidates.shape[1] :] = np.maximum(each, 1)[:, None]
+    return np.concatenate([candidates, drawn], axis=1), stands_for
+
+
 def leaf_numbers(documents: Documents, clusters: int) -> Ints:
     """A number for each cluster's leaf category; those without a category are alone."""
     paths = [*documents.label_categories, *[()] * clusters][:clusters]
@@ -144,6 +167,7 @@ def leaf_numbers(documents: Documents, clusters: int) -> Ints:
 def _decided(
     members: Ints,
     candidates: Ints,
+    listed: int,
     beliefs: Floats,
     said: tuple[Testimony, ...],
     belief: Belief,
@@ -154,6 +178,7 @@ def _decided(
     others = np.where(
         (candidates == UNKNOWN) | (candidates == members[:, None]), -1.0, beliefs[:, 1:]
     )
+    others[:, listed:] = -1.0  # drawn at random, to compare with
     at = others.argmax(axis=1)
     some = others[rows, at] > 0
     best = np.where(some, candidates[rows, at], UNKNOWN)

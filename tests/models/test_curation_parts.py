@@ -18,6 +18,7 @@ from models.curation.noise import corrupt, recovery
 from models.curation.organize import compact, expand
 from models.curation.propose import Clicked, Proposal, behaviour_links, link_threshold
 from models.curation.report import clusters, read_clusters, report, write_clusters
+from models.curation.review import with_others
 from models.curation.space import fit_space, membership_evidence
 from models.errors import CurationError
 from tests.models.planted import documents, leaves, truth_of, unit, vectors
@@ -141,6 +142,17 @@ def test_seeds_grow_by_strong_pairs_and_never_merge() -> None:
     assert expand(weak, 2)[2] == UNKNOWN, "less near than the cluster's own are to each other"
 
 
+def test_labels_that_are_no_candidates_are_stood_for() -> None:
+    candidates = np.array([[3, 1, UNKNOWN], [0, UNKNOWN, UNKNOWN]])
+    all_of_few, each = with_others(candidates, np.array([3, 0]), 6)
+    assert [set(row) - {UNKNOWN} for row in all_of_few] == [set(range(6))] * 2
+    assert (each == 1).all()
+    some, each = with_others(candidates, np.array([3, UNKNOWN]), 5000)
+    np.testing.assert_array_equal(some[:, :3], candidates)
+    drawn = some[:, 3:] != UNKNOWN
+    np.testing.assert_allclose((each[:, 3:] * drawn).sum(axis=1), [4998, 4999], rtol=1e-5)
+
+
 def test_candidates_come_once_in_order() -> None:
     lists = np.array([[3, 3, UNKNOWN, 1, 3], [UNKNOWN, 2, 2, UNKNOWN, 0]])
     np.testing.assert_array_equal(compact(lists), [[3, 1], [2, 0]])
@@ -154,7 +166,7 @@ def _case(wrong: float, useful: float = 3.0, n: int = 600) -> tuple[Case, np.nda
     candidates = np.tile(np.arange(10), (n, 1))
     evidence = random.normal(size=(n, 10, 2)).astype(np.float32)
     evidence[np.arange(n), truth, 0] += useful
-    return Case(candidates, evidence, came, np.arange(10), np.zeros(n, bool)), truth
+    return Case(candidates, evidence, came, np.arange(10), np.ones((n, 10), np.float32)), truth
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.1, 0.3])
