@@ -1,5 +1,6 @@
 """The studio without a renderer: products, twins, words, cameras, shots."""
 
+import os
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -15,9 +16,9 @@ from models.data.studio import words
 from models.data.studio.backgrounds import background, on_background
 from models.data.studio.camera import box_of, framed
 from models.data.studio.disturbances import ALL
-from models.data.studio.folder import SPLITS, split_of
 from models.data.studio.kinds import COLOURS, KINDS, MATERIALS, NEAR_COLOURS, PATTERNS
 from models.data.studio.meshes import box, lathe, tube
+from models.data.studio.rows import SPLITS, split_of
 from models.data.studio.shapes import BUILDERS, shape
 from models.data.studio.shots import on_white, photo
 from models.data.studio.surfaces import pattern, patterned, texture_of
@@ -158,13 +159,12 @@ def test_boxes_lie_in_the_picture_and_hold_the_product() -> None:
 
 
 def test_twins_share_a_split_and_shares_are_kept() -> None:
-    many = [design(0, index) for index in range(1200)]
-    parts = [split_of(made) for made in many]
-    for (one, _), (other, twin) in pairwise(zip(parts, many, strict=True)):
+    parts = [split_of(made) for made in MANY]
+    for (one, _), (other, twin) in pairwise(zip(parts, MANY, strict=True)):
         assert twin.twin_of is None or one == other
     for name, share in SPLITS.items():
-        assert parts.count(name) / len(parts) == pytest.approx(share, abs=0.06)
-    assert {split_of(made, {"test": 1.0}) for made in many[:50]} == {"test"}
+        assert parts.count(name) / len(parts) == pytest.approx(share, abs=0.08)
+    assert {split_of(made, {"test": 1.0}) for made in MANY[:50]} == {"test"}
 
 
 def test_words_come_from_the_parameters() -> None:
@@ -247,16 +247,21 @@ def test_a_product_can_be_put_before_another_background() -> None:
 
 
 @pytest.mark.slow
-def test_everything_but_rendering_works_without_pyvista() -> None:
+@pytest.mark.parametrize("lacking", ["pyvista", "OpenGL"])
+def test_what_is_missing_is_said_and_everything_but_rendering_works(lacking: str) -> None:
     program = (
-        "import sys; sys.modules['pyvista'] = None\n"
+        "import sys\n"
+        f"if {lacking!r} == 'pyvista': sys.modules['pyvista'] = None\n"
         "import models.data.studio, models.data.studio.shots as shots\n"
         "from models.data.studio.twins import design\n"
         "from models.data.studio.scene import Studio\n"
         "from models.errors import StudioError\n"
-        "shots.photo(design(0, 0), 0)\n"
-        "try:\n    Studio(64)\n"
+        "shot = shots.photo(design(0, 0), 0)\n"
+        "assert 'pyvista' not in sys.modules or sys.modules['pyvista'] is None\n"
+        "try:\n    Studio(64).render(shot.scene)\n"
         "except StudioError as error:\n    assert 'pip install pyvista' in str(error)\n"
-        "else:\n    raise SystemExit('no error')\n"
+        f"else:\n    assert {lacking!r} == 'OpenGL'\n"  # another OpenGL may be there
     )
-    assert run([sys.executable, "-c", program], check=False).returncode == 0
+    # Without vendors EGL finds no driver; VTK would crash when it renders.
+    hidden = {**os.environ, "__EGL_VENDOR_LIBRARY_DIRS": "/nonexistent"}
+    assert run([sys.executable, "-c", program], check=False, env=hidden).returncode == 0

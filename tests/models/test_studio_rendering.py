@@ -12,7 +12,8 @@ from models.data.catalog import read_catalog
 from models.data.pictures import open_picture
 from models.data.studio import write_studio
 from models.data.studio.disturbances import CLUTTER, PIXEL, disturbed
-from models.data.studio.folder import SPLITS
+from models.data.studio.folder import opened
+from models.data.studio.rows import SPLITS
 from models.data.studio.scene import Studio
 from models.data.studio.shots import on_white, photo
 from models.data.studio.twins import design
@@ -26,11 +27,9 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def studio() -> Iterator[Studio]:
     try:
-        opened = Studio(SIZE)
+        yield opened(SIZE)
     except StudioError as error:
         pytest.skip(str(error))
-    yield opened
-    opened.close()
 
 
 def test_the_same_scene_gives_the_same_pixels(studio: Studio) -> None:

@@ -27,11 +27,10 @@ import orjson
 from PIL import Image
 
 from models.data.catalog import PHOTOS, PRODUCTS
-from models.data.studio import words
 from models.data.studio.disturbances import ALL, Picture, disturbed
-from models.data.studio.products import SPLIT, Design, product_id, stream
+from models.data.studio.rows import SPLITS, Row, photo_row, product_row, split_of
 from models.data.studio.scene import Studio
-from models.data.studio.shots import Shot, on_white, photo
+from models.data.studio.shots import on_white, photo
 from models.data.studio.twins import design
 from models.errors import StudioError
 
@@ -39,10 +38,7 @@ FORMAT = 1
 """Changes when the same seed gives other pictures."""
 QUALITY = 85
 OPTIONS = "studio.json"
-SPLITS: Mapping[str, float] = {"train": 0.6, "val": 0.1, "test": 0.3}
-"""Shares of products; photos belong to the split of their product, and so do twins."""
 Progress = Callable[[int, int], None]
-Row = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -153,48 +149,6 @@ def write_studio(
     )
 
 
-def split_of(made: Design, splits: Mapping[str, float] = SPLITS) -> str:
-    """The split of a product; a product and its twin share one."""
-    draw = stream(made.seed, made.index // 2, SPLIT).random() * sum(splits.values())
-    for name, share in splits.items():
-        draw -= share
-        if draw < 0:
-            return name
-    return list(splits)[-1]
-
-
-def product_row(made: Design) -> Row:
-    """Its row in products.jsonl."""
-    row: Row = {
-        "product_id": made.product_id,
-        "title": words.title(made),
-        "description": words.description(made),
-        "category": list(made.kind.category),
-        "image": f"products/{made.product_id}.webp",
-        "price": words.price(made),
-        "currency": "EUR",
-        "attributes": words.attributes(made),
-    }
-    if made.twin_of is not None:
-        row["twin_of"] = product_id(made.seed, made.twin_of)
-        row["twin_change"] = made.twin_change
-    return row
-
-
-def photo_row(made: Design, number: int, shot: Shot, split: str) -> Row:
-    """The row of one of its photos in photos.jsonl."""
-    row: Row = {
-        "image": f"photos/{made.product_id}-{number}.webp",
-        "product_id": made.product_id,
-        "category": list(made.kind.category),
-        "split": split,
-        "box": [round(value, 4) for value in shot.box],
-        "disturbances": shot.strengths,
-    }
-    text = words.query(made, number)
-    return row if text is None else {**row, "text": text}
-
-
 def _work(order: _Order, products: int, processes: int) -> Iterator[tuple[int, int, list[Row]]]:
     """Product number, pictures rendered and photo rows, as they are done."""
     if processes == 1:
@@ -259,7 +213,7 @@ def _share(order: _Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]
         ]
         for path, shot in missing:
             # Opening takes seconds: not for a folder that is complete.
-            picture = disturbed(_studio(order.size).render(shot.scene), shot.strengths, shot.seed)
+            picture = disturbed(opened(order.size).render(shot.scene), shot.strengths, shot.seed)
             _save(picture, path)
         split = split_of(made, order.splits)
         rows = [photo_row(made, number, shot, split) for number, (_, shot) in enumerate(shots[1:])]
@@ -267,7 +221,7 @@ def _share(order: _Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]
 
 
 @lru_cache(maxsize=1)
-def _studio(size: int) -> Studio:
+def opened(size: int) -> Studio:
     """The window of this process: opening one takes longer than dozens of pictures."""
     return Studio(size)
 

@@ -98,6 +98,9 @@ class Studio:
         )
         window: Any = self._plotter.render_window
         self._window = window
+        window.Initialize()
+        if window.GetGenericContext() is None:  # rendering would crash the process
+            raise StudioError(f"no OpenGL on this machine: {INSTALL}")
         # Smoothing edges afterwards costs a fifth of sampling each pixel four times.
         self._window.SetMultiSamples(0)
         self._renderer: Any = self._plotter.renderer
@@ -107,12 +110,6 @@ class Studio:
             self._plotter.add_light(light)
         self._light_up_room()
         self._blob = vtk_texture(_shadow_blob())
-        try:
-            self._window.Render()
-        except RuntimeError as error:
-            raise StudioError(f"no OpenGL on this machine: {INSTALL} ({error})") from error
-        if not self._window.SupportsOpenGL():
-            raise StudioError(f"no usable OpenGL on this machine: {INSTALL}")
 
     def close(self) -> None:
         """Give the window back."""

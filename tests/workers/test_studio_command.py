@@ -1,0 +1,40 @@
+"""`lookstream studio`, as a person calls it."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from models.data.catalog import read_catalog
+from models.data.studio.scene import Studio
+from models.errors import StudioError
+from workers.cli.studio import studio
+
+app = typer.Typer()
+app.command()(studio)
+
+
+def test_a_catalog_is_rendered_and_reported(tmp_path: Path) -> None:
+    try:
+        Studio(32).close()
+    except StudioError as error:
+        pytest.skip(str(error))
+    options = ["--products", "2", "--photos", "1", "--size", "32", "--processes", "1", "--json"]
+    done = CliRunner().invoke(
+        app, [str(tmp_path / "s"), *options, "--shares", "test=1", "--without", "all"]
+    )
+    assert done.exit_code == 0, done.output
+    report = orjson.loads(done.stdout.splitlines()[-1])
+    assert (report["products"], report["rendered"], report["splits"]) == (2, 4, {"test": 2})
+    catalog = read_catalog(tmp_path / "s")
+    assert len(catalog.split("test")) == 2
+    assert b'"disturbances":{}' in (tmp_path / "s/photos.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("wrong", [["--without", "rain"], ["--shares", "train"]])
+def test_what_cannot_be_is_said(tmp_path: Path, wrong: list[str]) -> None:
+    done = CliRunner().invoke(app, [str(tmp_path / "s"), "--products", "1", *wrong])
+    assert done.exit_code == 2
+    assert not (tmp_path / "s").exists()
