@@ -10,7 +10,8 @@ ModelError
 ├── MetricError       a measure was asked of arrays that do not fit it
 ├── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
 ├── TrainingError     training was asked for what cannot be, or no longer converges
-└── CurationError     documents, labels or links to curate that do not fit together
+├── CurationError     documents, labels or links to curate that do not fit together
+└── StudioError       the studio cannot render here, or its folder was made otherwise
 """
 
 from __future__ import annotations
