@@ -96,7 +96,7 @@ def brute_force(prototypes: npt.NDArray[np.float16], vectors: Matrix) -> tuple[R
     rows = np.zeros(len(vectors), np.int64)
     wall = cpu = 0.0
     for start in range(0, len(prototypes), 8 * BLOCK):
-        flat = faiss.IndexFlatIP(DIM)
+        flat: Any = faiss.IndexFlatIP(DIM)
         flat.add(prototypes[start : start + 8 * BLOCK].astype(np.float32))
         (cosines, found), seconds, busy = timed(partial(flat.search, vectors, 1))
         wall, cpu = wall + seconds, cpu + busy

@@ -51,8 +51,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ImageDraw.Draw(image).rectangle((16, 34, 52, 56), fill=colours[1])
             image.save(folder / name)
         kind = ["Toys", f"Kind {number % 5}"]
-        product = {"product_id": f"p{number}", "image": f"{number}.png", "category": kind}
-        products.append(product)
+        product: dict[str, object] = {"product_id": f"p{number}", "image": f"{number}.png"}
+        products.append(product | {"category": kind})
         split = ("val", "test", "train", "train")[number % 4]
         photos.append({"image": f"{number}-photo.png", "product_id": f"p{number}", "split": split})
     photos[1] |= {"product_id": None, "split": "train"}

@@ -13,7 +13,7 @@ from rich.markup import escape
 from index.errors import StoreError
 from models.errors import ModelError
 from stream.errors import StreamError
-from workers.cli import ask, bench, history, learn, letters, run, studio, train_words
+from workers.cli import ask, bench, curate, history, learn, letters, run, studio, train_words
 from workers.errors import WorkerError
 
 # The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
@@ -32,6 +32,7 @@ app.command()(run.doctor)
 app.command()(ask.produce)
 app.command()(ask.search)
 app.command()(learn.evaluate)
+app.command()(curate.curate)
 app.command()(studio.studio)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench
