@@ -19,7 +19,7 @@ from models.curation.organize import Clusters, organize
 from models.curation.plan import Plan, plan
 from models.curation.propose import Proposal, propose
 from models.curation.reasons import reasons
-from models.curation.review import ROUNDS, Review, review
+from models.curation.review import ERRORS, ROUNDS, Review, review
 from models.juice import Floats
 
 Progress = Callable[[str, int, int], None]
@@ -95,12 +95,18 @@ class Curated:
 
 
 def curate(
-    documents: Documents, reranker: Reranker | None = None, progress: Progress | None = None
+    documents: Documents,
+    reranker: Reranker | None = None,
+    progress: Progress | None = None,
+    *,
+    errors: float = ERRORS,
+    rounds: int = ROUNDS,
 ) -> Curated:
     """Run the four steps.
 
     A ``reranker`` judges beside the others where they doubt; its indices are those of the
-    documents. The same documents give the same clusters, in whatever order they come.
+    documents. ``errors`` and ``rounds`` are those of `review`. The same documents give the same
+    clusters, in whatever order they come.
 
     Raises:
         CurationError: from `Documents`, whose parts do not fit together.
@@ -116,13 +122,15 @@ def curate(
     proposal = propose(distinct, looks)
     tell("organize", 0, 1)
     clusters = organize(distinct, looks, proposal)
-    tell("review", 0, ROUNDS)
+    tell("review", 0, rounds)
     reviewed = review(
         distinct,
         clusters,
         looks,
         _Numbered(reranker, rows) if reranker else None,
         lambda done, total: tell("review", done, total),
+        errors=errors,
+        rounds=rounds,
     )
     verdicts, labels, weights = _verdicts(distinct, clusters, reviewed)
     said = reasons(distinct, clusters, reviewed, labels)

@@ -25,6 +25,9 @@ from models.curation.organize import Clusters
 from models.juice import Floats
 
 ROUNDS = 3
+"""The third finds more where the views tell much and errs more where they tell little: with frozen
+features on rendered products, a fifth of the ids swapped within their leaf, 46 % at a precision of
+0.87 against 36 % at 0.96 after two; where clusters are clear, 71 % against 60 %, both at 0.99."""
 ERRORS = 0.03
 """Share of the ids called wrong that may be right after all, as far as the beliefs can tell."""
 AGAINST = 0.5
@@ -77,14 +80,18 @@ def review(
     looks: tuple[Look, ...],
     reranker: Reranker | None = None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    errors: float = ERRORS,
+    rounds: int = ROUNDS,
 ) -> Review:
-    """Judge all memberships for `ROUNDS` rounds.
+    """Judge all memberships for some ``rounds``, at least one.
 
-    ``progress`` is told the rounds done and all of them.
+    ``progress`` is told the rounds done and all of them; ``errors`` (0..1) is the share of the ids
+    called wrong that may be right.
     """
     candidates, shares = clusters.candidates, clusters.shares
     leaves = leaf_numbers(documents, len(clusters.names))
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         listed = candidates.shape[1]
         candidates, stands_for = with_others(candidates, clusters.members, len(clusters.names))
         shares = np.pad(shares, ((0, 0), (0, candidates.shape[1] - listed)))
@@ -103,8 +110,8 @@ def review(
         )
         beliefs = posterior(case, belief)
         if progress:
-            progress(turn + 1, ROUNDS)
-        if turn == ROUNDS - 1:
+            progress(turn + 1, rounds)
+        if turn == rounds - 1:
             break
         candidates, shares = _narrowed(
             candidates[:, :listed], beliefs[:, : 1 + listed], clusters.members
@@ -122,7 +129,7 @@ def review(
         belief = Belief(np.append(belief.weights, 1.0), belief.wrong, belief.siblings, belief.none)
         case = replace(case, evidence=np.concatenate([case.evidence, asked[..., None]], axis=2))
         beliefs = posterior(case, belief)
-    return _decided(clusters.members, candidates, listed, beliefs, said, belief, looks)
+    return _decided(clusters.members, candidates, listed, beliefs, said, belief, looks, errors)
 
 
 def preferences(
@@ -172,6 +179,7 @@ def _decided(
     said: tuple[Testimony, ...],
     belief: Belief,
     looks: tuple[Look, ...],
+    errors: float,
 ) -> Review:
     rows = np.arange(len(members))
     own = _belief_in(candidates, beliefs[:, 1:], members)
@@ -184,7 +192,7 @@ def _decided(
     best = np.where(some, candidates[rows, at], UNKNOWN)
     inside = members != UNKNOWN
     rival = inside & some & (others[rows, at] > own) & (others[rows, at] > beliefs[:, 0])
-    rival &= _unlikely(own, rival)
+    rival &= _unlikely(own, rival, errors)
     # A document's own cluster is always its first candidate.
     prefer = preferences(said, belief, np.zeros_like(at), at)
     agreed = np.all([by > -AGAINST for by in prefer.values()], axis=0)
@@ -203,13 +211,13 @@ def _decided(
     )
 
 
-def _unlikely(own: Floats, asked: Flags) -> Flags:
-    """The lowest beliefs among those asked whose mean is at most ERRORS, (n,)."""
+def _unlikely(own: Floats, asked: Flags, errors: float) -> Flags:
+    """The lowest beliefs among those asked whose mean is at most ``errors``, (n,)."""
     rows = np.flatnonzero(asked)
     order = rows[np.argsort(own[rows], kind="stable")]
     mean = np.cumsum(own[order]) / np.arange(1, len(order) + 1)
     chosen = np.zeros(len(own), bool)
-    chosen[order[mean <= ERRORS]] = True
+    chosen[order[mean <= errors]] = True
     return chosen
 
 
