@@ -70,6 +70,7 @@ def publish(kafka: Kafka, topics: Topics, values: list[bytes | None]) -> dict[in
         return publisher.flush()[topics.catalog.name]
 
 
+@pytest.mark.slow
 def test_every_record_ends_and_only_the_poison_is_dead_lettered(
     kafka: Kafka, topics: Topics, tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from stream.codec import decode, encode
 from stream.connection import Kafka
 from stream.dead_letter import DeadLetters, read_dead_letters
@@ -72,6 +74,7 @@ def attributed(kafka: Kafka, topics: Topics, expected: int) -> list[AttributedCl
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_clicks_are_attributed_across_a_restart(kafka: Kafka, topics: Topics) -> None:
     with feedback_worker(kafka, topics):
         publish(kafka, impression(topics, "q1"), impression(topics, "q2"))
@@ -93,6 +96,7 @@ def test_a_click_that_overtakes_its_impression_waits(kafka: Kafka, topics: Topic
         assert len(attributed(kafka, topics, 1)) == 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_attributed_is_dead_lettered_once(kafka: Kafka, topics: Topics) -> None:
     publish(
         kafka,
