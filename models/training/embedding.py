@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.curation.report import read_clusters
 from models.data.catalog import Catalog, read_catalog
 from models.juice import Floats
 from models.networks import BackboneSpec, named_backbone
@@ -56,6 +57,7 @@ class Lesson:
         start: the encoder's file to go on from; None begins with principal axes.
         split: photos of this split are learned from; those of "val" decide when to stop.
         limit: at most about so many pictures per folder.
+        clusters: what `lookstream curate` wrote for each folder; none trusts the folders' ids.
         contrast_passes, passes: over all pictures, of stage 1 and of stage 3; with none of
             either, principal axes are all there is.
         tail: whether the last stages of the network are trained too, or the maps alone.
@@ -67,6 +69,7 @@ class Lesson:
     start: Path | None = None
     split: str = "train"
     limit: int | None = None
+    clusters: tuple[Path, ...] = ()
     contrast_passes: float = 1.0
     passes: float = 12.0
     tail: bool = True
@@ -80,6 +83,7 @@ class Lesson:
         words += [f"--contrast-passes {self.contrast_passes:g} --passes {self.passes:g}"]
         words += [] if self.limit is None else [f"--limit {self.limit}"]
         words += [] if self.tail else ["--no-tail"]
+        words += [f"--clusters {path.name}" for path in self.clusters]
         return " ".join([*words, "--afresh" if self.start is None else "--start FILE"])
 
 
@@ -129,7 +133,10 @@ def train_embedding(
     if not lesson.passes and not lesson.contrast_passes:
         _, layout = patch_network(spec)
         return Fitted(load_projection(base, layout.widths), None, [])
-    pictures = training_pictures(catalogs, lesson.split, lesson.limit)
+    curated = [
+        {key: label for key, (label, _) in read_clusters(path).items()} for path in lesson.clusters
+    ]
+    pictures = training_pictures(catalogs, lesson.split, lesson.limit, curated)
     recorded = Recorded(spec, base, _backgrounds(pictures), lesson.seed)
 
     def views(name: str, sources: Sequence[object]) -> ViewStore:

@@ -7,7 +7,7 @@ it worse than none on a catalog it had not seen).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +48,26 @@ class TrainingPictures:
         return int(self.ids.max()) + 1
 
 
+Clusters = Mapping[str, str]
+"""The product that each picture shows after curation, by the picture's reference in the catalog."""
+
+
 def training_pictures(
-    catalogs: Sequence[Catalog], split: str = "train", limit: int | None = None
+    catalogs: Sequence[Catalog],
+    split: str = "train",
+    limit: int | None = None,
+    clusters: Sequence[Clusters] = (),
 ) -> TrainingPictures:
     """All local pictures of the products and of one split's photos.
 
     A product that is only shown by photos of other splits is left out: it is there to be unseen.
-    ``limit`` keeps about so many sources per catalog, taken at even steps.
+
+    Args:
+        catalogs: what to learn from.
+        split: of the photos.
+        limit: keeps about so many sources per catalog, taken at even steps.
+        clusters: of each catalog, in their order; a picture in no cluster is then left out. Without
+            clusters the catalogs' own ids count.
 
     Raises:
         TrainingError: fewer than two identities.
@@ -62,9 +75,15 @@ def training_pictures(
     sources: list[Source] = []
     names: list[tuple[int, str]] = []
     draws: list[int] = []
+    if clusters and len(clusters) != len(catalogs):
+        raise TrainingError(f"{len(clusters)} files of clusters for {len(catalogs)} catalogs")
     for number, catalog in enumerate(catalogs):
         found = list(_pictures(catalog, split))
-        for path, name, own in found[:: -(-len(found) // limit) if limit else 1]:
+        if clusters:
+            shown = clusters[number]
+            found = [(one, f"product {shown[one]}", own) for one, _, own in found if one in shown]
+        for reference, name, own in found[:: -(-len(found) // limit) if limit else 1]:
+            path = str(Path(catalog.locate(reference)))
             sources.append(Source(path, PRODUCT_VIEWS if own else PHOTO_VIEWS))
             names.append((number, name))
             draws.append(DRAWS if own else 1)
@@ -88,13 +107,13 @@ def seen_products(catalog: Catalog, split: str) -> list[Product]:
 
 
 def _pictures(catalog: Catalog, split: str) -> Iterator[tuple[str, str, bool]]:
-    """Path, identity, and whether it is the product's own picture."""
+    """Reference, identity, and whether it is the product's own picture."""
     for product in seen_products(catalog, split):
         references = [product.image] if product.image else []
         for reference in dict.fromkeys([*references, *product.images]):
             if "://" not in reference and not reference.startswith("data:"):
-                yield str(Path(catalog.locate(reference))), f"product {product.product_id}", True
+                yield reference, f"product {product.product_id}", True
     for photo in catalog.photos:
         if photo.split == split and "://" not in photo.image:
             name = f"product {photo.product_id}" if photo.product_id else f"photo {photo.image}"
-            yield catalog.locate(photo.image), name, False
+            yield photo.image, name, False

@@ -115,6 +115,17 @@ def test_identities_are_products_and_photos_of_nothing_known(shop: Path) -> None
     assert sorted(set(by_name.values())) == list(range(pictures.identities))
 
 
+def test_curated_identities_take_the_place_of_the_catalog_s(shop: Path) -> None:
+    shown = {"2.png": "p2", "2-photo.png": "p3", "3.png": "p3"}
+    pictures = training_pictures([read_catalog(shop)], clusters=[shown])
+    names = [Path(source.path).name for source in pictures.sources]
+    by_name = dict(zip(names, pictures.ids.tolist(), strict=True))
+    assert by_name.keys() == shown.keys()
+    assert by_name["2-photo.png"] == by_name["3.png"] != by_name["2.png"]
+    with pytest.raises(TrainingError, match="2 files of clusters for 1 catalogs"):
+        training_pictures([read_catalog(shop)], clusters=[shown, shown])
+
+
 def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     (tmp_path / "products.jsonl").write_text(json.dumps({"product_id": "a", "image": "a.png"}))

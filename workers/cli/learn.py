@@ -80,6 +80,10 @@ def embedding(
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many pictures a folder.")
     ] = None,
+    clusters: Annotated[
+        list[Path] | None,
+        typer.Option(help="What `lookstream curate` wrote, one for each folder; repeatable."),
+    ] = None,
     contrast_passes: Annotated[
         float, typer.Option(min=0, help="Passes over all pictures with the contrastive loss.")
     ] = 1.0,
@@ -105,6 +109,7 @@ def embedding(
 
       lookstream train embedding my-shop --out my-shop/encoder.safetensors
       lookstream train embedding my-shop --no-tail --passes 6 --out quick.safetensors
+      lookstream train embedding my-shop --clusters clusters.jsonl --out purified.safetensors
     """
     from models.embedding import best_device, packaged_weights
     from models.training.curves import plot_curves
@@ -117,6 +122,7 @@ def embedding(
         start=None if afresh else start or packaged_weights(backbone),
         split=split,
         limit=limit,
+        clusters=tuple(clusters or ()),
         contrast_passes=contrast_passes,
         passes=passes,
         tail=tail,
