@@ -18,7 +18,7 @@ from models.data.catalog import Catalog, Product
 from models.errors import TrainingError
 from models.training.view_store import Source
 
-PRODUCT_VIEWS, PHOTO_VIEWS = 16, 4
+USUAL_VIEWS = (16, 4)
 """Views of a product's picture and of a photo, the clean one among them; of few photos there are
 more, so that an identity has about as many views with photos as without."""
 
@@ -57,6 +57,7 @@ def training_pictures(
     split: str = "train",
     limit: int | None = None,
     clusters: Sequence[Clusters] = (),
+    views: tuple[int, int] = USUAL_VIEWS,
 ) -> TrainingPictures:
     """All local pictures of the products and of one split's photos.
 
@@ -68,6 +69,7 @@ def training_pictures(
         limit: keeps about so many sources per catalog, taken at even steps.
         clusters: of each catalog, in their order; a picture in no cluster is then left out. Without
             clusters the catalogs' own ids count.
+        views: of a product's picture and of a photo.
 
     Raises:
         TrainingError: fewer than two identities.
@@ -84,7 +86,7 @@ def training_pictures(
             found = [(one, f"product {shown[one]}", own) for one, _, own in found if one in shown]
         for reference, name, own in found[:: -(-len(found) // limit) if limit else 1]:
             path = str(Path(catalog.locate(reference)))
-            sources.append(Source(path, PRODUCT_VIEWS if own else PHOTO_VIEWS))
+            sources.append(Source(path, views[0] if own else views[1]))
             names.append((number, name))
             draws.append(DRAWS if own else 1)
     _, ids = np.unique([f"{number}/{name}" for number, name in names], return_inverse=True)

@@ -40,12 +40,16 @@ class Source(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a store is made by, beside its sources: another one makes another store."""
+    """What a store is made by, beside its sources: another one makes another store.
+
+    Without ``trunk`` no trunk maps are kept: the maps behind them can be trained, a tail cannot.
+    """
 
     spec: BackboneSpec
     projection: Path
     backgrounds: tuple[str, ...] = ()
     seed: int = 0
+    trunk: bool = True
 
 
 class ViewStore:
@@ -127,7 +131,7 @@ def _lay_out(folder: Path, sources: Sequence[Source], recorded: Recorded) -> Non
     blank = np.zeros((1, 3, recorded.spec.size, recorded.spec.size), np.float32)
     rows, trunk = backbone.trunks(blank)
     shapes = {
-        "trunk": trunk.shape[1:],
+        "trunk": trunk.shape[1:] if recorded.trunk else (0,),
         "weights": rows.shape[1:2],
         "parts": (projection.raw_width,),
     }
@@ -141,7 +145,7 @@ def _key(sources: Iterable[Source], recorded: Recorded) -> str:
     digest = hashlib.sha256(msgspec.json.encode(list(sources)))
     digest.update(recorded.spec.fingerprint().encode())
     digest.update(recorded.projection.read_bytes())
-    digest.update(msgspec.json.encode([recorded.backgrounds, recorded.seed]))
+    digest.update(msgspec.json.encode([recorded.backgrounds, recorded.seed, recorded.trunk]))
     return digest.hexdigest()
 
 
@@ -172,7 +176,8 @@ class _Worker:
             rows, trunk = self.backbone.trunks(normalise(canvas)[None])
             squeezed = squeeze_rows(rows[0], canvas, frame, self.backbone.layout)
             row = int(self.starts[job]) + number
-            self.files["trunk"][row] = trunk[0]
+            if self.recorded.trunk:
+                self.files["trunk"][row] = trunk[0]
             inside = frame.cells(self.backbone.layout.grid)
             self.files["weights"][row] = kept_weights(squeezed.saliency, inside)
             self.files["parts"][row] = self.projection.raw_parts(squeezed)

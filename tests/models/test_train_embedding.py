@@ -13,8 +13,9 @@ from models.embedding import load_encoder
 from models.errors import PictureError, TrainingError
 from models.juicer import unit
 from models.networks import named_backbone
-from models.projection import has_tail
-from models.training.embedding import Fitted, Lesson, begin_tower, train_embedding
+from models.projection import has_tail, load_projection
+from models.training.embedding import Fitted, begin_tower, train_embedding
+from models.training.material import Lesson, prepare
 from models.training.pictures import training_pictures
 from models.training.validation import vectors
 from models.training.view_store import Recorded, Source, ViewStore, make_views
@@ -80,14 +81,31 @@ def test_the_file_serves_the_vectors_that_were_trained(
     encoder = load_encoder("cpu", tiny, threads=1, projection=path)
     picture = open_picture(shop / "3.png")
     (served,) = encoder.encode([picture], [None], query=True)
-    spec = named_backbone(tiny)
-    source = [Source(str(shop / "3.png"), 1)]
-    store = make_views(work / "one", source, Recorded(spec, path), processes=1)
-    pictures = training_pictures([read_catalog(shop)])
-    tower, _ = begin_tower(spec, path, store, pictures, tail=True)
-    (learned,) = unit(vectors(tower, store, store.clean()))
+    lesson = Lesson(folders=(shop,), backbone=tiny, start=path, views=(1, 1))
+    material = prepare(lesson, work / "again", processes=1)
+    tower, _ = begin_tower(material, tail=True)
+    names = [Path(source.path).name for source in material.pictures.sources]
+    row = material.store.clean()[[names.index("3.png")]]
+    (learned,) = unit(vectors(tower, material.store, row))
     assert served.vector @ assemble(learned, None, query=True) == pytest.approx(1, abs=1e-3)
     assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
+
+
+@pytest.mark.slow
+def test_the_maps_alone_can_be_trained(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
+) -> None:
+    axes = trained[0] / "axes.safetensors"
+    lesson = Lesson(
+        folders=(shop,), backbone=tiny, start=axes, contrast_passes=0, passes=0.5, tail=False
+    )
+    fitted = train_embedding(lesson, tmp_path, processes=1)
+    fitted.save(tmp_path / "maps.safetensors")
+    assert not has_tail(tmp_path / "maps.safetensors")
+    before = load_projection(axes, [len(one.mean) for one in fitted.projection.depths])
+    assert not np.allclose(before.joint.matrix, fitted.projection.joint.matrix, atol=1e-4)
+    assert (before.colour.matrix == fitted.projection.colour.matrix).all()
+    assert (tmp_path / "views" / "trunk.npy").stat().st_size < 1000
 
 
 @pytest.mark.slow

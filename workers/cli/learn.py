@@ -90,6 +90,10 @@ def embedding(
     passes: Annotated[
         float, typer.Option(min=0, help="Passes with the loss of identities; 0 trains nothing.")
     ] = 12.0,
+    views: Annotated[
+        tuple[int, int],
+        typer.Option(min=1, help="Views of a product's picture and of a photo."),
+    ] = (16, 4),
     tail: Annotated[
         bool, typer.Option(help="Train the network's last stages too, not the maps alone.")
     ] = True,
@@ -113,7 +117,8 @@ def embedding(
     """
     from models.embedding import best_device, packaged_weights
     from models.training.curves import plot_curves
-    from models.training.embedding import Lesson, train_embedding
+    from models.training.embedding import train_embedding
+    from models.training.material import Lesson
     from workers.settings import load_settings
 
     lesson = Lesson(
@@ -126,6 +131,7 @@ def embedding(
         contrast_passes=contrast_passes,
         passes=passes,
         tail=tail,
+        views=views,
         seed=seed,
     )
     wanted = load_settings().models.device
