@@ -47,6 +47,15 @@ class TrainingPictures:
         """How many IDs there are."""
         return int(self.ids.max()) + 1
 
+    def only(self, chosen: NDArray[np.int64]) -> TrainingPictures:
+        """Some of the sources, by their numbers; identities are numbered anew."""
+        return TrainingPictures(
+            tuple(self.sources[one] for one in chosen),
+            np.unique(self.ids[chosen], return_inverse=True)[1].astype(np.int64),
+            self.catalogs[chosen],
+            self.draws[chosen],
+        )
+
 
 Clusters = Mapping[str, str]
 """The product that each picture shows after curation, by the picture's reference in the catalog."""

@@ -55,13 +55,15 @@ class Recorded:
 class ViewStore:
     """Views of pictures, row after row: source 0's, source 1's, …
 
-    ``starts`` (sources + 1,) says where each source's rows begin.
+    ``starts`` (sources + 1,) says where each source's rows begin. ``rows`` are where they lie in
+    the files of ``folder``.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[Source]) -> None:
+    def __init__(self, folder: Path, sources: Sequence[Source], rows: Rows | None = None) -> None:
         self.sources = tuple(sources)
         counts = [source.views for source in sources]
         self.starts: Rows = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self._folder, self._rows = folder, rows
         self._trunk = np.load(folder / "trunk.npy", mmap_mode="r")
         self._weights = np.load(folder / "weights.npy", mmap_mode="r")
         self._parts = np.load(folder / "parts.npy", mmap_mode="r")
@@ -71,12 +73,23 @@ class ViewStore:
 
     def fetch(self, rows: Rows) -> Views:
         """Views of some rows, in their order."""
+        rows = rows if self._rows is None else self._rows[rows]
         order = np.argsort(rows, kind="stable")  # a mapped file is read from front to back
         back = np.argsort(order, kind="stable")
         return Views(
             self._trunk[rows[order]][back],
             self._weights[rows[order]][back].astype(np.float32),
             self._parts[rows[order]][back].astype(np.float32),
+        )
+
+    def only(self, chosen: Rows) -> ViewStore:
+        """A store of some of the sources, by their numbers, on the same files."""
+        rows = [np.arange(self.starts[one], self.starts[one + 1]) for one in chosen]
+        lying = np.concatenate(rows)
+        return ViewStore(
+            self._folder,
+            [self.sources[one] for one in chosen],
+            lying if self._rows is None else self._rows[lying],
         )
 
     def clean(self) -> Rows:

@@ -144,6 +144,16 @@ def test_curated_identities_take_the_place_of_the_catalog_s(shop: Path) -> None:
         training_pictures([read_catalog(shop)], clusters=[shown, shown])
 
 
+def test_some_of_the_pictures_have_identities_without_gaps(shop: Path) -> None:
+    pictures = training_pictures([read_catalog(shop)])
+    some = pictures.only(
+        np.array([5, 2, 2 + int(np.argmax(pictures.ids[3:] == pictures.ids[2])) + 1])
+    )
+    assert some.identities == 2
+    assert some.ids[1] == some.ids[2] != some.ids[0]
+    assert some.sources[0] == pictures.sources[5]
+
+
 def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     (tmp_path / "products.jsonl").write_text(json.dumps({"product_id": "a", "image": "a.png"}))
@@ -169,6 +179,10 @@ def test_views_that_were_made_stay(trained: tuple[Path, Fitted], shop: Path, tin
     assert isinstance(store, ViewStore)
     assert (store.fetch(np.arange(8)).parts == before).all()
     assert (store.fetch(np.array([5, 0])).parts == before[[5, 0]]).all()
+    some = store.only(np.array([3, 1]))
+    assert len(some) == 4
+    assert (some.fetch(np.arange(4)).parts == before[[6, 7, 2, 3]]).all()
+    assert (some.only(np.array([1])).fetch(np.arange(2)).parts == before[2:4]).all()
 
 
 @pytest.mark.slow
