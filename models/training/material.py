@@ -162,7 +162,6 @@ def principal_axes(lesson: Lesson, work: Path, progress: Progress) -> Path:
 
 
 def backgrounds_of(pictures: TrainingPictures) -> tuple[str, ...]:
-    """Photos to put products before: what is drawn once per pass is no product's own picture."""
-    drawn = zip(pictures.sources, pictures.draws, strict=True)
-    photos = [one.path for one, draws in drawn if draws == 1]
+    """Photos to put products before."""
+    photos = [one.path for one, own in zip(pictures.sources, pictures.own, strict=True) if not own]
     return tuple(photos[:: max(1, len(photos) // BACKGROUNDS)][:BACKGROUNDS])

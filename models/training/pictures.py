@@ -22,8 +22,9 @@ USUAL_VIEWS = (16, 4)
 """Views of a product's picture and of a photo, the clean one among them; of few photos there are
 more, so that an identity has about as many views with photos as without."""
 
-DRAWS = 8
-"""How often a product's picture is drawn per pass over all pictures: photos are drawn once."""
+MOST_DRAWS, DRAWN_AS = 8, 4
+"""A photo is drawn once per pass over all pictures; a product's picture once for every four photos
+of the product, and eight times at most or where it has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +35,25 @@ class TrainingPictures:
         sources: the files, and how many views each gets.
         ids: each source's identity, (sources,), numbered from 0 without gaps.
         catalogs: the number of the catalog that each source is from, (sources,).
-        draws: how often each is drawn per pass, (sources,).
+        own: whether it is the product's own picture and not a photo, (sources,).
     """
 
     sources: tuple[Source, ...]
     ids: NDArray[np.int64]
     catalogs: NDArray[np.int64]
-    draws: NDArray[np.int64]
+    own: NDArray[np.bool_]
 
     @property
     def identities(self) -> int:
         """How many IDs there are."""
         return int(self.ids.max()) + 1
+
+    @property
+    def draws(self) -> NDArray[np.int64]:
+        """How often each source is drawn per pass, (sources,)."""
+        photos = np.bincount(self.ids[~self.own], minlength=self.identities)[self.ids]
+        own = np.where(photos, np.clip(photos // DRAWN_AS, 1, MOST_DRAWS), MOST_DRAWS)
+        return np.where(self.own, own, 1)
 
     def only(self, chosen: NDArray[np.int64]) -> TrainingPictures:
         """Some of the sources, by their numbers; identities are numbered anew."""
@@ -53,7 +61,7 @@ class TrainingPictures:
             tuple(self.sources[one] for one in chosen),
             np.unique(self.ids[chosen], return_inverse=True)[1].astype(np.int64),
             self.catalogs[chosen],
-            self.draws[chosen],
+            self.own[chosen],
         )
 
 
@@ -85,7 +93,7 @@ def training_pictures(
     """
     sources: list[Source] = []
     names: list[tuple[int, str]] = []
-    draws: list[int] = []
+    owned: list[bool] = []
     if clusters and len(clusters) != len(catalogs):
         raise TrainingError(f"{len(clusters)} files of clusters for {len(catalogs)} catalogs")
     for number, catalog in enumerate(catalogs):
@@ -97,7 +105,7 @@ def training_pictures(
             path = str(Path(catalog.locate(reference)))
             sources.append(Source(path, views[0] if own else views[1]))
             names.append((number, name))
-            draws.append(DRAWS if own else 1)
+            owned.append(own)
     _, ids = np.unique([f"{number}/{name}" for number, name in names], return_inverse=True)
     if len(set(names)) < 2:
         folders = ", ".join(str(catalog.folder) for catalog in catalogs)
@@ -106,7 +114,7 @@ def training_pictures(
         tuple(sources),
         ids.astype(np.int64),
         np.array([number for number, _ in names], np.int64),
-        np.array(draws, np.int64),
+        np.array(owned, np.bool_),
     )
 
 

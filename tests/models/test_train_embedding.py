@@ -16,7 +16,7 @@ from models.networks import named_backbone
 from models.projection import has_tail, load_projection
 from models.training.embedding import Fitted, begin_tower, train_embedding
 from models.training.material import Lesson, prepare
-from models.training.pictures import training_pictures
+from models.training.pictures import MOST_DRAWS, training_pictures
 from models.training.validation import vectors
 from models.training.view_store import Recorded, Source, ViewStore, make_views
 from models.vector import assemble
@@ -130,6 +130,8 @@ def test_identities_are_products_and_photos_of_nothing_known(shop: Path) -> None
     assert "0.png" not in names  # shown by a photo of another split only: there to be unseen
     assert "1.png" in names  # no photo shows it any more
     assert by_name["1-photo.png"] != by_name["1.png"]
+    draws = dict(zip(names, pictures.draws.tolist(), strict=True))
+    assert (draws["1.png"], draws["2.png"], draws["2-photo.png"]) == (MOST_DRAWS, 1, 1)
     assert sorted(set(by_name.values())) == list(range(pictures.identities))
 
 
