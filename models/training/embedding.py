@@ -7,6 +7,7 @@ the new catalog's pictures: onboarding takes minutes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,8 +109,8 @@ def teach(
         batches,
         replace(
             recipe,
-            contrast_steps=round(lesson.contrast_passes * per_pass),
-            identity_steps=round(lesson.passes * per_pass),
+            contrast_steps=math.ceil(lesson.contrast_passes * per_pass),
+            identity_steps=math.ceil(lesson.passes * per_pass),
             validate_every=2 * per_pass,
             seed=lesson.seed,
         ),
