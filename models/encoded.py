@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from models.juice import Floats, Juice
+from models.picture import Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -13,3 +16,19 @@ class Encoded:
 
     vector: Floats
     juice: Juice
+
+
+class PictureTextEncoder(Protocol):
+    """What fitting and curation need of an encoder: see `models.embedding.Encoder`."""
+
+    model_id: str
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        """Encode items, or queries."""

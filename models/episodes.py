@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from models.chunks import Chunks, split
 from models.data.catalog import Catalog, Photo, Product
 from models.data.pictures import open_picture
-from models.encoded import Encoded
+from models.encoded import Encoded, PictureTextEncoder
 from models.errors import RerankerError
 from models.evidence import Candidate, collect
 from models.juice import Floats
@@ -37,22 +36,6 @@ SLIP = 0.3
 """Share of made-up texts with a typo."""
 
 Progress = Callable[[int, int], None]
-
-
-class PictureTextEncoder(Protocol):
-    """What is needed of `models.embedding.Encoder`."""
-
-    model_id: str
-
-    def encode(
-        self,
-        pictures: Sequence[Picture | None],
-        texts: Sequence[str | None],
-        categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
-    ) -> list[Encoded]:
-        """Encode items, or queries."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,7 @@ import msgspec
 import numpy as np
 
 from models.caption import stems
-from models.encoded import Encoded
-from models.episodes import PictureTextEncoder
+from models.encoded import Encoded, PictureTextEncoder
 from models.errors import PictureError, TextError, WeightsError
 from models.juicer import unit
 from models.picture import Picture, letterbox

@@ -23,7 +23,8 @@ from models.calibration import calibration_error, fit_levels
 from models.chunks import ABSENT
 from models.comparison import Comparison, fit_comparison
 from models.data.catalog import read_catalog
-from models.episodes import Episodes, PictureTextEncoder, Progress, make_episodes
+from models.encoded import PictureTextEncoder
+from models.episodes import Episodes, Progress, make_episodes
 from models.errors import RerankerError
 from models.merge import merge, order
 from models.metrics import Level, hit_rates

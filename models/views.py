@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 from scipy import ndimage
 
+from models.data.studio.disturbances import PIXEL
 from models.picture import Picture
 
 VIEW_SIZE = 320
@@ -25,6 +26,15 @@ PLAIN = 14
 
 BORDER_PLAIN = 0.85
 """Share of the border that has one colour where a picture was taken before a plain background."""
+
+CHANCES = {
+    "occlusion": 0.15,
+    "low_light": 0.15,
+    "blur": 0.2,
+    "watermark": 0.1,
+    "low_resolution": 0.15,
+}
+"""How often a view suffers each disturbance."""
 
 Mask = NDArray[np.bool_]
 Random = np.random.Generator
@@ -50,10 +60,11 @@ def view(picture: Picture, random: Random, backgrounds: Sequence[Picture] = ()) 
     if random.random() < 0.3:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     image = _recoloured(image, random)
-    for chance, spoil in _SPOILT:
-        if random.random() < chance:
-            image = spoil(image, random)
-    return np.asarray(image)
+    shown = np.asarray(image)
+    for name, disturb in PIXEL.items():
+        if random.random() < CHANCES[name]:
+            shown = disturb(shown, random.uniform(0.2, 0.8), random)
+    return shown
 
 
 def cut_out(picture: Picture) -> Mask | None:
@@ -134,48 +145,3 @@ def _recoloured(image: Image.Image, random: Random) -> Image.Image:
     image = ImageEnhance.Color(image).enhance(float(random.uniform(0.7, 1.3)))
     tint = random.uniform(0.9, 1.1, 3)  # lamps are warm or cold
     return Image.fromarray(np.clip(np.asarray(image) * tint, 0, 255).astype(np.uint8))
-
-
-def _blurred(image: Image.Image, random: Random) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(float(random.uniform(0.5, 2.5))))
-
-
-def _coarse(image: Image.Image, random: Random) -> Image.Image:
-    """Low resolution: 48 to 128 px, as thumbnails sent on and on are."""
-    small = image.copy()
-    small.thumbnail((int(random.integers(48, 129)),) * 2)
-    return small.resize(image.size, Image.Resampling.BILINEAR)
-
-
-def _dark(image: Image.Image, random: Random) -> Image.Image:
-    """Low light: darker, with the noise that a camera's gain adds."""
-    signal = np.asarray(image) * random.uniform(0.3, 0.6)
-    noisy = signal + random.normal(0, random.uniform(2, 9), signal.shape)
-    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
-
-
-def _covered(image: Image.Image, random: Random) -> Image.Image:
-    """Occlusion: a rectangle of one colour over at most a tenth of the picture."""
-    covered = image.copy()
-    width = random.uniform(0.1, 0.4) * image.width
-    height = random.uniform(0.1, 0.25) * image.height
-    left, top = random.uniform(0, image.width - width), random.uniform(0, image.height - height)
-    colour = tuple(int(v) for v in random.integers(0, 256, 3))
-    ImageDraw.Draw(covered).rectangle((left, top, left + width, top + height), fill=colour)
-    return covered
-
-
-def _marked(image: Image.Image, random: Random) -> Image.Image:
-    """A watermark: half-transparent letters across the picture."""
-    layer = Image.new("L", image.size, 0)
-    letters = "".join(chr(int(code)) for code in random.integers(65, 91, 8))
-    size = max(10, round(image.width / 7))
-    ImageDraw.Draw(layer).text(
-        (image.width * 0.05, image.height * 0.4), letters, 255, None, font_size=size
-    )
-    layer = layer.rotate(float(random.uniform(-40, 40)))
-    ink = Image.new("RGB", image.size, (255, 255, 255) if random.random() < 0.6 else (40, 40, 40))
-    return Image.composite(ink, image, layer.point(lambda value: value * 2 // 5))
-
-
-_SPOILT = ((0.2, _blurred), (0.15, _coarse), (0.15, _dark), (0.15, _covered), (0.1, _marked))

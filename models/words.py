@@ -21,10 +21,11 @@ from models.juicer import unit
 from models.ngrams import BUCKETS, hashed
 from models.text import WIDTH as SENTENCE_WIDTH
 from models.text import TextEncoder
+from models.vector import TEXT_PREFIXES, TEXT_WIDTH
 
 FORMAT = 1
-WIDTH = 127
-PREFIXES = (15, 31, 63, 127)
+WIDTH = TEXT_WIDTH
+PREFIXES = TEXT_PREFIXES
 """Each is usable alone, at length 1 again."""
 
 WEIGHTS = Path(__file__).parent / "weights" / "words.safetensors"

@@ -3,10 +3,9 @@ words, as an encoder sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -14,26 +13,11 @@ from models.curation.documents import Documents, View, numbered
 from models.curation.propose import Clicked, behaviour_links
 from models.data.catalog import Catalog, read_catalog
 from models.data.pictures import open_picture
-from models.encoded import Encoded
+from models.encoded import PictureTextEncoder
 from models.errors import CurationError
 from models.juice import Floats
-from models.picture import Picture
 
 BATCH = 16
-
-
-class Encodes(Protocol):
-    """What is needed of an encoder: see `models.embedding.Encoder.encode`."""
-
-    def encode(
-        self,
-        pictures: Sequence[Picture | Encoded | None],
-        texts: Sequence[str | None],
-        categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
-    ) -> list[Encoded]:
-        """Vectors of length 1."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ def sources(catalog: Catalog, split: str | None) -> list[Source]:
 
 def read_documents(
     folder: Path,
-    encoder: Encodes,
+    encoder: PictureTextEncoder,
     split: str | None = "train",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Documents:
@@ -130,7 +114,7 @@ def with_clicks(
     return replace(documents, links=behaviour_links(heard)), lost
 
 
-def _words(texts: list[str], encoder: Encodes) -> Floats:
+def _words(texts: list[str], encoder: PictureTextEncoder) -> Floats:
     """Text vectors (n, d), zero where there is no word; each text is read once."""
     said = sorted({text for text in texts if text.strip()})
     if not said:

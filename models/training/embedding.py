@@ -2,7 +2,7 @@
 
 The three stages of Pailitao-VL §4 on catalog folders. Where nothing was trained before, principal
 axes come first (`models.projection_fit`); else training goes on from the encoder that there is, on
-the new catalog's pictures: onboarding takes minutes.
+the new catalog's pictures.
 """
 
 from __future__ import annotations

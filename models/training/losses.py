@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.errors import TrainingError
+from models.vector import PICTURE_PREFIXES
 
-PREFIXES = (48, 96, 192, 384)
+PREFIXES = PICTURE_PREFIXES
 FORBIDDEN = -1e9
 """In place of −∞ for logits that must not count: its gradient is 0 rather than NaN."""
 

@@ -1,7 +1,7 @@
 """Views on disk: what the frozen part of the encoder makes of every training view, made once.
 
 A view's trunk map is 69 kB (fp16, lite2 at 260 px); 20,000 views are 1.4 GB, mapped and not read
-into memory. Making a view costs about 40 ms on one core, training on it again a third of that.
+into memory.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def make_views(
         for made in as_completed(waiting):
             done[made.result()] = 1
             progress(int(done.sum()), len(sources))
-    return ViewStore(folder, sources)
+    return store
 
 
 def _lay_out(folder: Path, sources: Sequence[Source], recorded: Recorded) -> None:

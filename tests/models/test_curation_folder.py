@@ -30,6 +30,8 @@ COLOURS = {
 class Colourist:
     """An encoder that sees mean colours and reads first letters."""
 
+    model_id = "colourist"
+
     def encode(
         self,
         pictures: Sequence[Picture | Encoded | None],
