@@ -299,6 +299,7 @@ with open_collection(store, bank, name) as collection:
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_what_the_first_wrote(
     collection: Collection, store: Store, tmp_path: Any
 ) -> None:
@@ -320,6 +321,7 @@ def test_rows_are_flushed_when_nothing_more_comes(lite_store: Store, name: str) 
         assert collection.count() == 1
 
 
+@pytest.mark.slow
 def test_a_lite_server_killed_and_back_has_every_row(tmp_path: Path, name: str) -> None:
     with LiteServer(tmp_path / "lite") as server:
         store = Store(uri=server.uri, timeout_s=2, flush_idle_s=60)

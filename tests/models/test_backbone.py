@@ -33,6 +33,7 @@ def pictures(count: int, size: int) -> Floats:
     return np.random.default_rng(0).normal(size=(count, 3, size, size)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_vit"])
 def test_onnx_and_torch_agree_on_any_architecture(name: str) -> None:
     spec = BackboneSpec(name, None, 160 if name == "test_vit" else 96)
@@ -83,6 +84,7 @@ def test_no_pictures_give_no_rows() -> None:
     assert backbone.patches(pictures(0, TINY.size)).shape[0] == 0
 
 
+@pytest.mark.slow
 def test_two_processes_may_export_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "graph"
     _export(TINY, folder)

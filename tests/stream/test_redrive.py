@@ -35,6 +35,7 @@ def sent(kafka: Kafka, topics: Topics) -> list[bytes | None]:
     return [record.value for record in sorted(records, key=lambda record: record.timestamp_ms)]
 
 
+@pytest.mark.slow
 def test_each_letter_goes_once(kafka: Kafka, topics: Topics) -> None:
     catalog = topics.catalog.name
     bury(kafka, topics, *((refused(catalog, n), "FetchError", "away") for n in range(250)))
@@ -55,6 +56,7 @@ def test_each_letter_goes_once(kafka: Kafka, topics: Topics) -> None:
     assert [redrives.cover(letter) for letter in letters] == [True] * 251 + [False]
 
 
+@pytest.mark.slow
 def test_a_record_refused_once_more_is_a_new_letter(kafka: Kafka, topics: Topics) -> None:
     record = refused(topics.catalog.name, 5)
     bury(kafka, topics, (record, "FetchError", "away"))

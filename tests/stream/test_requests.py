@@ -50,6 +50,7 @@ def echo(kafka: Kafka, topics: Topics) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("echo")
 def test_answers_find_their_queries(kafka: Kafka, topics: Topics) -> None:
     with Client(kafka, topics) as client, Client(kafka, topics) as other:
@@ -68,6 +69,7 @@ def test_answers_find_their_queries(kafka: Kafka, topics: Topics) -> None:
         assert waiting.result(10).query_id == first.query_id
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("echo")
 def test_silence_and_garbage(kafka: Kafka, topics: Topics) -> None:
     with Client(kafka, topics, timeout_s=8) as client:

@@ -63,6 +63,7 @@ def test_every_command_with_arguments_shows_an_example() -> None:
         assert "Example" in CliRunner().invoke(app, [*command, "--help"]).output
 
 
+@pytest.mark.slow
 def test_without_a_broker_the_error_says_where_it_looked(
     tmp_path: Path, nowhere: dict[str, str]
 ) -> None:

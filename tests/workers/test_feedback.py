@@ -88,6 +88,7 @@ def test_clicks_are_attributed_across_a_restart(kafka: Kafka, topics: Topics) ->
     assert sorted(one.click_id for one in both) == ["c1", "c2"]
 
 
+@pytest.mark.slow
 def test_a_click_that_overtakes_its_impression_waits(kafka: Kafka, topics: Topics) -> None:
     with feedback_worker(kafka, topics):
         publish(kafka, click(topics, "c", "q"))

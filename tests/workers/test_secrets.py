@@ -120,6 +120,7 @@ def test_a_logged_traceback_shows_no_variables(
     assert HUSH not in said
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_says_none(tmp_path: Path) -> None:
     environment = {
         "LOOKSTREAM_KAFKA__BOOTSTRAP": "127.0.0.1:1",
