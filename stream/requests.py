@@ -18,7 +18,7 @@ import tenacity
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream.codec import decode, encode
-from stream.connection import Kafka
+from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
 from stream.errors import BrokerError, RequestTimeout, StreamError
 from stream.messages import Query, Result
 from stream.records import from_confluent, partitions
@@ -49,7 +49,7 @@ class Client:
         self._producer = Producer(
             kafka.producer(linger_ms=0, message_timeout_ms=max(1000, round(timeout_s * 1000)))
         )
-        self._consumer = Consumer(kafka.consumer("unused"))
+        self._consumer = Consumer(kafka.consumer("unused", fetch_wait_max_ms=PROMPT_FETCH_WAIT_MS))
         try:
             self._seek_end()
         except BaseException:

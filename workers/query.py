@@ -23,7 +23,7 @@ from models.errors import ModelError
 from models.juice import Juice
 from models.reranker import Reranker
 from stream.codec import decode, encode
-from stream.connection import Kafka
+from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
 from stream.dead_letter import DeadLetters
 from stream.delivery import Rejection
 from stream.errors import DecodeError
@@ -191,7 +191,7 @@ class QueryLoop:
         self, runner: asyncio.Runner, stopped: Callable[[], bool], on_ready: Callable[[], None]
     ) -> None:
         """Consume until `stopped()`; then leave the group."""
-        consumer = Consumer(self.kafka.consumer(self.group))
+        consumer = Consumer(self.kafka.consumer(self.group, fetch_wait_max_ms=PROMPT_FETCH_WAIT_MS))
         consumer.subscribe([self.topics.query.name])
         on_ready()
         try:
