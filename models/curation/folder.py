@@ -80,10 +80,10 @@ def read_documents(
     for one in found:
         if one.product_id:
             paths.setdefault(one.product_id, one.category)
-    views = [View("picture", _tight(np.stack(pictures))), View("colour", _tight(np.stack(colours)))]
-    words = _words([one.text for one in found], encoder)
+    views = [View("picture", tight(np.stack(pictures))), View("colour", tight(np.stack(colours)))]
+    words = text_vectors([one.text for one in found], encoder)
     if words.any():
-        views.append(View("text", _tight(words), judge="text"))
+        views.append(View("text", tight(words), judge="text"))
     return Documents(
         labels=labels,
         names=names,
@@ -114,7 +114,7 @@ def with_clicks(
     return replace(documents, links=behaviour_links(heard)), lost
 
 
-def _words(texts: list[str], encoder: PictureTextEncoder) -> Floats:
+def text_vectors(texts: list[str], encoder: PictureTextEncoder) -> Floats:
     """Text vectors (n, d), zero where there is no word; each text is read once."""
     said = sorted({text for text in texts if text.strip()})
     if not said:
@@ -124,7 +124,7 @@ def _words(texts: list[str], encoder: PictureTextEncoder) -> Floats:
     return np.stack([vectors.get(text, nothing) for text in texts])
 
 
-def _tight(vectors: Floats) -> Floats:
+def tight(vectors: Floats) -> Floats:
     """Without the columns that are zero everywhere, where other parts of the vector would be."""
     used = vectors.any(axis=0)
     return np.ascontiguousarray(vectors[:, used] if used.any() else vectors[:, :1], np.float32)

@@ -8,10 +8,12 @@ the new catalog's pictures.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from models.juice import Floats
 from models.networks import named_backbone
@@ -37,7 +39,7 @@ from models.training.validation import examine
 from models.vector import PICTURE_WIDTH
 
 BATCH = 64
-RECIPE = Recipe(learning_rate=4e-4, scale=24.0, margin=0.25, smoothing=0.05, clip=5.0)
+RECIPE = Recipe(learning_rate=4e-4, scale=24.0, margin=0.25, smoothing=0.05, kinship=0.1, clip=5.0)
 """Of a tail and the maps behind it; the numbers of steps are the lesson's."""
 
 
@@ -85,9 +87,11 @@ def train_embedding(
         return Fitted(load_projection(base, layout.widths), None, [])
     material = prepare(lesson, work, processes=processes, progress=progress)
     tower, projection = begin_tower(material, tail=lesson.tail)
+    begun = {name: value.clone() for name, value in tower.state_dict().items()}
     trained = teach(
         tower.to(device), material, lesson, RECIPE, work / "checkpoint", progress=progress
     )
+    blend(tower, begun, lesson.keep)
     card = _card(lesson, material, trained, tower)
     return Fitted(replace(tower.into(projection), card=card), tower.tail, trained.history)
 
@@ -115,10 +119,19 @@ def teach(
             seed=lesson.seed,
         ),
         library=batches.library,
+        concepts=torch.from_numpy(material.pictures.concepts),
         validate=None if material.answers is None else lambda one: validation(one, material),
         progress=lambda record: progress(f"stage {record.stage}", record.step, record.steps),
         checkpoint=Checkpointing(checkpoint),
     )
+
+
+@torch.no_grad()
+def blend(tower: Tower, other: Mapping[str, torch.Tensor], share: float) -> None:
+    """Move the weights of a tower by ``share``, 0..1, of the way to others of its shape."""
+    for name, value in tower.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(other[name].to(value), share)
 
 
 def validation(encoder: Encoder, material: Material) -> float:

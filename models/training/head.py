@@ -27,7 +27,11 @@ class PrototypeHead(nn.Module):
     """Directions of U IDs with K sub-centres each: ``weight`` (U, K, D), of any length.
 
     The same rows serve every prefix: prefix g uses their first g values, scaled to length 1.
+    ``concepts`` (U,) numbers each ID's concept, over all ranks where the head is sharded; None
+    where they are not known.
     """
+
+    concepts: Tensor | None = None
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -61,19 +65,21 @@ class PrototypeHead(nn.Module):
 
         ``negatives`` picks the IDs that each row is told apart from; all of them by default.
         """
-        columns, allowed, targets = None, None, ids
+        columns, allowed, targets, kin = None, None, ids, None
         if negatives is not None:
             columns, allowed = negatives.select(ids)
             targets = ids if columns is None else torch.searchsorted(columns, ids)
+        if self.concepts is not None and softmax.kinship:
+            others = self.concepts if columns is None else self.concepts[columns]
+            kin = self.concepts[ids][:, None] == others
         total = features.new_zeros((), dtype=torch.float32)
         for prefix, weight in softmax.terms():
             total = total + weight * arcface(
                 self(features, prefix, columns),
                 targets,
-                scale=softmax.scale,
-                margin=softmax.margin,
-                smoothing=softmax.smoothing,
-                allowed=allowed,
+                softmax,
+                allowed,
+                kin,
             )
         return total
 

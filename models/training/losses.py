@@ -32,12 +32,15 @@ class MarginSoftmax:
     """How rows are compared with prototypes.
 
     ``scale`` is s = 1/τ; ``margin`` m is in radians; ``smoothing`` is the share of the target that
-    is spread evenly over all classes; ``weights`` are the λ_g, by default 1/|G| each.
+    is spread evenly over all classes, and ``kinship`` that over the classes of the same concept,
+    which keeps one kind together where every product is told from every other; ``weights`` are the
+    λ_g, by default 1/|G| each.
     """
 
     scale: float = 32.0
     margin: float = 0.3
     smoothing: float = 0.0
+    kinship: float = 0.0
     prefixes: tuple[int, ...] = PREFIXES
     weights: tuple[float, ...] | None = None
 
@@ -151,31 +154,37 @@ def with_margin(cosines: Tensor, margin: float) -> Tensor:
 def arcface(
     cosines: Tensor,
     targets: Tensor,
-    *,
-    scale: float = 32.0,
-    margin: float = 0.3,
-    smoothing: float = 0.0,
+    softmax: MarginSoftmax,
     allowed: Tensor | None = None,
+    kin: Tensor | None = None,
 ) -> Tensor:
     """Mean −log P(y | h) with P ∝ exp(s · cos(θ_u + m · [u = y])).
 
     Args:
         cosines: of each row to each class, (n, u).
         targets: the column of each row's own class, integers (n,).
-        scale: s.
-        margin: m in radians; 0 gives the plain softmax cross-entropy of s · cosines.
-        smoothing: in 0..1, see `MarginSoftmax`.
+        softmax: s, m and what is smoothed; without margin this is the plain softmax cross-entropy
+            of s · cosines.
         allowed: True where a class counts for a row, (n, u); all by default. The row's own class
             must be among them.
+        kin: True where a class is of the concept of a row's own, (n, u), itself among them; with
+            none there is no ``kinship``.
     """
     own = targets[:, None]
-    logits = scale * cosines.scatter(1, own, with_margin(cosines.gather(1, own), margin))
-    if allowed is None:
-        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-    counted = logits.masked_fill(~allowed, FORBIDDEN)
-    plain = functional.cross_entropy(counted, targets)
-    if not smoothing:
-        return plain
-    # Smoothing moves weight from the own logit to the mean of those that count.
-    spread = (logits * allowed).sum(dim=1) / allowed.sum(dim=1)
-    return plain + smoothing * (logits.gather(1, own).squeeze(1) - spread).mean()
+    widened = with_margin(cosines.gather(1, own), softmax.margin)
+    logits = softmax.scale * cosines.scatter(1, own, widened)
+    counted = logits if allowed is None else logits.masked_fill(~allowed, FORBIDDEN)
+    kinship = 0.0 if kin is None else softmax.kinship
+    wanted = (1 - softmax.smoothing - kinship) * logits.gather(1, own).squeeze(1)
+    if softmax.smoothing:
+        wanted = wanted + softmax.smoothing * mean_over(logits, allowed)
+    if kin is not None and kinship:
+        wanted = wanted + kinship * mean_over(logits, kin if allowed is None else kin & allowed)
+    return (torch.logsumexp(counted, dim=1) - wanted).mean()
+
+
+def mean_over(logits: Tensor, chosen: Tensor | None) -> Tensor:
+    """Mean of each row's (n, u) values where ``chosen``, or of all: (n,)."""
+    if chosen is None:
+        return logits.mean(dim=1)
+    return (logits * chosen).sum(dim=1) / chosen.sum(dim=1)

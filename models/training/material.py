@@ -44,6 +44,8 @@ class Lesson:
             either, principal axes are all there is.
         tail: whether the last stages of the network are trained too, or the maps alone.
         views: of a product's picture and of a photo, the clean one among them.
+        keep: share of the first weights in the last ones, 0..1: what was known before, of pictures
+            unlike these, is kept to that degree (Wortsman et al. 2022, WiSE-FT).
         seed: of views, order and first weights.
     """
 
@@ -57,6 +59,7 @@ class Lesson:
     passes: float = 12.0
     tail: bool = True
     views: tuple[int, int] = USUAL_VIEWS
+    keep: float = 0.0
     seed: int = 0
 
     @property
@@ -68,6 +71,7 @@ class Lesson:
         words += [] if self.limit is None else [f"--limit {self.limit}"]
         words += [] if self.tail else ["--no-tail"]
         words += ["--views {} {}".format(*self.views)] if self.views != USUAL_VIEWS else []
+        words += [f"--keep {self.keep:g}"] if self.keep else []
         words += [f"--clusters {path.name}" for path in self.clusters]
         return " ".join([*words, "--afresh" if self.start is None else "--start FILE"])
 

@@ -19,8 +19,7 @@ from models.errors import TrainingError
 from models.training.view_store import Source
 
 USUAL_VIEWS = (16, 4)
-"""Views of a product's picture and of a photo, the clean one among them; of few photos there are
-more, so that an identity has about as many views with photos as without."""
+"""Views of a product's picture and of a photo, the clean one among them."""
 
 MOST_DRAWS, DRAWN_AS = 8, 4
 """A photo is drawn once per pass over all pictures; a product's picture once for every four photos
@@ -36,12 +35,15 @@ class TrainingPictures:
         ids: each source's identity, (sources,), numbered from 0 without gaps.
         catalogs: the number of the catalog that each source is from, (sources,).
         own: whether it is the product's own picture and not a photo, (sources,).
+        concepts: the number of each identity's concept, (identities,): its catalog's leaf category;
+            an identity without one is a concept of its own.
     """
 
     sources: tuple[Source, ...]
     ids: NDArray[np.int64]
     catalogs: NDArray[np.int64]
     own: NDArray[np.bool_]
+    concepts: NDArray[np.int64]
 
     @property
     def identities(self) -> int:
@@ -57,11 +59,13 @@ class TrainingPictures:
 
     def only(self, chosen: NDArray[np.int64]) -> TrainingPictures:
         """Some of the sources, by their numbers; identities are numbered anew."""
+        kept, ids = np.unique(self.ids[chosen], return_inverse=True)
         return TrainingPictures(
             tuple(self.sources[one] for one in chosen),
-            np.unique(self.ids[chosen], return_inverse=True)[1].astype(np.int64),
+            ids.astype(np.int64),
             self.catalogs[chosen],
             self.own[chosen],
+            self.concepts[kept],
         )
 
 
@@ -93,20 +97,25 @@ def training_pictures(
     """
     sources: list[Source] = []
     names: list[tuple[int, str]] = []
+    kinds: list[tuple[str, ...]] = []
     owned: list[bool] = []
     if clusters and len(clusters) != len(catalogs):
         raise TrainingError(f"{len(clusters)} files of clusters for {len(catalogs)} catalogs")
     for number, catalog in enumerate(catalogs):
         found = list(_pictures(catalog, split))
         if clusters:
-            shown = clusters[number]
-            found = [(one, f"product {shown[one]}", own) for one, _, own in found if one in shown]
-        for reference, name, own in found[:: -(-len(found) // limit) if limit else 1]:
+            found = list(_purified(catalog, found, clusters[number]))
+        for reference, name, kind, own in found[:: -(-len(found) // limit) if limit else 1]:
             path = str(Path(catalog.locate(reference)))
             sources.append(Source(path, views[0] if own else views[1]))
             names.append((number, name))
+            kinds.append(kind)
             owned.append(own)
-    _, ids = np.unique([f"{number}/{name}" for number, name in names], return_inverse=True)
+    _, first, ids = np.unique(
+        [f"{number}/{name}" for number, name in names], return_index=True, return_inverse=True
+    )
+    concepts = [(names[one][0], *(kinds[one] or names[one][1:])) for one in first]
+    numbers = {concept: number for number, concept in enumerate(dict.fromkeys(concepts))}
     if len(set(names)) < 2:
         folders = ", ".join(str(catalog.folder) for catalog in catalogs)
         raise TrainingError(f"{folders}: there are fewer than two products or photos to tell apart")
@@ -115,6 +124,7 @@ def training_pictures(
         ids.astype(np.int64),
         np.array([number for number, _ in names], np.int64),
         np.array(owned, np.bool_),
+        np.array([numbers[concept] for concept in concepts], np.int64),
     )
 
 
@@ -125,14 +135,27 @@ def seen_products(catalog: Catalog, split: str) -> list[Product]:
     return [one for one in catalog.products if one.product_id not in elsewhere - here]
 
 
-def _pictures(catalog: Catalog, split: str) -> Iterator[tuple[str, str, bool]]:
-    """Reference, identity, and whether it is the product's own picture."""
+Found = tuple[str, str, tuple[str, ...], bool]
+"""Reference, identity, category path, and whether it is the product's own picture."""
+
+
+def _pictures(catalog: Catalog, split: str) -> Iterator[Found]:
     for product in seen_products(catalog, split):
         references = [product.image] if product.image else []
         for reference in dict.fromkeys([*references, *product.images]):
             if "://" not in reference and not reference.startswith("data:"):
-                yield reference, f"product {product.product_id}", True
+                yield reference, f"product {product.product_id}", product.category, True
     for photo in catalog.photos:
         if photo.split == split and "://" not in photo.image:
             name = f"product {photo.product_id}" if photo.product_id else f"photo {photo.image}"
-            yield photo.image, name, False
+            shown = catalog.by_id.get(photo.product_id or "")
+            yield photo.image, name, shown.category if shown else photo.category, False
+
+
+def _purified(catalog: Catalog, found: Sequence[Found], clusters: Clusters) -> Iterator[Found]:
+    """The pictures that curation kept, as what it found them to show."""
+    for reference, _, _, own in found:
+        if reference in clusters:
+            shown = catalog.by_id.get(clusters[reference])
+            kind = shown.category if shown else ()
+            yield reference, f"product {clusters[reference]}", kind, own

@@ -17,7 +17,8 @@ class Recipe:
         identity_steps: of stage 3; 0 skips stages 2 and 3 and leaves no head.
         prefixes, prefix_weights: Matryoshka prefixes and their λ_g, 1/|G| each by default.
         temperature: τ of InfoNCE.
-        scale, margin, smoothing: see `MarginSoftmax`; the margin is that at the end of its ramp.
+        scale, margin, smoothing, kinship: see `MarginSoftmax`; the margin is that at the end
+            of its ramp.
         margin_ramp: share of stage 3, 0..1, over which the margin rises linearly from 0.
         sub_centres: K of the head, 1 or 3.
         full_up_to: with more IDs than this the softmax goes over `sparseness` only.
@@ -44,6 +45,7 @@ class Recipe:
     margin: float = 0.3
     margin_ramp: float = 0.5
     smoothing: float = 0.0
+    kinship: float = 0.0
     sub_centres: int = 1
     full_up_to: int = 100_000
     sparseness: Sparseness = field(default_factory=Sparseness)
@@ -60,7 +62,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         weighted_prefixes(self.prefixes, self.prefix_weights)
-        shares = (self.margin_ramp, self.warm_up, self.smoothing, self.average)
+        smoothed = self.smoothing + self.kinship
+        shares = (self.margin_ramp, self.warm_up, self.smoothing, smoothed, self.average)
         if min(self.contrast_steps, self.identity_steps) < 0 or not all(
             0 <= share <= 1 for share in shares
         ):
@@ -83,7 +86,12 @@ class Recipe:
         ramp = self.margin_ramp * self.identity_steps
         reached = min(step / ramp, 1.0) if ramp > 0 else 1.0
         return MarginSoftmax(
-            self.scale, self.margin * reached, self.smoothing, self.prefixes, self.prefix_weights
+            self.scale,
+            self.margin * reached,
+            self.smoothing,
+            self.kinship,
+            self.prefixes,
+            self.prefix_weights,
         )
 
     def rate(self, step: int, steps: int) -> float:

@@ -91,12 +91,15 @@ class ShardedHead(PrototypeHead):
         if columns is not None:
             places = torch.searchsorted(columns, places).clamp(max=len(columns) - 1)
         places = torch.where(mine, places, 0)
+        kin = None
+        if self.concepts is not None and softmax.kinship:
+            others = self.concepts[self.start : self.stop]
+            others = others if columns is None else others[columns]
+            kin = self.concepts[targets][:, None] == others
         total = features.new_zeros((), dtype=torch.float32)
         for prefix, weight in softmax.terms():
             cosines = self(everyone, prefix, columns)
-            total = total + weight * sharded_arcface(
-                cosines, places, mine, softmax, allowed, self._whole
-            )
+            total = total + weight * sharded_arcface(cosines, places, mine, softmax, allowed, kin)
         return total
 
     def _columns(
@@ -131,8 +134,8 @@ def sharded_arcface(
     places: Tensor,
     mine: Tensor,
     softmax: MarginSoftmax,
-    allowed: Tensor | None,
-    classes: int,
+    allowed: Tensor | None = None,
+    kin: Tensor | None = None,
 ) -> Tensor:
     """`losses.arcface` with the classes spread over ranks; the same value on each.
 
@@ -140,9 +143,9 @@ def sharded_arcface(
         cosines: of all rows to this rank's classes, (n, u).
         places: the column of each row's own class where ``mine``, 0 elsewhere, (n,).
         mine: True where the row's own class lies in this slice, (n,).
-        softmax: scale, margin and smoothing.
+        softmax: scale, margin and what is smoothed.
         allowed: True where a class of this slice counts for a row, (n, u); all by default.
-        classes: U over all ranks.
+        kin: True where a class of this slice is of the concept of a row's own, (n, u).
     """
     own = places[:, None]
     at_own = cosines.gather(1, own)
@@ -153,11 +156,16 @@ def sharded_arcface(
     dist.all_reduce(largest, op=dist.ReduceOp.MAX)
     sums = torch.exp(counted - largest[:, None]).sum(dim=1)
     wanted = logits.gather(1, own).squeeze(1) * mine
-    spread = logits.sum(dim=1) if allowed is None else (logits * allowed).sum(dim=1)
-    counts = torch.full_like(sums, logits.shape[1]) if allowed is None else allowed.sum(dim=1)
-    summed: Tensor = _SumOverRanks.apply(torch.stack([sums, wanted, spread, counts.to(sums.dtype)]))
-    total, wanted, spread, counts = summed.unbind()
-    smoothed = (1 - softmax.smoothing) * wanted + softmax.smoothing * spread / counts
+    everyone = torch.ones_like(logits) if allowed is None else allowed
+    kinship = 0.0 if kin is None else softmax.kinship
+    related = torch.zeros_like(logits) if kin is None else kin & everyone.bool()
+    parts = [sums, wanted]
+    for chosen in (everyone, related):
+        parts += [(logits * chosen).sum(dim=1), chosen.sum(dim=1).to(sums.dtype)]
+    summed: Tensor = _SumOverRanks.apply(torch.stack(parts))
+    total, wanted, spread, counts, kindred, kins = summed.unbind()
+    smoothed = (1 - softmax.smoothing - kinship) * wanted + softmax.smoothing * spread / counts
+    smoothed = smoothed + kinship * kindred / kins.clamp(min=1)
     loss: Tensor = (torch.log(total) + largest - smoothed).mean()
     return loss
 

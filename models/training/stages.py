@@ -73,6 +73,7 @@ def train(
     recipe: Recipe,
     *,
     library: Library | None = None,
+    concepts: Tensor | None = None,
     validate: Validate | None = None,
     progress: Callable[[Record], None] = lambda record: None,
     checkpoint: Checkpointing | None = None,
@@ -87,6 +88,7 @@ def train(
         batches: see `Batches`.
         recipe: what is run, and how.
         library: the training set for stage 2; needed when the recipe has ``identity_steps``.
+        concepts: the number of each ID's concept, (U,), for the recipe's ``kinship``; none without.
         validate: asked every ``recipe.validate_every`` steps and at the end of each stage; the
             stage then ends with its best weights.
         progress: called after each step. What it raises ends the run.
@@ -99,7 +101,7 @@ def train(
     if recipe.identity_steps and library is None:
         raise TrainingError("identification needs the library that its prototypes come from")
     ranks = joined_ranks()
-    run = _begin(encoder, recipe, ranks, checkpoint)
+    run = _begin(encoder, recipe, ranks, checkpoint, concepts)
     while True:
         _run_stage(run, batches, ranks, validate, progress, checkpoint)
         settle(run)
@@ -166,10 +168,14 @@ def _run_stage(
 
 
 def _begin(
-    encoder: Encoder, recipe: Recipe, ranks: Ranks | None, checkpoint: Checkpointing | None
+    encoder: Encoder,
+    recipe: Recipe,
+    ranks: Ranks | None,
+    checkpoint: Checkpointing | None,
+    concepts: Tensor | None,
 ) -> Run:
     """A run at its first step, or where its checkpoint left off."""
-    run = Run(encoder, recipe, make_optimizer(encoder, None, recipe), "contrast")
+    run = Run(encoder, recipe, make_optimizer(encoder, None, recipe), "contrast", concepts=concepts)
     if checkpoint and checkpoint.path.exists():
 
         def attach(rows: Tensor, classes: int) -> None:
@@ -185,6 +191,8 @@ def _attach(run: Run, head: PrototypeHead) -> None:
     """Give the run a head, an optimizer that knows it, and its sparse negatives if it needs any."""
     recipe = run.recipe
     run.head = head.to(device_of(run.encoder))
+    if run.concepts is not None:
+        head.concepts = run.concepts.to(head.weight.device)
     run.optimizer = make_optimizer(run.encoder, head, recipe)
     if head.classes > recipe.full_up_to:
         run.negatives = SparseNegatives(recipe.sparseness, head.classes, recipe.seed)

@@ -54,7 +54,7 @@ class Run:
 
     ``step`` counts the finished steps of the current stage; ``stale`` the validations since the
     stage's best; ``best`` holds the weights validated best in this stage, ``average`` the moving
-    average of the encoder's floating-point weights.
+    average of the encoder's floating-point weights; ``concepts`` numbers each ID's concept.
     """
 
     encoder: Encoder
@@ -68,6 +68,7 @@ class Run:
     best_score: float | None = None
     best: dict[str, Tensor] | None = None
     average: dict[str, Tensor] | None = None
+    concepts: Tensor | None = None
     history: list[Record] = field(default_factory=list)
 
     @property

@@ -1,6 +1,7 @@
 """Training an encoder on a catalog folder, from pictures to a file that serves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,38 @@ def test_some_of_the_pictures_have_identities_without_gaps(shop: Path) -> None:
     assert some.identities == 2
     assert some.ids[1] == some.ids[2] != some.ids[0]
     assert some.sources[0] == pictures.sources[5]
+
+
+def test_identities_of_one_leaf_category_are_of_one_concept(shop: Path) -> None:
+    catalog = read_catalog(shop)
+    pictures = training_pictures([catalog])
+    names = [Path(source.path).name for source in pictures.sources]
+    concept = dict(zip(names, pictures.concepts[pictures.ids].tolist(), strict=True))
+    assert concept["2.png"] == concept["2-photo.png"] == concept["7.png"]  # 5 kinds in turn
+    assert concept["2.png"] != concept["3.png"]
+    assert len({concept[name] for name in names} - {concept["1-photo.png"]}) == 5
+    curated = training_pictures(
+        [catalog], clusters=[{"2-photo.png": "p3", "18.png": "p18", "7.png": "p7"}]
+    )
+    assert curated.concepts[0] == curated.concepts[1] != curated.concepts[2]  # p18, p3, p7
+    again = pictures.only(np.arange(4, len(names)))
+    assert again.concepts[again.ids].tolist() == [concept[name] for name in names[4:]]
+
+
+@pytest.mark.slow
+def test_a_share_of_the_first_weights_can_be_kept(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
+) -> None:
+    axes = trained[0] / "axes.safetensors"
+    lesson = Lesson(
+        folders=(shop,), backbone=tiny, start=axes, contrast_passes=0, passes=0.5, tail=False
+    )
+    whole = train_embedding(lesson, tmp_path, processes=1).projection
+    half = train_embedding(replace(lesson, keep=0.5), tmp_path, processes=1).projection
+    first = load_projection(axes, [len(one.mean) for one in whole.depths])
+    between = (whole.joint.matrix + first.joint.matrix) / 2
+    assert np.allclose(half.joint.matrix, between, atol=1e-4)
+    assert "--keep 0.5" in str(half.card["command"])
 
 
 def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:

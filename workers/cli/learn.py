@@ -94,6 +94,9 @@ def embedding(
         tuple[int, int],
         typer.Option(min=1, help="Views of a product's picture and of a photo."),
     ] = (16, 4),
+    keep: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the first weights in the last ones.")
+    ] = 0.0,
     tail: Annotated[
         bool, typer.Option(help="Train the network's last stages too, not the maps alone.")
     ] = True,
@@ -132,6 +135,7 @@ def embedding(
         passes=passes,
         tail=tail,
         views=views,
+        keep=keep,
         seed=seed,
     )
     wanted = load_settings().models.device

@@ -24,8 +24,8 @@ from tests.models.training.toy import Linear, batches, library, recipe
 CLASSES, CENTRES, WIDTH, ROWS = 13, 2, 8, 8
 CASES = {
     "full": (MarginSoftmax(prefixes=(4, 8)), None),
-    "smooth": (MarginSoftmax(prefixes=(4, 8), smoothing=0.1), None),
-    "sparse": (MarginSoftmax(prefixes=(4, 8), smoothing=0.1), Sparseness(0.2, 0.1)),
+    "smooth": (MarginSoftmax(prefixes=(4, 8), smoothing=0.1, kinship=0.2), None),
+    "sparse": (MarginSoftmax(prefixes=(4, 8), smoothing=0.1, kinship=0.2), Sparseness(0.2, 0.1)),
     "very sparse": (MarginSoftmax(prefixes=(8,)), Sparseness(0.01, 0.0)),
 }
 PLAN = recipe(3, 4, sub_centres=3, average=0.5, smoothing=0.1)
@@ -52,6 +52,7 @@ def measured(head: PrototypeHead, rows: slice, case: str) -> dict[str, Tensor]:
         negatives = SparseNegatives(sparseness, CLASSES)
         negatives.refresh(head.prototypes())
     head.weight.grad = None
+    head.concepts = torch.arange(CLASSES) % 5
     loss = head.identify(own, ids[rows], softmax, negatives)
     torch.autograd.backward(loss)
     assert own.grad is not None

@@ -40,7 +40,9 @@ def test_identify_is_arcface_at_every_prefix() -> None:
     head = PrototypeHead(torch.randn(6, 1, 8))
     rows, ids = torch.randn(5, 8), torch.tensor([0, 1, 2, 5, 5])
     softmax = MarginSoftmax(prefixes=(4, 8), weights=(0.2, 0.8))
-    expected = 0.2 * arcface(head(rows, 4), ids) + 0.8 * arcface(head(rows, 8), ids)
+    expected = 0.2 * arcface(head(rows, 4), ids, softmax) + 0.8 * arcface(
+        head(rows, 8), ids, softmax
+    )
     assert torch.allclose(head.identify(rows, ids, softmax), expected)
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from models.errors import TrainingError
 from models.training.losses import (
+    MarginSoftmax,
     arcface,
     info_nce,
     matryoshka_info_nce,
@@ -36,7 +37,7 @@ def test_beyond_a_half_turn_the_margin_still_lowers_the_cosine() -> None:
 
 def test_arcface_of_hand_placed_angles() -> None:
     cosines = at_degrees(20, 70, 50)[None]
-    loss = arcface(cosines, torch.tensor([0]), scale=10, margin=math.radians(25))
+    loss = arcface(cosines, torch.tensor([0]), MarginSoftmax(10, math.radians(25)))
     own, *others = (math.exp(10 * math.cos(math.radians(d))) for d in (45, 70, 50))
     assert loss.item() == pytest.approx(-math.log(own / (own + sum(others))), rel=1e-5)
 
@@ -48,22 +49,37 @@ def test_without_margin_arcface_is_softmax(smoothing: float) -> None:
     plain = functional.cross_entropy(8 * cosines, targets, label_smoothing=smoothing)
     everything = torch.ones_like(cosines, dtype=torch.bool)
     for allowed in (None, everything):
-        loss = arcface(cosines, targets, scale=8, margin=0, smoothing=smoothing, allowed=allowed)
+        loss = arcface(cosines, targets, MarginSoftmax(8, 0, smoothing), allowed)
         assert torch.allclose(loss, plain)
 
 
 def test_what_is_not_allowed_does_not_count() -> None:
     cosines = at_degrees(20, 70, 50)[None]
     only_first_two = torch.tensor([[True, True, False]])
+    softmax = MarginSoftmax(smoothing=0.1)
     assert torch.allclose(
-        arcface(cosines, torch.tensor([0]), smoothing=0.1, allowed=only_first_two),
-        arcface(cosines[:, :2], torch.tensor([0]), smoothing=0.1),
+        arcface(cosines, torch.tensor([0]), softmax, only_first_two),
+        arcface(cosines[:, :2], torch.tensor([0]), softmax),
+    )
+
+
+def test_kinship_moves_weight_to_the_classes_of_the_own_concept() -> None:
+    cosines = at_degrees(20, 70, 50)[None]
+    kin = torch.tensor([[True, True, False]])
+    logits = 8 * cosines[0]
+    expected = torch.logsumexp(logits, 0) - 0.8 * logits[0] - 0.2 * (logits[0] + logits[1]) / 2
+    loss = arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0, kinship=0.2), kin=kin)
+    assert torch.allclose(loss, expected)
+    alone = torch.tensor([[True, False, False]])
+    assert torch.allclose(
+        arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0, kinship=0.2), kin=alone),
+        arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0)),
     )
 
 
 def test_arcface_has_finite_slopes_where_a_row_lies_on_its_prototype() -> None:
     cosines = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], requires_grad=True)
-    torch.autograd.backward(arcface(cosines, torch.tensor([0, 0])))
+    torch.autograd.backward(arcface(cosines, torch.tensor([0, 0]), MarginSoftmax()))
     assert cosines.grad is not None
     assert torch.isfinite(cosines.grad).all()
 

@@ -1,0 +1,312 @@
+"""Recognition of identities against contrast: the paper's table in small, and what follows from it.
+
+    python -m benchmarks.embedding CATALOG... [--products 10000] [--passes 6] [--work DIR]
+
+Renders a studio catalog of its own, cuts everything it learns from into views once, and trains one
+map on frozen features for each row of the table: the same pictures, steps and batches. Exams are
+pictures alone: test photos of each catalog, and in the studio those of products that nothing was
+learned from. Then: the same course with more and more prototypes; each catalog left out of the
+lesson; wrong ids, curated; the packaged weights; assignment to a million prototypes. Tables and
+plots go to --out, and the last line is one JSON object.
+
+Two hours or three on two cores; what is in --work is not made again.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from benchmarks.assign import compare
+from benchmarks.recognition.exams import Exam, Sitting, exams_of
+from benchmarks.recognition.lessons import (
+    CONTRAST,
+    IDENTITY,
+    SPARSE,
+    Course,
+    first_identities,
+    part,
+    relabelled,
+    taught,
+    untrained,
+)
+from benchmarks.recognition.noisy import Noisy
+from benchmarks.recognition.plots import plot_scaling, plot_table
+from benchmarks.recognition.scaling import counts_up_to, fit_power_law
+from models.data.studio.folder import write_studio
+from models.embedding import load_encoder, packaged_weights
+from models.training.embedding import begin_tower
+from models.training.material import Lesson, Material, prepare
+from models.training.state import Encoder
+from models.training.view_store import Recorded, ViewStore, make_views
+from models.vector import PICTURE_PREFIXES
+
+STUDIO, GROCERY = "studio", "grocery"
+RAW = "raw features with colour"
+PICTURE_128 = PICTURE_PREFIXES[1]
+"""Values of the picture in a prefix of 128."""
+NOISY = 1000
+"""Identities of the studio at most that ids are made wrong among."""
+VIEWS = (4, 2)
+Rates = dict[str, dict[str, float]]
+"""Exam -> hit rates, 0..1."""
+
+
+@dataclass
+class Bench:
+    """Everything that is measured, and with what.
+
+    Attributes:
+        material: what is learned from: all catalogs and the studio, the studio last.
+        exams, answers: what is asked, and its pictures through the same frozen features.
+        passes: over the pictures, of every row of the table.
+        work: where views and runs are kept.
+        bars: shows how far it is.
+        table: course -> exam -> hit rates; filled by `row`.
+    """
+
+    material: Material
+    exams: dict[str, Exam]
+    answers: ViewStore
+    passes: float
+    work: Path
+    bars: Progress
+    table: dict[str, Rates] = field(default_factory=dict)
+
+    def examine(self, encoder: Encoder) -> Rates:
+        """All exams."""
+        return {name: exam.rates(encoder, self.answers) for name, exam in self.exams.items()}
+
+    def teach(self, course: Course, material: Material, name: str, passes: float) -> Encoder:
+        """Train by a course, with a bar; the run is kept under ``name``."""
+        with self.step(f"training: {name}") as step:
+            return taught(course, material, passes, self.work / "runs" / name, step)
+
+    def row(self, name: str, course: Course | None, material: Material | None = None) -> Encoder:
+        """A row of the table."""
+        material = material or self.material
+        tower = (
+            untrained(material)
+            if course is None
+            else self.teach(course, material, name, self.passes)
+        )
+        self.table[name] = self.examine(tower)
+        return tower
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[Callable[[str, int, int], None]]:
+        """A bar for one piece of work."""
+        task = self.bars.add_task(what, total=None)
+        yield lambda _, done, total: self.bars.update(task, completed=done, total=total)
+        self.bars.remove_task(task)
+
+
+def main() -> None:
+    """Run it all and print one JSON object last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("catalogs", type=Path, nargs="+", help="folders with train and test photos")
+    parser.add_argument("--products", type=int, default=10_000, help="of the studio")
+    parser.add_argument("--passes", type=float, default=6.0)
+    parser.add_argument("--work", type=Path, default=Path("bench-embedding/work"))
+    parser.add_argument("--out", type=Path, default=Path("bench-embedding"))
+    parser.add_argument("--prototypes", type=int, default=1_000_000, help="to assign to")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
+        bench = begin(options, bars)
+        found = recognition(bench, console) | scaling(bench, options.out) | unseen(bench)
+        found |= curation(bench) | packaged(bench, options.catalogs)
+    plot_table(bench.table, options.out / "table.png")
+    with (
+        threadpool_limits(options.threads),
+        tempfile.TemporaryDirectory(prefix="lookstream-assign-") as folder,
+    ):
+        assigned = compare(Path(folder), options.prototypes, 20_000, 1000, options.threads, 0)
+    found |= {"assign_per_s": assigned["assign_per_s"], "table": bench.table}
+    (options.out / "embedding.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    print(orjson.dumps(found).decode())
+
+
+def begin(options: argparse.Namespace, bars: Progress) -> Bench:
+    """Render, cut views, set exams."""
+    studio = options.work / STUDIO
+    task = bars.add_task("rendering", total=None)
+    write_studio(
+        studio,
+        products=options.products,
+        photos=2,
+        size=224,
+        progress=lambda done, total: bars.update(task, completed=done, total=total),
+    )
+    tasks = {"rendering": task}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total)
+
+    folders = (*options.catalogs, studio)
+    lesson = Lesson(folders=folders, tail=False, views=VIEWS)
+    material = prepare(lesson, options.work, progress=show)
+    sitting = Sitting()
+    exams = exams_of(folders, sitting)
+    answers = make_views(
+        options.work / "answers",
+        sitting.sources,
+        Recorded(material.spec, material.base, trunk=False),
+        progress=lambda done, total: show("looking at exams", done, total),
+    )
+    return Bench(material, exams, answers, options.passes, options.work, bars)
+
+
+def recognition(bench: Bench, console: Console) -> dict[str, Any]:
+    """The table: how it was learned, everything else the same."""
+    bench.row(RAW, None)
+    for course in (CONTRAST, IDENTITY, SPARSE):
+        bench.row(course.name, course)
+    _print(bench.table, console)
+    contrast = 100 * bench.table[CONTRAST.name][STUDIO]["average"]
+    identity = 100 * bench.table[IDENTITY.name][STUDIO]["average"]
+    return {
+        "identities": bench.material.pictures.identities,
+        "contrast_average": round(contrast, 2),
+        "id_average": round(identity, 2),
+        "id_minus_contrast": round(identity - contrast, 2),
+    }
+
+
+def scaling(bench: Bench, out: Path) -> dict[str, Any]:
+    """Recall on the studio's unseen products by the number of prototypes; the same steps each."""
+    pictures = bench.material.pictures
+    counts = counts_up_to(pictures.identities)
+    recall = []
+    for count in counts:
+        chosen = first_identities(pictures, count)
+        less = part(bench.material, chosen)
+        passes = bench.passes * pictures.draws.sum() / less.pictures.draws.sum()
+        name = f"{count} prototypes" if count < pictures.identities else IDENTITY.name
+        tower = bench.teach(IDENTITY, less, name, passes)
+        recall.append(bench.exams[STUDIO].rates(tower, bench.answers)["i_hr_1"])
+    law = fit_power_law(counts, recall)
+    plot_scaling(counts, recall, law, out / "scaling.png")
+    return {
+        "scaling": dict(zip(map(str, counts), recall, strict=True)),
+        "scaling_exponent": round(law.exponent, 4),
+        "scaling_r2": round(law.r2, 4),
+    }
+
+
+def unseen(bench: Bench) -> dict[str, Any]:
+    """What learning from the other catalogs does for one that was left out, against raw features.
+
+    The principal axes know all catalogs' pictures, on both sides of the comparison. Gains are in
+    points of C-HR@1 where no photo shows a known product, else of the average.
+    """
+    gains, own = {}, {}
+    catalogs = bench.material.pictures.catalogs
+    for number, catalog in enumerate(bench.material.catalogs):
+        name = catalog.folder.name
+        others = part(bench.material, np.flatnonzero(catalogs != number))
+        exam = next(exam for key, exam in bench.exams.items() if key.split()[0] == name)
+        rate = "average" if name in bench.exams else "c_hr_1"
+        raw = bench.table[RAW][name if name in bench.exams else f"{name} photos"][rate]
+
+        def gain(tower: Encoder, exam: Exam = exam, rate: str = rate, raw: float = raw) -> float:
+            return round(100 * (exam.rates(tower, bench.answers)[rate] - raw), 2)
+
+        gains[name] = gain(bench.teach(IDENTITY, others, f"without {name}", bench.passes))
+        pictures = np.flatnonzero((catalogs == number) & bench.material.pictures.own)
+        if len(pictures):
+            alone = part(bench.material, pictures)
+            own[name] = gain(bench.teach(IDENTITY, alone, f"{name}'s own pictures", bench.passes))
+    return {"unseen_gain": gains, "own_gain": own, "unseen_min_gain": min(gains.values())}
+
+
+def curation(bench: Bench) -> dict[str, Any]:
+    """A fifth of the studio's ids made wrong: what curation finds again, and what that gains.
+
+    The self-loop: the encoder that learned from wrong ids curates, and the one that learned from
+    what it curated curates again.
+    """
+    number = len(bench.material.catalogs) - 1
+    own = part(bench.material, np.flatnonzero(bench.material.pictures.catalogs == number))
+    few = part(own, first_identities(own.pictures, NOISY))
+    noisy = Noisy.of(few, bench.material.catalogs[number], load_encoder())
+    passes = bench.passes * bench.material.pictures.draws.sum() / few.pictures.draws.sum()
+    turns = []
+    tower: Encoder = untrained(few)
+    labels = noisy.given
+    for name in ("wrong ids", "wrong ids, curated", "wrong ids, curated twice"):
+        if name != "wrong ids":
+            curated, recovery = noisy.curated(tower)
+            labels = curated.labels
+            turns.append({"recovered": recovery.recovered, "precision": recovery.precision})
+        material = relabelled(few, labels)
+        tower = bench.teach(IDENTITY, material, name, passes)
+        bench.table[f"{IDENTITY.name}, {name}"] = {
+            STUDIO: bench.exams[STUDIO].rates(tower, bench.answers)
+        }
+    _, recovery = noisy.curated(tower)
+    turns.append({"recovered": recovery.recovered, "precision": recovery.precision})
+    return {
+        "self_loop": turns,
+        "curation_recovered": round(turns[-1]["recovered"], 4),
+        "curation_precision": round(turns[-1]["precision"], 4),
+    }
+
+
+def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
+    """The packaged weights by pictures alone: grocery, and what a prefix of 128 loses."""
+    sitting = Sitting()
+    exams = exams_of([*folders, bench.work / STUDIO], sitting)
+    material = replace(bench.material, base=packaged_weights("lite2"))
+    with bench.step("looking with the packaged weights") as step:
+        store = make_views(
+            bench.work / "packaged",
+            sitting.sources,
+            Recorded(material.spec, material.base),
+            progress=lambda done, total: step("", done, total),
+        )
+    tower, _ = begin_tower(material, tail=False)
+    tower.eval()
+    whole = {name: exam.rates(tower, store) for name, exam in exams.items()}
+    losses = {
+        name: 100 * (whole[name]["average"] - exam.rates(tower, store, PICTURE_128)["average"])
+        for name, exam in exams.items()
+    }
+    bench.table["packaged weights"] = whole
+    found: dict[str, Any] = {"prefix128_losses": losses, "prefix128_loss": max(losses.values())}
+    if GROCERY in whole:
+        found["grocery_picture_i_hr_1"] = round(whole[GROCERY]["i_hr_1"], 4)
+        found["grocery_picture_c_hr_1"] = round(whole[GROCERY]["c_hr_1"], 4)
+    return found
+
+
+def _print(table: dict[str, Rates], console: Console) -> None:
+    shown = Table(title="pictures alone, %")
+    rates = ("i_hr_1", "i_hr_5", "i_hr_10", "c_hr_1", "c_hr_5", "c_hr_10", "average")
+    for name in ("", "exam", *rates):
+        shown.add_column(name, justify="right" if name in rates else "left")
+    for course, exams in table.items():
+        for exam, found in exams.items():
+            shown.add_row(course, exam, *(f"{100 * found[rate]:.1f}" for rate in rates))
+    console.print(shown)
+
+
+if __name__ == "__main__":
+    main()

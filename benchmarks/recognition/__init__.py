@@ -1,0 +1,1 @@
+"""What `bench embedding` is made of: exams, lessons, plots."""

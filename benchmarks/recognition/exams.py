@@ -1,0 +1,101 @@
+"""Exams: pictures to ask with and pictures to find, and how well an encoder does by them alone.
+
+No text helps, and nothing is reranked: this measures the picture side of the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.catalog import Catalog, Photo, Product, read_catalog
+from models.errors import CatalogError
+from models.juicer import unit
+from models.metrics import Levels, hit_rates, relevance, relevant_counts
+from models.training.state import Encoder
+from models.training.validation import vectors
+from models.training.view_store import Source, ViewStore
+
+DEPTH = 10
+MOST = 2000
+"""Photos asked with, taken at even steps; grocery's test split has more."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """Queries and documents, their rows in a store of pictures as they are, and their levels."""
+
+    query_rows: Rows
+    document_rows: Rows
+    levels: Levels
+
+    def rates(
+        self, encoder: Encoder, store: ViewStore, width: int | None = None
+    ) -> dict[str, float]:
+        """The six hit rates and their average, 0..1, of all values or the first ``width``."""
+        asked = unit(vectors(encoder, store, self.query_rows)[:, :width])
+        found = unit(vectors(encoder, store, self.document_rows)[:, :width])
+        order = np.argsort(-(asked @ found.T), axis=1, kind="stable")[:, :DEPTH]
+        ranked = np.take_along_axis(self.levels, order, axis=1)
+        return hit_rates(ranked, relevant_counts(self.levels))
+
+
+class Sitting:
+    """Gathers the pictures of several exams, each picture once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+
+    @property
+    def sources(self) -> list[Source]:
+        """All pictures, one view each: what a store of exams is made from."""
+        return [Source(path, 1) for path in self._rows]
+
+    def exam(
+        self, catalog: Catalog, queries: Sequence[Photo], documents: Sequence[Photo | Product]
+    ) -> Exam:
+        """Photos of a catalog against products, or against other photos."""
+        asked = queries[:: max(1, -(-len(queries) // MOST))]
+        shown = [one for one in documents if one.image]
+        return Exam(
+            self._places(catalog, asked), self._places(catalog, shown), relevance(asked, shown)
+        )
+
+    def _places(self, catalog: Catalog, pictures: Sequence[Photo | Product]) -> Rows:
+        paths = [catalog.locate(one.image or "") for one in pictures]
+        return np.array([self._rows.setdefault(path, len(self._rows)) for path in paths], np.int64)
+
+
+def exams_of(folders: Sequence[Path], sitting: Sitting) -> dict[str, Exam]:
+    """The exams of catalog folders, by name.
+
+    ``NAME``: test photos against the products' pictures, where photos show known products; those of
+    products that were not learned from, if there are such. ``NAME photos``: test photos against
+    those of the training split.
+    """
+    exams: dict[str, Exam] = {}
+    for folder in folders:
+        catalog = read_catalog(folder)
+        asked, learned = catalog.split("test"), split_or_none(catalog, "train")
+        shown = {photo.product_id for photo in asked}
+        unseen = shown.isdisjoint({photo.product_id for photo in learned})
+        known = [one for one in catalog.products if not unseen or one.product_id in shown]
+        if known:
+            exams[folder.name] = sitting.exam(catalog, asked, known)
+        if learned and not (known and unseen):
+            exams[f"{folder.name} photos"] = sitting.exam(catalog, asked, learned)
+    return exams
+
+
+def split_or_none(catalog: Catalog, name: str) -> tuple[Photo, ...]:
+    """Photos of a split, none where there is no such split."""
+    try:
+        return catalog.split(name)
+    except CatalogError:
+        return ()

@@ -1,0 +1,66 @@
+"""Ids made wrong on purpose, and what curating them gains (Pailitao-VL §4.2 and §4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.curation.curate import Curated, curate
+from models.curation.documents import Documents, View
+from models.curation.folder import text_vectors, tight
+from models.curation.noise import Recovery, corrupt, recovery
+from models.data.catalog import Catalog
+from models.encoded import PictureTextEncoder
+from models.juice import Floats
+from models.juicer import unit
+from models.training.embedding import begin_tower
+from models.training.material import Material
+from models.training.tower import Tower
+from models.training.validation import vectors
+
+WRONG = 0.2
+"""Share of the labels that are made wrong."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Noisy:
+    """Pictures with their words: the labels they should have, and those they are given."""
+
+    material: Material
+    words: Floats
+    truth: Rows
+    given: Rows
+
+    @classmethod
+    def of(
+        cls, material: Material, catalog: Catalog, encoder: PictureTextEncoder, seed: int = 0
+    ) -> Noisy:
+        """The pictures of one catalog, a fifth of them under another product's id."""
+        texts = {catalog.locate(one.image or ""): one.title for one in catalog.products}
+        texts |= {catalog.locate(one.image): one.text or "" for one in catalog.photos}
+        sources, truth = material.pictures.sources, material.pictures.ids
+        said = text_vectors([texts[source.path] for source in sources], encoder)
+        return cls(material, said, truth, corrupt(truth, WRONG, seed))
+
+    def curated(self, tower: Tower) -> tuple[Curated, Recovery]:
+        """What curation by a tower's eyes makes of the given labels."""
+        store = self.material.store
+        seen = unit(vectors(tower, store, store.clean()))
+        # Colour is the last of the parts, see `Projection.raw_parts`.
+        axes = begin_tower(self.material, tail=False)[1].colour
+        colour = store.fetch(store.clean()).parts[:, -axes.matrix.shape[1] :]
+        documents = Documents(
+            labels=self.given,
+            names=tuple(f"{number:06}" for number in range(int(self.truth.max()) + 1)),
+            views=(
+                View("picture", tight(seen)),
+                View("colour", tight(unit(colour))),
+                View("text", tight(self.words), judge="text"),
+            ),
+        )
+        found = curate(documents)
+        return found, recovery(self.truth, self.given, found.flagged, found.suggested)

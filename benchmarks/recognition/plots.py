@@ -1,0 +1,55 @@
+"""The pictures of `bench embedding`: the table as bars, and the scaling law."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.recognition.scaling import PowerLaw
+
+Table = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Course -> exam -> hit rates, 0..1."""
+
+
+def plot_table(table: Table, path: Path) -> None:
+    """Average hit rate of every course, one panel for each exam."""
+    exams = list(dict.fromkeys(exam for rates in table.values() for exam in rates))
+    figure = Figure(figsize=(4.2 * len(exams), 0.5 * len(table) + 1.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(exams), sharey=True, squeeze=False)[0]
+    for panel, exam in zip(panels, exams, strict=True):
+        shown = [name for name in table if exam in table[name]][::-1]
+        values = [100 * table[name][exam]["average"] for name in shown]
+        bars = panel.barh(shown, values, color=[f"C{list(table).index(name)}" for name in shown])
+        panel.bar_label(bars, fmt="%.1f", padding=3)
+        panel.set_xlim(0, 1.18 * max(values))
+        panel.set_title(exam)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.set_xlabel("average of six hit rates, %")
+    figure.savefig(path, dpi=120)
+
+
+def plot_scaling(counts: Sequence[int], recall: Sequence[float], law: PowerLaw, path: Path) -> None:
+    """Measured recall over the number of prototypes, and the fitted law, both axes logarithmic."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    over = np.geomspace(min(counts), max(counts), 50)
+    label = f"{law.factor:.3f} · n^{law.exponent:.3f}   (R² {law.r2:.3f})"
+    panel.plot(over, [100 * law(one) for one in over], color="grey", linestyle="--", label=label)
+    panel.plot(counts, [100 * one for one in recall], marker="o", linestyle="", label="measured")
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xticks(counts, [f"{one:,}" for one in counts])
+    ticks = [round(100 * one, 1) for one in recall]
+    panel.set_yticks(ticks, [f"{one:g}" for one in ticks])
+    panel.minorticks_off()
+    panel.set_xlabel("prototypes")
+    panel.set_ylabel("I-HR@1 on unseen products, %")
+    panel.grid(alpha=0.3)
+    panel.legend(frameon=False)
+    figure.savefig(path, dpi=120)
