@@ -17,7 +17,7 @@ from models.juice import Floats
 from models.juicer import unit
 from models.training.embedding import begin_tower
 from models.training.material import Material
-from models.training.tower import Tower
+from models.training.state import Encoder
 from models.training.validation import vectors
 
 WRONG = 0.2
@@ -46,7 +46,7 @@ class Noisy:
         said = text_vectors([texts[source.path] for source in sources], encoder)
         return cls(material, said, truth, corrupt(truth, WRONG, seed))
 
-    def curated(self, tower: Tower) -> tuple[Curated, Recovery]:
+    def curated(self, tower: Encoder) -> tuple[Curated, Recovery]:
         """What curation by a tower's eyes makes of the given labels."""
         store = self.material.store
         seen = unit(vectors(tower, store, store.clean()))
