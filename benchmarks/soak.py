@@ -1,8 +1,9 @@
 """Mixed load for a long time: flat memory, nothing lost, every query answered.
 
-    lookstream bench soak [--minutes 30] [--load 0.8] [--catalog examples/grocery]
+    lookstream bench soak [--minutes 30] [--load 0.8] [--broker kafka] [--catalog examples/grocery]
 
-The whole stack as `lookstream up` runs it, with the real models. First, events and queries are
+The whole stack as `lookstream up` runs it, with the real models, on the broker of the settings or
+on an Apache Kafka of its own. First, events and queries are
 sent as fast as they are taken: that is the capacity of the two together. Then a share of it is
 sent at a steady pace while the workers' memory is watched. Events are patches, new words, and new
 pictures, for twenty copies of each product. In the end every product must be as it was last sent.
@@ -17,7 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ import numpy as np
 import orjson
 import psutil
 
+from benchmarks.servers import ServerMissing
+from benchmarks.servers.kafka import KafkaCluster
 from benchmarks.shop.progress import Progress
 from models.data.catalog import read_catalog
 from stream.dead_letter import read_dead_letters
@@ -262,11 +265,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--load", type=float, default=0.8, help="share of the capacity")
+    parser.add_argument("--broker", choices=["settings", "kafka"], default="settings")
     parser.add_argument("--catalog", type=Path, default=Path("examples/grocery"))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with scratch_settings(load_settings(), "soak") as settings:
-        found = run(settings, options.catalog, options.minutes, options.load, options.seed)
+    try:
+        with ExitStack() as stack:
+            settings = load_settings()
+            if options.broker == "kafka":
+                changed = settings.model_dump()
+                cluster = stack.enter_context(KafkaCluster(1))
+                changed["kafka"]["bootstrap"] = cluster.plain.bootstrap
+                settings = Settings.model_validate(changed)
+            scratch = stack.enter_context(scratch_settings(settings, "soak"))
+            found = run(scratch, options.catalog, options.minutes, options.load, options.seed)
+    except ServerMissing as missing:
+        raise SystemExit(str(missing)) from missing
     print(orjson.dumps(found).decode())
     sys.exit(1 if found["lost"] or found["answered"] < found["queries"] else 0)
 
