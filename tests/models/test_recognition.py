@@ -1,0 +1,97 @@
+"""What `bench embedding` is made of: exams, subsets, the fitted law."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.recognition.exams import Sitting, exams_of
+from benchmarks.recognition.lessons import first_identities
+from benchmarks.recognition.scaling import counts_up_to, fit_power_law
+from models.data.catalog import read_catalog
+from models.training.pictures import training_pictures
+
+
+def write_catalog(
+    folder: Path, products: list[dict[str, object]], photos: list[dict[str, object]]
+) -> Path:
+    folder.mkdir()
+    for name, rows in (("products", products), ("photos", photos)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def photo(name: str, split: str, product: str | None = None) -> dict[str, object]:
+    return {"image": name, "split": split, "product_id": product, "category": ["Food", "Fruit"]}
+
+
+@pytest.fixture
+def seen(tmp_path: Path) -> Path:
+    """Products whose photos are in both splits."""
+    products = [
+        {"product_id": name, "image": f"{name}.png", "category": ["Food", "Fruit"]}
+        for name in ("a", "b", "c")
+    ]
+    photos = [photo("1.jpg", "train", "a"), photo("2.jpg", "test", "a")]
+    return write_catalog(tmp_path / "seen", products, photos)
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Path:
+    """Products of the test split that no photo of the training split shows."""
+    products = [
+        {"product_id": name, "image": f"{name}.png", "category": ["Food", "Fruit"]}
+        for name in ("a", "b", "c")
+    ]
+    photos = [
+        photo("1.jpg", "train", "a"),
+        photo("2.jpg", "test", "b"),
+        photo("3.jpg", "test", "c"),
+    ]
+    return write_catalog(tmp_path / "apart", products, photos)
+
+
+@pytest.fixture
+def nameless(tmp_path: Path) -> Path:
+    """Photos of kinds, and no product."""
+    return write_catalog(
+        tmp_path / "nameless", [], [photo("1.jpg", "train"), photo("2.jpg", "test")]
+    )
+
+
+def test_photos_ask_for_all_products_and_for_the_photos_that_were_learned_from(seen: Path) -> None:
+    sitting = Sitting()
+    exams = exams_of([seen], sitting)
+    assert exams["seen"].levels.tolist() == [[0, 1, 1]]
+    assert exams["seen photos"].levels.tolist() == [[0]]
+    names = [Path(source.path).name for source in sitting.sources]
+    assert [names[row] for row in exams["seen"].query_rows] == ["2.jpg"]
+    assert [names[row] for row in exams["seen photos"].document_rows] == ["1.jpg"]
+
+
+def test_products_that_were_learned_from_are_not_among_unseen_ones(apart: Path) -> None:
+    exams = exams_of([apart], Sitting())
+    assert exams.keys() == {"apart"}
+    assert exams["apart"].levels.tolist() == [[0, 1], [1, 0]]
+
+
+def test_without_products_photos_ask_for_their_kind(nameless: Path) -> None:
+    exams = exams_of([nameless], Sitting())
+    assert exams.keys() == {"nameless photos"}
+    assert exams["nameless photos"].levels.tolist() == [[1]]
+
+
+def test_fewer_identities_are_among_more(seen: Path) -> None:
+    pictures = training_pictures([read_catalog(seen)])
+    one, two = first_identities(pictures, 1), first_identities(pictures, 2)
+    assert len(set(pictures.ids[one])) == 1
+    assert len(set(pictures.ids[two])) == 2
+    assert set(one) < set(two)
+
+
+def test_a_power_law_is_found_again() -> None:
+    counts = counts_up_to(5000)
+    assert counts == [250, 500, 1000, 2000, 5000]
+    law = fit_power_law(counts, [0.1 * count**0.2 for count in counts])
+    assert (law.factor, law.exponent, law.r2) == pytest.approx((0.1, 0.2, 1.0))
+    assert law(10_000) == pytest.approx(0.1 * 10_000**0.2)
