@@ -1,6 +1,7 @@
 """What `bench embedding` is made of: exams, subsets, the fitted law."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from models.data.catalog import read_catalog
 from models.training.pictures import training_pictures
 
 
-def write_catalog(
-    folder: Path, products: list[dict[str, object]], photos: list[dict[str, object]]
-) -> Path:
+Rows = Sequence[Mapping[str, object]]
+
+
+def write_catalog(folder: Path, products: Rows, photos: Rows) -> Path:
     folder.mkdir()
     for name, rows in (("products", products), ("photos", photos)):
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
