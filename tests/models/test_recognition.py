@@ -12,7 +12,6 @@ from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.data.catalog import read_catalog
 from models.training.pictures import training_pictures
 
-
 Rows = Sequence[Mapping[str, object]]
 
 
