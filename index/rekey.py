@@ -1,8 +1,8 @@
 """Re-keying: when the catalog has outgrown its bank, key it by a better one without a pause.
 
-The new bank is built from the stored vectors. The rows are copied into a new generation beside the
-old one, then the catalog's alias moves to it in one step, and the old generation is dropped.
-Searching processes notice within `LOOK_EVERY_S` seconds: their next call raises
+The new bank is built from the stored vectors, or given. The rows are copied into a new generation
+beside the old one, then the catalog's alias moves to it in one step, and the old generation is
+dropped. Searching processes notice within `LOOK_EVERY_S` seconds: their next call raises
 `GenerationChanged`, upon which they load that bank from the shelf and open the collection again.
 
 Only the process that writes to the collection may do this, and it must not write meanwhile. A crash
@@ -19,6 +19,7 @@ import structlog
 
 from index.bank import Matrix, PrototypeBank, build, default_prototypes
 from index.collection import Collection
+from index.errors import ModelMismatch
 from index.item import Item, Vector
 from index.shelf import BankShelf
 
@@ -29,37 +30,52 @@ log = structlog.get_logger(__name__)
 
 
 def outgrown(items: int, bank: PrototypeBank) -> bool:
-    """Whether a catalog of this size should have at least twice the prototypes it has."""
-    return default_prototypes(items) >= 2 * len(bank)
+    """Whether a catalog of this size should have at least twice the prototypes it has.
+
+    Named prototypes stand for products, not for shares of the catalog: such a bank is kept up to
+    date (`index.renewal`), not replaced.
+    """
+    return not bank.named and default_prototypes(items) >= 2 * len(bank)
 
 
 def rekey(
     collection: Collection,
     shelf: BankShelf,
     *,
+    bank: PrototypeBank | None = None,
     prototypes: int | None = None,
     seed: int = 0,
     grace_s: float = 5.0,
     on_progress: Callable[[int], None] | None = None,
 ) -> Collection:
-    """Build a bank from the stored vectors and key the catalog by it.
+    """Key the catalog by another bank.
 
     Args:
         collection: the catalog; unusable afterwards, unless it is what is returned.
         shelf: keeps the new bank, and names it current.
-        prototypes: how many; by default what suits the catalog's size.
+        bank: the new one; by default it is built from the stored vectors.
+        prototypes: how many to build; by default what suits the catalog's size.
         seed: of the k-means.
         grace_s: how long the old generation outlives the switch, for searches under way.
         on_progress: called with the number of rows copied so far.
 
     Returns:
         The catalog under its new bank; the same object if there is nothing to do.
+
+    Raises:
+        ModelMismatch: the bank is of another model's vectors.
     """
     sweep(collection)
-    vectors = sample(collection, seed)
-    if not len(vectors):
-        return collection
-    bank = build(vectors, collection.bank.model_id, prototypes, seed)
+    if bank is None:
+        vectors = sample(collection, seed)
+        if not len(vectors):
+            return collection
+        bank = build(vectors, collection.bank.model_id, prototypes, seed)
+    if bank.model_id != collection.bank.model_id:
+        raise ModelMismatch(
+            f"the bank was made with model {bank.model_id!r} and the index with "
+            f"{collection.bank.model_id!r}: make the bank with the index's model"
+        )
     if bank.version == collection.bank.version:
         return collection
     shelf.put(bank)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from index.aliases import Aliases
 from index.bank import PrototypeBank
 from index.errors import BankError
 
@@ -23,8 +24,8 @@ class BankShelf:
     def __init__(self, directory: Path) -> None:
         self.banks = directory / "banks"
 
-    def put(self, bank: PrototypeBank) -> None:
-        """Keep a bank; one that is kept already is left as it is."""
+    def put(self, bank: PrototypeBank, aliases: Aliases | None = None) -> None:
+        """Keep a bank and what became of earlier prototypes; one that is here stays as it is."""
         place = self.banks / bank.version
         if place.exists():
             return
@@ -32,6 +33,8 @@ class BankShelf:
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.banks))
         try:
             bank.save(draft)
+            if aliases:
+                aliases.save(draft)
             draft.replace(place)
         except OSError as error:
             if not place.exists():  # else another process kept the same bank first
@@ -55,6 +58,14 @@ class BankShelf:
         if bank.version != version:
             raise BankError(f"{place} holds bank {bank.version}: was the folder renamed?")
         return bank
+
+    def aliases(self, version: str) -> Aliases:
+        """What became of prototypes that a bank has no more; none for a bank without any.
+
+        Raises:
+            BankError: the file is damaged.
+        """
+        return Aliases.load(self.banks / version)
 
     def current(self) -> str | None:
         """The version to start with, or None before the first `make_current`."""

@@ -24,6 +24,8 @@ COMMANDS = [
     ["train", "reranker"],
     ["prototypes", "build"],
     ["prototypes", "show"],
+    ["prototypes", "update"],
+    ["prototypes", "resolve"],
     ["dlq", "list"],
     ["dlq", "show"],
 ]
@@ -88,6 +90,8 @@ def test_a_typing_slip_in_the_settings_is_one_line(tmp_path: Path) -> None:
         (["evaluate", "missing"], "missing is no catalog folder"),
         (["bench", "missing"], "there is no benchmark 'missing'"),
         (["prototypes", "show"], "there is no index"),
+        (["prototypes", "resolve", "shoe-17"], "there is no index"),
+        (["prototypes", "build", "--clusters", "c.jsonl"], "with the --catalog"),
     ],
 )
 def test_mistakes_are_told_with_the_next_step(

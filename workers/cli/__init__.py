@@ -13,7 +13,18 @@ from rich.markup import escape
 from index.errors import StoreError
 from models.errors import ModelError
 from stream.errors import StreamError
-from workers.cli import ask, bench, curate, history, learn, letters, run, studio, train_words
+from workers.cli import (
+    ask,
+    bench,
+    curate,
+    history,
+    learn,
+    letters,
+    prototypes,
+    run,
+    studio,
+    train_words,
+)
 from workers.errors import WorkerError
 
 # The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
@@ -40,7 +51,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(run.worker)
 learn.train.command()(train_words.words)
 app.add_typer(learn.train, name="train")
-app.add_typer(learn.prototypes, name="prototypes")
+app.add_typer(prototypes.app, name="prototypes")
 app.add_typer(letters.dlq, name="dlq")
 app.command()(history.replay)
 app.command()(history.record)

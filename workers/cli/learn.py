@@ -1,4 +1,4 @@
-"""Commands about quality: evaluate, train, prototypes."""
+"""Commands about quality: evaluate and train."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from rich.progress import TaskID
 from workers.cli.console import Json, finish, out, progress_bars, say
 
 train = typer.Typer(help="Fit the models on your own catalogs.", no_args_is_help=True)
-prototypes = typer.Typer(help="The prototype bank.", no_args_is_help=True)
 
 
 def evaluate(
@@ -195,57 +194,3 @@ def reranker(
     write_parameters(fitted, to)
     say(f"written: {to}")
     finish({"out": str(to), "encoder": fitted.encoder, **fitted.card}, json)
-
-
-@prototypes.command()
-def build(
-    count: Annotated[int | None, typer.Option(min=1, help="How many; by default to fit.")] = None,
-    json: Json = False,
-) -> None:
-    """Build a new bank from the indexed items and key the index by it.
-
-    Stop the ingest worker first: one process at a time may write. Searches go on meanwhile.
-
-    [bold]Example[/]
-
-      lookstream prototypes build --count 500
-    """
-    from index.rekey import rekey
-    from workers.live_index import open_catalog
-    from workers.settings import load_settings
-
-    collection, shelf = open_catalog(load_settings())
-    with progress_bars(quiet=json) as bars:
-        task = bars.add_task("re-keying", total=collection.count())
-        keyed = rekey(
-            collection,
-            shelf,
-            prototypes=count,
-            on_progress=lambda rows: bars.update(task, completed=rows),
-        )
-    bank = keyed.bank
-    say(f"{len(bank)} prototypes, bank {bank.version}")
-    finish({"bank_version": bank.version, "prototypes": len(bank)}, json)
-
-
-@prototypes.command()
-def show(json: Json = False) -> None:
-    """Show the current bank, and how the items are spread over its prototypes."""
-    from workers.live_index import open_catalog
-    from workers.settings import load_settings
-
-    collection, _ = open_catalog(load_settings())
-    bank = collection.bank
-    sizes = [0] * len(bank)
-    for page in collection.scan():
-        for item in page:
-            sizes[item.prototype] += 1
-    if not json:
-        say(f"bank {bank.version} of {bank.model_id}: {len(bank)} prototypes, {sum(sizes)} items")
-        most = max([1, *sizes])
-        for number, size in sorted(enumerate(sizes), key=lambda pair: -pair[1])[:30]:
-            out.print(f"{number:5d} {size:7d} {'█' * round(40 * size / most)}", highlight=False)
-    finish(
-        {"bank_version": bank.version, "model_id": bank.model_id, "items_per_prototype": sizes},
-        json,
-    )

@@ -1,0 +1,161 @@
+"""Commands about the prototype bank: build, update, show, resolve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.errors import SettingsError
+
+if TYPE_CHECKING:
+    from index.bank import PrototypeBank
+
+app = typer.Typer(help="The prototype bank.", no_args_is_help=True)
+
+
+@app.command()
+def build(
+    count: Annotated[int | None, typer.Option(min=1, help="How many; by default to fit.")] = None,
+    clusters: Annotated[
+        Path | None, typer.Option(help="What `lookstream curate` wrote: one prototype a cluster.")
+    ] = None,
+    catalog: Annotated[Path | None, typer.Option(help="The folder that was curated.")] = None,
+    json: Json = False,
+) -> None:
+    """Build a new bank and key the index by it: of the indexed items, or of curated clusters.
+
+    Stop the ingest worker first: one process at a time may write. Searches go on meanwhile. A bank
+    of clusters is not replaced when the catalog grows; bring it up to date with `update`.
+
+    [bold]Examples[/]
+
+      lookstream prototypes build --count 500
+      lookstream prototypes build --clusters clusters.jsonl --catalog my-shop
+    """
+    from index.rekey import rekey
+    from workers.live_index import open_catalog
+    from workers.prototypes import cluster_bank
+    from workers.rooms import encoder_of
+    from workers.settings import load_settings
+
+    if (clusters is None) != (catalog is None) or (clusters is not None and count is not None):
+        raise SettingsError(
+            "give --clusters with the --catalog that was curated, or --count, or none of them"
+        )
+    settings = load_settings()
+    collection, shelf = open_catalog(settings)
+    with progress_bars(quiet=json) as bars:
+        bank: PrototypeBank | None = None
+        if clusters is not None and catalog is not None:
+            looking = bars.add_task("looking at pictures", total=None)
+            bank = cluster_bank(
+                clusters,
+                catalog,
+                encoder_of(settings),
+                lambda done, total: bars.update(looking, completed=done, total=total),
+            )
+        task = bars.add_task("re-keying", total=collection.count())
+        keyed = rekey(
+            collection,
+            shelf,
+            bank=bank,
+            prototypes=count,
+            on_progress=lambda rows: bars.update(task, completed=rows),
+        )
+    _report(keyed.bank, json)
+
+
+@app.command()
+def update(json: Json = False) -> None:
+    """Bring a bank of clusters up to date with the indexed items, and key the index by it.
+
+    Products without a prototype get one, the others follow their items, what has become one is
+    merged and what fell apart is split; `resolve` says what became of a name. Stop the ingest
+    worker first, as for `build`.
+
+    [bold]Example[/]
+
+      lookstream prototypes update
+    """
+    from index.rekey import rekey
+    from index.renewal import renewed
+    from workers.live_index import open_catalog
+    from workers.settings import load_settings
+
+    collection, shelf = open_catalog(load_settings())
+    with progress_bars(quiet=json) as bars:
+        count = collection.count()
+        joining = bars.add_task("joining", total=count)
+        bank, aliases = renewed(
+            collection,
+            shelf,
+            on_progress=lambda items: bars.update(joining, completed=items),
+        )
+        shelf.put(bank, aliases)
+        task = bars.add_task("re-keying", total=count)
+        keyed = rekey(
+            collection,
+            shelf,
+            bank=bank,
+            on_progress=lambda rows: bars.update(task, completed=rows),
+        )
+    _report(keyed.bank, json)
+
+
+@app.command()
+def resolve(
+    name: Annotated[str, typer.Argument(help="A prototype's name, of this bank or an earlier.")],
+    json: Json = False,
+) -> None:
+    """Say which prototypes a name stands for now: itself, its survivor, or its parts.
+
+    [bold]Example[/]
+
+      lookstream prototypes resolve shoe-17
+    """
+    from workers.live_index import open_catalog
+    from workers.settings import load_settings
+
+    collection, shelf = open_catalog(load_settings())
+    bank = collection.bank
+    found = [one for one in shelf.aliases(bank.version).resolve(name) if one in bank.rows]
+    if not found:
+        raise SettingsError(
+            f"bank {bank.version} knows no prototype {name!r}, nor what became of it: "
+            "`lookstream prototypes show` lists what there is"
+        )
+    if not json:
+        say(", ".join(map(str, found)))
+    finish({"name": name, "bank_version": bank.version, "prototypes": found}, json)
+
+
+@app.command()
+def show(json: Json = False) -> None:
+    """Show the current bank, and how the items are spread over its prototypes."""
+    from workers.live_index import open_catalog
+    from workers.settings import load_settings
+
+    collection, _ = open_catalog(load_settings())
+    bank = collection.bank
+    sizes = [0] * len(bank)
+    for page in collection.scan():
+        for item in page:
+            sizes[item.prototype] += 1
+    if not json:
+        say(f"bank {bank.version} of {bank.model_id}: {len(bank)} prototypes, {sum(sizes)} items")
+        most = max([1, *sizes])
+        for number, size in sorted(enumerate(sizes), key=lambda pair: -pair[1])[:30]:
+            bar = "█" * round(40 * size / most)
+            out.print(f"{bank.names[number]!s:>12} {size:7d} {bar}", markup=False, highlight=False)
+    finish(
+        {"bank_version": bank.version, "model_id": bank.model_id, "items_per_prototype": sizes},
+        json,
+    )
+
+
+def _report(bank: PrototypeBank, json: bool) -> None:
+    say(f"{len(bank)} prototypes, bank {bank.version}")
+    finish({"bank_version": bank.version, "prototypes": len(bank)}, json)
