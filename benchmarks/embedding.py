@@ -1,9 +1,10 @@
 """Recognition of identities against contrast: the paper's table in small, and what follows from it.
 
-    python -m benchmarks.embedding CATALOG... [--products 10000] [--passes 6] [--work DIR]
+    python -m benchmarks.embedding CATALOG... [--products 10000] [--passes 6] [--tail] [--work DIR]
 
-Renders a studio catalog of its own, cuts everything it learns from into views once, and trains one
-map on frozen features for each row of the table: the same pictures, steps and batches. Exams are
+Renders a studio catalog of its own, cuts everything it learns from into views once, and trains for
+each row of the table, on the same pictures, steps and batches: one map on frozen features, or with
+--tail the last stages of the network as well. Exams are
 pictures alone: test photos of each catalog, and in the studio those of products that nothing was
 learned from. Then: the same course with more and more prototypes; each catalog left out of the
 lesson; wrong ids, curated; the packaged weights; assignment to a million prototypes. Tables and
@@ -73,6 +74,7 @@ class Bench:
         material: what is learned from: all catalogs and the studio, the studio last.
         exams, answers: what is asked, and its pictures through the same frozen features.
         passes: over the pictures, of every row of the table.
+        tail: whether the network's tail is trained too.
         work: where views and runs are kept.
         bars: shows how far it is.
         table: course -> exam -> hit rates; filled by `row`.
@@ -82,6 +84,7 @@ class Bench:
     exams: dict[str, Exam]
     answers: ViewStore
     passes: float
+    tail: bool
     work: Path
     bars: Progress
     table: dict[str, Rates] = field(default_factory=dict)
@@ -93,7 +96,8 @@ class Bench:
     def teach(self, course: Course, material: Material, name: str, passes: float) -> Encoder:
         """Train by a course, with a bar; the run is kept under ``name``."""
         with self.step(f"training: {name}") as step:
-            return taught(course, material, passes, self.work / "runs" / name, step)
+            checkpoint = self.work / ("tails" if self.tail else "maps") / name
+            return taught(course, material, passes, checkpoint, step, tail=self.tail)
 
     def row(self, name: str, course: Course | None, material: Material | None = None) -> Encoder:
         """A row of the table."""
@@ -120,6 +124,7 @@ def main() -> None:
     parser.add_argument("catalogs", type=Path, nargs="+", help="folders with train and test photos")
     parser.add_argument("--products", type=int, default=10_000, help="of the studio")
     parser.add_argument("--passes", type=float, default=6.0)
+    parser.add_argument("--tail", action="store_true", help="train the network's tail too: hours")
     parser.add_argument("--work", type=Path, default=Path("bench-embedding/work"))
     parser.add_argument("--out", type=Path, default=Path("bench-embedding"))
     parser.add_argument("--prototypes", type=int, default=1_000_000, help="to assign to")
@@ -163,17 +168,17 @@ def begin(options: argparse.Namespace, bars: Progress) -> Bench:
         bars.update(tasks[what], completed=done, total=total)
 
     folders = (*options.catalogs, studio)
-    lesson = Lesson(folders=folders, tail=False, views=VIEWS)
+    lesson = Lesson(folders=folders, tail=options.tail, views=VIEWS)
     material = prepare(lesson, options.work, progress=show)
     sitting = Sitting()
     exams = exams_of(folders, sitting)
     answers = make_views(
         options.work / "answers",
         sitting.sources,
-        Recorded(material.spec, material.base, trunk=False),
+        Recorded(material.spec, material.base, trunk=options.tail),
         progress=lambda done, total: show("looking at exams", done, total),
     )
-    return Bench(material, exams, answers, options.passes, options.work, bars)
+    return Bench(material, exams, answers, options.passes, options.tail, options.work, bars)
 
 
 def recognition(bench: Bench, console: Console) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from index.bank import PrototypeBank
+from index.bank import Name, PrototypeBank
 from index.clusters import bank_of_clusters
 from models.curation.report import read_clusters
 from models.data.catalog import Product, read_catalog
@@ -57,7 +57,7 @@ def cluster_bank(
         )
         vectors += [one.vector for one in encoded]
         on_progress(start + len(batch), len(keys))
-    members: dict[str, list[str]] = defaultdict(list)
+    members: dict[Name, list[str]] = defaultdict(list)
     for key in keys:
         members[label_of[key]].append(key)
     return bank_of_clusters(

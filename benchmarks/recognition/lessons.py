@@ -1,7 +1,7 @@
-"""Lessons on maps alone: one way of training each, all on the same frozen features and steps.
+"""Courses: one way of training each, all on the same pictures, views and steps.
 
-A lesson takes a minute or two on a CPU, so that a table of them can be made in one run. What the
-network's trained tail adds on top is measured on the packaged weights.
+On maps alone, over frozen features, a course takes some minutes on a CPU, so that a table of them
+can be made in one run; with the network's tail it is half an hour or more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.curation.documents import UNKNOWN
+from models.embedding import best_device
 from models.training.embedding import RECIPE, begin_tower, teach
 from models.training.material import Lesson, Material, Progress
 from models.training.pictures import TrainingPictures
@@ -21,45 +22,56 @@ from models.training.tower import Tower
 
 Rows = NDArray[np.int64]
 MAPS = replace(RECIPE, learning_rate=3e-4, margin=0.1)
-"""`RECIPE` is a tail's; a map alone starts to forget with its margin."""
+"""`RECIPE` is a tail's; maps alone begin to forget with its margin."""
 CONTRAST_SHARE = 0.25
 """Of the passes; the rest is identification."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """A way of training: its name, its recipe, and which share of the passes is contrastive."""
+    """A way of training: its name, which share of the passes is contrastive, what negatives."""
 
     name: str
-    recipe: Recipe
     contrast: float = CONTRAST_SHARE
+    sparse: bool = False
+
+    def recipe(self, tail: bool) -> Recipe:
+        """Of a tail and the maps behind it, or of the maps alone."""
+        recipe = RECIPE if tail else MAPS
+        return recipe.sparse() if self.sparse else recipe
 
 
-CONTRAST = Course("contrastive", MAPS, 1.0)
-IDENTITY = Course("ID recognition", MAPS)
-SPARSE = Course("ID recognition, sparse negatives", MAPS.sparse())
+CONTRAST = Course("contrastive", contrast=1.0)
+IDENTITY = Course("ID recognition")
+SPARSE = Course("ID recognition, sparse negatives", sparse=True)
 
 
 def untrained(material: Material) -> Tower:
     """Raw features with colour on principal axes."""
-    return begin_tower(material, tail=False)[0]
+    return begin_tower(material, tail=False)[0].eval()
 
 
 def taught(
-    course: Course, material: Material, passes: float, checkpoint: Path, progress: Progress
+    course: Course,
+    material: Material,
+    passes: float,
+    checkpoint: Path,
+    progress: Progress,
+    *,
+    tail: bool = False,
 ) -> Tower:
     """A tower trained on the material for ``passes`` over its pictures.
 
     No validation: every course ends with its last weights after the same number of steps.
     """
-    tower = untrained(material)
+    tower = begin_tower(material, tail=tail)[0].to(best_device())
     lesson = Lesson(
         folders=(),
         contrast_passes=passes * course.contrast,
         passes=passes * (1 - course.contrast),
     )
     alone = replace(material, exams=(), answers=None)
-    teach(tower, alone, lesson, course.recipe, checkpoint, progress=progress)
+    teach(tower, alone, lesson, course.recipe(tail), checkpoint, progress=progress)
     return tower.eval()
 
 
