@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from models.chunks import Chunks, split
 from models.data.catalog import Catalog, Photo, Product
 from models.data.pictures import open_picture
+from models.data.slips import mistype
 from models.encoded import Encoded, PictureTextEncoder
 from models.errors import RerankerError
 from models.evidence import Candidate, collect
@@ -156,16 +157,7 @@ def shopper_text(product: Product, draw: random.Random) -> str:
     """What a shopper may type for a product: its kind or its title, three times in ten mistyped."""
     choices = [name for name in (product.title, *product.category[-1:]) if name]
     said = draw.choice(choices).replace("-", " ").lower() if choices else "anything"
-    if draw.random() >= SLIP or len(said) < 4:
-        return said
-    at = draw.randrange(1, len(said) - 1)
-    return draw.choice(
-        [
-            said[:at] + said[at + 1 :],  # a letter left out
-            said[:at] + said[at] + said[at:],  # one doubled
-            said[:at] + said[at + 1] + said[at] + said[at + 2 :],  # two swapped
-        ]
-    )
+    return mistype(said, draw) if draw.random() < SLIP else said
 
 
 def _shots(catalog: Catalog, splits: Sequence[str]) -> list[tuple[Photo, int]]:

@@ -207,16 +207,6 @@ def test_shoppers_words_are_noisy_and_repeatable() -> None:
     assert 0.2 < odd / len(texts) < 0.7
 
 
-def test_a_slip_changes_one_word_a_little() -> None:
-    rng = np.random.default_rng(0)
-    for word in ("ceramic", "backpack", "blue"):
-        for _ in range(20):
-            slip = words.mistyped(word, rng)
-            assert abs(len(slip) - len(word)) <= 1
-            assert slip[0] == word[0]
-    assert words.mistyped("mug", rng) == "mug"
-
-
 def test_patterns_show_both_colours_and_textures_repeat() -> None:
     x, y = np.meshgrid(*[np.linspace(0, 4, 80, dtype=np.float32)] * 2)
     for name in PATTERNS[1:]:

@@ -6,8 +6,9 @@ typos, plural for singular, abbreviations, words left out (Pailitao-VL §1, quer
 
 from __future__ import annotations
 
-import numpy as np
+import random
 
+from models.data.slips import mistype
 from models.data.studio.products import WORDS, Design, Surface, stream
 
 PATTERN_WORDS = {
@@ -58,7 +59,6 @@ SHORT = {
     "yellow": "ylw",
     "purple": "purp",
 }
-KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def look(surface: Surface) -> str:
@@ -179,26 +179,7 @@ def query(made: Design, number: int) -> str | None:
     words = " ".join([*said, name]).split()
     if rng.random() < 0.25:
         words = [SHORT.get(word.lower(), word) for word in words]
-    if rng.random() < 0.4:
-        at = int(rng.integers(len(words)))
-        words[at] = mistyped(words[at], rng)
     text = " ".join(words)
+    if rng.random() < 0.4:
+        text = mistype(text, random.Random(int(rng.integers(2**32))))
     return text if rng.random() < 0.25 else text.lower()
-
-
-def mistyped(word: str, rng: np.random.Generator) -> str:
-    """A word of four letters or more with one slip: swapped, lost, doubled or on the next key."""
-    if len(word) < 4:
-        return word
-    at = int(rng.integers(1, len(word) - 1))
-    match int(rng.integers(4)):
-        case 0:
-            return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-        case 1:
-            return word[:at] + word[at + 1 :]
-        case 2:
-            return word[:at] + word[at] + word[at:]
-        case _:
-            row = next((keys for keys in KEYS if word[at].lower() in keys), KEYS[1])
-            near = row[(row.find(word[at].lower()) + 1) % len(row)]
-            return word[:at] + near + word[at + 1 :]
