@@ -36,27 +36,29 @@ from benchmarks.recognition.lessons import (
     IDENTITY,
     SPARSE,
     Course,
+    Rows,
     first_identities,
+    learned,
     part,
     relabelled,
     taught,
     untrained,
+    without_exams_of,
 )
 from benchmarks.recognition.noisy import Noisy
 from benchmarks.recognition.plots import plot_scaling, plot_table
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
+from models.data.catalog import Catalog
 from models.data.studio.folder import write_studio
 from models.embedding import load_encoder, packaged_weights
 from models.training.embedding import begin_tower
 from models.training.material import Lesson, Material, prepare
 from models.training.state import Encoder
+from models.training.tower import Tower
 from models.training.view_store import Recorded, ViewStore, make_views
-from models.vector import PICTURE_PREFIXES
 
 STUDIO, GROCERY = "studio", "grocery"
 RAW = "raw features with colour"
-PICTURE_128 = PICTURE_PREFIXES[1]
-"""Values of the picture in a prefix of 128."""
 NOISY = 1000
 """Identities of the studio at most that ids are made wrong among."""
 VIEWS = (8, 2)
@@ -93,7 +95,7 @@ class Bench:
         """All exams."""
         return {name: exam.rates(encoder, self.answers) for name, exam in self.exams.items()}
 
-    def teach(self, course: Course, material: Material, name: str, passes: float) -> Encoder:
+    def teach(self, course: Course, material: Material, name: str, passes: float) -> Tower:
         """Train by a course, with a bar; the run is kept under ``name``."""
         with self.step(f"training: {name}") as step:
             checkpoint = self.work / ("tails" if self.tail else "maps") / name
@@ -211,27 +213,30 @@ def scaling(bench: Bench, out: Path) -> dict[str, Any]:
 def unseen(bench: Bench) -> dict[str, Any]:
     """What learning from the other catalogs does for one that was left out, against raw features.
 
-    The principal axes know all catalogs' pictures, on both sides of the comparison. Gains are in
-    points of C-HR@1 where no photo shows a known product, else of the average.
+    As it is served: identity counts as far as the encoder knows the catalog. The principal axes
+    know all catalogs' pictures, on both sides of the comparison.
     """
     gains, own = {}, {}
     catalogs = bench.material.pictures.catalogs
     for number, catalog in enumerate(bench.material.catalogs):
         name = catalog.folder.name
-        others = part(bench.material, np.flatnonzero(catalogs != number))
-        exam = next(exam for key, exam in bench.exams.items() if key.split()[0] == name)
-        rate = "average" if name in bench.exams else "c_hr_1"
-        raw = bench.table[RAW][name if name in bench.exams else f"{name} photos"][rate]
-
-        def gain(tower: Encoder, exam: Exam = exam, rate: str = rate, raw: float = raw) -> float:
-            return round(100 * (exam.rates(tower, bench.answers)[rate] - raw), 2)
-
-        gains[name] = gain(bench.teach(IDENTITY, others, f"without {name}", bench.passes))
+        others = np.flatnonzero(catalogs != number)
+        gains[name] = _gain(bench, catalog, others, f"without {name}", bench.passes)
         pictures = np.flatnonzero((catalogs == number) & bench.material.pictures.own)
         if len(pictures):
-            alone = part(bench.material, pictures)
-            own[name] = gain(bench.teach(IDENTITY, alone, f"{name}'s own pictures", OWN_PASSES))
+            own[name] = _gain(bench, catalog, pictures, f"{name}'s own pictures", OWN_PASSES)
     return {"unseen_gain": gains, "own_gain": own, "unseen_min_gain": min(gains.values())}
+
+
+def _gain(bench: Bench, catalog: Catalog, chosen: Rows, course: str, passes: float) -> float:
+    """Points above raw features on a catalog, after learning from some pictures and none of its
+    photos: of C-HR@1 where no photo shows a known product, else of the average."""
+    name = catalog.folder.name
+    name, rate = (name, "average") if name in bench.exams else (f"{name} photos", "c_hr_1")
+    lesson = without_exams_of(part(bench.material, chosen), catalog)
+    tower = bench.teach(IDENTITY, lesson, course, passes)
+    served = bench.exams[name].served(tower, learned(tower, lesson), bench.answers)
+    return round(100 * (served[rate] - bench.table[RAW][name][rate]), 2)
 
 
 def curation(bench: Bench) -> dict[str, Any]:
@@ -278,13 +283,11 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
             Recorded(material.spec, material.base),
             progress=lambda done, total: step("", done, total),
         )
-    tower, _ = begin_tower(material, tail=False)
+    tower, projection = begin_tower(material, tail=False)
     tower.eval()
-    whole = {name: exam.rates(tower, store) for name, exam in exams.items()}
-    losses = {
-        name: 100 * (whole[name]["average"] - exam.rates(tower, store, PICTURE_128)["average"])
-        for name, exam in exams.items()
-    }
+    whole = {name: exam.served(tower, projection, store) for name, exam in exams.items()}
+    short = {name: exam.served(tower, projection, store, 128) for name, exam in exams.items()}
+    losses = {name: 100 * (whole[name]["average"] - short[name]["average"]) for name in exams}
     bench.table["packaged weights"] = whole
     found: dict[str, Any] = {"prefix128_losses": losses, "prefix128_loss": max(losses.values())}
     if GROCERY in whole:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from index.bank import PrototypeBank
+from index.bank import Matrix, PrototypeBank
 from index.client import Client, NotThere
 from index.errors import GenerationChanged, RowRejected, StoreError
 from index.item import BURIED, Hit, Item, content_digest
@@ -32,6 +32,8 @@ LOOK_EVERY_S = 2.0
 """How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
 COUNT_EVERY_S = 10.0
 PAGE = 1000
+SAMPLED = 50
+"""Prototypes that a sample is drawn from."""
 QUERY_IDS = 500
 """Ids in one filter: keeps the expression small and the answer far below the message limit."""
 
@@ -233,6 +235,17 @@ class Collection(ABC):
             for query, answers in zip(queries, found, strict=True):
                 hits[query] = self._hits(answers)
         return hits
+
+    def sample(self, limit: int) -> Matrix:
+        """The vectors of at most `limit` items, (n, d), from prototypes all over the bank."""
+        chosen = range(0, len(self.bank), -(-len(self.bank) // SAMPLED))
+        found: list[Sequence[float]] = []
+        for prototype in chosen if self.exists() else ():
+            scope = {"filter": f"prototype == {prototype}", **self._scope([prototype])}
+            each = -(-limit // len(chosen))
+            rows = self._call("query", output_fields=["vector"], limit=each, **scope)
+            found += [row["vector"] for row in rows]
+        return np.array(found[:limit], np.float32).reshape(-1, self.bank.dim)
 
     def recent_count(self) -> int:
         """What `count` said within the last ten seconds: counting walks every row on Lite."""

@@ -23,7 +23,7 @@ from models.picture import Picture
 from models.projection import Projection, has_tail, load_projection
 from models.saliency import crop_box, keep
 from models.text import TextEncoder
-from models.vector import DIM, assemble, reworded
+from models.vector import DIM, assemble, reworded, trusting
 from models.weights import MINILM, sha256_of
 from models.words import WEIGHTS as WORDS
 from models.words import Words, load_words
@@ -34,7 +34,7 @@ TOKENS = 16
 AGREEMENT = 0.25
 """Cosine between a class's name and the item's words below which the class contradicts them."""
 
-RULES = "3"
+RULES = "4"
 """Part of the model id: raise it when the rules of juicing or assembling change."""
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -107,10 +107,22 @@ class Encoder:
             for picture, text, path in zip(pictures, texts, paths, strict=True)
         ]
 
+    def familiarity(self, items: Floats) -> float:
+        """How much identity is to count against look in a catalog, 0..1 (`models.library`).
+
+        ``items`` are the vectors (n, dim) of some or all of its items.
+        """
+        library = self._projection.library
+        return 0.0 if library is None else library.familiarity(items)
+
+    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
+        """A query as it is to be asked of a catalog of that familiarity."""
+        return replace(query, vector=trusting(query.vector, familiarity))
+
     def _seen(self, squeezed: Squeezed) -> Encoded:
         """What a picture alone says."""
-        picture = self._projection.picture(squeezed)
-        vector = assemble(picture, None, query=False, dim=self.dim)
+        identity, look = self._projection.picture(squeezed)
+        vector = assemble(identity, look, None, query=False, dim=self.dim)
         return Encoded(vector, self._juice(squeezed))
 
     def _worded(self, seen: Encoded, read: str, text: str, *, query: bool) -> Encoded:

@@ -19,7 +19,7 @@ class Encoded:
 
 
 class PictureTextEncoder(Protocol):
-    """What fitting and curation need of an encoder: see `models.embedding.Encoder`."""
+    """What curation and juicing need of an encoder: see `models.embedding.Encoder`."""
 
     model_id: str
 
@@ -32,3 +32,13 @@ class PictureTextEncoder(Protocol):
         query: bool = False,
     ) -> list[Encoded]:
         """Encode items, or queries."""
+
+
+class SearchEncoder(PictureTextEncoder, Protocol):
+    """What asking a catalog needs beside that."""
+
+    def familiarity(self, items: Floats) -> float:
+        """How far the items of a catalog, by some of their vectors, can be recognised."""
+
+    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
+        """The query as it is to be asked of a catalog of that familiarity."""

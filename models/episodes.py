@@ -21,7 +21,7 @@ from models.chunks import Chunks, split
 from models.data.catalog import Catalog, Photo, Product
 from models.data.pictures import open_picture
 from models.data.slips import mistype
-from models.encoded import Encoded, PictureTextEncoder
+from models.encoded import Encoded, SearchEncoder
 from models.errors import RerankerError
 from models.evidence import Candidate, collect
 from models.juice import Floats
@@ -64,7 +64,7 @@ class Episodes:
 
 
 def make_episodes(
-    encoder: PictureTextEncoder,
+    encoder: SearchEncoder,
     catalog: Catalog,
     splits: Sequence[str],
     *,
@@ -103,6 +103,7 @@ def make_episodes(
         picture = _open(catalog, product.image) if product.image else None
         items += encoder.encode([picture], [product.text], [product.category])
         tick()
+    familiarity = encoder.familiarity(np.stack([one.vector for one in items]))
     draw = random.Random(seed)
     words = [shopper_text(catalog.by_id[photo.product_id or ""], draw) for photo in photos]
     made = {}
@@ -111,7 +112,8 @@ def make_episodes(
         queries = []
         for shot, text in zip(shots, texts, strict=True):
             picture = None if modality == "text" else _look(catalog, *shot)
-            queries += encoder.encode([picture], [text], query=True)
+            (query,) = encoder.encode([picture], [text], query=True)
+            queries.append(encoder.trusting(query, familiarity))
             tick()
         made[modality] = _episodes(photos, queries, texts, catalog.products, items, depth=depth)
     return made

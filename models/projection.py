@@ -2,8 +2,9 @@
 
 Every depth of the pooled features, and the colours, are whitened on their own with a shrunk
 spectrum (Jégou and Chum 2012: whitening undoes what co-occurs), scaled to length 1, weighted, and
-turned together onto 384 axes: principal ones where nothing was trained, and learned ones, together
-with the identity features of a trained tail, after ``lookstream train embedding``.
+turned together onto principal axes: that is the look, for which nothing is trained. The identity
+is a map of the same parts, and of what a trained tail sees, learned by ``lookstream train
+embedding``.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from safetensors.numpy import load_file, save_file
 from models.errors import ProjectionError
 from models.juice import Floats
 from models.juicer import Squeezed, unit
+from models.library import Library
 from models.networks import TAIL
 
-FORMAT = 2
+FORMAT = 3
 TOKEN_WIDTH = 64
 
 DEPTH_WEIGHTS = (0.4, 0.7, 1.0, 0.9)
 """Shallow to deep (blocks.4, .5, .6 and the head of EfficientNet); the last ones for others."""
 
 COLOUR_WEIGHT = 0.7
-IDENTITY_WEIGHT = 1.5
-"""Where training starts from; the joint map learns its own."""
+KNOWN_WEIGHT = 1.5
+"""Of the trained tail's features where training starts from; the identity map learns its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,34 +53,44 @@ class Axes:
 class Projection:
     """All maps of one encoder. ``card`` says what they were fitted on and how.
 
-    ``identity`` is there where a tail was trained.
+    Attributes:
+        depths, colour: of pooled features and colours, onto their own axes.
+        look: of these side by side, onto the principal axes of all.
+        tokens: of patches.
+        known: of the trained tail's map; None without one.
+        identity: of depths, colour and ``known`` side by side; None where nothing was trained.
+        library: the identities that training told apart; None likewise.
     """
 
     depths: tuple[Axes, ...]
     colour: Axes
-    joint: Axes
+    look: Axes
     tokens: Axes
     card: dict[str, object]
+    known: Axes | None = None
     identity: Axes | None = None
+    library: Library | None = None
 
-    def picture(self, squeezed: Squeezed) -> Floats:
-        """The picture's vector (384,) of length 1."""
-        return unit(self.joint(self.parts(squeezed)))
+    def picture(self, squeezed: Squeezed) -> tuple[Floats | None, Floats]:
+        """The picture's identity (192,), None where nothing was trained, and its look (192,).
+
+        Both of length 1.
+        """
+        parts = self.parts(squeezed)
+        look = unit(self.look(parts))
+        if self.identity is None:
+            return None, look
+        if self.known is not None:
+            known = np.float32(KNOWN_WEIGHT) * unit(self.known(squeezed.identity))
+            parts = np.concatenate([parts, known])
+        return unit(self.identity(parts)), look
 
     @property
-    def raw_width(self) -> int:
-        """How many values `raw_parts` gives."""
+    def width(self) -> int:
+        """How many values `parts` gives."""
         return sum(axes.matrix.shape[1] for axes in (*self.depths, self.colour))
 
     def parts(self, squeezed: Squeezed) -> Floats:
-        """Depths, colour and identity side by side, weighted, before the joint map."""
-        raw = self.raw_parts(squeezed)
-        if self.identity is None:
-            return raw
-        known = np.float32(IDENTITY_WEIGHT) * unit(self.identity(squeezed.identity))
-        return np.concatenate([raw, known])
-
-    def raw_parts(self, squeezed: Squeezed) -> Floats:
         """Depths and colour side by side, weighted: what nothing was trained for."""
         weights = DEPTH_WEIGHTS[-len(self.depths) :]
         deep = [
@@ -129,9 +141,13 @@ def save_projection(
         for name, axes in _named(projection)
         for part in ("mean", "matrix")
     }
+    if projection.library is not None:
+        tensors["library"] = np.ascontiguousarray(projection.library.identities, np.float16)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path)
     card = {"format": FORMAT, "depths": len(projection.depths), **projection.card}
+    if projection.library is not None:
+        card["trust"] = projection.library.trust
     path.with_suffix(".json").write_bytes(
         orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )
@@ -158,7 +174,10 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
         depths = tuple(axes.pop(f"depth{number}") for number in range(card.pop("depths")))
         if card.pop("format") != FORMAT:
             raise ProjectionError(f"{path} was written by another version; {command}")
-        projection = Projection(**axes, depths=depths, card=card)
+        library = None
+        if "library" in tensors:
+            library = Library(tensors["library"].astype(np.float32), float(card.pop("trust")))
+        projection = Projection(**axes, depths=depths, card=card, library=library)
     except FileNotFoundError as error:
         raise ProjectionError(f"no projection at {path}; {command}") from error
     except (SafetensorError, orjson.JSONDecodeError, KeyError, TypeError) as error:
@@ -182,7 +201,7 @@ def has_tail(path: Path) -> bool:
 
 
 def _named(projection: Projection) -> list[tuple[str, Axes]]:
-    whole = [(name, getattr(projection, name)) for name in ("colour", "joint", "tokens")]
-    if projection.identity is not None:
-        whole.append(("identity", projection.identity))
-    return [*((f"depth{n}", axes) for n, axes in enumerate(projection.depths)), *whole]
+    names = ("colour", "look", "tokens", "known", "identity")
+    whole = [(name, getattr(projection, name)) for name in names]
+    deep = [(f"depth{number}", axes) for number, axes in enumerate(projection.depths)]
+    return [*deep, *((name, axes) for name, axes in whole if axes is not None)]

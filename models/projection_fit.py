@@ -6,6 +6,7 @@ Unsupervised: only pixels are read, never which product a photo shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from models.projection import (
     Projection,
     fit_axes,
 )
-from models.vector import PICTURE_WIDTH
+from models.vector import LOOK_WIDTH
 
 DEPTH_AXES = (120, 160, 256, 320)
 COLOUR_AXES = 100
@@ -109,11 +110,10 @@ def _fit(
         TOKEN_WIDTH,
         TOKEN_SHRINKAGE,
     )
-    # The parts need the maps that are fitted by now, and the joint rotation needs the parts.
+    # The parts need the maps that are fitted by now, and the look's rotation needs the parts.
     unturned = Projection(depths, colour, colour, tokens, card)
     parts = [np.stack([unturned.parts(one) for one in source]) for source in sources]
-    joint = widened(fit_axes(parts, PICTURE_WIDTH, None), PICTURE_WIDTH)
-    return Projection(depths, colour, joint, tokens, card)
+    return replace(unturned, look=widened(fit_axes(parts, LOOK_WIDTH, None), LOOK_WIDTH))
 
 
 def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[Squeezed]:

@@ -23,7 +23,7 @@ from models.calibration import calibration_error, fit_levels
 from models.chunks import ABSENT
 from models.comparison import Comparison, fit_comparison
 from models.data.catalog import read_catalog
-from models.encoded import PictureTextEncoder
+from models.encoded import SearchEncoder
 from models.episodes import Episodes, Progress, make_episodes
 from models.errors import RerankerError
 from models.merge import merge, order
@@ -35,7 +35,7 @@ FOLDS = 5
 
 
 def fit_reranker(
-    encoder: PictureTextEncoder,
+    encoder: SearchEncoder,
     folder: Path,
     *,
     splits: Sequence[str] = ("train", "val"),

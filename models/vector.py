@@ -1,14 +1,22 @@
-"""How picture, words and what is missing lie in one vector.
+"""How what is known of an item lies in one vector.
 
-Pailitao-VL embeds picture and text in one Matryoshka vector (arXiv 2602.13704 §4); that the two
-lie side by side, so that either may be missing or change alone, is ours. The parts are dealt out
-in blocks, so that each prefix of 64, 128, 256 or 512 values holds its share of both:
+Pailitao-VL embeds picture and text in one Matryoshka vector (arXiv 2602.13704 §4). Here they lie
+side by side, so that either may be missing or change alone; and the picture is there twice, as the
+product it was recognised for (its identity, learned) and as what it looks like (principal axes,
+learned from nothing). The parts are dealt out in blocks, so that each prefix of 64, 128, 256 or 512
+values holds its share of all:
 
-    | 48 picture | 15 text | 1 missing | 48 picture | 16 text | 96 + 32 | 192 + 64 |
+    | 32 identity | 16 look | 15 text | 1 missing |      64
+    | 32 identity | 16 look | 16 text |                 128
+    | 32 identity | 64 look | 32 text |                 256
+    | 96 identity | 96 look | 64 text |                 512
 
-The picture weighs 0.8 and the text 0.6. An item without a text keeps its picture part at 0.8 and
+The picture weighs 0.8, shared evenly by identity and look, and the text 0.6. An item that lacks one
 puts the rest into the value for what is missing, which queries leave at zero: so items with and
 without words are compared fairly, and a query by picture alone ranks by pictures alone.
+
+How much a query's identity counts against its look is settled when it is asked (`trusting`), by how
+well the encoder knows the catalog (`models.library`); no item has to change for it.
 """
 
 from __future__ import annotations
@@ -23,24 +31,36 @@ from models.juice import Floats
 from models.juicer import unit
 
 PREFIXES = (64, 128, 256, 512)
-PICTURE_PREFIXES = (48, 96, 192, 384)
+IDENTITY_PREFIXES = (32, 64, 96, 192)
+LOOK_PREFIXES = (16, 32, 96, 192)
 TEXT_PREFIXES = (15, 31, 63, 127)
-"""How many values of picture and text the prefixes hold; one more is for what is missing."""
+"""How many values of each part the prefixes hold; one more is for what is missing."""
 
-DIM, PICTURE_WIDTH, TEXT_WIDTH = PREFIXES[-1], PICTURE_PREFIXES[-1], TEXT_PREFIXES[-1]
+DIM, IDENTITY_WIDTH = PREFIXES[-1], IDENTITY_PREFIXES[-1]
+LOOK_WIDTH, TEXT_WIDTH = LOOK_PREFIXES[-1], TEXT_PREFIXES[-1]
 PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
 
+Places = NDArray[np.intp]
 
-def assemble(picture: Floats | None, text: Floats | None, *, query: bool, dim: int = DIM) -> Floats:
-    """Put picture (384,) and text (127,), each of length 1, into one vector (dim,) of length 1.
 
-    With a ``dim`` below 512 their prefixes are used, each scaled to length 1 again. Raises
-    TextError for a query that has neither.
+def assemble(
+    identity: Floats | None,
+    look: Floats | None,
+    text: Floats | None,
+    *,
+    query: bool,
+    dim: int = DIM,
+) -> Floats:
+    """Put identity (192,), look (192,) and text (127,) into one vector (dim,) of length 1.
+
+    Each is of length 1, or None where there is none. With a ``dim`` below 512 their prefixes are
+    used, each scaled to length 1 again. Raises TextError for a query that has none of them.
     """
     vector = np.zeros(dim, np.float32)
-    if picture is not None:
-        pictured, _ = _places(dim)
-        vector[pictured] = PICTURE_WEIGHT * unit(picture[: len(pictured)])
+    for part, places in zip((identity, look), _places(dim), strict=False):
+        if part is not None:
+            half = np.float32(PICTURE_WEIGHT * np.sqrt(0.5))
+            vector[places] = half * unit(part[: len(places)])
     return reworded(vector, text, query=query)
 
 
@@ -51,9 +71,9 @@ def reworded(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
     again bit for bit; the value for what is missing makes the length 1. Raises TextError for an
     empty query.
     """
-    pictured, worded = _places(len(vector))
+    identity, look, worded = _places(len(vector))
     changed = np.zeros_like(vector)
-    changed[pictured] = vector[pictured]
+    changed[identity], changed[look] = vector[identity], vector[look]
     if text is not None:
         changed[worded] = TEXT_WEIGHT * unit(text[: len(worded)])
     if not query:
@@ -64,25 +84,43 @@ def reworded(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
     return unit(changed)
 
 
+def trusting(query: Floats, familiarity: float) -> Floats:
+    """A query's vector (dim,) with its identity counting by ``familiarity``, 0..1, its look by the
+    rest; as it came from `assemble` at ½. How both together count against words stays the same."""
+    identity, look, _ = _places(len(query))
+    weighed = query.copy()
+    weighed[identity] *= np.float32(2 * familiarity)
+    weighed[look] *= np.float32(2 * (1 - familiarity))
+    return unit(weighed)
+
+
+def identity_part(vectors: Floats) -> Floats:
+    """The identities (…, 32 to 192) in vectors (…, dim), of length 1; zeros where there is none."""
+    return unit(vectors[..., _places(vectors.shape[-1])[0]])
+
+
 def shortened(vectors: Floats, dim: int) -> Floats:
     """The prefix of vectors (…, 512) that is ``dim`` long, of length 1 again."""
     return unit(vectors[..., :dim])
 
 
 @cache
-def _places(dim: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where the picture's values and the text's lie in a vector of one of the lengths."""
-    pictured: list[int] = []
-    worded: list[int] = []
+def _places(dim: int) -> tuple[Places, Places, Places]:
+    """Where identity, look and text lie in a vector of one of the lengths."""
+    widths = zip(IDENTITY_PREFIXES, LOOK_PREFIXES, TEXT_PREFIXES, strict=True)
+    places: tuple[list[int], ...] = ([], [], [])
     start = 0
-    for prefix, pictures, texts in zip(PREFIXES, PICTURE_PREFIXES, TEXT_PREFIXES, strict=True):
+    for prefix, ends in zip(PREFIXES, widths, strict=True):
         if prefix > dim:
             break
-        middle = start + pictures - len(pictured)
-        pictured += range(start, middle)
-        worded += range(middle, middle + texts - len(worded))
+        at = start
+        for part, end in zip(places, ends, strict=True):
+            count = end - len(part)
+            part.extend(range(at, at + count))
+            at += count
         start = prefix
-    return np.array(pictured), np.array(worded)
+    identity, look, text = (np.array(part, np.intp) for part in places)
+    return identity, look, text
 
 
 _MISSING = PREFIXES[0] - 1

@@ -11,7 +11,7 @@ import msgspec
 
 from index.item import Item
 from models.data.catalog import product_text
-from models.encoded import Encoded
+from models.encoded import Encoded, SearchEncoder
 from models.juice import Juice
 from models.picture import Picture
 from stream.messages import ProductUpsert
@@ -20,13 +20,12 @@ from workers.changes import Product, item_id
 NO_PICTURE = b""
 
 
-class Encoder(Protocol):
+class Encoder(SearchEncoder, Protocol):
     """What makes vectors and juice: `models.embedding.Encoder`, or a small one in a test."""
 
-    model_id: str
     dim: int
     rewords: bool
-    """Whether an item encoded before can stand for its picture."""
+    """Whether an item encoded before can stand for its picture, which is then not looked at."""
 
     def encode(
         self,
@@ -36,11 +35,7 @@ class Encoder(Protocol):
         *,
         query: bool = False,
     ) -> list[Encoded]:
-        """One vector and its juice for each picture and text.
-
-        Where the encoder rewords, an item encoded before stands for its picture, which is then
-        not looked at again.
-        """
+        """One vector and its juice for each picture and text."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from index.bank import build
+from index.bank import Matrix, build
 from index.collection import Collection
 from index.errors import GenerationChanged, ModelMismatch
 from index.item import Hit, Item
@@ -123,6 +123,22 @@ class LiveIndex:
             self.close()
             return self.search(vectors, limit)
         return Found(hits, collection.bank.version)
+
+    def bank_version(self) -> str:
+        """The bank that the catalog is keyed by; "" while there is nothing."""
+        collection = self._opened()
+        return "" if collection is None else collection.bank.version
+
+    def sample(self, limit: int) -> Matrix:
+        """The vectors of at most `limit` items from all over the catalog, (n, d)."""
+        collection = self._opened()
+        if collection is None:
+            return np.zeros((0, 0), np.float32)
+        try:
+            return collection.sample(limit)
+        except GenerationChanged:
+            self.close()
+            return self.sample(limit)
 
     def forget_deletes(self, before_ns: int) -> int:
         """Remove tombstones written before a time (ns since the epoch); how many."""

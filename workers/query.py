@@ -33,8 +33,9 @@ from stream.records import Record, from_confluent
 from stream.topics import Topics
 from workers.encoding import Encoder
 from workers.errors import IntakeError
+from workers.familiarity import Familiarity
 from workers.intake.fetch import Fetcher
-from workers.live_index import LiveIndex
+from workers.live_index import Found, LiveIndex
 from workers.ranking import rank
 from workers.settings import QuerySettings
 from workers.telemetry import EVENTS, timed
@@ -78,6 +79,7 @@ class Answering:
         self._encoder = encoder
         self._reranker = reranker
         self._index = index
+        self._familiarity = Familiarity(encoder, index)
         self._settings = settings
 
     async def answer(self, records: Sequence[Record]) -> list[Result | Refused]:
@@ -108,20 +110,19 @@ class Answering:
         good = [one for one in encoded if isinstance(one, Encoded)]
         try:
             with timed("query", "probe"):
-                found = self._retrying()(
-                    self._index.search, [one.vector for one in good], self._settings.candidates
-                )
+                good, found = self._retrying()(self._probe, good)
         except StoreUnavailable as error:
             unavailable = Rejection(f"search is unavailable: {error}", "StoreUnavailable")
             return [Refused(one.record, one.query.query_id, unavailable) for one in asked]
-        hits = iter(found.hits)
+        answered = zip(good, found.hits, strict=True)
         results: list[Result | Refused] = []
-        for one, query in zip(asked, encoded, strict=True):
-            if isinstance(query, Refused):
-                results.append(query)
+        for one, begun in zip(asked, encoded, strict=True):
+            if isinstance(begun, Refused):
+                results.append(begun)
                 continue
+            query, hits = next(answered)
             with timed("query", "rerank"):
-                answer = rank(query, one.query.text, next(hits), self._reranker, one.query.top)
+                answer = rank(query, one.query.text, hits, self._reranker, one.query.top)
             results.append(
                 Result(
                     query_id=one.query.query_id,
@@ -134,6 +135,12 @@ class Answering:
                 )
             )
         return results
+
+    def _probe(self, queries: Sequence[Encoded]) -> tuple[list[Encoded], Found]:
+        """The queries as the catalog is to be asked, and what is near to them."""
+        asked = [self._familiarity.trusting(query) for query in queries]
+        candidates = self._settings.candidates
+        return asked, self._index.search([one.vector for one in asked], candidates)
 
     def _encode(self, one: Asked) -> Encoded | Refused:
         try:

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from models.data.catalog import Catalog, Photo, Product, read_catalog
 from models.errors import CatalogError
+from models.juice import Floats
 from models.juicer import unit
 from models.metrics import Levels, hit_rates, relevance, relevant_counts
+from models.projection import Projection
 from models.training.state import Encoder
 from models.training.validation import vectors
 from models.training.view_store import Source, ViewStore
+from models.vector import DIM, assemble, trusting
 
 DEPTH = 10
 MOST = 2000
@@ -35,13 +38,40 @@ class Exam:
     document_rows: Rows
     levels: Levels
 
-    def rates(
-        self, encoder: Encoder, store: ViewStore, width: int | None = None
+    def rates(self, encoder: Encoder, store: ViewStore) -> dict[str, float]:
+        """The six hit rates and their average, 0..1, by what an encoder gives alone."""
+        asked = unit(vectors(encoder, store, self.query_rows))
+        return self._rates(asked @ unit(vectors(encoder, store, self.document_rows)).T)
+
+    def served(
+        self, encoder: Encoder, learned: Projection, store: ViewStore, dim: int = DIM
     ) -> dict[str, float]:
-        """The six hit rates and their average, 0..1, of all values or the first ``width``."""
-        asked = unit(vectors(encoder, store, self.query_rows)[:, :width])
-        found = unit(vectors(encoder, store, self.document_rows)[:, :width])
-        order = np.argsort(-(asked @ found.T), axis=1, kind="stable")[:, :DEPTH]
+        """The same as it is served: in vectors of ``dim`` values, with identity and look.
+
+        Args:
+            encoder: gives the identities.
+            learned: has the look's map and the library.
+            store: of the pictures.
+            dim: 64, 128, 256 or 512.
+        """
+        asked, shown = (
+            np.stack(
+                [
+                    assemble(identity, look, None, query=query, dim=dim)
+                    for identity, look in zip(
+                        unit(vectors(encoder, store, rows)),
+                        unit(learned.look(store.parts(rows))),
+                        strict=True,
+                    )
+                ]
+            )
+            for rows, query in ((self.query_rows, True), (self.document_rows, False))
+        )
+        known = 0.0 if learned.library is None else learned.library.familiarity(shown)
+        return self._rates(np.stack([trusting(query, known) for query in asked]) @ shown.T)
+
+    def _rates(self, similarity: Floats) -> dict[str, float]:
+        order = np.argsort(-similarity, axis=1, kind="stable")[:, :DEPTH]
         ranked = np.take_along_axis(self.levels, order, axis=1)
         return hit_rates(ranked, relevant_counts(self.levels))
 

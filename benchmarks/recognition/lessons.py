@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.curation.documents import UNKNOWN
+from models.data.catalog import Catalog
 from models.embedding import best_device
-from models.training.embedding import RECIPE, begin_tower, teach
+from models.projection import Projection
+from models.training.embedding import RECIPE, begin_tower, library_of, teach
 from models.training.material import Lesson, Material, Progress
 from models.training.pictures import TrainingPictures
 from models.training.recipe import Recipe
@@ -73,6 +75,22 @@ def taught(
     alone = replace(material, exams=(), answers=None)
     teach(tower, alone, lesson, course.recipe(tail), checkpoint, progress=progress)
     return tower.eval()
+
+
+def learned(tower: Tower, material: Material) -> Projection:
+    """All maps of a tower that was taught on the material, as they would be served."""
+    projection = begin_tower(material, tail=False)[1]
+    return tower.into(projection, library_of(tower, projection, material))
+
+
+def without_exams_of(material: Material, catalog: Catalog) -> Material:
+    """The material less what photos of one catalog say about how far training is to be trusted."""
+    left = [
+        exam
+        for exam in material.exams
+        if catalog.by_id.get(exam.products[0].product_id) is not exam.products[0]
+    ]
+    return replace(material, exams=tuple(left), answers=material.answers if left else None)
 
 
 def part(material: Material, sources: Rows) -> Material:

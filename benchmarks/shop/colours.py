@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from models.encoded import Encoded
-from models.juice import Int8Matrix, Juice
+from models.juice import Floats, Int8Matrix, Juice
 from models.picture import Picture
 
 
@@ -40,6 +40,14 @@ class ColourEncoder:
         self.encoded += len(pictures)
         self.looked_at += sum(isinstance(picture, np.ndarray) for picture in pictures)
         return [self._one(p, t or "") for p, t in zip(pictures, texts, strict=True)]
+
+    def familiarity(self, items: Floats) -> float:
+        """Nothing was learned."""
+        return 0.0
+
+    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
+        """The query as it is."""
+        return query
 
     def _one(self, picture: Picture | Encoded | None, text: str) -> Encoded:
         colour = np.zeros((1, self.dim), np.float32)

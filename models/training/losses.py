@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.errors import TrainingError
-from models.vector import PICTURE_PREFIXES
+from models.vector import IDENTITY_PREFIXES
 
-PREFIXES = PICTURE_PREFIXES
+PREFIXES = IDENTITY_PREFIXES
 FORBIDDEN = -1e9
 """In place of −∞ for logits that must not count: its gradient is 0 rather than NaN."""
 

@@ -1,4 +1,4 @@
-"""The picture side of the encoder as training sees it: a tail, and the maps behind it.
+"""The identity of a picture as training sees it: a tail, and the maps behind it.
 
 What lies before the tail is frozen, so that a picture goes through it once (`view_store`) and not
 once per epoch.
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.juice import Floats
-from models.projection import IDENTITY_WEIGHT, Axes, Projection
+from models.library import Library
+from models.projection import KNOWN_WEIGHT, Axes, Projection
 from models.tail import Tail
 from models.training.state import Encoder
 
@@ -35,39 +36,37 @@ class Views:
 
 
 class Tower(Encoder):
-    """Views in, picture vectors (n, 384) out; trains a tail, its axes and the joint map.
+    """Views in, identities (n, 192) out; trains a tail, its axes and the identity map.
 
-    Without ``tail`` only the joint map is trained, on frozen features.
+    Without ``tail`` only the identity map is trained, on frozen features.
     """
 
-    def __init__(self, projection: Projection, tail: Tail | None) -> None:
+    def __init__(self, identity: Axes, known: Axes | None = None, tail: Tail | None = None) -> None:
         super().__init__()
         self.tail = tail
-        self.joint = _linear(projection.joint)
-        self.identity = None
-        if tail is not None and projection.identity is not None:
-            self.identity = _linear(projection.identity)
+        self.identity = _linear(identity)
+        self.known = None if known is None else _linear(known)
 
     def encode(self, inputs: Views) -> Tensor:
         """See `Projection.picture`, which does the same with numpy; not of length 1."""
-        device = self.joint.weight.device
+        device = self.identity.weight.device
         parts = torch.from_numpy(inputs.parts).to(device)
-        if self.tail is not None and self.identity is not None:
+        if self.tail is not None and self.known is not None:
             trunk = torch.from_numpy(inputs.trunk).to(
                 device, torch.float32, memory_format=torch.channels_last
             )
             weights = torch.from_numpy(inputs.weights).to(device)
             cells = self.tail(trunk).flatten(2)
             pooled = torch.bmm(cells, weights.to(cells.dtype).unsqueeze(2)).squeeze(2)
-            known = functional.normalize(self.identity(pooled).float(), dim=1)
-            parts = torch.cat([parts, IDENTITY_WEIGHT * known], dim=1)
-        vectors: Tensor = self.joint(parts)
+            known = functional.normalize(self.known(pooled).float(), dim=1)
+            parts = torch.cat([parts, KNOWN_WEIGHT * known], dim=1)
+        vectors: Tensor = self.identity(parts)
         return vectors
 
-    def into(self, projection: Projection) -> Projection:
+    def into(self, projection: Projection, library: Library) -> Projection:
         """The projection with what was learned."""
-        identity = None if self.identity is None else _axes(self.identity)
-        return replace(projection, joint=_axes(self.joint), identity=identity)
+        known = None if self.known is None else _axes(self.known)
+        return replace(projection, identity=_axes(self.identity), known=known, library=library)
 
 
 def _linear(axes: Axes) -> nn.Linear:

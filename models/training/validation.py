@@ -13,11 +13,13 @@ from models.data.catalog import Catalog, Photo, Product
 from models.juice import Floats
 from models.juicer import unit
 from models.metrics import score_rankings
+from models.projection import Axes
 from models.training.state import Encoder
 from models.training.view_store import Source, ViewStore
 
 BATCH = 64
 DEPTH = 10
+SHARES = tuple(tenths / 10 for tenths in range(11))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +69,28 @@ def exam_sources(
 def examine(
     encoder: Encoder, store: ViewStore, exam: Exam, width: int | None = None
 ) -> dict[str, float]:
-    """Hit rates (0..1, with their average) by pictures alone; of a prefix with ``width``."""
+    """Hit rates (0..1, with their average) by identity alone; of a prefix with ``width``."""
     photos = vectors(encoder, store, exam.photo_rows)[:, :width]
     products = vectors(encoder, store, exam.product_rows)[:, :width]
-    ranked = np.argsort(-(unit(photos) @ unit(products).T), axis=1, kind="stable")[:, :DEPTH]
+    return _rates(exam, unit(photos) @ unit(products).T)
+
+
+def best_trust(encoder: Encoder, look: Axes, store: ViewStore, exams: Sequence[Exam]) -> float:
+    """The share of identity against look, 0..1 in tenths, that exams go best by on average."""
+    found = np.zeros(len(SHARES))
+    for exam in exams:
+        rows = exam.photo_rows, exam.product_rows
+        asked, shown = (unit(vectors(encoder, store, some)) for some in rows)
+        by_identity = asked @ shown.T
+        asked, shown = (unit(look(store.parts(some))) for some in rows)
+        by_look = asked @ shown.T
+        mixed = [share * by_identity + (1 - share) * by_look for share in SHARES]
+        found += [_rates(exam, similarity)["average"] for similarity in mixed]
+    return SHARES[int(found.argmax())]
+
+
+def _rates(exam: Exam, similarity: Floats) -> dict[str, float]:
+    ranked = np.argsort(-similarity, axis=1, kind="stable")[:, :DEPTH]
     names = [product.product_id for product in exam.products]
     lists = [tuple(names[place] for place in row) for row in ranked]
     return score_rankings(exam.photos, exam.products, lists)

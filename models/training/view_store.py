@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from models.backbone import Backbone, load_backbone
 from models.data.pictures import open_picture
 from models.errors import TrainingError
+from models.juice import Floats
 from models.juicer import kept_weights, squeeze_rows
 from models.networks import BackboneSpec
 from models.picture import Picture, letterbox, normalise
@@ -81,6 +82,12 @@ class ViewStore:
             self._weights[rows[order]][back].astype(np.float32),
             self._parts[rows[order]][back].astype(np.float32),
         )
+
+    def parts(self, rows: Rows) -> Floats:
+        """Depths and colour of some rows, (n, d): see `Projection.parts`."""
+        rows = rows if self._rows is None else self._rows[rows]
+        parts: Floats = self._parts[rows].astype(np.float32)
+        return parts
 
     def only(self, chosen: Rows) -> ViewStore:
         """A store of some of the sources, by their numbers, on the same files."""
@@ -146,7 +153,7 @@ def _lay_out(folder: Path, sources: Sequence[Source], recorded: Recorded) -> Non
     shapes = {
         "trunk": trunk.shape[1:] if recorded.trunk else (0,),
         "weights": rows.shape[1:2],
-        "parts": (projection.raw_width,),
+        "parts": (projection.width,),
     }
     total = sum(source.views for source in sources)
     for name, shape in shapes.items():
@@ -193,7 +200,7 @@ class _Worker:
                 self.files["trunk"][row] = trunk[0]
             inside = frame.cells(self.backbone.layout.grid)
             self.files["weights"][row] = kept_weights(squeezed.saliency, inside)
-            self.files["parts"][row] = self.projection.raw_parts(squeezed)
+            self.files["parts"][row] = self.projection.parts(squeezed)
 
 
 _worker: list[_Worker] = []

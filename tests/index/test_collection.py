@@ -104,6 +104,19 @@ def test_search_is_exact_in_scope_and_carries_the_juice(collection: Collection) 
             assert hit.item.juice == item(number).juice
 
 
+def test_a_sample_is_of_all_of_the_catalog(collection: Collection) -> None:
+    assert collection.sample(40).shape == (0, VECTORS.shape[1])
+    collection.write([item(number) for number in range(60)])
+    collection.write([tombstone("item-7", "product-3", VECTORS.shape[1], {})])
+    few = collection.sample(len(BANK))
+    assert sorted(BANK.assign(few)[0].tolist()) == list(range(len(BANK)))
+    left = {vector.tobytes() for vector in np.delete(VECTORS, 7, axis=0)}
+    until = time.monotonic() + 10  # a server may answer with what there was a moment ago
+    while {vector.tobytes() for vector in collection.sample(6000)} != left:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
 def test_the_same_again_changes_nothing(collection: Collection) -> None:
     items = [item(number) for number in range(30)]
     collection.write(items)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from models.errors import ProjectionError
 from models.juice import Floats
 from models.juicer import Squeezed
+from models.library import Library
 from models.picture import Frame
 from models.projection import Axes, Projection, fit_axes, load_projection, save_projection
 
@@ -25,9 +27,20 @@ def small_projection() -> Projection:
     return Projection(
         depths=tuple(axes(width, 4) for width in WIDTHS),
         colour=axes(5, 3),
-        joint=axes(11, 7),
+        look=axes(11, 7),
         tokens=axes(6, 4),
         card={"backbone": "tiny"},
+    )
+
+
+def squeezed_picture() -> Squeezed:
+    return Squeezed(
+        frame=Frame(0, 0, 1, 1),
+        saliency=np.ones(4, np.float32),
+        pooled=tuple(rows(1, width)[0] for width in WIDTHS),
+        identity=rows(1, 9)[0],
+        cells=rows(4, 6),
+        colour=rows(1, 5)[0],
     )
 
 
@@ -63,18 +76,44 @@ def test_a_projection_is_read_back(tmp_path: Path) -> None:
     written = small_projection()
     save_projection(written, path)
     read = load_projection(path, WIDTHS)
-    squeezed = Squeezed(
-        frame=Frame(0, 0, 1, 1),
-        saliency=np.ones(4, np.float32),
-        pooled=tuple(rows(1, width)[0] for width in WIDTHS),
-        identity=np.empty(0, np.float32),
-        cells=rows(4, 6),
-        colour=rows(1, 5)[0],
-    )
+    squeezed = squeezed_picture()
     assert read.card == {"backbone": "tiny"}
-    assert np.linalg.norm(read.picture(squeezed)) == pytest.approx(1, abs=1e-5)
-    assert read.picture(squeezed) @ written.picture(squeezed) == pytest.approx(1, abs=1e-3)
+    assert read.library is None
+    identity, look = read.picture(squeezed)
+    assert identity is None
+    assert np.linalg.norm(look) == pytest.approx(1, abs=1e-5)
+    assert look @ written.picture(squeezed)[1] == pytest.approx(1, abs=1e-3)
     assert np.allclose(read.cell_tokens(squeezed), written.cell_tokens(squeezed), atol=1e-2)
+
+
+def test_what_was_learned_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    trained = replace(
+        small_projection(),
+        known=fit_axes([rows(100, 9)], 5, 1.0),
+        identity=fit_axes([rows(100, 16)], 6, None),
+        library=Library(np.eye(6, dtype=np.float32)[:2], trust=0.7),
+    )
+    save_projection(trained, path)
+    read = load_projection(path, WIDTHS)
+    assert read.card == {"backbone": "tiny"}
+    assert read.library is not None
+    assert read.library.trust == 0.7
+    assert (read.library.identities == np.eye(6)[:2]).all()
+    squeezed = squeezed_picture()
+    found, expected = read.picture(squeezed)[0], trained.picture(squeezed)[0]
+    assert found is not None
+    assert expected is not None
+    assert found @ expected == pytest.approx(1, abs=1e-3)
+
+
+def test_a_file_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    save_projection(small_projection(), path)
+    card = path.with_suffix(".json")
+    card.write_text(card.read_text().replace('"format": 3', '"format": 2'))
+    with pytest.raises(ProjectionError, match=r"another version; .*`lookstream train embedding"):
+        load_projection(path, WIDTHS)
 
 
 def test_a_projection_of_another_backbone_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from models.errors import PictureError, TrainingError
 from models.juicer import unit
 from models.networks import named_backbone
 from models.projection import has_tail, load_projection
-from models.training.embedding import Fitted, begin_tower, train_embedding
+from models.training.embedding import TRUST_FROM_PICTURES, Fitted, begin_tower, train_embedding
 from models.training.material import Lesson, prepare
 from models.training.pictures import MOST_DRAWS, training_pictures
 from models.training.validation import vectors
@@ -88,8 +88,14 @@ def test_the_file_serves_the_vectors_that_were_trained(
     names = [Path(source.path).name for source in material.pictures.sources]
     row = material.store.clean()[[names.index("3.png")]]
     (learned,) = unit(vectors(tower, material.store, row))
-    assert served.vector @ assemble(learned, None, query=True) == pytest.approx(1, abs=1e-3)
+    (look,) = unit(fitted.projection.look(material.store.parts(row)))
+    assert served.vector @ assemble(learned, look, None, query=True) == pytest.approx(1, abs=1e-3)
     assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
+    items = np.stack([one.vector for one in encoder.encode([picture], [None])])
+    library = fitted.projection.library
+    assert library is not None
+    assert len(library.identities) == fitted.projection.card["identities"]
+    assert encoder.familiarity(items) == pytest.approx(library.trust)
 
 
 @pytest.mark.slow
@@ -104,7 +110,10 @@ def test_the_maps_alone_can_be_trained(
     fitted.save(tmp_path / "maps.safetensors")
     assert not has_tail(tmp_path / "maps.safetensors")
     before = load_projection(axes, [len(one.mean) for one in fitted.projection.depths])
-    assert not np.allclose(before.joint.matrix, fitted.projection.joint.matrix, atol=1e-4)
+    assert before.identity is None
+    assert fitted.projection.identity is not None
+    assert not np.allclose(before.look.matrix, fitted.projection.identity.matrix, atol=1e-4)
+    assert (before.look.matrix == fitted.projection.look.matrix).all()
     assert (before.colour.matrix == fitted.projection.colour.matrix).all()
     assert (tmp_path / "views" / "trunk.npy").stat().st_size < 1000
 
@@ -120,7 +129,9 @@ def test_a_finished_run_is_not_run_again(
         lesson, work, processes=1, progress=lambda what, done, total: seen.append(what)
     )
     assert not [what for what in seen if what.startswith("stage")]
-    assert (again.projection.joint.matrix == fitted.projection.joint.matrix).all()
+    assert again.projection.identity is not None
+    assert fitted.projection.identity is not None
+    assert (again.projection.identity.matrix == fitted.projection.identity.matrix).all()
 
 
 def test_identities_are_products_and_photos_of_nothing_known(shop: Path) -> None:
@@ -184,9 +195,26 @@ def test_a_share_of_the_first_weights_can_be_kept(
     whole = train_embedding(lesson, tmp_path, processes=1).projection
     half = train_embedding(replace(lesson, keep=0.5), tmp_path, processes=1).projection
     first = load_projection(axes, [len(one.mean) for one in whole.depths])
-    between = (whole.joint.matrix + first.joint.matrix) / 2
-    assert np.allclose(half.joint.matrix, between, atol=1e-4)
+    assert whole.identity is not None
+    assert half.identity is not None
+    between = (whole.identity.matrix + first.look.matrix) / 2
+    assert np.allclose(half.identity.matrix, between, atol=1e-4)
     assert "--keep 0.5" in str(half.card["command"])
+
+
+@pytest.mark.slow
+def test_what_no_photo_examined_is_trusted_by_half(shop: Path, tiny: str, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for name in ("products.jsonl", *(f"{number}.png" for number in range(PRODUCTS))):
+        (folder / name).write_bytes((shop / name).read_bytes())
+    lesson = Lesson(
+        folders=(folder,), backbone=tiny, contrast_passes=0, passes=0.1, tail=False, views=(2, 1)
+    )
+    library = train_embedding(lesson, tmp_path / "work", processes=1).projection.library
+    assert library is not None
+    assert library.trust == TRUST_FROM_PICTURES
+    assert len(library.identities) == PRODUCTS
 
 
 def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks.servers.milvus import LiteServer
 from index.item import Item, tombstone
+from index.rekey import rekey
+from index.shelf import BankShelf
 from workers.live_index import LiveIndex, open_catalog
 from workers.settings import Settings
 
@@ -73,6 +75,20 @@ def test_what_changed_hands_is_read_again(deployment: Settings) -> None:
     with open_catalog(deployment)[0] as collection:
         rows = [row.item_id for page in collection.scan(buried=True) for row in page]
     assert sorted(rows) == ["a#0", "b#0", "c#0"]
+
+
+def test_a_sample_follows_the_catalog(deployment: Settings) -> None:
+    reader, writer = LiveIndex(deployment, MODEL), LiveIndex(deployment, MODEL)
+    assert reader.bank_version() == ""
+    assert len(reader.sample(10)) == 0
+    writer.write([item("a", seed=1), item("b", seed=2)])
+    assert reader.bank_version()
+    assert len(reader.sample(10)) == 2
+    writer.write([item("c", seed=3)])
+    assert len(reader.sample(10)) == 3
+    with open_catalog(deployment)[0] as collection:
+        rekey(collection, BankShelf(deployment.data_dir), prototypes=3, grace_s=0).close()
+    assert len(reader.sample(10)) == 3
 
 
 def test_only_who_is_alone_re_keys(deployment: Settings) -> None:
