@@ -35,10 +35,15 @@ class PictureTextEncoder(Protocol):
 
 
 class SearchEncoder(PictureTextEncoder, Protocol):
-    """What asking a catalog needs beside that."""
+    """What asking a catalog needs beside that.
+
+    Who inherits it has vectors of one piece, which there is nothing to weigh in.
+    """
 
     def familiarity(self, items: Floats) -> float:
-        """How far the items of a catalog, by some of their vectors, can be recognised."""
+        """How far a catalog can be recognised, 0..1, by the vectors (n, dim) of some items."""
+        return 1.0
 
     def trusting(self, query: Encoded, familiarity: float) -> Encoded:
         """The query as it is to be asked of a catalog of that familiarity."""
+        return query

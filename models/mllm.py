@@ -19,9 +19,8 @@ import msgspec
 import numpy as np
 
 from models.caption import stems
-from models.encoded import Encoded, PictureTextEncoder
+from models.encoded import Encoded, PictureTextEncoder, SearchEncoder
 from models.errors import PictureError, TextError, WeightsError
-from models.juice import Floats
 from models.juicer import unit
 from models.picture import Picture, letterbox
 from models.text import plain
@@ -131,7 +130,7 @@ def reading(text: str, path: Sequence[str]) -> str:
     return f"{said}. {path[-1]}" if said else path[-1]
 
 
-class MllmEncoder:
+class MllmEncoder(SearchEncoder):
     """A vision-language model behind the interface of `models.embedding.Encoder`.
 
     Its vectors mix picture and words in every value, so ``rewords`` is False: an item encoded
@@ -179,14 +178,6 @@ class MllmEncoder:
                 vectors.append(states[:, : self.dim].float().cpu().numpy())
         rows = unit(np.concatenate(vectors)) if vectors else np.empty((0, self.dim), np.float32)
         return [Encoded(row, one.juice) for row, one in zip(rows, juiced, strict=True)]
-
-    def familiarity(self, items: Floats) -> float:
-        """1: there is no look beside its identity to fall back upon."""
-        return 1.0
-
-    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
-        """The query as it is."""
-        return query
 
 
 def load_mllm(folder: Path, device: str = "auto") -> Mllm:

@@ -15,6 +15,7 @@ from index.client import Client
 from index.collection import Collection
 from index.errors import StoreError
 from models.errors import ModelError
+from models.library import SAMPLE
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
@@ -24,6 +25,7 @@ from workers.rooms import encoder_of, kafka_of, reranker_of, store_of, topics_of
 from workers.settings import Settings, load_settings, profile_path
 
 UP = "start it with `lookstream up`"
+TEACH = "teach the encoder: `lookstream train embedding DIR`"
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,12 @@ def _index(settings: Settings) -> str:
     collection, _ = open_catalog(settings)
     with collection:
         bank = collection.bank
-        return f"{collection.count()} items by {len(bank)} prototypes, model {bank.model_id}"
+        found = f"{collection.count()} items by {len(bank)} prototypes, model {bank.model_id}"
+        encoder = encoder_of(settings)
+        if bank.model_id != encoder.model_id:
+            return found
+        known = encoder.familiarity(collection.sample(SAMPLE))
+    return f"{found}, recognised by {known:.0%}" + ("" if known else f" ({TEACH})")
 
 
 def _data_dir(settings: Settings) -> Finding:

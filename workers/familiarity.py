@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import structlog
+
 from models.encoded import Encoded, SearchEncoder
 from models.library import SAMPLE
 from workers.live_index import LiveIndex
+
+log = structlog.get_logger()
 
 AGAIN_EVERY_S = 10.0
 """While a catalog is small: it may grow to many times its size before it is re-keyed."""
@@ -36,7 +40,10 @@ class Familiarity:
         bank = self._index.bank_version()
         if bank and (bank != self._bank or self._clock() >= self._again_at):
             items = self._index.sample(SAMPLE)
-            self._now = self._encoder.familiarity(items)
+            known = self._encoder.familiarity(items)
+            if known != self._now or bank != self._bank:
+                log.info("how far the catalog is known", familiarity=known, of_items=len(items))
+            self._now = known
             few = len(items) < SAMPLE // 2
             self._bank = bank
             self._again_at = self._clock() + AGAIN_EVERY_S if few else float("inf")

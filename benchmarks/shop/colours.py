@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageColor
 
-from models.encoded import Encoded
-from models.juice import Floats, Int8Matrix, Juice
+from models.encoded import Encoded, SearchEncoder
+from models.juice import Int8Matrix, Juice
 from models.picture import Picture
 
 
-class ColourEncoder:
+class ColourEncoder(SearchEncoder):
     """Sees nothing but the mean colour of a picture, and reads nothing but a text's hash.
 
     Counts what it encodes, and of that the pictures it looked at, so that a test can tell what was
@@ -40,14 +40,6 @@ class ColourEncoder:
         self.encoded += len(pictures)
         self.looked_at += sum(isinstance(picture, np.ndarray) for picture in pictures)
         return [self._one(p, t or "") for p, t in zip(pictures, texts, strict=True)]
-
-    def familiarity(self, items: Floats) -> float:
-        """Nothing was learned."""
-        return 0.0
-
-    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
-        """The query as it is."""
-        return query
 
     def _one(self, picture: Picture | Encoded | None, text: str) -> Encoded:
         colour = np.zeros((1, self.dim), np.float32)

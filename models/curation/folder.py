@@ -13,7 +13,7 @@ from models.curation.documents import Documents, View, numbered
 from models.curation.propose import Clicked, behaviour_links
 from models.data.catalog import Catalog, read_catalog
 from models.data.pictures import open_picture
-from models.encoded import PictureTextEncoder
+from models.encoded import Encoded, PictureTextEncoder, SearchEncoder
 from models.errors import CurationError
 from models.juice import Floats
 
@@ -50,7 +50,7 @@ def sources(catalog: Catalog, split: str | None) -> list[Source]:
 
 def read_documents(
     folder: Path,
-    encoder: PictureTextEncoder,
+    encoder: SearchEncoder,
     split: str | None = "train",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Documents:
@@ -65,22 +65,22 @@ def read_documents(
     """
     catalog = read_catalog(folder)
     found = sources(catalog, split)
-    pictures: list[Floats] = []
-    colours: list[Floats] = []
+    pictures: list[Encoded] = []
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
         opened = [open_picture(folder / one.key) for one in batch]
         # As a query, a picture alone is all of its vector.
-        seen = encoder.encode(opened, [None] * len(opened), query=True)
-        pictures += [one.vector for one in seen]
-        colours += [one.juice.colour for one in seen]
+        pictures += encoder.encode(opened, [None] * len(opened), query=True)
         progress(start + len(batch), len(found))
     labels, names = numbered([one.product_id for one in found])
     paths = {one.product_id: one.category for one in catalog.products}
     for one in found:
         if one.product_id:
             paths.setdefault(one.product_id, one.category)
-    views = [View("picture", tight(np.stack(pictures))), View("colour", tight(np.stack(colours)))]
+    known = encoder.familiarity(np.stack([one.vector for one in pictures]))
+    seen = np.stack([encoder.trusting(one, known).vector for one in pictures])
+    colours = np.stack([one.juice.colour for one in pictures])
+    views = [View("picture", tight(seen)), View("colour", tight(colours))]
     words = text_vectors([one.text for one in found], encoder)
     if words.any():
         views.append(View("text", tight(words), judge="text"))

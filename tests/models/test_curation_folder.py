@@ -13,7 +13,7 @@ from PIL import Image
 from models.curation.curate import curate
 from models.curation.documents import UNKNOWN
 from models.curation.folder import read_documents, with_clicks
-from models.encoded import Encoded
+from models.encoded import Encoded, SearchEncoder
 from models.errors import CatalogError, CurationError
 from models.juice import Int8Matrix, Juice
 from models.juicer import unit
@@ -27,7 +27,7 @@ COLOURS = {
 }
 
 
-class Colourist:
+class Colourist(SearchEncoder):
     """An encoder that sees mean colours and reads first letters."""
 
     model_id = "colourist"

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from models.data.catalog import Product, read_catalog
-from models.encoded import Encoded
+from models.encoded import Encoded, SearchEncoder
 from models.episodes import VIEWS, make_episodes, shopper_text
 from models.errors import PictureError, RerankerError
-from models.juice import EMPTY, Floats, Int8Matrix, Juice
+from models.juice import EMPTY, Int8Matrix, Juice
 from models.picture import Picture
 from models.reranker import Candidate, Reranker
 from models.reranker_fit import fit_reranker
@@ -19,7 +19,7 @@ from models.reranker_fit import fit_reranker
 COLOURS = 12
 
 
-class ColourEncoder:
+class ColourEncoder(SearchEncoder):
     """Encodes a picture of one colour, grossly as a vector and finely as tokens."""
 
     model_id = "colour"
@@ -33,14 +33,6 @@ class ColourEncoder:
         query: bool = False,
     ) -> list[Encoded]:
         return [self.one(picture, text) for picture, text in zip(pictures, texts, strict=True)]
-
-    def familiarity(self, items: Floats) -> float:
-        """Nothing was learned."""
-        return 0.0
-
-    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
-        """The query as it is."""
-        return query
 
     def one(self, picture: Picture | None, text: str | None) -> Encoded:
         shade = np.zeros(3) if picture is None else picture.mean(axis=(0, 1)) / 255 - 0.5
