@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.data.catalog import read_catalog
+from models.data.pictures import open_picture
 from models.embedding import TOKENS, Encoder, load_encoder
 from models.encoded import Encoded
 from models.errors import PictureError, ProjectionError, TextError, WeightsError
@@ -145,6 +147,29 @@ def test_models_have_names_of_their_own(encoder: Encoder) -> None:
     assert encoder.model_id.startswith("lite2-minilm-512-")
     assert fast.model_id.startswith("lite0-minilm-512-")
     assert fast.encode([RED], [None])[0].juice.grid == (7, 7)
+
+
+def test_a_catalog_it_was_taught_is_known_and_noise_is_not(encoder: Encoder) -> None:
+    catalog = read_catalog(Path("examples/grocery"))
+    shown = [open_picture(Path(catalog.locate(one.image or ""))) for one in catalog.products[::4]]
+    taught = np.stack([one.vector for one in encoder.encode(shown, [None] * len(shown))])
+    known = encoder.familiarity(taught)
+    assert 0.5 < known <= 1
+    random = np.random.default_rng(0)
+    noise = [random.integers(0, 256, (90, 80, 3), dtype=np.uint8) for _ in range(10)]
+    strange = np.stack([one.vector for one in encoder.encode(noise, [None] * 10)])
+    assert encoder.familiarity(strange) == 0
+    (query,) = encoder.encode([shown[0]], [None], query=True)
+    by_identity, by_look = (encoder.trusting(query, trust).vector for trust in (1, 0))
+    assert by_identity @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
+    assert by_look @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
+    assert abs(by_identity @ by_look) < 1e-6
+
+
+def test_untrained_an_encoder_knows_nothing() -> None:
+    fast = load_encoder("cpu", "lite0", threads=1)
+    (item,) = fast.encode([RED], ["ball"])
+    assert fast.familiarity(item.vector[None]) == 0
 
 
 def test_unknown_backbones_and_missing_projections_are_refused() -> None:
