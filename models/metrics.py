@@ -120,6 +120,9 @@ HIT_RATES = tuple(
     HitRate(level, k) for level in (Level.INSTANCE, Level.CONCEPT) for k in (1, 5, 10)
 )
 
+NO_WORSE = 0.01
+"""Of an average hit rate: a difference that some hundred queries can't tell from none."""
+
 
 def relevant_counts(levels: Levels) -> NDArray[np.int64]:
     """G: how many documents of the whole catalog are of level 0 or 1, (queries,)."""

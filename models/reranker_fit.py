@@ -27,7 +27,7 @@ from models.encoded import SearchEncoder
 from models.episodes import Episodes, Progress, make_episodes
 from models.errors import RerankerError
 from models.merge import merge, order
-from models.metrics import Level, hit_rates
+from models.metrics import NO_WORSE, Level, hit_rates
 from models.reranker import RerankerParameters, Stage
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0)
@@ -80,15 +80,17 @@ def fit_reranker(
 def fit_stage(episodes: Episodes) -> tuple[Stage, dict[str, object]]:
     """Parameters of one modality, and what cross-validation says of them.
 
-    Among shrinkages that keep I-HR@1 of the retrieval order the best average wins; where none
-    does, the strongest, which all but keeps that order.
+    Of the shrinkages that keep I-HR@1 of the retrieval order, the strongest wins whose average is
+    no worse than the best; where none does, the strongest, which all but keeps that order.
     """
     retrieval = hit_rates(episodes.levels, episodes.relevant)
     trials = cross_validate(episodes, SHRINKAGES)
     harmless = [
         shrinkage for shrinkage, rates in trials.items() if rates["i_hr_1"] >= retrieval["i_hr_1"]
     ]
-    chosen = max(harmless, key=lambda one: trials[one]["average"], default=SHRINKAGES[-1])
+    best = max((trials[one]["average"] for one in harmless), default=0.0)
+    good = [one for one in harmless if trials[one]["average"] >= best - NO_WORSE]
+    chosen = max(good, default=SHRINKAGES[-1])
     everything = np.arange(len(episodes.products))
     card = {
         "shrinkage": chosen,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.data.catalog import Catalog, Photo, Product
 from models.juice import Floats
 from models.juicer import unit
-from models.metrics import score_rankings
+from models.metrics import NO_WORSE, score_rankings
 from models.projection import Axes
 from models.training.state import Encoder
 from models.training.view_store import Source, ViewStore
@@ -20,8 +20,6 @@ from models.training.view_store import Source, ViewStore
 BATCH = 64
 DEPTH = 10
 SHARES = tuple(tenths / 10 for tenths in range(11))
-NO_WORSE = 0.005
-"""Of an average hit rate: less than some hundred photos can tell from nothing."""
 
 
 @dataclass(frozen=True, eq=False)
