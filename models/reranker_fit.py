@@ -30,7 +30,7 @@ from models.merge import merge, order
 from models.metrics import NO_WORSE, Level, hit_rates
 from models.reranker import RerankerParameters, Stage
 
-SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0)
+SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
 
 
