@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from models.data.catalog import read_catalog
 from models.data.pictures import open_picture
@@ -14,11 +16,13 @@ from models.embedding import load_encoder
 from models.errors import PictureError, TrainingError
 from models.juicer import unit
 from models.networks import named_backbone
-from models.projection import has_tail, load_projection
+from models.projection import Axes, has_tail, load_projection
 from models.training.embedding import TRUST_FROM_PICTURES, Fitted, begin_tower, train_embedding
 from models.training.material import Lesson, prepare
 from models.training.pictures import MOST_DRAWS, training_pictures
-from models.training.validation import vectors
+from models.training.state import Encoder
+from models.training.tower import Views
+from models.training.validation import best_trust, vectors
 from models.training.view_store import Recorded, Source, ViewStore, make_views
 from models.vector import assemble
 
@@ -29,7 +33,6 @@ PRODUCTS = 70
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A backbone with all the stages of a large one, random weights and small pictures."""
     import timm
-    import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
@@ -215,6 +218,33 @@ def test_what_no_photo_examined_is_trusted_by_half(shop: Path, tiny: str, tmp_pa
     assert library is not None
     assert library.trust == TRUST_FROM_PICTURES
     assert len(library.identities) == PRODUCTS
+
+
+class Blind(Encoder):
+    """Takes the parts of views for identities, or draws them by lot."""
+
+    def __init__(self, lot: bool) -> None:
+        super().__init__()
+        self._lot = lot
+
+    def encode(self, inputs: Views) -> Tensor:
+        random = np.random.default_rng(len(inputs.parts))
+        drawn = random.normal(size=inputs.parts.shape).astype(np.float32)
+        return torch.from_numpy(drawn if self._lot else inputs.parts)
+
+
+@pytest.mark.slow
+def test_identity_is_trusted_as_far_as_photos_bear_it_out(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str
+) -> None:
+    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    material = prepare(lesson, trained[0], processes=1)
+    assert material.answers is not None
+    width = trained[1].projection.width
+    same = Axes(np.zeros(width, np.float32), np.eye(width, dtype=np.float32))
+    # No worse than the look: wholly. By lot: hardly, or not at all.
+    assert best_trust(Blind(lot=False), same, material.answers, material.exams) == 1
+    assert best_trust(Blind(lot=True), same, material.answers, material.exams) < 0.7
 
 
 def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
