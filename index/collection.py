@@ -8,30 +8,22 @@ work. How prototypes become partitions, and when a place changes, is left to the
 """
 
 import hashlib
-import re
-import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from index.bank import Matrix, PrototypeBank
-from index.client import Client, NotThere
-from index.errors import GenerationChanged, RowRejected, StoreError
+from index.bank import Matrix
+from index.errors import RowRejected
+from index.generation import Generation
 from index.item import BURIED, Hit, Item, content_digest
 from index.rows import ROW_FIELDS, check_vectors, to_item, to_row
-from index.stamp import Stamp, check_stamp, generation_name, read_standing
-from index.store import Store
 
-LOOK_EVERY_S = 2.0
-"""How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
 COUNT_EVERY_S = 10.0
-PAGE = 1000
 SAMPLED = 50
 """Prototypes that a sample is drawn from."""
 QUERY_IDS = 500
@@ -40,39 +32,20 @@ QUERY_IDS = 500
 Prototypes = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
-class Collection(ABC):
+class Collection(Generation):
     """A catalog's rows under one bank. Thread-safe.
 
     Several processes may write, each to products of its own; on Lite, a collection that was open
     while another process wrote a product must be opened anew before it writes that product.
 
     It can be opened before anything was written: searches then find nothing, and the first write
-    makes the collection. All methods raise `StoreUnavailable` when Milvus does not answer,
-    `GenerationChanged` when the catalog was re-keyed meanwhile, `ModelMismatch` when it holds
-    another model's vectors.
+    makes the collection.
     """
 
-    def __init__(
-        self, store: Store, bank: PrototypeBank, name: str, *, published: bool = True
-    ) -> None:
-        self.store = store
-        self.bank = bank
-        self.name = name
-        self.stamp = Stamp(model_id=bank.model_id, bank_version=bank.version, dim=bank.dim)
-        self.generation = generation_name(name, bank.version)
-        self._published = published
-        self._client = Client(store)
-        self._lock = threading.RLock()
-        self._looked_at = -LOOK_EVERY_S
-        self._exists = False
-        self._counted_at = -COUNT_EVERY_S
-        self._count = 0
+    _counted_at = -COUNT_EVERY_S
+    _count = 0
 
     # What a layout decides.
-
-    @abstractmethod
-    def _create(self) -> None:
-        """Make the generation and all its partitions where they are missing; must be repeatable."""
 
     @abstractmethod
     def _rows(self, product_ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
@@ -119,11 +92,6 @@ class Collection(ABC):
         """Make what was written cheap to search. Durability does not depend on it."""
 
     # The interface.
-
-    def exists(self) -> bool:
-        """Whether anything was ever written under this name."""
-        self._look(always=not self._exists)
-        return self._exists
 
     def get(self, product_ids: Sequence[str], vectors: bool = False) -> list[Item]:
         """All items of some products, tombstones included, sorted by item id; sees every write."""
@@ -277,113 +245,6 @@ class Collection(ABC):
         for item_id in sorted(digests):
             whole.update(digests[item_id])
         return whole.hexdigest()
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    # Generations: for `index.rekey`.
-
-    def publish(self) -> None:
-        """Let the public name stand for this generation, in one step for all readers."""
-        there = read_standing(self._client, self.name) is not None
-        self._client.call("alter_alias" if there else "create_alias", self.generation, self.name)
-        self._published = True
-        self._look(always=True)
-
-    def generations(self) -> list[str]:
-        """All generations under this name, whether the name stands for them or not."""
-        pattern = re.compile(re.escape(generation_name(self.name, "")) + "[0-9a-f]{12}")
-        return [
-            found for found in self._client.call("list_collections") if pattern.fullmatch(found)
-        ]
-
-    def drop(self, generation: str) -> None:
-        """Drop a generation and all its rows."""
-        self._client.call("drop_collection", generation)
-
-    def drop_all(self) -> None:
-        """Drop the catalog: its alias and every generation. Nothing of it is left."""
-        standing = read_standing(self._client, self.name)
-        if standing is not None:
-            self._client.call("drop_alias", self.name)
-            self.drop(standing.generation)
-        for generation in self.generations():
-            self.drop(generation)
-        self._look(always=True)
-
-    # What the layouts share.
-
-    def _look(self, *, always: bool = False) -> None:
-        """See from time to time that the name still stands for our model and bank."""
-        if not always and time.monotonic() - self._looked_at < LOOK_EVERY_S:
-            return
-        found = read_standing(self._client, self.name if self._published else self.generation)
-        if found is not None:
-            check_stamp(found.stamp, self.stamp, self.name)
-            if self._exists and found.generation != self.generation:
-                raise GenerationChanged(
-                    f"{self.name!r} stands for {found.generation!r} now: open it again",
-                    self.bank.version,
-                )
-            self.generation = found.generation
-        self._exists = found is not None
-        self._looked_at = time.monotonic()
-
-    def _ensure_exists(self) -> None:
-        if not self.exists():
-            self._create()
-            if self._published:
-                self._client.call("create_alias", self.generation, self.name)
-            self._look(always=True)
-
-    def _call(self, method: str, **kwargs: Any) -> Any:
-        """Call Milvus about our generation, which another process may have dropped."""
-        try:
-            return self._client.call(method, self.generation, **kwargs)
-        except NotThere as error:
-            self._look(always=True)
-            raise GenerationChanged(
-                f"the collection {self.generation!r} is gone: open {self.name!r} again",
-                self.bank.version,
-            ) from error
-
-    def _iterate(
-        self, fields: list[str], where: str = "", **scope: Any
-    ) -> Iterator[list[dict[str, Any]]]:
-        """Rows in scope (and for which `where` holds) by primary key, a page at a time.
-
-        pymilvus' own iterator reads at the client's clock on a 2.3 server, whatever consistency is
-        asked for, and misses the last writes; so we turn the pages ourselves.
-        """
-        last = ""
-        while True:
-            page = self._call(
-                "query",
-                filter=f'row_id > "{last}"' + (f" and {where}" if where else ""),
-                limit=PAGE,
-                output_fields=fields,
-                **scope,
-            )
-            keys = [row["row_id"] for row in page]
-            if keys != sorted(keys):  # then rows between two pages would be lost
-                raise StoreError(f"Milvus at {self.store.uri} does not page by primary key")
-            if page:
-                yield list(page)
-            if len(page) < PAGE:
-                return
-            last = keys[-1]
 
     def _hits(self, answers: Iterable[Mapping[str, Any]]) -> list[Hit]:
         best: dict[str, Hit] = {}

@@ -2,7 +2,7 @@
 
 The new bank is built from the stored vectors, or given. The rows are copied into a new generation
 beside the old one, then the catalog's alias moves to it in one step, and the old generation is
-dropped. Searching processes notice within `LOOK_EVERY_S` seconds: their next call raises
+dropped. Searching processes notice within two seconds: their next call raises
 `GenerationChanged`, upon which they load that bank from the shelf and open the collection again.
 
 Only the process that writes to the collection may do this, and it must not write meanwhile. A crash

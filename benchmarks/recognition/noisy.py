@@ -50,7 +50,7 @@ class Noisy:
         """What curation by a tower's eyes makes of the given labels."""
         store = self.material.store
         seen = unit(vectors(tower, store, store.clean()))
-        # Colour is the last of the parts, see `Projection.raw_parts`.
+        # Colour is the last of the parts, see `Projection.parts`.
         axes = begin_tower(self.material, tail=False)[1].colour
         colour = store.fetch(store.clean()).parts[:, -axes.matrix.shape[1] :]
         documents = Documents(

@@ -130,7 +130,7 @@ def test_the_same_again_changes_nothing(collection: Collection) -> None:
 
 
 def test_a_scan_sees_every_row_once(collection: Collection, monkeypatch: Any) -> None:
-    monkeypatch.setattr("index.collection.PAGE", 7)
+    monkeypatch.setattr("index.generation.PAGE", 7)
     collection.write([item(number) for number in range(60)])
     collection.write([item(number) for number in range(0, 60, 3)])
     scanned = [out.item_id for page in collection.scan() for out in page]
