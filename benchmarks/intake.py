@@ -49,7 +49,7 @@ from workers.errors import IntakeError
 from workers.intake.decode import decode_picture
 from workers.intake.decoders import Decoders
 from workers.intake.fetch import Fetcher, open_fetcher
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 LIMIT_S = 40.0
 AT_ONCE = 4

@@ -37,7 +37,7 @@ from workers.familiarity import Familiarity
 from workers.intake.fetch import Fetcher
 from workers.live_index import Found, LiveIndex
 from workers.ranking import rank
-from workers.settings import QuerySettings
+from workers.sections import QuerySettings
 from workers.telemetry import EVENTS, timed
 
 log = structlog.get_logger()

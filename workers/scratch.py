@@ -17,7 +17,8 @@ from stream.topics import delete_topics
 from workers.errors import SettingsError
 from workers.live_index import open_catalog
 from workers.rooms import kafka_of, topics_of
-from workers.settings import EMBEDDED, Settings
+from workers.sections import EMBEDDED
+from workers.settings import Settings
 
 
 @contextmanager

@@ -33,7 +33,8 @@ from workers.changes import Change
 from workers.ingest import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.live_index import LiveIndex
-from workers.settings import IntakeSettings, Settings
+from workers.sections import IntakeSettings
+from workers.settings import Settings
 
 
 class Abort(BaseException):

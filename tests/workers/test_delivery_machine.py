@@ -35,7 +35,8 @@ from workers.changes import Change
 from workers.ingest import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.live_index import LiveIndex, open_catalog
-from workers.settings import IntakeSettings, Settings
+from workers.sections import IntakeSettings
+from workers.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -20,7 +20,7 @@ from workers.errors import FetchError, PictureRefused
 from workers.intake.decode import decode_picture
 from workers.intake.fetch import open_fetcher
 from workers.intake.pixels import LARGEST_RATIO, SMALLEST_SIDE, WORKING_SIDE
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 MAX_PIXELS = 1_000_000
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.hostile.addresses import HOSTS, NAMES, lookup
 from workers.errors import FetchError
 from workers.intake.address import Guard, is_public, parse_url, shown
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from workers.errors import DecoderError, PictureRefused
 from workers.intake.decode import decode_picture
 from workers.intake.decoders import Decoders
 from workers.intake.fetch import Fetcher, open_fetcher
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 QUICK = IntakeSettings(decode_s=1.0, decoder_mb=200)
 GOOD = noisy("JPEG", (400, 300))
@@ -139,7 +139,7 @@ import asyncio, sys
 from benchmarks.hostile import bad_decoder
 from benchmarks.hostile.pictures import flat
 from workers.intake.decoders import Decoders
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 async def main():
     pool = Decoders(IntakeSettings(decode_s=60), bad_decoder.COMMAND)

@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 
 from workers.errors import FetchError
 from workers.intake.fetch import Fetcher, open_fetcher
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from benchmarks.servers.certificates import make_certificates
 from workers.errors import FetchError
 from workers.intake.address import Guard
 from workers.intake.web import Web, open_web
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 SETTINGS = IntakeSettings.model_validate(
     {"allowed_networks": ["127.0.0.1/32"], "timeout_s": 1, "total_s": 3, "attempts": 3}

@@ -16,7 +16,8 @@ from workers.ingest import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.live_index import LiveIndex
 from workers.query import Answering, Refused, impression
-from workers.settings import IntakeSettings, QuerySettings, Settings
+from workers.sections import IntakeSettings, QuerySettings
+from workers.settings import Settings
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:

@@ -23,7 +23,7 @@ import httpcore
 import httpx
 
 from workers.errors import FetchError
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]

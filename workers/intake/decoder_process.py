@@ -30,7 +30,7 @@ from workers.intake.decoder import (
     REFUSED,
 )
 from workers.intake.pixels import WORKING_SIDE
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 COMMAND = (sys.executable, "-S", "-P", "-m", "workers.intake.decoder")
 START_TIMEOUT_S = 60.0

@@ -17,7 +17,7 @@ from threading import Lock
 from models.picture import Picture
 from workers.errors import DecoderError, PictureRefused
 from workers.intake.decoder_process import COMMAND, DecoderGone, DecoderProcess
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 CLOSED = "the decoders are closed"
 

@@ -22,7 +22,7 @@ from workers.intake.decoders import Decoders
 from workers.intake.limits import check_bytes, too_large
 from workers.intake.s3 import ObjectStorage
 from workers.intake.web import Web, open_web
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 PIECE = 1 << 16
 

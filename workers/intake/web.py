@@ -21,7 +21,7 @@ from tenacity import (
 from workers.errors import FetchError
 from workers.intake.address import Guard, Resolve, parse_url, resolve, shown
 from workers.intake.limits import check_bytes, too_large
-from workers.settings import IntakeSettings
+from workers.sections import IntakeSettings
 
 MAX_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}
