@@ -24,43 +24,34 @@ import asyncio
 import contextlib
 import random
 import re
-import socket
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-import psutil
 
 from benchmarks.hostile import addresses, bad_decoder, bombs, impostors, pictures, server
 from benchmarks.hostile.case import Case
+from benchmarks.hostile.doors import DEFAULT, doors, trap
+from benchmarks.hostile.memory import Memory
 from models.picture import Picture
 from workers.errors import IntakeError
 from workers.intake.decode import decode_picture
 from workers.intake.decoders import Decoders
-from workers.intake.fetch import Fetcher, open_fetcher
-from workers.sections import IntakeSettings
+from workers.intake.fetch import Fetcher
 
 LIMIT_S = 40.0
 AT_ONCE = 4
 COLOUR_STEPS = 12
-SAMPLE_S = 0.005
-DEFAULT = IntakeSettings()
-LOCAL = IntakeSettings.model_validate(
-    {"allowed_networks": ["127.0.0.1/32"], "timeout_s": 1.0, "total_s": 3.0, "attempts": 2}
-)
 DOORS = {"server": "local", "decoders": "sabotaged"}  # of the groups' cases; "guarded" else
-SABOTAGED = IntakeSettings(decode_s=1.0, decoder_mb=200)
 
 
 @dataclass
@@ -80,31 +71,6 @@ class Tally:
         """Remember and show what went wrong."""
         self.notes.append(f"{case}: {what}")
         print(f"  WRONG {case}: {what}", file=sys.stderr)
-
-
-class Memory(threading.Thread):
-    """Watches the memory of this process and its children; `peak_mb` is the most they had."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.peak_mb = 0.0
-        self._stop_asked = threading.Event()
-
-    def run(self) -> None:
-        """Look every few milliseconds."""
-        me = psutil.Process()
-        while not self._stop_asked.wait(SAMPLE_S):
-            total = 0
-            for process in (me, *me.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    total += process.memory_info().rss
-            self.peak_mb = max(self.peak_mb, total / 1e6)
-
-    def stop(self) -> float:
-        """End watching and return the peak in MB."""
-        self._stop_asked.set()
-        self.join()
-        return self.peak_mb
 
 
 def groups(seed: int, flips: int, url: str, trap: int, scratch: Path) -> dict[str, Iterator[Case]]:
@@ -168,33 +134,6 @@ def _differs(picture: Picture, case: Case) -> str:
 
 
 @asynccontextmanager
-async def doors() -> AsyncIterator[dict[str, Fetcher]]:
-    """The three kinds of intake that cases name."""
-    async with AsyncExitStack() as stack:
-        opened = {
-            "guarded": await stack.enter_async_context(open_fetcher(DEFAULT, addresses.lookup)),
-            "local": await stack.enter_async_context(open_fetcher(LOCAL, Rebinding())),
-        }
-        bad = Decoders(SABOTAGED, bad_decoder.COMMAND)
-        stack.callback(bad.close)
-        yield {**opened, "sabotaged": replaced(opened["guarded"], decoders=bad)}
-
-
-class Rebinding:
-    """A resolver for which rebound.test is at an allowed address when asked first, and then not."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    async def __call__(self, host: str, port: int) -> list[str]:
-        """The addresses of a host."""
-        if host != "rebound.test":
-            return await addresses.lookup(host, port)
-        self.asked += 1
-        return ["127.0.0.1" if self.asked == 1 else "127.0.0.2"]
-
-
-@asynccontextmanager
 async def neighbour(fetcher: Fetcher, tally: Tally) -> AsyncIterator[None]:
     """An honest picture through the same door, again and again, beside whatever happens."""
     honest = pictures.noisy("PNG", (320, 240))
@@ -219,30 +158,6 @@ async def neighbour(fetcher: Fetcher, tally: Tally) -> AsyncIterator[None]:
         if not isinstance(outcome, asyncio.CancelledError):
             tally.crashed += 1
             tally.note("an honest neighbour", f"raised {outcome!r}")
-
-
-@contextmanager
-def trap() -> Iterator[tuple[int, list[str]]]:
-    """A port of 127.0.0.1 that nobody may connect to, and who did."""
-    caught: list[str] = []
-    stopping = threading.Event()
-
-    def listen(listener: socket.socket) -> None:
-        while not stopping.is_set():
-            with contextlib.suppress(TimeoutError):
-                connection, where = listener.accept()
-                connection.close()
-                caught.append(str(where))
-
-    with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
-        listener.settimeout(0.1)
-        thread = threading.Thread(target=listen, args=[listener], daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1], caught
-        finally:
-            stopping.set()
-            thread.join()
 
 
 async def run(seed: int, flips: int, only: str | None, tally: Tally, memory: Memory) -> None:

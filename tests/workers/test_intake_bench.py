@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.intake import Memory, Tally, run
+from benchmarks.hostile.memory import Memory
+from benchmarks.intake import Tally, run
 
 QUICK = ("pictures", "impostors", "cut", "random", "checked", "flipped", "addresses")
 SLOW = ("bombs", "schemes", "server", "decoders")

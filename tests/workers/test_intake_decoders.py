@@ -16,8 +16,9 @@ import pytest
 
 from benchmarks.hostile import bad_decoder
 from benchmarks.hostile.case import Case
+from benchmarks.hostile.doors import DEFAULT
 from benchmarks.hostile.pictures import flat, noisy
-from benchmarks.intake import DEFAULT, Tally, judge
+from benchmarks.intake import Tally, judge
 from workers.errors import DecoderError, PictureRefused
 from workers.intake.decode import decode_picture
 from workers.intake.decoders import Decoders
