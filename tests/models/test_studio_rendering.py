@@ -12,7 +12,7 @@ from models.data.catalog import read_catalog
 from models.data.pictures import open_picture
 from models.data.studio import write_studio
 from models.data.studio.disturbances import CLUTTER, PIXEL, disturbed
-from models.data.studio.folder import opened
+from models.data.studio.processes import opened
 from models.data.studio.rows import SPLITS
 from models.data.studio.scene import Studio
 from models.data.studio.shots import on_white, photo

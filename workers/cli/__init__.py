@@ -17,6 +17,7 @@ from workers.cli import (
     ask,
     bench,
     curate,
+    generations,
     history,
     learn,
     letters,
@@ -55,7 +56,7 @@ app.add_typer(prototypes.app, name="prototypes")
 app.add_typer(letters.dlq, name="dlq")
 app.command()(history.replay)
 app.command()(history.record)
-app.add_typer(history.generations, name="generations")
+app.add_typer(generations.app, name="generations")
 
 
 def main() -> None:

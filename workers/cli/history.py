@@ -1,18 +1,18 @@
-"""Commands about the past: replay, record, generations."""
+"""Commands about the past: replay, record."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.cli.console import Json, finish, progress_bars, say
+from workers.cli.reading import BROKER_TIMEOUT_S, Reading, apply_products, source
 from workers.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,21 +20,14 @@ if TYPE_CHECKING:
 
     from stream.messages import Result
     from stream.records import Record
-    from stream.replay import Span
-    from workers.encoding import Encoder
     from workers.replay import Replayed
     from workers.settings import Settings
 
-generations = typer.Typer(help="Catalogs built beside the live one.", no_args_is_help=True)
-
-BROKER_TIMEOUT_S = 5.0
-SAVE_EVERY_S = 1.0
 
 Start = Annotated[
     str, typer.Option("--from", help="BEGINNING, an offset, a time (ISO 8601), or LAST.")
 ]
 End = Annotated[str, typer.Option("--to", help="NOW, an offset, or a time; excluded.")]
-Name = Annotated[str, typer.Argument(help="The generation, as `--into` named it.")]
 
 
 class Kind(StrEnum):
@@ -81,14 +74,14 @@ def replay(
     report: dict[str, Any] = {"into": into}
     encoder = encoder_of(settings)
     with progress_bars(quiet=json) as bars, ExitStack() as stack:
-        source = _source(settings, span, beside, file)
+        records_of = source(settings, span, beside, file)
         if only is not Kind.queries:
-            done = stack.enter_context(source(topics.catalog.name, bars, "products"))
-            replayed = _products(done, beside, encoder)
+            done = stack.enter_context(records_of(topics.catalog.name, bars, "products"))
+            replayed = apply_products(done, beside, encoder)
             report["products"] = replayed.json() | _hashes(settings, beside, encoder.model_id)
             _tell("products", replayed, "applied")
         if only is not Kind.products:
-            done = stack.enter_context(source(topics.query.name, bars, "queries"))
+            done = stack.enter_context(records_of(topics.query.name, bars, "queries"))
             replayed = _queries(done, beside, encoder, results)
             report["queries"] = replayed.json()
             _tell("queries", replayed, "answered")
@@ -143,128 +136,7 @@ def record(
     finish({"records": count, "out": str(to)}, json)
 
 
-@generations.command("list")
-def list_all(json: Json = False) -> None:
-    """List the generations that were begun."""
-    from dataclasses import asdict
-
-    from workers.generations import list_generations
-    from workers.settings import load_settings
-
-    found = list_generations(load_settings())
-    if not json:
-        for one in found:
-            out.print(
-                f"{one.name:<24} {one.items:>8} items  bank {one.bank_version}  {one.model_id}",
-                highlight=False,
-                soft_wrap=True,
-            )
-        say(f"{len(found)} generations")
-    finish({"generations": [asdict(one) for one in found]}, json)
-
-
-@generations.command()
-def promote(
-    name: Name,
-    catch_up: Annotated[
-        bool, typer.Option(help="First replay what came since the replay ended.")
-    ] = True,
-    json: Json = False,
-) -> None:
-    """Make a generation the live index, and drop what was live.
-
-    Stop the ingest worker first, and start it again afterwards: it goes on where it was. Searches
-    go on meanwhile and find the new index within seconds.
-
-    [bold]Example[/]
-
-      lookstream generations promote blue
-    """
-    from stream.replay import Edge, Span
-    from workers.generations import check_no_ingest, existing
-    from workers.generations import promote as promote_generation
-    from workers.rooms import encoder_of, topics_of
-    from workers.settings import load_settings
-
-    settings = load_settings()
-    check_no_ingest(settings)
-    beside, late = existing(settings, name), 0
-    if catch_up:
-        encoder = encoder_of(settings)
-        span, topic = Span(Edge.LAST, Edge.NOW), topics_of(settings).catalog.name
-        with (
-            progress_bars(quiet=json) as bars,
-            _source(settings, span, beside, None)(topic, bars, "catching up") as done,
-        ):
-            late = _products(done, beside, encoder).read
-    promote_generation(settings, name)
-    say(f"{name} is the live index now ({late} records caught up); start the ingest worker again")
-    finish({"promoted": name, "caught_up": late}, json)
-
-
-@generations.command()
-def drop(name: Name, json: Json = False) -> None:
-    """Drop a generation and all its rows; the live index is not touched."""
-    from workers.generations import drop as drop_generation
-    from workers.settings import load_settings
-
-    drop_generation(load_settings(), name)
-    say(f"{name} is gone")
-    finish({"dropped": name}, json)
-
-
-class _Reading:
-    """Records to replay, and what is to be done after each batch of them."""
-
-    def __init__(self, records: Iterator[Record], on_batch: Callable[[int], None]) -> None:
-        self.records = records
-        self.on_batch = on_batch
-
-
-def _source(settings: Settings, span: Span, beside: Settings, file: Path | None) -> Any:
-    """What opens the records of a topic: from Kafka, or from a file."""
-    from stream.connection import check_broker
-    from stream.recording import read_recording
-    from stream.replay import SpanReader
-    from workers.generations import replay_group
-    from workers.replay import of_topic
-    from workers.rooms import kafka_of
-
-    @contextmanager
-    def from_file(topic: str, bars: Progress, what: str) -> Iterator[_Reading]:
-        task = bars.add_task(what, total=None)
-        kept = of_topic(read_recording(file or Path()), topic)
-        records = (record for record in kept if span.includes(record))
-        yield _Reading(records, lambda count: bars.update(task, completed=count))
-        bars.update(task, total=bars.tasks[task].completed)
-
-    @contextmanager
-    def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[_Reading]:
-        kafka, saved = kafka_of(settings), time.monotonic()
-        check_broker(kafka, BROKER_TIMEOUT_S)
-        with SpanReader(kafka, topic, span, group=replay_group(settings, beside)) as reader:
-            task = bars.add_task(what, total=reader.total)
-
-            def on_batch(count: int) -> None:
-                nonlocal saved
-                bars.update(task, completed=count, total=max(count, reader.total))
-                if time.monotonic() - saved > SAVE_EVERY_S:
-                    reader.save()
-                    saved = time.monotonic()
-
-            yield _Reading(iter(reader), on_batch)
-            reader.save()
-
-    return from_file if file else from_kafka
-
-
-def _products(reading: _Reading, beside: Settings, encoder: Encoder) -> Replayed:
-    from workers.replay import replay_products
-
-    return asyncio.run(replay_products(reading.records, beside, encoder, on_batch=reading.on_batch))
-
-
-def _queries(reading: _Reading, beside: Settings, encoder: Any, results: Path | None) -> Replayed:
+def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | None) -> Replayed:
     from stream.codec import encode
     from workers.replay import replay_queries
     from workers.rooms import reranker_of

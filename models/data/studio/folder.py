@@ -13,30 +13,23 @@ interrupted call goes on where it stopped, and a larger catalog keeps what a sma
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from multiprocessing.queues import Queue
 from pathlib import Path
-from queue import Empty
 from time import perf_counter
 
 import orjson
-from PIL import Image
 
 from models.data.catalog import PHOTOS, PRODUCTS
-from models.data.studio.disturbances import ALL, Picture, disturbed
-from models.data.studio.rows import SPLITS, Row, photo_row, product_row, split_of
-from models.data.studio.scene import Studio
-from models.data.studio.shots import on_white, photo
+from models.data.studio.disturbances import ALL
+from models.data.studio.processes import Order, rendered_products
+from models.data.studio.rows import SPLITS, Row, product_row, split_of
 from models.data.studio.twins import design
 from models.errors import StudioError
 
 FORMAT = 1
 """Changes when the same seed gives other pictures."""
-QUALITY = 85
 OPTIONS = "studio.json"
 Progress = Callable[[int, int], None]
 
@@ -63,18 +56,6 @@ class StudioSummary:
     def report(self) -> dict[str, object]:
         """For JSON."""
         return {**asdict(self), "folder": str(self.folder)}
-
-
-@dataclass(frozen=True)
-class _Order:
-    """What a process needs to know to render its share."""
-
-    folder: Path
-    seed: int
-    photos: int
-    size: int
-    disturbances: tuple[str, ...]
-    splits: dict[str, float]
 
 
 def write_studio(
@@ -108,7 +89,7 @@ def write_studio(
     started = perf_counter()
     _check(products, photos, size, disturbances, splits)
     wanted = tuple(name for name in ALL if name in disturbances)
-    order = _Order(folder, seed, photos, size, wanted, dict(splits))
+    order = Order(folder, seed, photos, size, wanted, dict(splits))
     options = {
         "format": FORMAT,
         "seed": seed,
@@ -127,7 +108,7 @@ def write_studio(
         count = min(processes or min(2, os.cpu_count() or 1), products)
         photo_rows: dict[int, list[Row]] = {}
         done = 0
-        for index, fresh, rows in _work(order, products, count):
+        for index, fresh, rows in rendered_products(order, products, count):
             photo_rows[index] = rows
             rendered += fresh
             done += 1 + photos
@@ -149,91 +130,7 @@ def write_studio(
     )
 
 
-def _work(order: _Order, products: int, processes: int) -> Iterator[tuple[int, int, list[Row]]]:
-    """Product number, pictures rendered and photo rows, as they are done."""
-    if processes == 1:
-        yield from _share(order, range(products))
-        return
-    context = multiprocessing.get_context("spawn")
-    results: Queue[object] = context.Queue()
-    workers = [
-        context.Process(
-            target=_render_share,
-            args=(order, range(start, products, processes), results),
-            daemon=True,
-        )
-        for start in range(processes)
-    ]
-    for worker in workers:
-        worker.start()
-    try:
-        left = products
-        while left:
-            try:
-                found = results.get(timeout=2)
-            except Empty:
-                fallen = [one.exitcode for one in workers if one.exitcode]
-                if fallen:
-                    raise StudioError(
-                        f"a rendering process died (exit status {fallen[0]}): run the same command "
-                        "again, it goes on where it stopped; with one process you see its output"
-                    ) from None
-                continue
-            if isinstance(found, str):
-                raise StudioError(found)
-            yield found  # type: ignore[misc]
-            left -= 1
-    finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
-
-
-def _render_share(order: _Order, numbers: range, results: Queue[object]) -> None:
-    """Body of a rendering process."""
-    try:
-        for found in _share(order, numbers):
-            results.put(found)
-    except StudioError as error:
-        results.put(str(error))
-
-
-def _share(order: _Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]]:
-    for index in numbers:
-        made = design(order.seed, index)
-        shots = [(f"products/{made.product_id}.webp", on_white(made))]
-        shots += [
-            (f"photos/{made.product_id}-{number}.webp", photo(made, number, order.disturbances))
-            for number in range(order.photos)
-        ]
-        missing = [
-            (order.folder / name, shot)
-            for name, shot in shots
-            if not (order.folder / name).exists()
-        ]
-        for path, shot in missing:
-            # Opening takes seconds: not for a folder that is complete.
-            picture = disturbed(opened(order.size).render(shot.scene), shot.strengths, shot.seed)
-            _save(picture, path)
-        split = split_of(made, order.splits)
-        rows = [photo_row(made, number, shot, split) for number, (_, shot) in enumerate(shots[1:])]
-        yield index, len(missing), rows
-
-
-@lru_cache(maxsize=1)
-def opened(size: int) -> Studio:
-    """The window of this process: opening one takes longer than dozens of pictures."""
-    return Studio(size)
-
-
-def _save(picture: Picture, path: Path) -> None:
-    """Write a picture so that a name never stands for half of one."""
-    unfinished = path.with_suffix(".part")
-    Image.fromarray(picture).save(unfinished, "WEBP", quality=QUALITY, method=2)
-    unfinished.replace(path)
-
-
-def _write_rows(order: _Order, products: int, photo_rows: Mapping[int, list[Row]]) -> None:
+def _write_rows(order: Order, products: int, photo_rows: Mapping[int, list[Row]]) -> None:
     made = (product_row(design(order.seed, index)) for index in range(products))
     _write_lines(order.folder / PRODUCTS, made)
     shot = (row for index in range(products) for row in photo_rows[index])

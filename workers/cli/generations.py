@@ -1,0 +1,84 @@
+"""Commands about catalogs that were built beside the live one: list, promote, drop."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.cli.reading import apply_products, source
+
+app = typer.Typer(help="Catalogs built beside the live one.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The generation, as `--into` named it.")]
+
+
+@app.command("list")
+def list_all(json: Json = False) -> None:
+    """List the generations that were begun."""
+    from dataclasses import asdict
+
+    from workers.generations import list_generations
+    from workers.settings import load_settings
+
+    found = list_generations(load_settings())
+    if not json:
+        for one in found:
+            out.print(
+                f"{one.name:<24} {one.items:>8} items  bank {one.bank_version}  {one.model_id}",
+                highlight=False,
+                soft_wrap=True,
+            )
+        say(f"{len(found)} generations")
+    finish({"generations": [asdict(one) for one in found]}, json)
+
+
+@app.command()
+def promote(
+    name: Name,
+    catch_up: Annotated[
+        bool, typer.Option(help="First replay what came since the replay ended.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Make a generation the live index, and drop what was live.
+
+    Stop the ingest worker first, and start it again afterwards: it goes on where it was. Searches
+    go on meanwhile and find the new index within seconds.
+
+    [bold]Example[/]
+
+      lookstream generations promote blue
+    """
+    from stream.replay import Edge, Span
+    from workers.generations import check_no_ingest, existing
+    from workers.generations import promote as promote_generation
+    from workers.rooms import encoder_of, topics_of
+    from workers.settings import load_settings
+
+    settings = load_settings()
+    check_no_ingest(settings)
+    beside, late = existing(settings, name), 0
+    if catch_up:
+        encoder = encoder_of(settings)
+        span, topic = Span(Edge.LAST, Edge.NOW), topics_of(settings).catalog.name
+        with (
+            progress_bars(quiet=json) as bars,
+            source(settings, span, beside, None)(topic, bars, "catching up") as done,
+        ):
+            late = apply_products(done, beside, encoder).read
+    promote_generation(settings, name)
+    say(f"{name} is the live index now ({late} records caught up); start the ingest worker again")
+    finish({"promoted": name, "caught_up": late}, json)
+
+
+@app.command()
+def drop(name: Name, json: Json = False) -> None:
+    """Drop a generation and all its rows; the live index is not touched."""
+    from workers.generations import drop as drop_generation
+    from workers.settings import load_settings
+
+    drop_generation(load_settings(), name)
+    say(f"{name} is gone")
+    finish({"dropped": name}, json)

@@ -1,0 +1,75 @@
+"""Where the records that are replayed come from: a span of a topic, or a file."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from stream.records import Record
+    from stream.replay import Span
+    from workers.encoding import Encoder
+    from workers.replay import Replayed
+    from workers.settings import Settings
+
+BROKER_TIMEOUT_S = 5.0
+SAVE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Records to replay, and what is to be done after each batch: told how many were read."""
+
+    records: Iterator[Record]
+    on_batch: Callable[[int], None]
+
+
+def source(settings: Settings, span: Span, beside: Settings, file: Path | None) -> Any:
+    """What opens the records of a topic: from Kafka, or from a file."""
+    from stream.connection import check_broker
+    from stream.recording import read_recording
+    from stream.replay import SpanReader
+    from workers.generations import replay_group
+    from workers.replay import of_topic
+    from workers.rooms import kafka_of
+
+    @contextmanager
+    def from_file(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
+        task = bars.add_task(what, total=None)
+        kept = of_topic(read_recording(file or Path()), topic)
+        records = (record for record in kept if span.includes(record))
+        yield Reading(records, lambda count: bars.update(task, completed=count))
+        bars.update(task, total=bars.tasks[task].completed)
+
+    @contextmanager
+    def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
+        kafka, saved = kafka_of(settings), time.monotonic()
+        check_broker(kafka, BROKER_TIMEOUT_S)
+        with SpanReader(kafka, topic, span, group=replay_group(settings, beside)) as reader:
+            task = bars.add_task(what, total=reader.total)
+
+            def on_batch(count: int) -> None:
+                nonlocal saved
+                bars.update(task, completed=count, total=max(count, reader.total))
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    reader.save()
+                    saved = time.monotonic()
+
+            yield Reading(iter(reader), on_batch)
+            reader.save()
+
+    return from_file if file else from_kafka
+
+
+def apply_products(reading: Reading, beside: Settings, encoder: Encoder) -> Replayed:
+    """Apply the records to the catalog that these settings name."""
+    from workers.replay import replay_products
+
+    return asyncio.run(replay_products(reading.records, beside, encoder, on_batch=reading.on_batch))
