@@ -6,14 +6,15 @@ local weights can take its place. Every feature map is average-pooled to the gri
 
 On the CPU the network runs on ONNX Runtime, one picture at a time: the bytes of an item then never
 depend on its neighbours in a batch, which replay needs. On CUDA it runs in torch, bf16 and
-channels-last, in batches of one fixed shape.
+channels-last, in batches of one fixed shape, as a CUDA graph.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -76,11 +77,19 @@ class TorchBackbone:
     def __init__(self, spec: BackboneSpec, device: str = "cuda") -> None:
         import torch  # noqa: PLC0415  half a second that serving on ONNX never needs
 
+        from models.cuda_graph import recorded  # noqa: PLC0415
         from models.patch_network import patch_network  # noqa: PLC0415
 
         network, self.layout = patch_network(spec)
-        self._device = device
-        self._network = network.to(device, torch.bfloat16).to(memory_format=torch.channels_last)
+        network = network.to(device, torch.bfloat16).to(memory_format=torch.channels_last)
+        self._lock = threading.Lock()
+        self._padded = torch.zeros(FIXED_BATCH, 3, spec.size, spec.size)
+        if device == "cuda":
+            self._padded = self._padded.pin_memory()
+        self._send = partial(
+            self._padded.to, device, torch.bfloat16, memory_format=torch.channels_last
+        )
+        self._network = recorded(network, self._send())
 
     def patches(self, pictures: Floats) -> Floats:
         """See ``Backbone.patches``."""
@@ -91,23 +100,21 @@ class TorchBackbone:
         rows, trunks = zip(*self._run(pictures), strict=True)
         return np.concatenate(rows), np.concatenate(trunks)
 
-    def _run(self, pictures: Floats) -> Iterator[tuple[Floats, Floats]]:
+    def _run(self, pictures: Floats) -> list[tuple[Floats, Floats]]:
         import torch  # noqa: PLC0415
 
-        for start in range(0, len(pictures), FIXED_BATCH):
-            chunk = pictures[start : start + FIXED_BATCH]
-            # One fixed shape: the kernels chosen, and so the sums, never depend on the batch.
-            padded = np.zeros((FIXED_BATCH, *chunk.shape[1:]), np.float32)
-            padded[: len(chunk)] = chunk
-            batch = torch.from_numpy(padded).to(
-                self._device, torch.bfloat16, memory_format=torch.channels_last
-            )
-            with torch.inference_mode():
-                rows, trunk = self._network(batch)
-            yield (
-                rows[: len(chunk)].float().cpu().numpy(),
-                trunk[: len(chunk)].float().cpu().numpy(),
-            )
+        done = []
+        # The buffers are one thread's at a time.
+        with self._lock, torch.inference_mode():
+            for start in range(0, len(pictures), FIXED_BATCH):
+                chunk = pictures[start : start + FIXED_BATCH]
+                # One fixed shape: the kernels chosen, and so the sums, never depend on the batch.
+                self._padded[: len(chunk)] = torch.from_numpy(chunk)
+                self._padded[len(chunk) :] = 0
+                made = self._network(self._send())
+                rows, trunk = (one[: len(chunk)].float().cpu().numpy() for one in made)
+                done.append((rows, trunk))
+        return done
 
 
 def load_backbone(spec: BackboneSpec, *, device: str = "cpu", threads: int = 2) -> Backbone:
