@@ -37,19 +37,20 @@ from benchmarks.recognition.lessons import (
     SPARSE,
     Course,
     first_identities,
-    learned,
+    look_of,
     part,
     relabelled,
     taught,
-    untrained,
     without_exams_of,
 )
 from benchmarks.recognition.noisy import Noisy
 from benchmarks.recognition.plots import plot_scaling, plot_table
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
+from models.backbone import load_backbone
 from models.data.studio.folder import write_studio
 from models.embedding import load_encoder, packaged_weights
-from models.training.embedding import begin_tower
+from models.projection import load_projection
+from models.training.embedding import begin_tower, library_of
 from models.training.material import Lesson, Material, prepare
 from models.training.state import Encoder
 from models.training.tower import Tower
@@ -164,7 +165,8 @@ def begin(options: argparse.Namespace, bars: Progress) -> Bench:
     answers = make_views(
         options.work / "answers",
         sitting.sources,
-        Recorded(material.spec, material.base, trunk=options.tail),
+        Recorded(material.spec, trunk=options.tail),
+        material.store.projection,
         progress=lambda done, total: show("looking at exams", done, total),
     )
     return Bench(material, exams, answers, options.passes, options.tail, options.work, bars)
@@ -172,7 +174,7 @@ def begin(options: argparse.Namespace, bars: Progress) -> Bench:
 
 def recognition(bench: Bench, console: Console) -> dict[str, Any]:
     """The table: how it was learned, everything else the same."""
-    bench.table[RAW] = bench.examine(untrained(bench.material))
+    bench.table[RAW] = {name: exam.raw(bench.answers) for name, exam in bench.exams.items()}
     for course in (CONTRAST, IDENTITY, SPARSE):
         tower = bench.teach(course, bench.material, course.name, bench.passes)
         bench.table[course.name] = bench.examine(tower)
@@ -211,29 +213,31 @@ def scaling(bench: Bench, out: Path) -> dict[str, Any]:
 def unseen(bench: Bench) -> dict[str, Any]:
     """What learning from the other catalogs does for one that was left out, against raw features.
 
-    As it is served: identity counts as far as the encoder knows the catalog. The principal axes
-    know all catalogs' pictures, on both sides of the comparison.
+    As it is served: identity counts as far as the encoder knows the catalog, and the look is fitted
+    on the others.
     """
     gains, own = {}, {}
     catalogs = bench.material.pictures.catalogs
     for number, catalog in enumerate(bench.material.catalogs):
         name = catalog.folder.name
         others = part(bench.material, np.flatnonzero(catalogs != number))
-        lesson = without_exams_of(others, catalog)
-        gains[name] = _gain(bench, name, lesson, f"without {name}", bench.passes)
+        lesson, answers = without_exams_of(others, catalog), bench.answers.through(look_of(others))
+        gains[name] = _gain(bench, name, lesson, answers, f"without {name}", bench.passes)
         pictures = np.flatnonzero((catalogs == number) & bench.material.pictures.own)
         if len(pictures):
             alone = replace(part(bench.material, pictures), exams=(), answers=None)
-            own[name] = _gain(bench, name, alone, f"{name}'s own pictures", OWN_PASSES)
+            own[name] = _gain(bench, name, alone, answers, f"{name}'s own pictures", OWN_PASSES)
     return {"unseen_gain": gains, "own_gain": own, "unseen_min_gain": min(gains.values())}
 
 
-def _gain(bench: Bench, name: str, lesson: Material, course: str, passes: float) -> float:
+def _gain(
+    bench: Bench, name: str, lesson: Material, answers: ViewStore, course: str, passes: float
+) -> float:
     """Points above raw features on a catalog, learned without its photos: of C-HR@1 where no photo
     shows a known product, else of the average."""
     exam, rate = (name, "average") if name in bench.exams else (f"{name} photos", "c_hr_1")
     tower = bench.teach(IDENTITY, lesson, course, passes)
-    served = bench.exams[exam].served(tower, learned(tower, lesson), bench.answers)
+    served = bench.exams[exam].served(tower, library_of(tower, lesson), answers)
     return round(100 * (served[rate] - bench.table[RAW][exam][rate]), 2)
 
 
@@ -273,18 +277,19 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
     """The packaged weights by pictures alone: grocery, and what a prefix of 128 loses."""
     sitting = Sitting()
     exams = exams_of([*folders, bench.work / STUDIO], sitting)
-    material = replace(bench.material, base=packaged_weights("lite2"))
+    base, spec = packaged_weights("lite2"), bench.material.spec
+    axes = load_projection(base, load_backbone(spec).layout.widths)
     with bench.step("looking with the packaged weights") as step:
         store = make_views(
             bench.work / "packaged",
             sitting.sources,
-            Recorded(material.spec, material.base),
+            Recorded(spec),
+            axes,
             progress=lambda done, total: step("", done, total),
         )
-    tower, projection = begin_tower(material, tail=False)
-    tower.eval()
-    whole = {name: exam.served(tower, projection, store) for name, exam in exams.items()}
-    short = {name: exam.served(tower, projection, store, 128) for name, exam in exams.items()}
+    tower = begin_tower(replace(bench.material, base=base, store=store), tail=False)[0].eval()
+    whole = {name: exam.served(tower, axes.library, store) for name, exam in exams.items()}
+    short = {name: exam.served(tower, axes.library, store, 128) for name, exam in exams.items()}
     losses = {name: 100 * (whole[name]["average"] - short[name]["average"]) for name in exams}
     bench.table["packaged weights"] = whole
     found: dict[str, Any] = {"prefix128_losses": losses, "prefix128_loss": max(losses.values())}

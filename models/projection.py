@@ -1,10 +1,9 @@
 """From backbone features to the short vectors and tokens that are stored.
 
-Every depth of the pooled features, and the colours, are whitened on their own with a shrunk
-spectrum (Jégou and Chum 2012: whitening undoes what co-occurs), scaled to length 1, weighted, and
-turned together onto principal axes: that is the look, for which nothing is trained. The identity
-is a map of the same parts, and of what a trained tail sees, learned by ``lookstream train
-embedding``.
+A look is a map of the raw features (`models.look`). For the identity every depth of the pooled
+features, and the colours, are whitened on their own with a shrunk spectrum (Jégou and Chum 2012:
+whitening undoes what co-occurs), scaled to length 1 and weighted; it is a map of these parts, and
+of what a trained tail sees, learned by ``lookstream train embedding``.
 """
 
 from __future__ import annotations
@@ -19,13 +18,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from models.axes import Axes
 from models.errors import ProjectionError
 from models.juice import Floats
 from models.juicer import Squeezed, unit
 from models.library import Library
+from models.look import raw
 from models.networks import TAIL
 
-FORMAT = 3
+FORMAT = 4
 TOKEN_WIDTH = 64
 
 DEPTH_WEIGHTS = (0.4, 0.7, 1.0, 0.9)
@@ -37,25 +38,12 @@ KNOWN_WEIGHT = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Axes:
-    """An affine map x ↦ (x − mean) · matrix from (…, c) to (…, k)."""
-
-    mean: Floats
-    matrix: Floats
-
-    def __call__(self, rows: Floats) -> Floats:
-        """Map the last axis."""
-        mapped: Floats = np.matmul(rows - self.mean, self.matrix, dtype=np.float32)
-        return mapped
-
-
-@dataclass(frozen=True, eq=False)
 class Projection:
     """All maps of one encoder. ``card`` says what they were fitted on and how.
 
     Attributes:
         depths, colour: of pooled features and colours, onto their own axes.
-        look: of these side by side, onto the principal axes of all.
+        look: of raw features.
         tokens: of patches.
         known: of the trained tail's map; None without one.
         identity: of depths, colour and ``known`` side by side; None where nothing was trained.
@@ -72,61 +60,55 @@ class Projection:
     library: Library | None = None
 
     def picture(self, squeezed: Squeezed) -> tuple[Floats | None, Floats]:
-        """The picture's identity (192,), None where nothing was trained, and its look (192,).
+        """The picture's identity (128,), None where nothing was trained, and its look (256,).
 
         Both of length 1.
         """
-        parts = self.parts(squeezed)
-        look = unit(self.look(parts))
+        pooled = features(squeezed)
+        look = self.looks(pooled)
         if self.identity is None:
             return None, look
+        parts = self.parts(pooled)
         if self.known is not None:
             known = np.float32(KNOWN_WEIGHT) * unit(self.known(squeezed.identity))
             parts = np.concatenate([parts, known])
         return unit(self.identity(parts)), look
 
     @property
-    def width(self) -> int:
-        """How many values `parts` gives."""
-        return sum(axes.matrix.shape[1] for axes in (*self.depths, self.colour))
+    def widths(self) -> tuple[int, ...]:
+        """How many values each depth has, and the colours."""
+        return tuple(len(axes.mean) for axes in (*self.depths, self.colour))
 
-    def parts(self, squeezed: Squeezed) -> Floats:
-        """Depths and colour side by side, weighted: what nothing was trained for."""
-        weights = DEPTH_WEIGHTS[-len(self.depths) :]
-        deep = [
+    def looks(self, pooled: Floats) -> Floats:
+        """Looks (…, 256) of length 1 from what `features` gives."""
+        return unit(self.look(self.raw(pooled)))
+
+    def raw(self, pooled: Floats) -> Floats:
+        """Raw features (…, c) of what `features` gives: see `models.look.raw`."""
+        *depths, colour = self._apart(pooled)
+        return raw(depths, colour)
+
+    def parts(self, pooled: Floats) -> Floats:
+        """Depths and colour of what `features` gives, on their axes and weighted, side by side."""
+        weights = (*DEPTH_WEIGHTS[-len(self.depths) :], COLOUR_WEIGHT)
+        maps = (*self.depths, self.colour)
+        rows = [
             np.float32(weight) * unit(axes(row))
-            for weight, axes, row in zip(weights, self.depths, squeezed.pooled, strict=True)
+            for weight, axes, row in zip(weights, maps, self._apart(pooled), strict=True)
         ]
-        deep.append(np.float32(COLOUR_WEIGHT) * unit(self.colour(squeezed.colour)))
-        return np.concatenate(deep)
+        return np.concatenate(rows, axis=-1)
+
+    def _apart(self, pooled: Floats) -> list[Floats]:
+        return np.split(pooled, np.cumsum(self.widths)[:-1], axis=-1)
 
     def cell_tokens(self, squeezed: Squeezed) -> Floats:
         """One token (patches, 64) of length 1 per patch."""
         return unit(self.tokens(squeezed.cells))
 
 
-def fit_axes(sources: Sequence[Floats], width: int, shrinkage: float | None) -> Axes:
-    """Principal axes of rows (n, c) from several sources, every source counting the same.
-
-    ``shrinkage`` whitens: axis i is divided by √(λ_i + shrinkage · mean λ), which keeps the noise
-    of weak axes small. None only rotates. Fewer than ``width`` axes come back where c or the rows
-    are fewer.
-    """
-    mean: NDArray[np.float64] = np.mean(
-        [rows.mean(axis=0, dtype=np.float64) for rows in sources], axis=0
-    )
-    covariance = np.zeros((len(mean), len(mean)))
-    for rows in sources:
-        centred = rows - mean
-        covariance += centred.T @ centred / len(rows) / len(sources)
-    spectrum, axes = np.linalg.eigh(covariance)
-    order = np.argsort(-spectrum)[: min(width, sum(map(len, sources)))]
-    chosen, matrix = spectrum[order], axes[:, order]
-    if shrinkage is not None:
-        matrix = matrix / np.sqrt(chosen + shrinkage * chosen.mean())
-    # An axis may point either way; fixing it makes a fit reproducible.
-    matrix = matrix * np.sign(matrix[np.abs(matrix).argmax(axis=0), np.arange(len(order))])
-    return Axes(mean.astype(np.float32), matrix.astype(np.float32))
+def features(squeezed: Squeezed) -> Floats:
+    """Pooled depths and colours side by side, (f,): all that is kept of a picture for its maps."""
+    return np.concatenate([*squeezed.pooled, squeezed.colour])
 
 
 def save_projection(

@@ -1,30 +1,27 @@
 """Fitting a projection on the pictures of catalog folders: where ``train embedding`` begins.
 
-Unsupervised: only pixels are read, never which product a photo shows.
+Next to nothing is learned here of what distinguishes products: only how their photos differ from
+their own pictures (`models.look`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from models.axes import fit_axes
 from models.backbone import Backbone, load_backbone
-from models.data.catalog import Catalog, read_catalog
+from models.data.catalog import Catalog, Photo, Product, read_catalog
 from models.data.pictures import open_picture
 from models.errors import ProjectionError
 from models.juice import Floats
 from models.juicer import Squeezed, squeeze
+from models.look import fit_look, raw
 from models.networks import named_backbone
-from models.projection import (
-    TOKEN_WIDTH,
-    Axes,
-    Projection,
-    fit_axes,
-)
-from models.vector import LOOK_WIDTH
+from models.projection import TOKEN_WIDTH, Projection
 
 DEPTH_AXES = (120, 160, 256, 320)
 COLOUR_AXES = 100
@@ -36,6 +33,18 @@ CELLS_PER_PICTURE = 12
 BATCH = 32
 FEWEST = 64
 """Pictures: fewer give no covariance worth the name."""
+
+
+Pairs = tuple[list[int], list[int]]
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """A picture to fit on: a product's own, or a photo of one, if it is known of which."""
+
+    path: Path
+    product_id: str | None
+    own: bool
 
 
 def fit_projection(
@@ -68,12 +77,12 @@ def fit_projection(
     network = load_backbone(spec, device=device)
     random = np.random.default_rng(seed)
     catalogs = [read_catalog(folder) for folder in folders]
-    paths = [_chosen(catalog, split, limit, random) for catalog in catalogs]
-    total, done = sum(map(len, paths)), 0
+    chosen = [_chosen(catalog, split, limit, random) for catalog in catalogs]
+    total, done = sum(map(len, chosen)), 0
     sources: list[list[Squeezed]] = []
-    for source in paths:
+    for some in chosen:
         squeezed: list[Squeezed] = []
-        for one in _squeezed(source, network, spec.size):
+        for one in _squeezed([shot.path for shot in some], network, spec.size):
             squeezed.append(one)
             done += 1
             progress(done, total)
@@ -82,14 +91,15 @@ def fit_projection(
     card: dict[str, object] = {
         "backbone": spec.timm_name,
         "fingerprint": spec.fingerprint(),
-        "pictures": dict(zip(names, map(len, paths), strict=True)),
+        "pictures": dict(zip(names, map(len, chosen), strict=True)),
         "shrinkage": SHRINKAGE,
     }
-    return _fit(sources, random, card)
+    return _fit(sources, [_pairs(some) for some in chosen], random, card)
 
 
 def _fit(
     sources: Sequence[Sequence[Squeezed]],
+    pairs: Sequence[Pairs],
     random: np.random.Generator,
     card: dict[str, object],
 ) -> Projection:
@@ -110,10 +120,13 @@ def _fit(
         TOKEN_WIDTH,
         TOKEN_SHRINKAGE,
     )
-    # The parts need the maps that are fitted by now, and the look's rotation needs the parts.
-    unturned = Projection(depths, colour, colour, tokens, card)
-    parts = [np.stack([unturned.parts(one) for one in source]) for source in sources]
-    return replace(unturned, look=widened(fit_axes(parts, LOOK_WIDTH, None), LOOK_WIDTH))
+    rows = [np.stack([raw(one.pooled, one.colour) for one in source]) for source in sources]
+    changes = [
+        row[photos] - row[products]
+        for row, (photos, products) in zip(rows, pairs, strict=True)
+        if len(photos)
+    ]
+    return Projection(depths, colour, fit_look(rows, changes), tokens, card)
 
 
 def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[Squeezed]:
@@ -124,18 +137,33 @@ def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[
 
 def _chosen(
     catalog: Catalog, split: str, limit: int | None, random: np.random.Generator
-) -> list[Path]:
-    references = [product.image for product in catalog.products if product.image]
-    references += [photo.image for photo in catalog.photos if photo.split == split]
-    paths = [Path(catalog.locate(one)) for one in references if "://" not in one]
-    if limit is not None and limit < len(paths):
-        paths = [paths[index] for index in sorted(random.choice(len(paths), limit, replace=False))]
-    if len(paths) < FEWEST:
+) -> list[_Shot]:
+    shown: list[Product | Photo] = [*catalog.products]
+    shown += [photo for photo in catalog.photos if photo.split == split]
+    shots = [
+        _Shot(Path(catalog.locate(one.image)), one.product_id, isinstance(one, Product))
+        for one in shown
+        if one.image and "://" not in one.image
+    ]
+    if limit is not None and limit < len(shots):
+        # Whole products: it is their pictures' differences that are wanted.
+        names = [shot.product_id or str(shot.path) for shot in shots]
+        rank = dict(zip(unique := sorted(set(names)), random.permutation(len(unique)), strict=True))
+        drawn = sorted(range(len(shots)), key=lambda place: (rank[names[place]], place))[:limit]
+        shots = [shots[place] for place in sorted(drawn)]
+    if len(shots) < FEWEST:
         raise ProjectionError(
-            f"{catalog.folder} has {len(paths)} local pictures of split {split!r} and of its "
+            f"{catalog.folder} has {len(shots)} local pictures of split {split!r} and of its "
             f"products; a projection needs {FEWEST} or more"
         )
-    return paths
+    return shots
+
+
+def _pairs(shots: Sequence[_Shot]) -> Pairs:
+    """Places of photos, and of the pictures of the products that they show."""
+    own = {shot.product_id: place for place, shot in enumerate(shots) if shot.own}
+    photos = [place for place, shot in enumerate(shots) if not shot.own and shot.product_id in own]
+    return photos, [own[shots[place].product_id] for place in photos]
 
 
 def _draw_cells(squeezed: Squeezed, random: np.random.Generator) -> Floats:
@@ -143,9 +171,3 @@ def _draw_cells(squeezed: Squeezed, random: np.random.Generator) -> Floats:
     shares = squeezed.saliency.astype(np.float64)
     count = min(CELLS_PER_PICTURE, int((shares > 0).sum()))
     return squeezed.cells[random.choice(len(shares), count, replace=False, p=shares / shares.sum())]
-
-
-def widened(axes: Axes, width: int) -> Axes:
-    """The axes with zeros up to ``width``: few pictures span fewer axes than a vector has."""
-    missing = width - axes.matrix.shape[1]
-    return Axes(axes.mean, np.pad(axes.matrix, ((0, 0), (0, missing))))

@@ -9,7 +9,7 @@ values holds its share of all:
     | 32 identity | 16 look | 15 text | 1 missing |      64
     | 32 identity | 16 look | 16 text |                 128
     | 32 identity | 64 look | 32 text |                 256
-    | 96 identity | 96 look | 64 text |                 512
+    | 32 identity | 160 look | 64 text |                512
 
 The picture weighs 0.8, shared evenly by identity and look, and the text 0.6. An item that lacks one
 puts the rest into the value for what is missing, which queries leave at zero: so items with and
@@ -31,8 +31,8 @@ from models.juice import Floats
 from models.juicer import unit
 
 PREFIXES = (64, 128, 256, 512)
-IDENTITY_PREFIXES = (32, 64, 96, 192)
-LOOK_PREFIXES = (16, 32, 96, 192)
+IDENTITY_PREFIXES = (32, 64, 96, 128)
+LOOK_PREFIXES = (16, 32, 96, 256)
 TEXT_PREFIXES = (15, 31, 63, 127)
 """How many values of each part the prefixes hold; one more is for what is missing."""
 
@@ -51,7 +51,7 @@ def assemble(
     query: bool,
     dim: int = DIM,
 ) -> Floats:
-    """Put identity (192,), look (192,) and text (127,) into one vector (dim,) of length 1.
+    """Put identity (128,), look (256,) and text (127,) into one vector (dim,) of length 1.
 
     Each is of length 1, or None where there is none. With a ``dim`` below 512 their prefixes are
     used, each scaled to length 1 again. Raises TextError for a query that has none of them.
@@ -95,7 +95,7 @@ def trusting(query: Floats, familiarity: float) -> Floats:
 
 
 def identity_part(vectors: Floats) -> Floats:
-    """The identities (…, 32 to 192) in vectors (…, dim), of length 1; zeros where there is none."""
+    """The identities (…, 32 to 128) in vectors (…, dim), of length 1; zeros where there is none."""
     return unit(vectors[..., _places(vectors.shape[-1])[0]])
 
 

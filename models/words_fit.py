@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch.nn import functional
 
+from models.axes import fit_axes
 from models.data.wordings import VIEWS, Wording, wordings
 from models.juice import Floats
 from models.ngrams import BUCKETS, hashed
-from models.projection import fit_axes
 from models.text import WIDTH as SENTENCE_WIDTH
 from models.text import TextEncoder, normalise
 from models.words import PREFIXES, WIDTH, Words

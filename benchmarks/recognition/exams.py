@@ -16,8 +16,8 @@ from models.data.catalog import Catalog, Photo, Product, read_catalog
 from models.errors import CatalogError
 from models.juice import Floats
 from models.juicer import unit
+from models.library import Library
 from models.metrics import Levels, hit_rates, relevance, relevant_counts
-from models.projection import Projection
 from models.training.state import Encoder
 from models.training.validation import vectors
 from models.training.view_store import Source, ViewStore
@@ -43,15 +43,23 @@ class Exam:
         asked = unit(vectors(encoder, store, self.query_rows))
         return self._rates(asked @ unit(vectors(encoder, store, self.document_rows)).T)
 
+    def raw(self, store: ViewStore) -> dict[str, float]:
+        """The same by raw features with colour, for which nothing was fitted at all."""
+        asked, shown = (
+            unit(store.projection.raw(store.features(rows)))
+            for rows in (self.query_rows, self.document_rows)
+        )
+        return self._rates(asked @ shown.T)
+
     def served(
-        self, encoder: Encoder, learned: Projection, store: ViewStore, dim: int = DIM
+        self, encoder: Encoder, library: Library | None, store: ViewStore, dim: int = DIM
     ) -> dict[str, float]:
         """The same as it is served: in vectors of ``dim`` values, with identity and look.
 
         Args:
             encoder: gives the identities.
-            learned: has the look's map and the library.
-            store: of the pictures.
+            library: tells how far the encoder knows the documents.
+            store: of the pictures; its projection gives their looks.
             dim: 64, 128, 256 or 512.
         """
         asked, shown = (
@@ -60,14 +68,14 @@ class Exam:
                     assemble(identity, look, None, query=query, dim=dim)
                     for identity, look in zip(
                         unit(vectors(encoder, store, rows)),
-                        unit(learned.look(store.parts(rows))),
+                        store.looks(rows),
                         strict=True,
                     )
                 ]
             )
             for rows, query in ((self.query_rows, True), (self.document_rows, False))
         )
-        known = 0.0 if learned.library is None else learned.library.familiarity(shown)
+        known = 0.0 if library is None else library.familiarity(shown)
         return self._rates(np.stack([trusting(query, known) for query in asked]) @ shown.T)
 
     def _rates(self, similarity: Floats) -> dict[str, float]:

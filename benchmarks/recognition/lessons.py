@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from models.curation.documents import UNKNOWN
 from models.data.catalog import Catalog
 from models.embedding import best_device
+from models.look import fit_look
 from models.projection import Projection
-from models.training.embedding import RECIPE, begin_tower, library_of, teach
+from models.training.embedding import RECIPE, begin_tower, teach
 from models.training.material import Lesson, Material, Progress
 from models.training.pictures import TrainingPictures
 from models.training.recipe import Recipe
@@ -48,11 +49,6 @@ IDENTITY = Course("ID recognition")
 SPARSE = Course("ID recognition, sparse negatives", sparse=True)
 
 
-def untrained(material: Material) -> Tower:
-    """Raw features with colour on principal axes."""
-    return begin_tower(material, tail=False)[0].eval()
-
-
 def taught(
     course: Course,
     material: Material,
@@ -77,10 +73,19 @@ def taught(
     return tower.eval()
 
 
-def learned(tower: Tower, material: Material) -> Projection:
-    """All maps of a tower that was taught on the material, as they would be served."""
-    projection = begin_tower(material, tail=False)[1]
-    return tower.into(projection, library_of(tower, projection, material))
+def look_of(material: Material) -> Projection:
+    """The axes of a material with a look that is fitted on its own pictures alone."""
+    pictures, store = material.pictures, material.store
+    rows = store.projection.raw(store.features(store.clean()))
+    shown = {one: place for place, one in enumerate(pictures.ids) if pictures.own[place]}
+    sources, changes = [], []
+    for catalog in np.unique(pictures.catalogs):
+        places = np.flatnonzero(pictures.catalogs == catalog)
+        photos = [one for one in places if not pictures.own[one] and pictures.ids[one] in shown]
+        sources.append(rows[places])
+        if photos:
+            changes.append(rows[photos] - rows[[shown[one] for one in pictures.ids[photos]]])
+    return replace(store.projection, look=fit_look(sources, changes))
 
 
 def without_exams_of(material: Material, catalog: Catalog) -> Material:

@@ -15,7 +15,6 @@ from models.data.catalog import Catalog
 from models.encoded import PictureTextEncoder
 from models.juice import Floats
 from models.juicer import unit
-from models.training.embedding import begin_tower
 from models.training.material import Material
 from models.training.state import Encoder
 from models.training.validation import vectors
@@ -51,8 +50,8 @@ class Noisy:
         store = self.material.store
         seen = unit(vectors(tower, store, store.clean()))
         # Colour is the last of the parts, see `Projection.parts`.
-        axes = begin_tower(self.material, tail=False)[1].colour
-        colour = store.fetch(store.clean()).parts[:, -axes.matrix.shape[1] :]
+        width = store.projection.colour.matrix.shape[1]
+        colour = store.parts(store.clean())[:, -width:]
         documents = Documents(
             labels=self.given,
             names=tuple(f"{number:06}" for number in range(int(self.truth.max()) + 1)),

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.axes import fit_axes, widened
 from models.juice import Floats
 from models.juicer import unit
 from models.library import Library, gather
@@ -24,12 +25,10 @@ from models.projection import (
     DEPTH_WEIGHTS,
     KNOWN_WEIGHT,
     Projection,
-    fit_axes,
     has_tail,
     load_projection,
     save_projection,
 )
-from models.projection_fit import widened
 from models.tail import Tail, load_tail, tail_tensors
 from models.training.batches import ViewBatches
 from models.training.material import Lesson, Material, Progress, prepare, principal_axes
@@ -99,7 +98,7 @@ def train_embedding(
         tower.to(device), material, lesson, RECIPE, work / "checkpoint", progress=progress
     )
     blend(tower, begun, lesson.keep)
-    learned = tower.into(projection, library_of(tower, projection, material))
+    learned = tower.into(projection, library_of(tower, material))
     card = _card(lesson, material, trained, tower)
     return Fitted(replace(learned, card=card), tower.tail, trained.history)
 
@@ -150,12 +149,12 @@ def validation(encoder: Encoder, material: Material) -> float:
     return float(np.mean(rates))
 
 
-def library_of(tower: Tower, projection: Projection, material: Material) -> Library:
+def library_of(tower: Tower, material: Material) -> Library:
     """What a tower was taught by a material, and how far its exams say that it is to be trusted."""
     tower.eval()
     pictures, store = material.pictures, material.store
     if material.answers is not None:
-        trust = best_trust(tower, projection.look, material.answers, material.exams)
+        trust = best_trust(tower, material.answers, material.exams)
     else:
         photographed = np.intersect1d(pictures.ids[pictures.own], pictures.ids[~pictures.own])
         trust = TRUST_FROM_PHOTOS if len(photographed) else TRUST_FROM_PICTURES
@@ -165,30 +164,31 @@ def library_of(tower: Tower, projection: Projection, material: Material) -> Libr
 def begin_tower(material: Material, *, tail: bool) -> tuple[Tower, Projection]:
     """A tower at its first step, and the maps that it does not train.
 
-    One that was trained before goes on. Else the identity begins as the look; with a new tail,
-    which is a copy of the pretrained one with the axes of the deepest features, on the principal
-    axes of all parts together.
+    One that was trained before goes on. Else the identity begins on the principal axes of all parts
+    together; a new tail is a copy of the pretrained one, with the axes of the deepest features.
     """
-    network, layout = patch_network(material.spec)
-    projection = load_projection(material.base, layout.widths)
-    if not tail and not has_tail(material.base):
-        return Tower(projection.identity or projection.look), projection
-    copied = Tail(network.network)
-    copied.requires_grad_(tail)
-    if has_tail(material.base) and projection.identity is not None:
+    projection, copied = material.store.projection, None
+    if tail or has_tail(material.base):
+        copied = Tail(patch_network(material.spec)[0].network)
+        copied.requires_grad_(tail)
+    if copied is not None and has_tail(material.base) and projection.identity is not None:
         load_tail(copied, material.base)
         return Tower(projection.identity, projection.known, copied), projection
-    store, catalogs = material.store, material.pictures.catalogs
-    parts = store.parts(store.clean())
-    parts = np.concatenate([parts, _first_known(projection, parts)], axis=1)
+    if copied is None and projection.identity is not None:
+        return Tower(projection.identity), projection
+    parts = material.store.parts(material.store.clean())
+    if copied is not None:
+        parts = np.concatenate([parts, _first_known(projection, parts)], axis=1)
+    catalogs = material.pictures.catalogs
     sources = [parts[catalogs == one] for one in np.unique(catalogs)]
     identity = widened(fit_axes(sources, IDENTITY_WIDTH, None), IDENTITY_WIDTH)
-    return Tower(identity, projection.depths[-1], copied), projection
+    known = None if copied is None else projection.depths[-1]
+    return Tower(identity, known, copied), projection
 
 
 def _first_known(projection: Projection, parts: Floats) -> Floats:
     """What the tail knows (n, k) while it is a copy: the deepest part with its own weight."""
-    end = projection.width - projection.colour.matrix.shape[1]
+    end = parts.shape[1] - projection.colour.matrix.shape[1]
     deepest = parts[:, end - projection.depths[-1].matrix.shape[1] : end]
     return np.float32(KNOWN_WEIGHT / DEPTH_WEIGHTS[-1]) * deepest
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from models.backbone import load_backbone
 from models.curation.report import read_clusters
 from models.data.catalog import Catalog, read_catalog
 from models.networks import BackboneSpec, named_backbone
-from models.projection import has_tail, save_projection
+from models.projection import has_tail, load_projection, save_projection
 from models.projection_fit import fit_projection
 from models.training.pictures import USUAL_VIEWS, TrainingPictures, training_pictures
 from models.training.validation import Exam, exam_sources
@@ -119,9 +120,11 @@ def prepare(
     ]
     pictures = training_pictures(catalogs, lesson.split, lesson.limit, curated, views=lesson.views)
     base = lesson.start or principal_axes(lesson, work, progress)
+    spec = named_backbone(lesson.backbone)
+    layout = load_backbone(spec, threads=1).layout
+    projection = load_projection(base, layout.widths)
     recorded = Recorded(
-        named_backbone(lesson.backbone),
-        base,
+        spec,
         backgrounds_of(pictures),
         lesson.seed,
         trunk=lesson.tail or has_tail(base),
@@ -132,13 +135,14 @@ def prepare(
             work / name,
             sources,
             recorded,
+            projection,
             processes=processes,
             progress=lambda done, total: progress(f"making {name}", done, total),
         )
 
     asked, exams = exam_sources(catalogs, VALIDATION_SPLIT)
     return Material(
-        recorded.spec,
+        spec,
         base,
         catalogs,
         pictures,

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.axes import Axes
 from models.juice import Floats
 from models.library import Library
-from models.projection import KNOWN_WEIGHT, Axes, Projection
+from models.projection import KNOWN_WEIGHT, Projection
 from models.tail import Tail
 from models.training.state import Encoder
 
@@ -36,7 +37,7 @@ class Views:
 
 
 class Tower(Encoder):
-    """Views in, identities (n, 192) out; trains a tail, its axes and the identity map.
+    """Views in, identities (n, 128) out; trains a tail, its axes and the identity map.
 
     Without ``tail`` only the identity map is trained, on frozen features.
     """

@@ -13,7 +13,6 @@ from models.data.catalog import Catalog, Photo, Product
 from models.juice import Floats
 from models.juicer import unit
 from models.metrics import NO_WORSE, score_rankings
-from models.projection import Axes
 from models.training.state import Encoder
 from models.training.view_store import Source, ViewStore
 
@@ -75,7 +74,7 @@ def examine(
     return _rates(exam, unit(photos) @ unit(products).T)
 
 
-def best_trust(encoder: Encoder, look: Axes, store: ViewStore, exams: Sequence[Exam]) -> float:
+def best_trust(encoder: Encoder, store: ViewStore, exams: Sequence[Exam]) -> float:
     """The largest share of identity against look, 0..1 in tenths, that exams go no worse by than by
     the best."""
     found = np.zeros(len(SHARES))
@@ -83,7 +82,7 @@ def best_trust(encoder: Encoder, look: Axes, store: ViewStore, exams: Sequence[E
         rows = exam.photo_rows, exam.product_rows
         asked, shown = (unit(vectors(encoder, store, some)) for some in rows)
         by_identity = asked @ shown.T
-        asked, shown = (unit(look(store.parts(some))) for some in rows)
+        asked, shown = (store.looks(some) for some in rows)
         by_look = asked @ shown.T
         mixed = [share * by_identity + (1 - share) * by_look for share in SHARES]
         found += [_rates(exam, similarity)["average"] for similarity in mixed]

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models import colour
 from models.backbone import Backbone, load_backbone
 from models.data.pictures import open_picture
 from models.errors import TrainingError
@@ -24,7 +25,7 @@ from models.juice import Floats
 from models.juicer import kept_weights, squeeze_rows
 from models.networks import BackboneSpec
 from models.picture import Picture, letterbox, normalise
-from models.projection import Projection, load_projection
+from models.projection import Projection, features
 from models.training.tower import Views
 from models.views import view
 
@@ -47,7 +48,6 @@ class Recorded:
     """
 
     spec: BackboneSpec
-    projection: Path
     backgrounds: tuple[str, ...] = ()
     seed: int = 0
     trunk: bool = True
@@ -56,38 +56,56 @@ class Recorded:
 class ViewStore:
     """Views of pictures, row after row: source 0's, source 1's, …
 
-    ``starts`` (sources + 1,) says where each source's rows begin. ``rows`` are where they lie in
-    the files of ``folder``.
+    ``starts`` (sources + 1,) says where each source's rows begin. ``projection`` has the axes that
+    parts and looks come from. ``rows`` are where they lie in the files of ``folder``.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[Source], rows: Rows | None = None) -> None:
-        self.sources = tuple(sources)
+    def __init__(
+        self,
+        folder: Path,
+        sources: Sequence[Source],
+        projection: Projection,
+        rows: Rows | None = None,
+    ) -> None:
+        self.sources, self.projection = tuple(sources), projection
         counts = [source.views for source in sources]
         self.starts: Rows = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self._folder, self._rows = folder, rows
         self._trunk = np.load(folder / "trunk.npy", mmap_mode="r")
         self._weights = np.load(folder / "weights.npy", mmap_mode="r")
-        self._parts = np.load(folder / "parts.npy", mmap_mode="r")
+        self._features = np.load(folder / "features.npy", mmap_mode="r")
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def fetch(self, rows: Rows) -> Views:
         """Views of some rows, in their order."""
-        rows = rows if self._rows is None else self._rows[rows]
-        order = np.argsort(rows, kind="stable")  # a mapped file is read from front to back
+        lying = rows if self._rows is None else self._rows[rows]
+        order = np.argsort(lying, kind="stable")  # a mapped file is read from front to back
         back = np.argsort(order, kind="stable")
         return Views(
-            self._trunk[rows[order]][back],
-            self._weights[rows[order]][back].astype(np.float32),
-            self._parts[rows[order]][back].astype(np.float32),
+            self._trunk[lying[order]][back],
+            self._weights[lying[order]][back].astype(np.float32),
+            self.parts(rows),
         )
+
+    def features(self, rows: Rows) -> Floats:
+        """What `models.projection.features` gave for some rows, (n, f)."""
+        lying = rows if self._rows is None else self._rows[rows]
+        found: Floats = self._features[lying].astype(np.float32)
+        return found
 
     def parts(self, rows: Rows) -> Floats:
         """Depths and colour of some rows, (n, d): see `Projection.parts`."""
-        rows = rows if self._rows is None else self._rows[rows]
-        parts: Floats = self._parts[rows].astype(np.float32)
-        return parts
+        return self.projection.parts(self.features(rows))
+
+    def looks(self, rows: Rows) -> Floats:
+        """Looks of some rows, (n, 256), of length 1."""
+        return self.projection.looks(self.features(rows))
+
+    def through(self, projection: Projection) -> ViewStore:
+        """The same views with other axes."""
+        return ViewStore(self._folder, self.sources, projection, self._rows)
 
     def only(self, chosen: Rows) -> ViewStore:
         """A store of some of the sources, by their numbers, on the same files."""
@@ -96,6 +114,7 @@ class ViewStore:
         return ViewStore(
             self._folder,
             [self.sources[one] for one in chosen],
+            self.projection,
             lying if self._rows is None else self._rows[lying],
         )
 
@@ -108,6 +127,7 @@ def make_views(
     folder: Path,
     sources: Sequence[Source],
     recorded: Recorded,
+    projection: Projection,
     *,
     processes: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -125,7 +145,7 @@ def make_views(
         _lay_out(folder, sources, recorded)
         (folder / "key").write_text(key)
     done = np.load(folder / "done.npy", mmap_mode="r+")
-    store = ViewStore(folder, sources)
+    store = ViewStore(folder, sources, projection)
     missing = np.flatnonzero(done == 0)
     progress(int(done.sum()), len(sources))
     chunks = [missing[at : at + JOBS_TOGETHER] for at in range(0, len(missing), JOBS_TOGETHER)]
@@ -147,13 +167,12 @@ def _lay_out(folder: Path, sources: Sequence[Source], recorded: Recorded) -> Non
     """Empty files of the right shapes."""
     folder.mkdir(parents=True, exist_ok=True)
     backbone = load_backbone(recorded.spec, threads=1)
-    projection = load_projection(recorded.projection, backbone.layout.widths)
     blank = np.zeros((1, 3, recorded.spec.size, recorded.spec.size), np.float32)
     rows, trunk = backbone.trunks(blank)
     shapes = {
         "trunk": trunk.shape[1:] if recorded.trunk else (0,),
         "weights": rows.shape[1:2],
-        "parts": (projection.width,),
+        "features": (sum(backbone.layout.widths) + colour.WIDTH,),
     }
     total = sum(source.views for source in sources)
     for name, shape in shapes.items():
@@ -164,7 +183,6 @@ def _lay_out(folder: Path, sources: Sequence[Source], recorded: Recorded) -> Non
 def _key(sources: Iterable[Source], recorded: Recorded) -> str:
     digest = hashlib.sha256(msgspec.json.encode(list(sources)))
     digest.update(recorded.spec.fingerprint().encode())
-    digest.update(recorded.projection.read_bytes())
     digest.update(msgspec.json.encode([recorded.backgrounds, recorded.seed, recorded.trunk]))
     return digest.hexdigest()
 
@@ -175,13 +193,10 @@ class _Worker:
     def __init__(self, folder: Path, starts: Rows, recorded: Recorded) -> None:
         self.starts, self.recorded = starts, recorded
         self.backbone: Backbone = load_backbone(recorded.spec, threads=1)
-        self.projection: Projection = load_projection(
-            recorded.projection, self.backbone.layout.widths
-        )
         self.backgrounds: list[Picture] = [open_picture(Path(p)) for p in recorded.backgrounds]
         self.files = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r+")
-            for name in ("trunk", "weights", "parts")
+            for name in ("trunk", "weights", "features")
         }
 
     def make(self, job: int, source: Source) -> None:
@@ -200,7 +215,7 @@ class _Worker:
                 self.files["trunk"][row] = trunk[0]
             inside = frame.cells(self.backbone.layout.grid)
             self.files["weights"][row] = kept_weights(squeezed.saliency, inside)
-            self.files["parts"][row] = self.projection.parts(squeezed)
+            self.files["features"][row] = features(squeezed)
 
 
 _worker: list[_Worker] = []

@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.axes import Axes, fit_axes
 from models.errors import ProjectionError
 from models.juice import Floats
 from models.juicer import Squeezed
 from models.library import Library
 from models.picture import Frame
-from models.projection import Axes, Projection, fit_axes, load_projection, save_projection
+from models.projection import Projection, load_projection, save_projection
 
 WIDTHS = (6, 8)
 
@@ -27,7 +28,7 @@ def small_projection() -> Projection:
     return Projection(
         depths=tuple(axes(width, 4) for width in WIDTHS),
         colour=axes(5, 3),
-        look=axes(11, 7),
+        look=axes(sum(WIDTHS) + 5, 7),
         tokens=axes(6, 4),
         card={"backbone": "tiny"},
     )
@@ -111,7 +112,7 @@ def test_a_file_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     save_projection(small_projection(), path)
     card = path.with_suffix(".json")
-    card.write_text(card.read_text().replace('"format": 3', '"format": 2'))
+    card.write_text(card.read_text().replace('"format": 4', '"format": 3'))
     with pytest.raises(ProjectionError, match=r"another version; .*`lookstream train embedding"):
         load_projection(path, WIDTHS)
 

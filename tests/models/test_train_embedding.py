@@ -16,7 +16,7 @@ from models.embedding import load_encoder
 from models.errors import PictureError, TrainingError
 from models.juicer import unit
 from models.networks import named_backbone
-from models.projection import Axes, has_tail, load_projection
+from models.projection import has_tail, load_projection
 from models.training.embedding import TRUST_FROM_PICTURES, Fitted, begin_tower, train_embedding
 from models.training.material import Lesson, prepare
 from models.training.pictures import MOST_DRAWS, training_pictures
@@ -91,7 +91,7 @@ def test_the_file_serves_the_vectors_that_were_trained(
     names = [Path(source.path).name for source in material.pictures.sources]
     row = material.store.clean()[[names.index("3.png")]]
     (learned,) = unit(vectors(tower, material.store, row))
-    (look,) = unit(fitted.projection.look(material.store.parts(row)))
+    (look,) = material.store.looks(row)
     assert served.vector @ assemble(learned, look, None, query=True) == pytest.approx(1, abs=1e-3)
     assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
     items = np.stack([one.vector for one in encoder.encode([picture], [None])])
@@ -115,7 +115,6 @@ def test_the_maps_alone_can_be_trained(
     before = load_projection(axes, [len(one.mean) for one in fitted.projection.depths])
     assert before.identity is None
     assert fitted.projection.identity is not None
-    assert not np.allclose(before.look.matrix, fitted.projection.identity.matrix, atol=1e-4)
     assert (before.look.matrix == fitted.projection.look.matrix).all()
     assert (before.colour.matrix == fitted.projection.colour.matrix).all()
     assert (tmp_path / "views" / "trunk.npy").stat().st_size < 1000
@@ -195,12 +194,15 @@ def test_a_share_of_the_first_weights_can_be_kept(
     lesson = Lesson(
         folders=(shop,), backbone=tiny, start=axes, contrast_passes=0, passes=0.5, tail=False
     )
-    whole = train_embedding(lesson, tmp_path, processes=1).projection
-    half = train_embedding(replace(lesson, keep=0.5), tmp_path, processes=1).projection
-    first = load_projection(axes, [len(one.mean) for one in whole.depths])
-    assert whole.identity is not None
+    none, half, all_of_them = (
+        train_embedding(replace(lesson, keep=share), tmp_path, processes=1).projection
+        for share in (0.0, 0.5, 1.0)
+    )
+    assert none.identity is not None
     assert half.identity is not None
-    between = (whole.identity.matrix + first.look.matrix) / 2
+    assert all_of_them.identity is not None
+    assert not np.allclose(none.identity.matrix, all_of_them.identity.matrix, atol=1e-3)
+    between = (none.identity.matrix + all_of_them.identity.matrix) / 2
     assert np.allclose(half.identity.matrix, between, atol=1e-4)
     assert "--keep 0.5" in str(half.card["command"])
 
@@ -240,11 +242,12 @@ def test_identity_is_trusted_as_far_as_photos_bear_it_out(
     lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
     material = prepare(lesson, trained[0], processes=1)
     assert material.answers is not None
-    width = trained[1].projection.width
-    same = Axes(np.zeros(width, np.float32), np.eye(width, dtype=np.float32))
-    # No worse than the look: wholly. By lot: hardly, or not at all.
-    assert best_trust(Blind(lot=False), same, material.answers, material.exams) == 1
-    assert best_trust(Blind(lot=True), same, material.answers, material.exams) < 0.7
+    # Beside a look of one value: wholly. By lot, beside a real one: hardly, or not at all.
+    answers, axes = material.answers, material.store.projection
+    one = np.eye(len(axes.look.mean), 1, dtype=np.float32)
+    blurred = answers.through(replace(axes, look=replace(axes.look, matrix=one)))
+    assert best_trust(Blind(lot=False), blurred, material.exams) == 1
+    assert best_trust(Blind(lot=True), answers, material.exams) < 0.7
 
 
 def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
@@ -258,17 +261,17 @@ def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
 def test_views_that_were_made_stay(trained: tuple[Path, Fitted], shop: Path, tiny: str) -> None:
     work, _ = trained
     sources = [Source(str(shop / f"{number}.png"), 2) for number in range(4)]
-    recorded = Recorded(named_backbone(tiny), work / "axes.safetensors")
+    recorded, axes = Recorded(named_backbone(tiny)), trained[1].projection
     folder = work / "some"
-    store = make_views(folder, sources, recorded, processes=1)
+    store = make_views(folder, sources, recorded, axes, processes=1)
     before = store.fetch(np.arange(8)).parts
     steps: list[tuple[int, int]] = []
-    make_views(folder, sources, recorded, processes=1, progress=lambda *s: steps.append(s))
+    make_views(folder, sources, recorded, axes, processes=1, progress=lambda *s: steps.append(s))
     assert steps == [(4, 4)]
     done = np.load(folder / "done.npy", mmap_mode="r+")
     done[2] = 0
     done.flush()
-    store = make_views(folder, sources, recorded, processes=1)
+    store = make_views(folder, sources, recorded, axes, processes=1)
     assert isinstance(store, ViewStore)
     assert (store.fetch(np.arange(8)).parts == before).all()
     assert (store.fetch(np.array([5, 0])).parts == before[[5, 0]]).all()
@@ -283,6 +286,6 @@ def test_a_picture_that_cannot_be_read_is_named(
     trained: tuple[Path, Fitted], tmp_path: Path, tiny: str
 ) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    recorded = Recorded(named_backbone(tiny), trained[0] / "axes.safetensors")
+    bad = [Source(str(tmp_path / "bad.png"), 1)]
     with pytest.raises(PictureError, match=r"bad\.png"):
-        make_views(tmp_path / "store", [Source(str(tmp_path / "bad.png"), 1)], recorded)
+        make_views(tmp_path / "store", bad, Recorded(named_backbone(tiny)), trained[1].projection)
