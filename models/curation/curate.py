@@ -36,7 +36,7 @@ class Verdict(StrEnum):
     ABSORBED = "absorbed"
     """It had no id and joined a cluster."""
     PRUNED = "pruned"
-    """It is like no cluster, its own neither; it trains nothing."""
+    """It is not like its own cluster, and like no other one enough; it trains nothing."""
     DISPUTED = "disputed"
     """Its id looks wrong, but the judges disagree; it stays, and counts little."""
     LEFT = "left"
@@ -74,8 +74,8 @@ class Curated:
 
     @property
     def flagged(self) -> Flags:
-        """Documents whose id is called wrong, (n,)."""
-        return np.array([one is Verdict.MOVED for one in self.verdicts])
+        """Documents whose id is called wrong, (n,): another one is given instead, or none."""
+        return np.array([one in (Verdict.MOVED, Verdict.PRUNED) for one in self.verdicts])
 
     def members(self, label: int) -> Ints:
         """Rows of a cluster's documents."""

@@ -19,7 +19,7 @@ class Recovery(NamedTuple):
 
     ``recovered``: of the wrong labels, those flagged *and* given back their true label;
     ``precision``: of the labels flagged, those that were wrong; ``flagged``: of the wrong labels,
-    those flagged, whatever was suggested instead. A share of nothing is 1.
+    those flagged, whatever was suggested instead, if anything. A share of nothing is 1.
     """
 
     recovered: float

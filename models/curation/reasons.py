@@ -7,7 +7,7 @@ import numpy as np
 from models.curation.documents import UNKNOWN, Documents, Ints
 from models.curation.look import KINDS, NEIGHBOURS
 from models.curation.organize import Clusters
-from models.curation.review import Review, preferences
+from models.curation.review import LOST, Review, preferences
 from models.juice import Floats
 
 LEAST = 0.5
@@ -49,6 +49,8 @@ def _sentence(
 ) -> str:
     own, best = int(clusters.members[row]), int(reviewed.best[row])
     none = float(reviewed.beliefs[row, 0])
+    if label == UNKNOWN and documents.labels[row] != UNKNOWN and none <= LOST:
+        return f"not like its own cluster: belief {reviewed.own[row]:.2f}; like no other one enough"
     if label == UNKNOWN:
         return f"like no cluster: belief {none:.2f} that it belongs to none" + (
             f", {reviewed.own[row]:.2f} in its own" if own != UNKNOWN else ""

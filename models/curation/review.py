@@ -4,10 +4,15 @@ The judges' evidence is pooled with what it is worth (`models.curation.belief`),
 follow the pooled belief for a few rounds: what is doubted no longer shapes the cluster it is
 doubted in. An id is called wrong only if
 
-- the belief in it is the lowest of all, as far down the list as the share of errors that the
-  beliefs themselves expect stays below `ERRORS` (local false discovery rate, Efron 2004),
-- another id is more likely than none, and
+- it is rather wrong than right, and the belief in it is among the lowest of all, as far down the
+  list as the share of errors that the beliefs themselves expect stays below `ERRORS` (local false
+  discovery rate, Efron 2004), and
 - no judge that has an opinion prefers the id as it came.
+
+That an id is wrong is often certain where it is not which one is right: a dark photo is surely no
+kettle, and may be either of two mugs. So where it belongs is asked only afterwards. It moves to the
+most believed other id, and is pruned if it is likelier to belong to none, or no other id is more
+likely than the one it came with.
 """
 
 from __future__ import annotations
@@ -32,6 +37,8 @@ ERRORS = 0.03
 """Share of the ids called wrong that may be right after all, as far as the beliefs can tell."""
 AGAINST = 0.5
 """Nats by which a judge must prefer the id as it came to keep it."""
+EVEN = 0.5
+"""Belief in an id below which it is rather wrong than right."""
 LOST = 0.5
 """Belief that a document belongs to no cluster from which it is an outlier."""
 DRAWN = 32
@@ -51,7 +58,7 @@ class Review:
         own: (n,) belief in the label of the cluster that each document was in; 0 where none.
         best: (n,) the most believed label other than that one.
         wrong: (n,) called wrong, ``best`` is given instead.
-        lost: (n,) belongs to no cluster.
+        lost: (n,) belongs to no cluster, or is called wrong with no better one to go to.
         disputed: (n,) would be called wrong, but the judges disagree.
         testimonies: the judges' evidence; ``belief`` is what it was found to be worth.
     """
@@ -129,7 +136,10 @@ def review(
         belief = Belief(np.append(belief.weights, 1.0), belief.wrong, belief.siblings, belief.none)
         case = replace(case, evidence=np.concatenate([case.evidence, asked[..., None]], axis=2))
         beliefs = posterior(case, belief)
-    return _decided(clusters.members, candidates, listed, beliefs, said, belief, looks, errors)
+    came = documents.labels != UNKNOWN
+    return _decided(
+        came, clusters.members, candidates, listed, beliefs, said, belief, looks, errors
+    )
 
 
 def preferences(
@@ -172,6 +182,7 @@ def leaf_numbers(documents: Documents, clusters: int) -> Ints:
 
 
 def _decided(
+    came: Flags,
     members: Ints,
     candidates: Ints,
     listed: int,
@@ -191,20 +202,23 @@ def _decided(
     some = others[rows, at] > 0
     best = np.where(some, candidates[rows, at], UNKNOWN)
     inside = members != UNKNOWN
-    rival = inside & some & (others[rows, at] > own) & (others[rows, at] > beliefs[:, 0])
-    rival &= _unlikely(own, rival, errors)
+    doubted = came & (own < EVEN)
+    doubted &= _unlikely(own, doubted, errors)
     # A document's own cluster is always its first candidate.
     prefer = preferences(said, belief, np.zeros_like(at), at)
     agreed = np.all([by > -AGAINST for by in prefer.values()], axis=0)
-    lost = (beliefs[:, 0] > LOST) | (~inside & (beliefs[:, 0] >= others[rows, at]))
+    wrong = doubted & agreed
+    nowhere = beliefs[:, 0] > LOST
+    placed = some & (others[rows, at] > own) & ~nowhere
+    lost = nowhere | (~inside & (beliefs[:, 0] >= others[rows, at]))
     return Review(
         candidates,
         beliefs,
         own,
         best,
-        rival & agreed,
-        lost,
-        rival & ~agreed,
+        wrong & placed,
+        lost | (wrong & ~placed),
+        doubted & ~agreed,
         said,
         belief,
         looks,

@@ -105,6 +105,22 @@ def test_every_change_has_a_reason_and_what_is_kept_has_none() -> None:
     assert any("neighbours vote P-" in reason for reason in moved)
 
 
+def test_an_id_is_called_wrong_even_where_none_is_right() -> None:
+    docs, truth = planted()
+    wrong = docs.labels != truth
+    seen = docs.views[0].vectors.copy()
+    # Nothing that is in the catalog.
+    seen[wrong] = vectors(np.arange(int(wrong.sum())), seed=7)
+    found = curate(documents(docs.labels, View("picture", seen), labels=LABELS))
+    measured = recovery(truth, docs.labels, found.flagged, found.suggested)
+    assert measured.flagged >= 0.9
+    assert measured.precision >= 0.95
+    for row in np.flatnonzero(found.flagged & (found.suggested == UNKNOWN)):
+        assert found.verdicts[row] is Verdict.PRUNED
+        assert found.labels[row] == UNKNOWN
+        assert found.reasons[row]
+
+
 def test_documents_without_an_id_join_the_clusters_they_show() -> None:
     docs, truth = planted(share=0.0)
     hidden = np.random.default_rng(1).random(len(truth)) < 0.3
