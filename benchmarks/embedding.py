@@ -242,7 +242,9 @@ def _gain(
 
 
 def curation(bench: Bench) -> dict[str, Any]:
-    """A fifth of the studio's ids made wrong: what curation finds again, and what that gains.
+    """A fifth of the studio's ids made wrong: what curation finds, and what that gains.
+
+    Found are wrong ids that are called wrong, recovered those of them that are given back.
 
     The self-loop: the encoder that learned from wrong ids curates, and the one that learned from
     what it curated curates again.
@@ -262,12 +264,14 @@ def curation(bench: Bench) -> dict[str, Any]:
         turns.append(
             {
                 "average": rates["average"],
+                "found": recovery.flagged,
                 "recovered": recovery.recovered,
                 "precision": recovery.precision,
             }
         )
     return {
         "self_loop": turns,
+        "curation_found": round(turns[-1]["found"], 4),
         "curation_recovered": round(turns[-1]["recovered"], 4),
         "curation_precision": round(turns[-1]["precision"], 4),
     }
