@@ -1,0 +1,61 @@
+"""Looks: raw features in which what photos change is played down."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.juice import Floats
+from models.juicer import unit
+from models.look import COLOUR_WEIGHT, DEPTH_WEIGHTS, fit_look, raw
+from models.vector import LOOK_WIDTH
+
+THINGS, WIDTH = 60, 40
+
+
+def drawn(rows: int, width: int, seed: int) -> Floats:
+    return np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32)
+
+
+def shop(seed: int) -> tuple[Floats, Floats]:
+    """Products, and photos of them in other lights: some directions, the same in every shop."""
+    lights = unit(drawn(4, WIDTH, 99))
+    products = drawn(THINGS, WIDTH, seed)
+    changed = 8 * drawn(THINGS, 4, seed + 1) @ lights
+    return products, products + changed + 0.1 * drawn(THINGS, WIDTH, seed + 2)
+
+
+def found(products: Floats, photos: Floats) -> float:
+    """Share of photos that are nearest to their own product."""
+    nearest = (unit(photos) @ unit(products).T).argmax(axis=1)
+    return float((nearest == np.arange(len(products))).mean())
+
+
+@given(seed=st.integers(0, 100), depths=st.integers(1, 4))
+def test_every_depth_weighs_what_it_should_however_strong_it_is(seed: int, depths: int) -> None:
+    rows = [10.0**depth * drawn(3, 8, seed + depth) for depth in range(depths)]
+    parts = np.split(raw(rows, drawn(3, 8, seed + 9)), depths + 1, axis=1)
+    for part, weight in zip(parts, (*DEPTH_WEIGHTS[-depths:], COLOUR_WEIGHT), strict=True):
+        assert np.allclose(np.linalg.norm(part, axis=1), weight, atol=1e-5)
+
+
+def test_what_photos_change_in_one_shop_is_played_down_in_another() -> None:
+    products, photos = shop(1)
+    look = fit_look([np.concatenate([products, photos])], [photos - products])
+    others, shown = shop(50)
+    assert found(others, shown) < 0.7
+    assert found(look(others), look(shown)) > 0.95
+
+
+def test_without_photos_looks_are_features_on_fewer_axes() -> None:
+    rows = drawn(500, WIDTH, 3) * np.linspace(2, 0.1, WIDTH, dtype=np.float32)
+    look = fit_look([rows], [])
+    before, after = unit(rows) @ unit(rows).T, unit(look(rows)) @ unit(look(rows)).T
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("pictures", [5, 400])
+def test_looks_have_their_width_however_few_pictures_there_were(pictures: int) -> None:
+    look = fit_look([drawn(pictures, 300, 4)], [])
+    assert look(drawn(2, 300, 5)).shape == (2, LOOK_WIDTH)
+    assert np.isfinite(look.matrix).all()
