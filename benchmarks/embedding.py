@@ -10,14 +10,12 @@ learned from. Then: the same course with more and more prototypes; each catalog 
 lesson; wrong ids, curated; the packaged weights; assignment to a million prototypes. Tables and
 plots go to --out, and the last line is one JSON object.
 
-Two hours or three on two cores; what is in --work is not made again.
+An hour on two cores; what is in --work is not made again.
 """
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,82 +28,32 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from benchmarks.assign import compare
-from benchmarks.recognition.exams import Exam, Sitting, exams_of
+from benchmarks.recognition.bench import STUDIO, Bench, Rates, begin
+from benchmarks.recognition.exams import Sitting, exams_of
 from benchmarks.recognition.lessons import (
     CONTRAST,
     IDENTITY,
     SPARSE,
-    Course,
     first_identities,
     look_of,
     part,
     relabelled,
-    taught,
     without_exams_of,
 )
 from benchmarks.recognition.noisy import Noisy
+from benchmarks.recognition.own import own_rates
 from benchmarks.recognition.plots import plot_scaling, plot_table
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.backbone import load_backbone
-from models.data.studio.folder import write_studio
 from models.embedding import load_encoder, packaged_weights
 from models.projection import load_projection
 from models.training.embedding import begin_tower, library_of
-from models.training.material import Lesson, Material, prepare
-from models.training.state import Encoder
-from models.training.tower import Tower
-from models.training.view_store import Recorded, ViewStore, make_views
+from models.training.view_store import Recorded, make_views
 
-STUDIO, GROCERY = "studio", "grocery"
+GROCERY = "grocery"
 RAW = "raw features with colour"
 NOISY = 1000
 """Identities of the studio at most that ids are made wrong among."""
-VIEWS = (4, 2)
-OWN_PASSES = 12.0
-"""Over a catalog's own pictures alone, which are few."""
-Rates = dict[str, dict[str, float]]
-"""Exam -> hit rates, 0..1."""
-
-
-@dataclass
-class Bench:
-    """Everything that is measured, and with what.
-
-    Attributes:
-        material: what is learned from: all catalogs and the studio, the studio last.
-        exams, answers: what is asked, and its pictures through the same frozen features.
-        passes: over the pictures, of every row of the table.
-        tail: whether the network's tail is trained too.
-        work: where views and runs are kept.
-        bars: shows how far it is.
-        table: course -> exam -> hit rates, as they are measured.
-    """
-
-    material: Material
-    exams: dict[str, Exam]
-    answers: ViewStore
-    passes: float
-    tail: bool
-    work: Path
-    bars: Progress
-    table: dict[str, Rates] = field(default_factory=dict)
-
-    def examine(self, encoder: Encoder) -> Rates:
-        """All exams."""
-        return {name: exam.rates(encoder, self.answers) for name, exam in self.exams.items()}
-
-    def teach(self, course: Course, material: Material, name: str, passes: float) -> Tower:
-        """Train by a course, with a bar; the run is kept under ``name``."""
-        with self.step(f"training: {name}") as step:
-            checkpoint = self.work / ("tails" if self.tail else "maps") / name
-            return taught(course, material, passes, checkpoint, step, tail=self.tail)
-
-    @contextmanager
-    def step(self, what: str) -> Iterator[Callable[[str, int, int], None]]:
-        """A bar for one piece of work."""
-        task = self.bars.add_task(what, total=None)
-        yield lambda _, done, total: self.bars.update(task, completed=done, total=total)
-        self.bars.remove_task(task)
 
 
 def main() -> None:
@@ -125,7 +73,9 @@ def main() -> None:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
-        bench = begin(options, bars)
+        bench = begin(
+            options.catalogs, options.products, options.passes, options.tail, options.work, bars
+        )
         found = recognition(bench, console) | scaling(bench, options.out) | unseen(bench)
         found |= curation(bench) | packaged(bench, options.catalogs)
     plot_table(bench.table, options.out / "table.png")
@@ -137,39 +87,6 @@ def main() -> None:
     found |= {"assign_per_s": assigned["assign_per_s"], "table": bench.table}
     (options.out / "embedding.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     print(orjson.dumps(found).decode())
-
-
-def begin(options: argparse.Namespace, bars: Progress) -> Bench:
-    """Render, cut views, set exams."""
-    studio = options.work / STUDIO
-    task = bars.add_task("rendering", total=None)
-    write_studio(
-        studio,
-        products=options.products,
-        photos=2,
-        size=224,
-        progress=lambda done, total: bars.update(task, completed=done, total=total),
-    )
-    tasks = {"rendering": task}
-
-    def show(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done, total=total)
-
-    folders = (*options.catalogs, studio)
-    lesson = Lesson(folders=folders, tail=options.tail, views=VIEWS)
-    material = prepare(lesson, options.work, progress=show)
-    sitting = Sitting()
-    exams = exams_of(folders, sitting)
-    answers = make_views(
-        options.work / "answers",
-        sitting.sources,
-        Recorded(material.spec, trunk=options.tail),
-        material.store.projection,
-        progress=lambda done, total: show("looking at exams", done, total),
-    )
-    return Bench(material, exams, answers, options.passes, options.tail, options.work, bars)
 
 
 def recognition(bench: Bench, console: Console) -> dict[str, Any]:
@@ -211,34 +128,39 @@ def scaling(bench: Bench, out: Path) -> dict[str, Any]:
 
 
 def unseen(bench: Bench) -> dict[str, Any]:
-    """What learning from the other catalogs does for one that was left out, against raw features.
+    """What learning does for a catalog that was left out, against raw features, in points.
 
     As it is served: identity counts as far as the encoder knows the catalog, and the look is fitted
-    on the others.
+    on the others. ``unseen_gain`` without a lesson on it: of the average, or of C-HR@1 where no
+    photo shows a known product. ``own_gain`` after one on its own pictures alone.
     """
-    gains, own = {}, {}
-    catalogs = bench.material.pictures.catalogs
+    gains, own, rates = {}, {}, {}
     for number, catalog in enumerate(bench.material.catalogs):
-        name = catalog.folder.name
-        others = part(bench.material, np.flatnonzero(catalogs != number))
-        lesson, answers = without_exams_of(others, catalog), bench.answers.through(look_of(others))
-        gains[name] = _gain(bench, name, lesson, answers, f"without {name}", bench.passes)
-        pictures = np.flatnonzero((catalogs == number) & bench.material.pictures.own)
-        if len(pictures):
-            alone = replace(part(bench.material, pictures), exams=(), answers=None)
-            own[name] = _gain(bench, name, alone, answers, f"{name}'s own pictures", OWN_PASSES)
-    return {"unseen_gain": gains, "own_gain": own, "unseen_min_gain": min(gains.values())}
+        name, catalogs = catalog.folder.name, bench.material.pictures.catalogs
+        lesson = part(bench.material, np.flatnonzero(catalogs != number))
+        lesson, axes = without_exams_of(lesson, catalog), look_of(lesson)
+        tower = bench.teach(IDENTITY, lesson, f"without {name}", bench.passes)
+        exam, rate = (name, "average") if name in bench.exams else (f"{name} photos", "c_hr_1")
+        answers = bench.answers.through(axes)
+        served = bench.exams[exam].served(tower, library_of(tower, lesson), answers)
+        gains[name] = _points(served[rate], bench.table[RAW][exam][rate])
+        if name in bench.exams:
+            with bench.step(f"{name} by its own pictures") as step:
+                raw, taught = own_rates(
+                    catalog, axes, bench.material.spec, bench.work / f"own-{name}", step
+                )
+            rates[name] = {"raw": raw, "taught": taught}
+            own[name] = _points(taught["average"], raw["average"])
+    return {
+        "unseen_gain": gains,
+        "unseen_min_gain": min(gains.values()),
+        "own_gain": own,
+        "own_rates": rates,
+    }
 
 
-def _gain(
-    bench: Bench, name: str, lesson: Material, answers: ViewStore, course: str, passes: float
-) -> float:
-    """Points above raw features on a catalog, learned without its photos: of C-HR@1 where no photo
-    shows a known product, else of the average."""
-    exam, rate = (name, "average") if name in bench.exams else (f"{name} photos", "c_hr_1")
-    tower = bench.teach(IDENTITY, lesson, course, passes)
-    served = bench.exams[exam].served(tower, library_of(tower, lesson), answers)
-    return round(100 * (served[rate] - bench.table[RAW][exam][rate]), 2)
+def _points(rate: float, other: float) -> float:
+    return round(100 * (rate - other), 2)
 
 
 def curation(bench: Bench) -> dict[str, Any]:

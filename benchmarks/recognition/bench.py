@@ -1,0 +1,99 @@
+"""What the parts of `bench embedding` share: pictures, exams, a table and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.progress import Progress
+
+from benchmarks.recognition.exams import Exam, Sitting, exams_of
+from benchmarks.recognition.lessons import Course, taught
+from models.data.studio.folder import write_studio
+from models.training.material import Lesson, Material, prepare
+from models.training.state import Encoder
+from models.training.tower import Tower
+from models.training.view_store import Recorded, ViewStore, make_views
+
+STUDIO = "studio"
+VIEWS = (4, 2)
+Rates = dict[str, dict[str, float]]
+"""Exam -> hit rates, 0..1."""
+
+
+@dataclass
+class Bench:
+    """Everything that is measured, and with what.
+
+    Attributes:
+        material: what is learned from: all catalogs and the studio, the studio last.
+        exams, answers: what is asked, and its pictures through the same frozen features.
+        passes: over the pictures, of every row of the table.
+        tail: whether the network's tail is trained too.
+        work: where views and runs are kept.
+        bars: shows how far it is.
+        table: course -> exam -> hit rates, as they are measured.
+    """
+
+    material: Material
+    exams: dict[str, Exam]
+    answers: ViewStore
+    passes: float
+    tail: bool
+    work: Path
+    bars: Progress
+    table: dict[str, Rates] = field(default_factory=dict)
+
+    def examine(self, encoder: Encoder) -> Rates:
+        """All exams."""
+        return {name: exam.rates(encoder, self.answers) for name, exam in self.exams.items()}
+
+    def teach(self, course: Course, material: Material, name: str, passes: float) -> Tower:
+        """Train by a course, with a bar; the run is kept under ``name``."""
+        with self.step(f"training: {name}") as step:
+            checkpoint = self.work / ("tails" if self.tail else "maps") / name
+            return taught(course, material, passes, checkpoint, step, tail=self.tail)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[Callable[[str, int, int], None]]:
+        """A bar for one piece of work."""
+        task = self.bars.add_task(what, total=None)
+        yield lambda _, done, total: self.bars.update(task, completed=done, total=total)
+        self.bars.remove_task(task)
+
+
+def begin(
+    catalogs: Sequence[Path], products: int, passes: float, tail: bool, work: Path, bars: Progress
+) -> Bench:
+    """Render a studio of so many products, cut views, set exams."""
+    studio = work / STUDIO
+    task = bars.add_task("rendering", total=None)
+    write_studio(
+        studio,
+        products=products,
+        photos=2,
+        size=224,
+        progress=lambda done, total: bars.update(task, completed=done, total=total),
+    )
+    tasks = {"rendering": task}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total)
+
+    folders = (*catalogs, studio)
+    lesson = Lesson(folders=folders, tail=tail, views=VIEWS)
+    material = prepare(lesson, work, progress=show)
+    sitting = Sitting()
+    exams = exams_of(folders, sitting)
+    answers = make_views(
+        work / "answers",
+        sitting.sources,
+        Recorded(material.spec, trunk=tail),
+        material.store.projection,
+        progress=lambda done, total: show("looking at exams", done, total),
+    )
+    return Bench(material, exams, answers, passes, tail, work, bars)
