@@ -17,17 +17,13 @@ from models.data.catalog import Catalog
 from models.embedding import best_device
 from models.look import fit_look
 from models.projection import Projection
-from models.training.embedding import RECIPE, begin_tower, teach
+from models.training.embedding import MAPS, RECIPE, begin_tower, teach
 from models.training.material import Lesson, Material, Progress
 from models.training.pictures import TrainingPictures
 from models.training.recipe import Recipe
 from models.training.tower import Tower
 
 Rows = NDArray[np.int64]
-MAPS = replace(RECIPE, learning_rate=2e-3, scale=12.0, margin=0.1, smoothing=0.0, kinship=0.3)
-"""`RECIPE` is a tail's. By its rate maps alone are far from learned, and at its scale prototypes of
-three pictures each soon know those by heart, so that nothing is left for the map to learn; and what
-an identity is told from is mostly its own category, which less kinship tears apart."""
 CONTRAST_MAPS = replace(RECIPE, learning_rate=1e-3, temperature=0.1)
 """What contrast does best by, on photos of the studio's split "val", of rates from 3e-4 to 3e-3 and
 temperatures from .02 to .2."""

@@ -42,6 +42,10 @@ from models.vector import IDENTITY_WIDTH
 BATCH = 64
 RECIPE = Recipe(learning_rate=4e-4, scale=24.0, margin=0.25, smoothing=0.05, kinship=0.1, clip=5.0)
 """Of a tail and the maps behind it; the numbers of steps are the lesson's."""
+MAPS = replace(RECIPE, learning_rate=2e-3, scale=12.0, margin=0.1, smoothing=0.0, kinship=0.3)
+"""Of maps alone. By the tail's rate they are far from learned, and at its scale prototypes of three
+pictures each soon know those by heart, so that nothing is left for the map to learn; and what an
+identity is told from is mostly its own category, which less kinship tears apart."""
 
 
 TRUST_FROM_PHOTOS, TRUST_FROM_PICTURES = 0.8, 0.5
@@ -94,8 +98,9 @@ def train_embedding(
     material = prepare(lesson, work, processes=processes, progress=progress)
     tower, projection = begin_tower(material, tail=lesson.tail)
     begun = {name: value.clone() for name, value in tower.state_dict().items()}
+    recipe = RECIPE if lesson.tail else MAPS
     trained = teach(
-        tower.to(device), material, lesson, RECIPE, work / "checkpoint", progress=progress
+        tower.to(device), material, lesson, recipe, work / "checkpoint", progress=progress
     )
     blend(tower, begun, lesson.keep)
     learned = tower.into(projection, library_of(tower, material))
