@@ -63,11 +63,12 @@ class PrototypeHead(nn.Module):
     ) -> Tensor:
         """The loss of stage 3: Σ_g λ_g · (−mean log P(y | h_{1:g})) of features (n, D).
 
-        ``negatives`` picks the IDs that each row is told apart from; all of them by default.
+        ``negatives`` picks the IDs that each row is told apart from and weighs them; all, and each
+        as 1, by default.
         """
-        columns, allowed, targets, kin = None, None, ids, None
+        columns, weights, targets, kin = None, None, ids, None
         if negatives is not None:
-            columns, allowed = negatives.select(ids)
+            columns, weights = negatives.select(ids)
             targets = ids if columns is None else torch.searchsorted(columns, ids)
         if self.concepts is not None and softmax.kinship:
             others = self.concepts if columns is None else self.concepts[columns]
@@ -78,7 +79,7 @@ class PrototypeHead(nn.Module):
                 self(features, prefix, columns),
                 targets,
                 softmax,
-                allowed,
+                weights,
                 kin,
             )
         return total

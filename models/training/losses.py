@@ -155,36 +155,41 @@ def arcface(
     cosines: Tensor,
     targets: Tensor,
     softmax: MarginSoftmax,
-    allowed: Tensor | None = None,
+    weights: Tensor | None = None,
     kin: Tensor | None = None,
 ) -> Tensor:
-    """Mean −log P(y | h) with P ∝ exp(s · cos(θ_u + m · [u = y])).
+    """Mean −log P(y | h) with P ∝ w_u · exp(s · cos(θ_u + m · [u = y])).
 
     Args:
         cosines: of each row to each class, (n, u).
         targets: the column of each row's own class, integers (n,).
         softmax: s, m and what is smoothed; without margin this is the plain softmax cross-entropy
             of s · cosines.
-        allowed: True where a class counts for a row, (n, u); all by default. The row's own class
-            must be among them.
+        weights: w, how many classes each stands for in a row's sums, (n, u): 0 does not count; 1 by
+            default, as for the row's own class always.
         kin: True where a class is of the concept of a row's own, (n, u), itself among them; with
             none there is no ``kinship``.
     """
     own = targets[:, None]
     widened = with_margin(cosines.gather(1, own), softmax.margin)
     logits = softmax.scale * cosines.scatter(1, own, widened)
-    counted = logits if allowed is None else logits.masked_fill(~allowed, FORBIDDEN)
+    counted = logits if weights is None else logits + logarithm(weights)
     kinship = 0.0 if kin is None else softmax.kinship
     wanted = (1 - softmax.smoothing - kinship) * logits.gather(1, own).squeeze(1)
     if softmax.smoothing:
-        wanted = wanted + softmax.smoothing * mean_over(logits, allowed)
+        wanted = wanted + softmax.smoothing * mean_over(logits, weights)
     if kin is not None and kinship:
-        wanted = wanted + kinship * mean_over(logits, kin if allowed is None else kin & allowed)
+        wanted = wanted + kinship * mean_over(logits, kin if weights is None else kin * weights)
     return (torch.logsumexp(counted, dim=1) - wanted).mean()
 
 
-def mean_over(logits: Tensor, chosen: Tensor | None) -> Tensor:
-    """Mean of each row's (n, u) values where ``chosen``, or of all: (n,)."""
-    if chosen is None:
+def logarithm(weights: Tensor) -> Tensor:
+    """log w of weights of any shape, `FORBIDDEN` where they are 0."""
+    return torch.where(weights > 0, weights.log(), FORBIDDEN)
+
+
+def mean_over(logits: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean of each row's (n, u) values by weights or a mask, or of all: (n,)."""
+    if weights is None:
         return logits.mean(dim=1)
-    return (logits * chosen).sum(dim=1) / chosen.sum(dim=1)
+    return (logits * weights).sum(dim=1) / weights.sum(dim=1)

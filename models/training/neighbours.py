@@ -2,7 +2,9 @@
 
 For each target only its nearest prototypes count, by a similarity matrix of the prototypes that is
 refreshed now and then (Pailitao-VL §4), and beside them a random share, drawn anew at each step and
-shared by the batch, that keeps far prototypes from drifting near unseen.
+shared by the batch, that stands for all the others: a prototype that is drawn once in a hundred
+times counts as a hundred (Horvitz and Thompson 1952). So the sums of the softmax are on average
+those over all prototypes, and far kinds are kept apart as they would be by all.
 
 A batch of n targets with k neighbours each is compared with the union of what they need, up to
 n · k prototypes. So this saves time where n · k is well below U, or where batches are made of
@@ -76,30 +78,35 @@ class SparseNegatives:
         self.graph = nearest_prototypes(prototypes, self.sparseness.neighbours(self.classes))
 
     def select(self, ids: Tensor) -> tuple[Tensor | None, Tensor]:
-        """For targets (n,): the prototypes that count for any, and which for whom.
+        """For targets (n,): the prototypes that count for any, and how much for whom.
 
         Returns:
-            Their numbers in ascending order (u,), and a mask (n, u); or None for all, and a mask
-            (n, U). A target always counts for itself.
+            Their numbers in ascending order (u,), and weights (n, u); or None for all, and weights
+            (n, U). A neighbour weighs 1, the target among them, one that was drawn as many as it
+            stands for, any other 0.
 
         Raises:
             TrainingError: before the first `refresh`.
         """
         if self.graph is None:
             raise TrainingError("the neighbour graph is empty: refresh it from the prototypes")
-        allowed = torch.zeros(len(ids), self.classes, dtype=torch.bool, device=ids.device)
-        allowed.scatter_(1, self.graph[ids].long(), True)
-        allowed.scatter_(1, ids[:, None], True)
-        allowed[:, self._random().to(ids.device)] = True
-        columns = allowed.any(dim=0).nonzero().squeeze(1)
+        near = torch.zeros(len(ids), self.classes, dtype=torch.bool, device=ids.device)
+        near.scatter_(1, self.graph[ids].long(), True)
+        near.scatter_(1, ids[:, None], True)
+        stands_for = self._drawn().to(ids.device)
+        columns = (near.any(dim=0) | (stands_for > 0)).nonzero().squeeze(1)
         if len(columns) > DENSE_FROM * self.classes:
-            return None, allowed
-        return columns, allowed[:, columns]
+            return None, torch.where(near, 1.0, stands_for)
+        return columns, torch.where(near[:, columns], 1.0, stands_for[columns])
 
-    def _random(self) -> Tensor:
+    def _drawn(self) -> Tensor:
+        """How many prototypes each of the U stands for in this step, (U,): 0 if not drawn."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         count = math.ceil(self.sparseness.random * self.classes)
-        return torch.randperm(self.classes, generator=generator)[:count]
+        stands_for = torch.zeros(self.classes)
+        drawn = torch.randperm(self.classes, generator=generator)[:count]
+        stands_for[drawn] = self.classes / max(count, 1)
+        return stands_for
 
 
 @torch.no_grad()

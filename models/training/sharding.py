@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from models.errors import TrainingError
 from models.training.head import PrototypeHead
-from models.training.losses import FORBIDDEN, MarginSoftmax, with_margin
+from models.training.losses import MarginSoftmax, logarithm, with_margin
 from models.training.neighbours import SparseNegatives
 
 
@@ -85,7 +85,7 @@ class ShardedHead(PrototypeHead):
         """
         everyone = gather_rows(features, self.ranks, partial=True)
         targets = gather_rows(ids, self.ranks)
-        columns, allowed = self._columns(targets, negatives)
+        columns, weights = self._columns(targets, negatives)
         mine = (targets >= self.start) & (targets < self.stop)
         places = targets - self.start
         if columns is not None:
@@ -99,7 +99,7 @@ class ShardedHead(PrototypeHead):
         total = features.new_zeros((), dtype=torch.float32)
         for prefix, weight in softmax.terms():
             cosines = self(everyone, prefix, columns)
-            total = total + weight * sharded_arcface(cosines, places, mine, softmax, allowed, kin)
+            total = total + weight * sharded_arcface(cosines, places, mine, softmax, weights, kin)
         return total
 
     def _columns(
@@ -108,13 +108,13 @@ class ShardedHead(PrototypeHead):
         """What `SparseNegatives.select` picked within this slice, counted from its start."""
         if negatives is None:
             return None, None
-        columns, allowed = negatives.select(targets)
+        columns, weights = negatives.select(targets)
         if columns is None:
-            return None, allowed[:, self.start : self.stop]
+            return None, weights[:, self.start : self.stop]
         here = (columns >= self.start) & (columns < self.stop)
         if not here.any():  # one column that counts for nobody keeps the shapes simple
-            return columns.new_zeros(1), allowed.new_zeros(len(targets), 1)
-        return columns[here] - self.start, allowed[:, here]
+            return columns.new_zeros(1), weights.new_zeros(len(targets), 1)
+        return columns[here] - self.start, weights[:, here]
 
     @torch.no_grad()
     def prototypes(self) -> Tensor:
@@ -134,7 +134,7 @@ def sharded_arcface(
     places: Tensor,
     mine: Tensor,
     softmax: MarginSoftmax,
-    allowed: Tensor | None = None,
+    weights: Tensor | None = None,
     kin: Tensor | None = None,
 ) -> Tensor:
     """`losses.arcface` with the classes spread over ranks; the same value on each.
@@ -144,21 +144,22 @@ def sharded_arcface(
         places: the column of each row's own class where ``mine``, 0 elsewhere, (n,).
         mine: True where the row's own class lies in this slice, (n,).
         softmax: scale, margin and what is smoothed.
-        allowed: True where a class of this slice counts for a row, (n, u); all by default.
+        weights: how many classes each of this slice stands for in a row's sums, (n, u); 1 by
+            default.
         kin: True where a class of this slice is of the concept of a row's own, (n, u).
     """
     own = places[:, None]
     at_own = cosines.gather(1, own)
     widened = torch.where(mine[:, None], with_margin(at_own, softmax.margin), at_own)
     logits = softmax.scale * cosines.scatter(1, own, widened)
-    counted = logits if allowed is None else logits.masked_fill(~allowed, FORBIDDEN)
+    counted = logits if weights is None else logits + logarithm(weights)
     largest = counted.detach().amax(dim=1)
     dist.all_reduce(largest, op=dist.ReduceOp.MAX)
     sums = torch.exp(counted - largest[:, None]).sum(dim=1)
     wanted = logits.gather(1, own).squeeze(1) * mine
-    everyone = torch.ones_like(logits) if allowed is None else allowed
+    everyone = torch.ones_like(logits) if weights is None else weights
     kinship = 0.0 if kin is None else softmax.kinship
-    related = torch.zeros_like(logits) if kin is None else kin & everyone.bool()
+    related = torch.zeros_like(logits) if kin is None else kin * everyone
     parts = [sums, wanted]
     for chosen in (everyone, related):
         parts += [(logits * chosen).sum(dim=1), chosen.sum(dim=1).to(sums.dtype)]

@@ -47,19 +47,21 @@ def test_without_margin_arcface_is_softmax(smoothing: float) -> None:
     cosines = torch.rand(5, 7) * 2 - 1
     targets = torch.tensor([0, 6, 3, 3, 1])
     plain = functional.cross_entropy(8 * cosines, targets, label_smoothing=smoothing)
-    everything = torch.ones_like(cosines, dtype=torch.bool)
-    for allowed in (None, everything):
-        loss = arcface(cosines, targets, MarginSoftmax(8, 0, smoothing), allowed)
+    for weights in (None, torch.ones_like(cosines)):
+        loss = arcface(cosines, targets, MarginSoftmax(8, 0, smoothing), weights)
         assert torch.allclose(loss, plain)
 
 
-def test_what_is_not_allowed_does_not_count() -> None:
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_a_class_counts_as_often_as_it_weighs(times: int) -> None:
     cosines = at_degrees(20, 70, 50)[None]
-    only_first_two = torch.tensor([[True, True, False]])
-    softmax = MarginSoftmax(smoothing=0.1)
+    weights = torch.tensor([[1.0, 1.0, times]])
+    kin = torch.tensor([[True, False, True]])
+    repeated = [0, 1, *[2] * times]
+    softmax = MarginSoftmax(smoothing=0.1, kinship=0.2)
     assert torch.allclose(
-        arcface(cosines, torch.tensor([0]), softmax, only_first_two),
-        arcface(cosines[:, :2], torch.tensor([0]), softmax),
+        arcface(cosines, torch.tensor([0]), softmax, weights, kin),
+        arcface(cosines[:, repeated], torch.tensor([0]), softmax, kin=kin[:, repeated]),
     )
 
 

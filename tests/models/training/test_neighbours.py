@@ -15,9 +15,9 @@ def prototypes(count: int = 50, seed: int = 0) -> Tensor:
 
 def selected(negatives: SparseNegatives, ids: Tensor) -> list[set[int]]:
     """The prototypes that count for each target."""
-    columns, allowed = negatives.select(ids)
+    columns, weights = negatives.select(ids)
     numbers = torch.arange(negatives.classes) if columns is None else columns
-    return [set(numbers[row].tolist()) for row in allowed]
+    return [set(numbers[row].tolist()) for row in weights > 0]
 
 
 @pytest.mark.parametrize("block", [7, 50, 1024])
@@ -51,6 +51,25 @@ def test_random_prototypes_are_shared_by_the_batch_and_change_with_the_step() ->
     assert selected(negatives, ids) != chosen
     negatives.due(1)
     assert selected(negatives, ids) == chosen
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_those_drawn_stand_for_all_that_are_not(count: int) -> None:
+    """On average over the steps every prototype counts once, whether near or not."""
+    negatives = SparseNegatives(Sparseness(nearest=0.1, random=0.1), 50)
+    negatives.refresh(prototypes())
+    ids, steps = torch.arange(count), 4000
+    counted = torch.zeros(count, 50)
+    for step in range(steps):
+        negatives.due(step)
+        columns, weights = negatives.select(ids)
+        if columns is None:
+            counted += weights
+        else:
+            counted[:, columns] += weights
+    # One drawn counts as ten: the mean of so many steps is within five of its standard deviations.
+    assert (counted / steps - 1).abs().max() < 5 * 3 / steps**0.5
+    assert bool((counted.gather(1, ids[:, None]) == steps).all())
 
 
 def test_a_share_of_one_is_the_full_softmax() -> None:
