@@ -64,6 +64,13 @@ class Tower(Encoder):
         vectors: Tensor = self.identity(parts)
         return vectors
 
+    @torch.no_grad()
+    def turn(self, rotation: Floats) -> None:
+        """Turn the identities: h becomes h · rotation (128, 128)."""
+        turned = torch.from_numpy(rotation).to(self.identity.weight)
+        self.identity.weight.copy_(turned.T @ self.identity.weight)
+        self.identity.bias.copy_(self.identity.bias @ turned)
+
     def into(self, projection: Projection, library: Library) -> Projection:
         """The projection with what was learned."""
         known = None if self.known is None else _axes(self.known)
