@@ -117,7 +117,8 @@ class Encoder:
 
     def trusting(self, query: Encoded, familiarity: float) -> Encoded:
         """A query as it is to be asked of a catalog of that familiarity."""
-        return replace(query, vector=trusting(query.vector, familiarity))
+        weighed = trusting(query.vector, familiarity)
+        return replace(query, vector=weighed, familiarity=familiarity)
 
     def _seen(self, squeezed: Squeezed) -> Encoded:
         """What a picture alone says."""

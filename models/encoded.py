@@ -12,10 +12,17 @@ from models.picture import Picture
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One encoded item: ``vector`` float32 (dim,) of length 1, and its ``juice``."""
+    """One encoded item or query.
+
+    Attributes:
+        vector: float32 (dim,) of length 1.
+        juice: what it is judged by.
+        familiarity: how far a query trusts in identity, 0..1; says nothing of an item.
+    """
 
     vector: Floats
     juice: Juice
+    familiarity: float = 1.0
 
 
 class PictureTextEncoder(Protocol):

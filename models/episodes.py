@@ -49,6 +49,7 @@ class Episodes:
         levels: (queries, candidates).
         relevant: G over the whole catalog, (queries,).
         products: what each query shows, (queries,); folds keep a product together.
+        familiarity: of the catalog, as it was asked.
     """
 
     chunks: Chunks
@@ -56,6 +57,7 @@ class Episodes:
     levels: Levels
     relevant: NDArray[np.int64]
     products: tuple[str, ...]
+    familiarity: float
 
     @property
     def chunk_levels(self) -> Levels:
@@ -71,6 +73,7 @@ def make_episodes(
     limit: int | None = None,
     depth: int = 100,
     seed: int = 0,
+    familiarity: float | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Episodes]:
     """Episodes of each modality from the photos of some splits that show a known product.
@@ -81,6 +84,7 @@ def make_episodes(
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query; the whole catalog where it is smaller.
         seed: of the made-up texts.
+        familiarity: asks as if the catalog were so familiar, 0..1; by default as it is.
         progress: called with (pictures and texts encoded, all of them).
 
     Raises:
@@ -103,7 +107,8 @@ def make_episodes(
         picture = _open(catalog, product.image) if product.image else None
         items += encoder.encode([picture], [product.text], [product.category])
         tick()
-    familiarity = encoder.familiarity(np.stack([one.vector for one in items]))
+    if familiarity is None:
+        familiarity = encoder.familiarity(np.stack([one.vector for one in items]))
     draw = random.Random(seed)
     words = [shopper_text(catalog.by_id[photo.product_id or ""], draw) for photo in photos]
     made = {}
@@ -152,6 +157,7 @@ def _episodes(
         levels=np.take_along_axis(levels, nearest, axis=1),
         relevant=relevant_counts(levels),
         products=tuple(photo.product_id or "" for photo in photos),
+        familiarity=queries[0].familiarity,
     )
 
 

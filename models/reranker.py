@@ -32,6 +32,10 @@ WEIGHTS = Path(__file__).parent / "weights"
 Modality = Literal["picture", "text", "both"]
 """What a query brings. Cosines lie elsewhere for each, so each has parameters of its own."""
 
+RECOGNISED_FROM = 0.25
+"""Familiarity from which a catalog is ordered as one whose products are recognised: half of the
+trust in an encoder that learned from the products' own pictures alone."""
+
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters of one modality."""
@@ -40,15 +44,30 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     levels: LevelModel
 
 
-class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """What `fit_reranker` finds. `encoder` is the model id whose features it was fitted on."""
+class Stages(msgspec.Struct, frozen=True, kw_only=True):
+    """Those of all modalities."""
 
-    format: Literal[1] = 1
-    encoder: str
-    features: tuple[str, ...] = FEATURES
     picture: Stage
     text: Stage
     both: Stage
+
+
+class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fit_reranker` finds.
+
+    Attributes:
+        encoder: the model id whose features it was fitted on.
+        features: what is weighed, in order.
+        known, unknown: for catalogs whose products the encoder recognises, and for others, where it
+            is the look that retrieved the candidates and comparing has more to add.
+        card: how it was fitted, and how well it does.
+    """
+
+    format: Literal[2] = 2
+    encoder: str
+    features: tuple[str, ...] = FEATURES
+    known: Stages
+    unknown: Stages
     card: dict[str, object] = {}
 
 
@@ -99,7 +118,7 @@ class Reranker:
             return []
         chunks = split(len(candidates))
         evidence = collect(query.juice, query_text, candidates, chunks)
-        stage = self.stage(modality(query.juice, query_text))
+        stage = self.stage(modality(query.juice, query_text), query.familiarity)
         s, null = stage.comparison.scores(evidence)
         probabilities = stage.levels.probabilities(evidence)
         there = chunks != ABSENT
@@ -117,9 +136,11 @@ class Reranker:
             for index in merge(order(chunks, s), by_candidate[:, 0].tolist())
         ]
 
-    def stage(self, of: Modality) -> Stage:
-        """The parameters for queries of one modality."""
-        stage: Stage = getattr(self.parameters, of)
+    def stage(self, of: Modality, familiarity: float) -> Stage:
+        """The parameters for queries of one modality to a catalog so familiar, 0..1."""
+        recognised = familiarity >= RECOGNISED_FROM
+        stages = self.parameters.known if recognised else self.parameters.unknown
+        stage: Stage = getattr(stages, of)
         return stage
 
 

@@ -1,8 +1,11 @@
 """Fitting the reranker on labelled photos: what `lookstream train reranker DIR` calls.
 
-The default encoder never reads labels, so training photos judge it as fairly as validation ones,
-and there are more of them: weights fitted on the 296 validation photos of grocery alone follow
-their noise. With an encoder trained on the training photos' products, fit on `("val",)`.
+An encoder that was not trained on these photos is judged by training photos as fairly as by
+validation ones, and there are more of them; one that was is only judged by `("val",)`.
+
+There are parameters for catalogs that the encoder recognises and for those that it does not know.
+The latter are fitted on queries that ask by look alone, be it of the same folder, or of another
+that the encoder was not trained on.
 
 How far the comparison may leave the retrieval order is chosen by cross-validation with whole
 products held out, so that a weight which only knows the products at hand is found out. The same
@@ -28,17 +31,19 @@ from models.episodes import Episodes, Progress, make_episodes
 from models.errors import RerankerError
 from models.merge import merge, order
 from models.metrics import NO_WORSE, Level, hit_rates
-from models.reranker import RerankerParameters, Stage
+from models.reranker import RECOGNISED_FROM, RerankerParameters, Stage, Stages
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
+SPLITS = ("train", "val")
 
 
 def fit_reranker(
     encoder: SearchEncoder,
     folder: Path,
     *,
-    splits: Sequence[str] = ("train", "val"),
+    unknown: Path | None = None,
+    splits: Sequence[str] = SPLITS,
     limit: int | None = 1500,
     depth: int = 100,
     seed: int = 0,
@@ -47,6 +52,8 @@ def fit_reranker(
     """Fit all three modalities on photos of a catalog folder.
 
     Args:
+        unknown: a folder for the parameters of unknown catalogs, all of `SPLITS`; it should be one
+            that the encoder was not trained on. By default the same as the other.
         splits: of photos.jsonl; never the one that is reported on.
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query, as many as will be reranked in service.
@@ -57,23 +64,45 @@ def fit_reranker(
         CatalogError, PictureError: the folder or a picture cannot be read.
         RerankerError: too few products with photos to hold some out.
     """
-    catalog = read_catalog(folder)
-    made = make_episodes(
-        encoder, catalog, splits, limit=limit, depth=depth, seed=seed, progress=progress
-    )
-    fitted = {modality: fit_stage(episodes) for modality, episodes in made.items()}
+
+    def asked(source: Path, of: Sequence[str], familiarity: float | None) -> dict[str, Episodes]:
+        return make_episodes(
+            encoder,
+            read_catalog(source),
+            of,
+            limit=limit,
+            depth=depth,
+            seed=seed,
+            familiarity=familiarity,
+            progress=progress,
+        )
+
+    made = asked(folder, splits, None)
+    known, card = _fit_stages(made)
+    strange, strange_card = known, card
+    if unknown is not None:
+        strange, strange_card = _fit_stages(asked(unknown, SPLITS, 0.0))
+    elif made["picture"].familiarity >= RECOGNISED_FROM:
+        strange, strange_card = _fit_stages(asked(folder, splits, 0.0))
     return RerankerParameters(
         encoder=encoder.model_id,
-        picture=fitted["picture"][0],
-        text=fitted["text"][0],
-        both=fitted["both"][0],
+        known=known,
+        unknown=strange,
         card={
-            "command": f"lookstream train reranker {folder.name}",
-            "splits": list(splits),
-            "queries": len(made["picture"].products),
-            "candidates": made["picture"].levels.shape[1],
-            **{modality: card for modality, (_, card) in fitted.items()},
+            "known": {"catalog": folder.name, "splits": list(splits), **card},
+            "unknown": {"catalog": (unknown or folder).name, **strange_card},
         },
+    )
+
+
+def _fit_stages(episodes: dict[str, Episodes]) -> tuple[Stages, dict[str, object]]:
+    """Parameters of all modalities, and what there is to say of each."""
+    stages = {modality: fit_stage(one) for modality, one in episodes.items()}
+    queries, candidates = episodes["picture"].levels.shape
+    card = {modality: report for modality, (_, report) in stages.items()}
+    return (
+        Stages(**{modality: stage for modality, (stage, _) in stages.items()}),
+        {"queries": queries, "candidates": candidates, **card},
     )
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from models.reranker import (
     Reranker,
     RerankerParameters,
     Stage,
+    Stages,
     load_reranker,
 )
 from models.reranker_fit import write_parameters
@@ -40,7 +42,11 @@ def stage(seed: int) -> Stage:
     )
 
 
-PARAMETERS = RerankerParameters(encoder="none", picture=stage(1), text=stage(2), both=stage(3))
+PARAMETERS = RerankerParameters(
+    encoder="none",
+    known=Stages(picture=stage(1), text=stage(2), both=stage(3)),
+    unknown=Stages(picture=stage(4), text=stage(5), both=stage(6)),
+)
 RERANKER = Reranker(PARAMETERS)
 
 
@@ -112,6 +118,22 @@ def test_each_modality_has_its_own_parameters() -> None:
     assert RERANKER.rerank(query, "", candidates) == by_picture
 
 
+@pytest.mark.parametrize(("familiarity", "recognised"), [(0, False), (0.2, False), (0.5, True)])
+def test_a_catalog_that_is_not_known_is_judged_as_such(
+    familiarity: float, recognised: bool
+) -> None:
+    candidates = [Candidate(str(at), 0.5, juice(at), f"t{at}") for at in range(5)]
+    query = replace(encoded(9), familiarity=familiarity)
+    stages = PARAMETERS.known if recognised else PARAMETERS.unknown
+    alone = Reranker(msgspec.structs.replace(PARAMETERS, known=stages, unknown=stages))
+    other = Reranker(
+        msgspec.structs.replace(PARAMETERS, known=PARAMETERS.unknown, unknown=PARAMETERS.known)
+    )
+    ranked = RERANKER.rerank(query, "t3", candidates)
+    assert ranked == alone.rerank(query, "t3", candidates)
+    assert ranked != other.rerank(query, "t3", candidates)
+
+
 def test_no_candidates_give_no_list() -> None:
     assert RERANKER.rerank(encoded(1), "pear", []) == []
 
@@ -127,7 +149,7 @@ def test_bad_parameters_say_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "reranker.json"
     with pytest.raises(RerankerError, match="lookstream train reranker"):
         load_reranker(path)
-    path.write_text('{"format": 2}')
+    path.write_text('{"format": 1}')
     with pytest.raises(RerankerError, match="cannot be read"):
         load_reranker(path)
     write_parameters(msgspec.structs.replace(PARAMETERS, features=("similarity",)), path)

@@ -1,7 +1,10 @@
 import json
 import random
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +14,9 @@ from models.data.catalog import Product, read_catalog
 from models.encoded import Encoded, SearchEncoder
 from models.episodes import VIEWS, make_episodes, shopper_text
 from models.errors import PictureError, RerankerError
-from models.juice import EMPTY, Int8Matrix, Juice
+from models.juice import EMPTY, Floats, Int8Matrix, Juice
 from models.picture import Picture
-from models.reranker import Candidate, Reranker
+from models.reranker import Candidate, Reranker, RerankerParameters
 from models.reranker_fit import fit_reranker
 
 COLOURS = 12
@@ -71,6 +74,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def known_card(parameters: RerankerParameters) -> dict[str, Any]:
+    card = parameters.card["known"]
+    assert isinstance(card, dict)
+    return card
+
+
 def save(path: Path, colour: np.ndarray) -> str:
     Image.new("RGB", (8, 8), tuple(int(part) for part in colour)).save(path)
     return path.name
@@ -83,11 +92,11 @@ def test_the_fit_improves_on_retrieval_and_says_so(folder: Path) -> None:
     )
     assert seen[-1] == (COLOURS + 3 * 6 * COLOURS,) * 2
     assert parameters.encoder == "colour"
-    card = parameters.card["picture"]
-    assert isinstance(card, dict)
-    assert card["reranked, products held out"]["i_hr_1"] > card["retrieval"]["i_hr_1"] + 0.2
-    assert 0.0 <= card["reranked, products held out"]["calibration_error"] <= 1.0
-    assert parameters.card["queries"] == 6 * COLOURS
+    card = known_card(parameters)
+    report = card["picture"]
+    assert report["reranked, products held out"]["i_hr_1"] > report["retrieval"]["i_hr_1"] + 0.2
+    assert 0.0 <= report["reranked, products held out"]["calibration_error"] <= 1.0
+    assert card["queries"] == 6 * COLOURS
 
     catalog, encoder, reranker = read_catalog(folder), ColourEncoder(), Reranker(parameters)
     episodes = make_episodes(encoder, catalog, ["val"], limit=8)
@@ -102,14 +111,58 @@ def test_the_fit_improves_on_retrieval_and_says_so(folder: Path) -> None:
     assert ranked[0].score > ranked[1].score
 
 
+class TwoSidedEncoder(ColourEncoder):
+    """Retrieves by colour where a catalog is known, and by nothing at all where it is not."""
+
+    def one(self, picture: Picture | None, text: str | None) -> Encoded:
+        whole = super().one(picture, text)
+        shade = np.zeros(3) if picture is None else picture.mean(axis=(0, 1)) / 255 - 0.5
+        return replace(whole, vector=np.array([*shade, 0, 0, 0.5], np.float32))
+
+    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
+        weighed = query.vector * np.array([familiarity] * 3 + [1 - familiarity] * 3, np.float32)
+        return replace(query, vector=weighed, familiarity=familiarity)
+
+
+def test_unknown_catalogs_are_learned_from_queries_that_recognise_nothing(folder: Path) -> None:
+    parameters = fit_reranker(TwoSidedEncoder(), folder)
+    known, unknown = (parameters.card[one] for one in ("known", "unknown"))
+    assert isinstance(known, dict)
+    assert isinstance(unknown, dict)
+    assert known["picture"]["retrieval"]["i_hr_1"] > unknown["picture"]["retrieval"]["i_hr_1"]
+    report = unknown["picture"]
+    assert report["reranked, products held out"]["i_hr_1"] > report["retrieval"]["i_hr_1"] + 0.2
+
+
+def test_unknown_catalogs_may_be_learned_from_another_folder(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, ignore=lambda *_: ["photos.jsonl"])
+    here = fit_reranker(TwoSidedEncoder(), folder)
+    there = fit_reranker(TwoSidedEncoder(), folder, unknown=other)
+    assert there.known == here.known
+    assert there.unknown != here.unknown
+    card = there.card["unknown"]
+    assert isinstance(card, dict)
+    assert (card["catalog"], card["queries"]) == ("other", VIEWS * COLOURS)
+
+
+def test_a_fit_on_an_unknown_catalog_serves_both(folder: Path) -> None:
+    class Stranger(TwoSidedEncoder):
+        def familiarity(self, items: Floats) -> float:
+            return 0.0
+
+    parameters = fit_reranker(Stranger(), folder)
+    assert parameters.known == parameters.unknown
+
+
 def test_without_photos_views_of_the_products_ask(folder: Path) -> None:
     with_photos = fit_reranker(ColourEncoder(), folder)
     (folder / "photos.jsonl").unlink()
     parameters = fit_reranker(ColourEncoder(), folder)
-    assert parameters.card["queries"] == VIEWS * COLOURS
-    assert parameters.picture != with_photos.picture
+    assert known_card(parameters)["queries"] == VIEWS * COLOURS
+    assert parameters.known.picture != with_photos.known.picture
     again = fit_reranker(ColourEncoder(), folder)
-    assert again.picture == parameters.picture
+    assert again.known.picture == parameters.known.picture
 
 
 def test_what_cannot_be_fitted_says_why(folder: Path) -> None:

@@ -161,6 +161,12 @@ def embedding(
 def reranker(
     catalog: Annotated[Path, typer.Argument(help="A catalog folder with photos.jsonl.")],
     to: Annotated[Path, typer.Option("--out", help="Where the parameters are written.")],
+    unknown: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder that stands for catalogs the encoder doesn't know; by default CATALOG."
+        ),
+    ] = None,
     splits: Annotated[
         list[str] | None, typer.Option("--split", help="Photos to fit on; repeatable.")
     ] = None,
@@ -170,13 +176,14 @@ def reranker(
 ) -> None:
     """Fit the reranker's comparison and calibration for the encoder of the settings.
 
-    By default on the splits train and val; the report is of products held out.
+    By default on the splits train and val; the report is of products held out. Catalogs that the
+    encoder recognises and others are ordered by parameters of their own.
 
     [bold]Example[/]
 
       lookstream train reranker grocery --out models/weights/reranker-lite2.json
     """
-    from models.reranker_fit import fit_reranker, write_parameters
+    from models.reranker_fit import SPLITS, fit_reranker, write_parameters
     from workers.rooms import encoder_of
     from workers.settings import load_settings
 
@@ -186,7 +193,8 @@ def reranker(
         fitted = fit_reranker(
             encoder,
             catalog,
-            splits=splits or ("train", "val"),
+            unknown=unknown,
+            splits=splits or SPLITS,
             limit=limit,
             seed=seed,
             progress=lambda done, total: bars.update(task, completed=done, total=total),
