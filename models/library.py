@@ -26,8 +26,8 @@ SAMPLE = 1000
 
 KNOWN_FROM, KNOWN_AT = (0.80, 0.68, 0.63, 0.60), (0.88, 0.80, 0.76, 0.74)
 """Median cosine to the nearest identity, by prefix, below which a catalog is unknown and above
-which it is known. Of products left out of a catalog that was not it is .91 in 128 values, of grocery
-left out altogether .54 (.71, .62 and .56 in 32, 64 and 96)."""
+which it is known. Of products left out of a catalog that was not, it is .91 in 128 values; of
+grocery left out altogether .54 (.71, .62 and .56 in 32, 64 and 96)."""
 
 
 @dataclass(frozen=True, eq=False)
