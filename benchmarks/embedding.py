@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import orjson
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -226,14 +227,15 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
 
 
 def _print(table: dict[str, Rates], console: Console) -> None:
-    shown = Table(title="pictures alone, %")
+    """A table for each exam, narrow enough for 80 columns."""
     rates = ("i_hr_1", "i_hr_5", "i_hr_10", "c_hr_1", "c_hr_5", "c_hr_10", "average")
-    for name in ("", "exam", *rates):
-        shown.add_column(name, justify="right" if name in rates else "left")
-    for course, exams in table.items():
-        for exam, found in exams.items():
-            shown.add_row(course, exam, *(f"{100 * found[rate]:.1f}" for rate in rates))
-    console.print(shown)
+    for exam in next(iter(table.values())):
+        shown = Table(title=f"{exam}: pictures alone, %", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name in ("", *rates):
+            shown.add_column(name, justify="right" if name else "left", no_wrap=True)
+        for course, exams in table.items():
+            shown.add_row(course, *(f"{100 * exams[exam][rate]:.1f}" for rate in rates))
+        console.print(shown)
 
 
 if __name__ == "__main__":
