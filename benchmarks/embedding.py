@@ -228,10 +228,12 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
 
 def _print(table: dict[str, Rates], console: Console) -> None:
     """A table for each exam, narrow enough for 80 columns."""
-    rates = ("i_hr_1", "i_hr_5", "i_hr_10", "c_hr_1", "c_hr_5", "c_hr_10", "average")
+    rates = {f"{kind}_hr_{k}": f"{kind.upper()}@{k}" for kind in "ic" for k in (1, 5, 10)}
+    rates["average"] = "mean"
     for exam in next(iter(table.values())):
-        shown = Table(title=f"{exam}: pictures alone, %", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for name in ("", *rates):
+        title = f"{exam}, pictures alone: I-HR@k and C-HR@k, %"
+        shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name in ("", *rates.values()):
             shown.add_column(name, justify="right" if name else "left", no_wrap=True)
         for course, exams in table.items():
             shown.add_row(course, *(f"{100 * exams[exam][rate]:.1f}" for rate in rates))
