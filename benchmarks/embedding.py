@@ -169,8 +169,10 @@ def curation(bench: Bench) -> dict[str, Any]:
 
     Found are wrong ids that are called wrong, recovered those of them that are given back.
 
-    As many passes as everything else, and not as many steps, by which it would know the wrong ids of
-    so few pictures by heart and doubt none. The self-loop: the encoder that learned from wrong ids curates, and the one that learned from
+    As many passes as everything else, not as many steps: by those it would know the wrong ids of so
+    few pictures by heart, and doubt none.
+
+    The self-loop: the encoder that learned from wrong ids curates, and the one that learned from
     what it curated curates again.
     """
     number = len(bench.material.catalogs) - 1
