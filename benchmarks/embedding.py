@@ -10,7 +10,7 @@ learned from. Then: the same course with more and more prototypes; each catalog 
 lesson; wrong ids, curated; the packaged weights; assignment to a million prototypes. Tables and
 plots go to --out, and the last line is one JSON object.
 
-An hour on two cores; what is in --work is not made again.
+An hour and a half on two cores; what is in --work is not made again.
 """
 
 import argparse
