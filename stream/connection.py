@@ -6,9 +6,11 @@ reach 16 MB, and a search waits for its answer, so fetches must not dawdle.
 
 import logging
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+import tenacity
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -31,6 +33,10 @@ SESSION_TIMEOUT_S = 6
 HEARTBEAT_S = 1
 # How long a group that changes hands waits for a last commit; without it, records come again.
 COMMIT_S = 5.0
+# A broker that has just started, or a partition that just got its leader, needs a moment.
+PATIENCE_S = 10.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +135,20 @@ def check_broker(kafka: Kafka, timeout_s: float = 10.0) -> int:
             f"no Kafka answers at {kafka.bootstrap} ({kafka.security_protocol}): {reason}. "
             "Check the address, that the broker runs, and the credentials."
         ) from error
+
+
+def patiently(ask: Callable[..., T], *what: Any, patience_s: float = PATIENCE_S, **how: Any) -> T:
+    """What a broker answers to `ask(*what, **how)`, asked again while it refuses.
+
+    Raises the last `KafkaException` after `patience_s` seconds of refusals.
+    """
+    patient = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(KafkaException),
+        wait=tenacity.wait_fixed(0.1),
+        stop=tenacity.stop_after_delay(patience_s),
+        reraise=True,
+    )
+    return patient(ask, *what, **how)
 
 
 class _LastWords(logging.Handler):

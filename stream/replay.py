@@ -9,14 +9,13 @@ the end is where the broker has nothing more to send.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
-import tenacity
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -26,16 +25,11 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream.connection import Kafka
+from stream.connection import Kafka, patiently
 from stream.errors import BrokerError, StreamError
 from stream.records import Record, from_confluent, partitions, take
 
-# A broker that has just started, or lost its leader, needs a moment before it answers.
-PATIENCE_S = 10.0
 OFFSET_INVALID = -1001  # librdkafka's word for "nothing committed"
-
-
-T = TypeVar("T")
 
 
 class Edge(Enum):
@@ -113,8 +107,8 @@ class SpanReader:
         try:
             found = sorted(partitions(self._consumer, topic, timeout_s))
             places = [TopicPartition(topic, partition) for partition in found]
-            self._starts = _patiently(self._start, places)
-            self._ends = {place.partition: _patiently(self._watermark, place) for place in places}
+            self._starts = patiently(self._start, places)
+            self._ends = {place.partition: patiently(self._watermark, place) for place in places}
             if isinstance(span.start, Offset):
                 for place in self._starts:
                     # Asked for what is behind its end, the embedded broker is silent for ever.
@@ -168,7 +162,7 @@ class SpanReader:
         if not places:
             return
         try:
-            _patiently(self._consumer.commit, offsets=places, asynchronous=False)
+            patiently(self._consumer.commit, offsets=places, asynchronous=False)
         except KafkaException as error:
             raise BrokerError(f"cannot keep the place: {error.args[0].str()}") from error
 
@@ -234,17 +228,6 @@ def _parse_point(text: str) -> Point:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return Time(round(moment.timestamp() * 1000))
-
-
-def _patiently(ask: Callable[..., T], *what: Any, **how: Any) -> T:
-    """What the broker answers, asked again for some seconds while it refuses."""
-    patient = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(KafkaException),
-        wait=tenacity.wait_fixed(0.2),
-        stop=tenacity.stop_after_delay(PATIENCE_S),
-        reraise=True,
-    )
-    return patient(ask, *what, **how)
 
 
 def _at_end(message: Message) -> bool:

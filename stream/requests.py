@@ -14,11 +14,10 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
-import tenacity
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream.codec import decode, encode
-from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
+from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka, patiently
 from stream.errors import BrokerError, RequestTimeout, StreamError
 from stream.messages import Query, Result
 from stream.records import from_confluent, partitions
@@ -153,17 +152,15 @@ class Client:
         topic = self._topics.result.name
         found = partitions(self._consumer, topic, self._timeout_s)
         places = [TopicPartition(topic, partition) for partition in sorted(found)]
-        # The leaders of a topic that was created a moment ago do not know it yet.
-        patient = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(KafkaException),
-            wait=tenacity.wait_fixed(0.1),
-            stop=tenacity.stop_after_delay(self._timeout_s),
-            reraise=True,
-        )
         try:
             for place in places:
                 # The embedded broker's end may be one batch low: old results, nobody's.
-                _, place.offset = patient(self._consumer.get_watermark_offsets, place, timeout=10)
+                _, place.offset = patiently(
+                    self._consumer.get_watermark_offsets,
+                    place,
+                    timeout=10,
+                    patience_s=self._timeout_s,
+                )
         except KafkaException as error:
             raise BrokerError(
                 f"cannot read {topic} at {self._kafka.bootstrap}: {error.args[0].str()}"

@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import Consumer, TopicPartition
 
 from stream.codec import decode, encode
-from stream.connection import Kafka
+from stream.connection import Kafka, patiently
 from stream.dead_letter import DeadLetters
 from stream.delivery import Rejection
 from stream.errors import DecodeError
@@ -141,7 +141,8 @@ class FeedbackLoop:
         impressions = [p for p in partitions if p.topic == name]
         clicks = [p for p in partitions if p.topic != name]
         self.feedback.judged = {
-            p.partition: max(0, p.offset) for p in consumer.committed(impressions, timeout=30)
+            p.partition: max(0, p.offset)
+            for p in patiently(consumer.committed, impressions, timeout=30)
         }
         # Co-partitioned topics and the same group: the impressions of a click's partition are
         # assigned to the same worker (range assignment).
@@ -149,7 +150,9 @@ class FeedbackLoop:
         self._done.clear()
         self.feedback.attribution.waiting.clear()
         since = [TopicPartition(name, p.partition, since_ms) for p in impressions]
-        consumer.assign(clicks + consumer.offsets_for_times(since, timeout=30))
+        # A topic made a moment ago has no leader yet, and one whose broker fell gets another.
+        starts = patiently(consumer.offsets_for_times, since, timeout=30)
+        consumer.assign(clicks + starts)
 
     def _commit(self, consumer: Consumer) -> None:
         """Commit what changed, up to the first click that still waits."""
