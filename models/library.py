@@ -3,8 +3,9 @@
 Identity recognition is worth much on products like those it was trained to tell apart (Pailitao-VL,
 arXiv 2602.13704 §4: an absolute library, where contrast has only neighbours) and less than nothing
 on others. So the identities of training are kept, and a catalog is searched by identity as far as
-its items are near to some of them, and by look for the rest. That this is settled for a catalog and
-not for each query or item is ours: within one catalog some are nearer than others by chance.
+its items are near to some of them, and by look for the rest (`models.vector.trusting`). Settling
+that for a catalog and not for each query or item is ours: within one catalog some are nearer than
+others by chance.
 """
 
 from __future__ import annotations

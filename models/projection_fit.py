@@ -94,12 +94,15 @@ def fit_projection(
         "pictures": dict(zip(names, map(len, chosen), strict=True)),
         "shrinkage": SHRINKAGE,
     }
-    return _fit(sources, [_pairs(some) for some in chosen], random, card)
+    classifier = network.layout.classifier
+    classes = None if classifier is None else classifier[0]
+    return _fit(sources, [_pairs(some) for some in chosen], classes, random, card)
 
 
 def _fit(
     sources: Sequence[Sequence[Squeezed]],
     pairs: Sequence[Pairs],
+    classes: Floats | None,
     random: np.random.Generator,
     card: dict[str, object],
 ) -> Projection:
@@ -126,7 +129,7 @@ def _fit(
         for row, (photos, products) in zip(rows, pairs, strict=True)
         if len(photos)
     ]
-    return Projection(depths, colour, fit_look(rows, changes), tokens, card)
+    return Projection(depths, colour, fit_look(rows, changes, classes), tokens, card)
 
 
 def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[Squeezed]:

@@ -89,10 +89,22 @@ def fit_reranker(
         known=known,
         unknown=strange,
         card={
+            "command": _command(folder, unknown, splits, limit, seed),
             "known": {"catalog": folder.name, "splits": list(splits), **card},
             "unknown": {"catalog": (unknown or folder).name, **strange_card},
         },
     )
+
+
+def _command(
+    folder: Path, unknown: Path | None, splits: Sequence[str], limit: int | None, seed: int
+) -> str:
+    """The command that fits the same."""
+    words = [f"lookstream train reranker {folder.name} --out FILE"]
+    words += [] if unknown is None else [f"--unknown {unknown.name}"]
+    words += [f"--split {split}" for split in splits]
+    words += [] if limit is None else [f"--limit {limit}"]
+    return " ".join([*words, f"--seed {seed}"])
 
 
 def _fit_stages(episodes: dict[str, Episodes]) -> tuple[Stages, dict[str, object]]:

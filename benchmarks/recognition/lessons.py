@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backbone import load_backbone
 from models.curation.documents import UNKNOWN
 from models.data.catalog import Catalog
 from models.embedding import best_device
@@ -86,7 +87,8 @@ def taught(
 
 
 def look_of(material: Material) -> Projection:
-    """The axes of a material with a look that is fitted on its own pictures alone."""
+    """The axes of a material with a look that is fitted on its own pictures alone, and on what the
+    network was first trained to tell apart."""
     pictures, store = material.pictures, material.store
     rows = store.projection.raw(store.features(store.clean()))
     shown = {one: place for place, one in enumerate(pictures.ids) if pictures.own[place]}
@@ -97,7 +99,9 @@ def look_of(material: Material) -> Projection:
         sources.append(rows[places])
         if photos:
             changes.append(rows[photos] - rows[[shown[one] for one in pictures.ids[photos]]])
-    return replace(store.projection, look=fit_look(sources, changes))
+    classifier = load_backbone(material.spec).layout.classifier
+    classes = None if classifier is None else classifier[0]
+    return replace(store.projection, look=fit_look(sources, changes, classes))
 
 
 def without_exams_of(material: Material, catalog: Catalog) -> Material:

@@ -1,18 +1,21 @@
-"""Ids made wrong on purpose, and what curating them gains (Pailitao-VL §4.2 and §4.3)."""
+"""Ids made wrong on purpose: what curation finds of them, and what that gains (Pailitao-VL §4.2 and
+§4.3)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.curation.curate import Curated, curate
 from models.curation.documents import Documents, View
-from models.curation.folder import text_vectors, tight
+from models.curation.folder import read_documents, text_vectors, tight
 from models.curation.noise import Recovery, corrupt, recovery
 from models.data.catalog import Catalog
-from models.encoded import PictureTextEncoder
+from models.encoded import PictureTextEncoder, SearchEncoder
 from models.juice import Floats
 from models.juicer import unit
 from models.training.material import Material
@@ -63,3 +66,18 @@ class Noisy:
         )
         found = curate(documents)
         return found, recovery(self.truth, self.given, found.flagged, found.suggested)
+
+
+def recovery_in(
+    folder: Path,
+    encoder: SearchEncoder,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    seed: int = 0,
+) -> Recovery:
+    """What ``lookstream curate`` finds in all splits of a catalog folder, a fifth of its ids made
+    wrong; wrong ones are drawn from all products."""
+    documents = read_documents(folder, encoder, None, progress)
+    truth = documents.labels
+    wrong = replace(documents, labels=corrupt(truth, WRONG, seed))
+    found = curate(wrong)
+    return recovery(truth, wrong.labels, found.flagged, found.suggested)

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import colour
 from models.juice import Floats
 from models.juicer import unit
 from models.look import COLOUR_WEIGHT, DEPTH_WEIGHTS, fit_look, raw
 from models.vector import LOOK_WIDTH
 
-THINGS, WIDTH = 60, 40
+THINGS, WIDTH, DEEPEST = 60, 40, 400
 
 
 def drawn(rows: int, width: int, seed: int) -> Floats:
@@ -29,6 +30,14 @@ def found(products: Floats, photos: Floats) -> float:
     """Share of photos that are nearest to their own product."""
     nearest = (unit(photos) @ unit(products).T).argmax(axis=1)
     return float((nearest == np.arange(len(products))).mean())
+
+
+def alike(before: Floats, after: Floats) -> float:
+    """How far the cosines among rows are those among others."""
+    cosines = [
+        (unit(rows) @ unit(rows).T)[np.triu_indices(len(rows), 1)] for rows in (before, after)
+    ]
+    return float(np.corrcoef(cosines[0], cosines[1])[0, 1])
 
 
 @given(seed=st.integers(0, 100), depths=st.integers(1, 4))
@@ -50,8 +59,18 @@ def test_what_photos_change_in_one_shop_is_played_down_in_another() -> None:
 def test_without_photos_looks_are_features_on_fewer_axes() -> None:
     rows = drawn(500, WIDTH, 3) * np.linspace(2, 0.1, WIDTH, dtype=np.float32)
     look = fit_look([rows], [])
-    before, after = unit(rows) @ unit(rows).T, unit(look(rows)) @ unit(look(rows)).T
-    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.95
+    assert alike(rows, look(rows)) > 0.95
+
+
+def test_what_the_network_was_first_taught_counts_as_one_more_catalog() -> None:
+    # Pictures differ in the first features, and other things in the last, as classes do.
+    first, last = np.full(DEEPEST + colour.WIDTH, 0.1), np.full(DEEPEST + colour.WIDTH, 0.1)
+    first[:300], last[300:DEEPEST] = 1, 1
+    rows, others = (drawn(3000, len(first), 6) * first, drawn(THINGS, len(last), 7) * last)
+    classes = drawn(1000, DEEPEST, 8) * last[:DEEPEST]
+    without, told = fit_look([rows], []), fit_look([rows], [], classes)
+    assert alike(others, without(others)) < 0.5
+    assert alike(others, told(others)) > 0.9
 
 
 @pytest.mark.parametrize("pictures", [5, 400])
