@@ -31,6 +31,11 @@ which it is known. Of products left out of a catalog that was not, it is .91 in 
 grocery left out altogether .54 (.71, .62 and .56 in 32, 64 and 96)."""
 
 
+LEAST_IDENTITY = 0.25
+"""How much identity counts in a catalog that is unknown: what an encoder makes of it still tells
+something that the look does not (decision 11)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Library:
     """The identities of training.
@@ -44,7 +49,7 @@ class Library:
     trust: float
 
     def familiarity(self, vectors: Floats) -> float:
-        """How much identity is to count against look in a catalog, 0..``trust``.
+        """How much identity is to count against look in a catalog, `LEAST_IDENTITY`..``trust``.
 
         Args:
             vectors: of some or all items, (n, dim), as `models.vector.assemble` makes them; those
@@ -59,7 +64,7 @@ class Library:
         place = IDENTITY_PREFIXES.index(width)
         low, high = KNOWN_FROM[place], KNOWN_AT[place]
         known = np.clip((float(np.median(nearest)) - low) / (high - low), 0, 1)
-        return float(self.trust * known)
+        return max(LEAST_IDENTITY, float(self.trust * known))
 
 
 def gather(identities: Floats, ids: NDArray[np.int64]) -> Floats:

@@ -23,6 +23,7 @@ from models.encoded import Encoded
 from models.errors import RerankerError
 from models.evidence import FEATURES, Candidate, collect
 from models.juice import Juice
+from models.library import LEAST_IDENTITY
 from models.merge import merge, order
 
 __all__ = ["Candidate", "Ranked", "Reranker", "RerankerParameters", "load_reranker"]
@@ -31,10 +32,6 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 Modality = Literal["picture", "text", "both"]
 """What a query brings. Cosines lie elsewhere for each, so each has parameters of its own."""
-
-RECOGNISED_FROM = 0.25
-"""Familiarity from which a catalog is ordered as one whose products are recognised: half of the
-trust in an encoder that learned from the products' own pictures alone."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +135,7 @@ class Reranker:
 
     def stage(self, of: Modality, familiarity: float) -> Stage:
         """The parameters for queries of one modality to a catalog so familiar, 0..1."""
-        recognised = familiarity >= RECOGNISED_FROM
+        recognised = familiarity > LEAST_IDENTITY
         stages = self.parameters.known if recognised else self.parameters.unknown
         stage: Stage = getattr(stages, of)
         return stage

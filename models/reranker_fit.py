@@ -5,7 +5,8 @@ validation ones, and there are more of them; one that was is only judged by `("v
 
 There are parameters for catalogs that the encoder recognises and for those that it does not know.
 The latter are fitted on queries that ask by look alone, be it of the same folder, or of another
-that the encoder was not trained on.
+that the encoder was not trained on: what little its identity is worth in a catalog like none that
+it has seen can be had from neither.
 
 How far the comparison may leave the retrieval order is chosen by cross-validation with whole
 products held out, so that a weight which only knows the products at hand is found out. The same
@@ -29,9 +30,10 @@ from models.data.catalog import read_catalog
 from models.encoded import SearchEncoder
 from models.episodes import Episodes, Progress, make_episodes
 from models.errors import RerankerError
+from models.library import LEAST_IDENTITY
 from models.merge import merge, order
 from models.metrics import NO_WORSE, Level, hit_rates
-from models.reranker import RECOGNISED_FROM, RerankerParameters, Stage, Stages
+from models.reranker import RerankerParameters, Stage, Stages
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
@@ -82,7 +84,7 @@ def fit_reranker(
     strange, strange_card = known, card
     if unknown is not None:
         strange, strange_card = _fit_stages(asked(unknown, SPLITS, 0.0))
-    elif made["picture"].familiarity >= RECOGNISED_FROM:
+    elif made["picture"].familiarity > LEAST_IDENTITY:
         strange, strange_card = _fit_stages(asked(folder, splits, 0.0))
     return RerankerParameters(
         encoder=encoder.model_id,

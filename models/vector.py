@@ -39,8 +39,6 @@ TEXT_PREFIXES = (15, 31, 63, 127)
 DIM, IDENTITY_WIDTH = PREFIXES[-1], IDENTITY_PREFIXES[-1]
 LOOK_WIDTH, TEXT_WIDTH = LOOK_PREFIXES[-1], TEXT_PREFIXES[-1]
 PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
-LEAST_IDENTITY = 0.25
-"""How much of a query's picture identity is where the catalog is unknown (decision 11)."""
 
 Places = NDArray[np.intp]
 
@@ -87,14 +85,12 @@ def reworded(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
 
 
 def trusting(query: Floats, familiarity: float) -> Floats:
-    """A query's vector (dim,) with its identity counting by ``familiarity``, 0..1, but at least
-    `LEAST_IDENTITY`, and its look by the rest; as it came from `assemble` at ½. How both together
-    count against words stays the same."""
+    """A query's vector (dim,) with its identity counting by ``familiarity``, 0..1, its look by the
+    rest; as it came from `assemble` at ½. How both together count against words stays the same."""
     identity, look, _ = _places(len(query))
-    share = max(LEAST_IDENTITY, familiarity)
     weighed = query.copy()
-    weighed[identity] *= np.float32(2 * share)
-    weighed[look] *= np.float32(2 * (1 - share))
+    weighed[identity] *= np.float32(2 * familiarity)
+    weighed[look] *= np.float32(2 * (1 - familiarity))
     return unit(weighed)
 
 

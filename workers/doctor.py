@@ -15,7 +15,7 @@ from index.client import Client
 from index.collection import Collection
 from index.errors import StoreError
 from models.errors import ModelError
-from models.library import SAMPLE
+from models.library import LEAST_IDENTITY, SAMPLE
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
@@ -141,7 +141,9 @@ def _index(settings: Settings) -> str:
         if bank.model_id != encoder.model_id:
             return found
         known = encoder.familiarity(collection.sample(SAMPLE))
-    return f"{found}, recognised by {known:.0%}" + ("" if known else f" ({TEACH})")
+    if known <= LEAST_IDENTITY:
+        return f"{found}, not recognised ({TEACH})"
+    return f"{found}, recognised by {known:.0%}"
 
 
 def _data_dir(settings: Settings) -> Finding:

@@ -5,7 +5,7 @@ import pytest
 
 from models.juice import Floats
 from models.juicer import unit
-from models.library import MOST, Library, gather
+from models.library import LEAST_IDENTITY, MOST, Library, gather
 from models.vector import PREFIXES, assemble
 
 TAUGHT = 40
@@ -40,7 +40,7 @@ def test_products_that_were_taught_are_known_as_far_as_trust_goes(
 
 @pytest.mark.parametrize("dim", PREFIXES[1:])
 def test_products_of_elsewhere_are_not_known(library: Library, dim: int) -> None:
-    assert library.familiarity(items(directions(50, 2), dim)) == 0
+    assert library.familiarity(items(directions(50, 2), dim)) == LEAST_IDENTITY
 
 
 def test_half_way_between_they_are_half_known(library: Library) -> None:

@@ -13,6 +13,7 @@ from models.comparison import Comparison
 from models.encoded import Encoded
 from models.errors import RerankerError
 from models.evidence import FEATURES
+from models.library import LEAST_IDENTITY
 from models.reranker import (
     Candidate,
     Reranker,
@@ -118,7 +119,9 @@ def test_each_modality_has_its_own_parameters() -> None:
     assert RERANKER.rerank(query, "", candidates) == by_picture
 
 
-@pytest.mark.parametrize(("familiarity", "recognised"), [(0, False), (0.2, False), (0.5, True)])
+@pytest.mark.parametrize(
+    ("familiarity", "recognised"), [(0, False), (LEAST_IDENTITY, False), (0.5, True)]
+)
 def test_a_catalog_that_is_not_known_is_judged_as_such(
     familiarity: float, recognised: bool
 ) -> None:

@@ -8,7 +8,6 @@ from models.juice import Floats
 from models.juicer import unit
 from models.vector import (
     IDENTITY_PREFIXES,
-    LEAST_IDENTITY,
     LOOK_PREFIXES,
     PICTURE_WEIGHT,
     PREFIXES,
@@ -62,10 +61,9 @@ def test_a_query_by_picture_ranks_by_identity_and_look_as_it_is_told(
     dim = PREFIXES[place]
     asked, shown = picture(1), picture(2)
     query = trusting(assemble(*asked, None, query=True, dim=dim), familiarity)
-    share = max(LEAST_IDENTITY, familiarity)
-    expected = share * cosine(asked[0], shown[0], IDENTITY_PREFIXES[place])
-    expected += (1 - share) * cosine(asked[1], shown[1], LOOK_PREFIXES[place])
-    length = np.hypot(share, 1 - share)
+    expected = familiarity * cosine(asked[0], shown[0], IDENTITY_PREFIXES[place])
+    expected += (1 - familiarity) * cosine(asked[1], shown[1], LOOK_PREFIXES[place])
+    length = np.hypot(familiarity, 1 - familiarity)
     expected *= PICTURE_WEIGHT * np.sqrt(0.5) / length
     for text in (None, drawn(3, 127), drawn(4, 127)):
         item = assemble(*shown, text, query=False, dim=dim)
