@@ -41,7 +41,7 @@ class Exam:
     def rates(self, encoder: Encoder, store: ViewStore) -> dict[str, float]:
         """The six hit rates and their average, 0..1, by what an encoder gives alone."""
         asked = unit(vectors(encoder, store, self.query_rows))
-        return self._rates(asked @ unit(vectors(encoder, store, self.document_rows)).T)
+        return self.by(asked @ unit(vectors(encoder, store, self.document_rows)).T)
 
     def raw(self, store: ViewStore) -> dict[str, float]:
         """The same by raw features with colour, for which nothing was fitted at all."""
@@ -49,12 +49,18 @@ class Exam:
             unit(store.projection.raw(store.features(rows)))
             for rows in (self.query_rows, self.document_rows)
         )
-        return self._rates(asked @ shown.T)
+        return self.by(asked @ shown.T)
 
     def served(
         self, encoder: Encoder, library: Library | None, store: ViewStore, dim: int = DIM
     ) -> dict[str, float]:
-        """The same as it is served: in vectors of ``dim`` values, with identity and look.
+        """The same as it is retrieved when it is served: see `similarity`."""
+        return self.by(self.similarity(encoder, library, store, dim)[0])
+
+    def similarity(
+        self, encoder: Encoder, library: Library | None, store: ViewStore, dim: int = DIM
+    ) -> tuple[Floats, float]:
+        """Cosines (queries, documents) of vectors with identity and look, and the familiarity.
 
         Args:
             encoder: gives the identities.
@@ -76,11 +82,15 @@ class Exam:
             for rows, query in ((self.query_rows, True), (self.document_rows, False))
         )
         known = 0.0 if library is None else library.familiarity(shown)
-        return self._rates(np.stack([trusting(query, known) for query in asked]) @ shown.T)
+        return np.stack([trusting(query, known) for query in asked]) @ shown.T, known
 
-    def _rates(self, similarity: Floats) -> dict[str, float]:
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :DEPTH]
-        ranked = np.take_along_axis(self.levels, order, axis=1)
+    def by(self, similarity: Floats) -> dict[str, float]:
+        """Those of documents by their similarity (queries, documents)."""
+        return self.hit_rates(np.argsort(-similarity, axis=1, kind="stable"))
+
+    def hit_rates(self, order: Rows) -> dict[str, float]:
+        """Those of documents in an order (queries, `DEPTH` or more), by their places."""
+        ranked = np.take_along_axis(self.levels, order[:, :DEPTH], axis=1)
         return hit_rates(ranked, relevant_counts(self.levels))
 
 
