@@ -21,10 +21,12 @@ def plot_table(table: Table, path: Path) -> None:
     figure = Figure(figsize=(4.2 * len(exams), 0.5 * len(table) + 1.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(exams), sharey=True, squeeze=False)[0]
+    panels[0].set_yticks(range(len(table)), list(table))
+    panels[0].invert_yaxis()
     for panel, exam in zip(panels, exams, strict=True):
-        shown = [name for name in table if exam in table[name]][::-1]
-        values = [100 * table[name][exam]["average"] for name in shown]
-        bars = panel.barh(shown, values, color=[f"C{list(table).index(name)}" for name in shown])
+        shown = [place for place, rates in enumerate(table.values()) if exam in rates]
+        values = [100 * rates[exam]["average"] for rates in table.values() if exam in rates]
+        bars = panel.barh(shown, values, color=[f"C{place}" for place in shown])
         panel.bar_label(bars, fmt="%.1f", padding=3)
         panel.set_xlim(0, 1.18 * max(values))
         panel.set_title(exam)
@@ -45,8 +47,13 @@ def plot_scaling(counts: Sequence[int], recall: Sequence[float], law: PowerLaw, 
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_xticks(counts, [f"{one:,}" for one in counts])
-    ticks = [round(100 * one, 1) for one in recall]
-    panel.set_yticks(ticks, [f"{one:g}" for one in ticks])
+    # The ticks of a logarithmic axis over less than a decade say nothing; the points say it.
+    panel.set_yticks([])
+    for count, one in zip(counts, recall, strict=True):
+        panel.annotate(
+            f"{100 * one:.1f}", (count, 100 * one), (0, 7), textcoords="offset points", ha="center"
+        )
+    panel.margins(0.08)
     panel.minorticks_off()
     panel.set_xlabel("prototypes")
     panel.set_ylabel("I-HR@1 on unseen products, %")
