@@ -1,6 +1,6 @@
 """Recognition of identities against contrast: the paper's table in small, and what follows from it.
 
-    python -m benchmarks.embedding CATALOG... [--products 11500] [--passes 6] [--tail] [--work DIR]
+    python -m benchmarks.embedding CATALOG... [--products 12000] [--passes 6] [--tail] [--work DIR]
 
 Renders a studio catalog of its own, cuts everything it learns from into views once, and trains for
 each row of the table, on the same pictures, steps and batches: one map on frozen features, or with
@@ -67,7 +67,7 @@ def main() -> None:
     """Run it all and print one JSON object last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("catalogs", type=Path, nargs="+", help="folders with train and test photos")
-    parser.add_argument("--products", type=int, default=11_500, help="of the studio")
+    parser.add_argument("--products", type=int, default=12_000, help="of the studio")
     parser.add_argument("--passes", type=float, default=6.0)
     parser.add_argument("--tail", action="store_true", help="train the network's tail too: hours")
     parser.add_argument("--work", type=Path, default=Path("bench-embedding/work"))
