@@ -30,9 +30,9 @@ from benchmarks.servers.kafka import KafkaCluster
 from benchmarks.servers.milvus import LiteServer
 from benchmarks.shop.events import Sent, make_events
 from benchmarks.shop.faults import Outage, Troubles, kafka_outages, milvus_outage
-from benchmarks.shop.model import Model, Verdict
+from benchmarks.shop.oracle import Model, Verdict
 from benchmarks.shop.progress import Progress
-from benchmarks.shop.staff import Staff
+from benchmarks.shop.worker_pool import Staff
 from benchmarks.shop.worker import handled
 from index.errors import StoreUnavailable
 from index.item import Item

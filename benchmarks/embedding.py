@@ -30,8 +30,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.assign import compare
 from benchmarks.recognition.bench import STUDIO, Bench, Rates, begin
-from benchmarks.recognition.exams import Rows, Sitting, exams_of
-from benchmarks.recognition.lessons import (
+from benchmarks.recognition.retrieval_tasks import Rows, Sitting, exams_of
+from benchmarks.recognition.ablations import (
     CONTRAST,
     IDENTITY,
     SPARSE,
@@ -42,7 +42,7 @@ from benchmarks.recognition.lessons import (
     without_exams_of,
 )
 from benchmarks.recognition.noisy import Noisy, recovery_in
-from benchmarks.recognition.own import own_rates
+from benchmarks.recognition.finetune_on_catalog import own_rates
 from benchmarks.recognition.plots import plot_scaling, plot_table
 from benchmarks.recognition.reranked import juices, reranked
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law

@@ -38,9 +38,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks.hostile import addresses, bad_decoder, bombs, impostors, pictures, server
+from benchmarks.hostile import addresses, bad_decoder, bombs, pictures, server
+from benchmarks.hostile import not_images
 from benchmarks.hostile.case import Case
-from benchmarks.hostile.doors import DEFAULT, doors, trap
+from benchmarks.hostile.harness import DEFAULT, doors, trap
 from benchmarks.hostile.memory import Memory
 from models.picture import Picture
 from workers.errors import IntakeError
@@ -78,11 +79,11 @@ def groups(seed: int, flips: int, url: str, trap: int, scratch: Path) -> dict[st
     rng = random.Random(seed)
     return {
         "pictures": pictures.odd_but_honest(),
-        "impostors": impostors.other_files(),
-        "cut": impostors.cut(rng),
-        "random": impostors.random_bytes(rng),
-        "checked": impostors.checked_pixels(rng),
-        "flipped": impostors.flipped(rng, flips),
+        "impostors": not_images.other_files(),
+        "cut": not_images.cut(rng),
+        "random": not_images.random_bytes(rng),
+        "checked": not_images.checked_pixels(rng),
+        "flipped": not_images.flipped(rng, flips),
         "bombs": bombs.bombs(),
         "addresses": addresses.addresses(trap),
         "schemes": addresses.other_schemes(scratch / "shop"),

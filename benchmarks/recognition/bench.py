@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from benchmarks.recognition.exams import Exam, Sitting, exams_of
-from benchmarks.recognition.lessons import Course, taught
+from benchmarks.recognition.retrieval_tasks import Exam, Sitting, exams_of
+from benchmarks.recognition.ablations import Course, taught
 from models.data.studio.folder import write_studio
 from models.training.material import Lesson, Material, prepare
 from models.training.state import Encoder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.recognition.exams import Exam, Rows
+from benchmarks.recognition.retrieval_tasks import Exam, Rows
 from models.data.pictures import open_picture
 from models.encoded import Encoded, PictureTextEncoder
 from models.juice import Floats, Juice

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.servers.kafka import KafkaCluster
 from benchmarks.servers.milvus import LiteServer
-from benchmarks.shop.staff import Staff
+from benchmarks.shop.worker_pool import Staff
 
 MOST_WORKERS = 3
 # Seconds between two troubles with the staff, on average.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.recognition.exams import Sitting, exams_of
-from benchmarks.recognition.lessons import first_identities
+from benchmarks.recognition.retrieval_tasks import Sitting, exams_of
+from benchmarks.recognition.ablations import first_identities
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.data.catalog import read_catalog
 from models.training.pictures import training_pictures

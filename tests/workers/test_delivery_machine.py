@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from benchmarks.servers.milvus import LiteServer
 from benchmarks.shop.colours import ColourEncoder
 from benchmarks.shop.events import PICTURES
-from benchmarks.shop.model import Model
+from benchmarks.shop.oracle import Model
 from index.client import Client
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record

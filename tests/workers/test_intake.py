@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.hostile.impostors import MAGIC
+from benchmarks.hostile.not_images import MAGIC
 from models.picture import SMALLEST, check
 from workers.errors import FetchError, PictureRefused
 from workers.intake.decode import decode_picture

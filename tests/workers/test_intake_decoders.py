@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.hostile import bad_decoder
 from benchmarks.hostile.case import Case
-from benchmarks.hostile.doors import DEFAULT
+from benchmarks.hostile.harness import DEFAULT
 from benchmarks.hostile.pictures import flat, noisy
 from benchmarks.intake import Tally, judge
 from workers.errors import DecoderError, PictureRefused

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.recognition.exams import Sitting
+from benchmarks.recognition.retrieval_tasks import Sitting
 from models.data.catalog import PRODUCTS, Catalog, Product
 from models.networks import BackboneSpec
 from models.projection import Projection, save_projection
