@@ -23,13 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from index import lite_server
-from index.bank import Matrix, PrototypeBank, build
-from index.collection import Collection
+from index.milvus import lite_process
+from index.prototypes.bank import Matrix, PrototypeBank, build
+from index.milvus.collection import Collection
 from index.item import Item
-from index.opening import open_collection
-from index.probe import choose, probe
-from index.store import Store
+from index.milvus.open import open_collection
+from index.search.probe import choose, probe
+from index.milvus.config import Store
 
 DIM = 256
 LATENT = 24
@@ -68,12 +68,12 @@ def lite() -> Iterator[str]:
         port = int(listener.getsockname()[1])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as data:
         process = subprocess.Popen(
-            lite_server.argv(Path(data), port),
-            env=os.environ | lite_server.environment(),
+            lite_process.argv(Path(data), port),
+            env=os.environ | lite_process.environment(),
             stdout=subprocess.DEVNULL,
         )
         try:
-            lite_server.wait_ready(f"http://127.0.0.1:{port}")
+            lite_process.wait_ready(f"http://127.0.0.1:{port}")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 from packaging.requirements import Requirement
 
-from index.client import Client
-from index.collection import Collection
+from index.milvus.client import Client
+from index.milvus.collection import Collection
 from index.errors import StoreError
 from models.errors import ModelError
 from models.library import LEAST_IDENTITY, SAMPLE

@@ -17,9 +17,9 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from index.promotion import promote as promote_collection
-from index.promotion import stands_for
-from index.shelf import BankShelf
+from index.lifecycle.promote import promote as promote_collection
+from index.lifecycle.promote import stands_for
+from index.prototypes.registry import BankShelf
 from stream.errors import BrokerError
 from workers.errors import SettingsError
 from workers.live_index import open_catalog

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from index.errors import RowRejected, StoreUnavailable
 from index.item import tombstone
-from index.rows import check_item
+from index.milvus.schema import check_item
 from models.errors import ModelError
 from models.picture import Picture
 from stream.codec import decode, encode

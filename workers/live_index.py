@@ -14,14 +14,14 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from index.bank import Matrix, build
-from index.collection import Collection
+from index.prototypes.bank import Matrix, build
+from index.milvus.collection import Collection
 from index.errors import GenerationChanged, ModelMismatch
 from index.item import Hit, Item
-from index.opening import open_collection
-from index.probe import probe
-from index.rekey import outgrown, rekey
-from index.shelf import BankShelf
+from index.milvus.open import open_collection
+from index.search.probe import probe
+from index.lifecycle.repartition import outgrown, rekey
+from index.prototypes.registry import BankShelf
 from workers.errors import SettingsError
 from workers.rooms import store_of
 from workers.settings import Settings

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from index.bank import Name, PrototypeBank
-from index.clusters import bank_of_clusters
+from index.prototypes.bank import Name, PrototypeBank
+from index.prototypes.from_clusters import bank_of_clusters
 from models.curation.report import read_clusters
 from models.data.catalog import Product, read_catalog
 from models.data.pictures import open_picture

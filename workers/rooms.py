@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threadpoolctl import threadpool_limits
 
-from index.store import Store
+from index.milvus.config import Store
 from models.embedding import Encoder, load_encoder
 from models.reranker import Reranker, load_reranker, shipped_parameters
 from stream.connection import Kafka

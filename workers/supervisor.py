@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from index import lite_server
+from index.milvus import lite_process
 from stream.broker import EmbeddedBroker
 from stream.child import spawn, stop
 from stream.topics import create_topics
@@ -159,11 +159,11 @@ class Stack:
         _refuse_taken(port, "milvus.uri")
         self.settings.milvus_dir.mkdir(parents=True, exist_ok=True)
         self._milvus = spawn(
-            lite_server.argv(self.settings.milvus_dir, port),
+            lite_process.argv(self.settings.milvus_dir, port),
             log_path=self._log("milvus"),
-            env={**os.environ, **lite_server.environment()},
+            env={**os.environ, **lite_process.environment()},
         )
-        lite_server.wait_ready(self.settings.milvus.address, START_TIMEOUT_S)
+        lite_process.wait_ready(self.settings.milvus.address, START_TIMEOUT_S)
 
     def _start_worker(self, name: str) -> _Worker:
         process = spawn(

@@ -17,7 +17,7 @@ from typing import Self
 import psutil
 
 from benchmarks.servers import ServerMissing
-from index import lite_server
+from index.milvus import lite_process
 from index.errors import StoreUnavailable
 from stream.broker import claim_port
 from stream.child import spawn, stop
@@ -59,11 +59,11 @@ class LiteServer:
             return
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._process = spawn(
-            lite_server.argv(self.data_dir, self.port),
+            lite_process.argv(self.data_dir, self.port),
             log_path=self.data_dir.with_suffix(".log"),
-            env=os.environ | lite_server.environment(),
+            env=os.environ | lite_process.environment(),
         )
-        lite_server.wait_ready(self.uri)
+        lite_process.wait_ready(self.uri)
 
     def stop(self) -> None:
         """End it."""
@@ -95,7 +95,7 @@ def milvus_server(*, authorization: bool = False) -> Iterator[str]:
         try:
             try:
                 token = ROOT if authorization else None
-                lite_server.wait_ready(f"http://127.0.0.1:{port}", START_TIMEOUT_S, token)
+                lite_process.wait_ready(f"http://127.0.0.1:{port}", START_TIMEOUT_S, token)
             except StoreUnavailable as error:
                 raise ServerMissing(
                     f"{PACKAGE} does not start (is its etcd port 2380 taken?): {error}"

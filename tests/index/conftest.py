@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.milvus import LiteServer, milvus_server
-from index.bank import Matrix
-from index.store import Store
+from index.prototypes.bank import Matrix
+from index.milvus.config import Store
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from benchmarks.servers.milvus import LiteServer
 from benchmarks.shop.colours import ColourEncoder
 from benchmarks.shop.events import PICTURES
 from benchmarks.shop.oracle import Model
-from index.client import Client
+from index.milvus.client import Client
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
 from workers.changes import Change

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.servers.milvus import LiteServer
 from index.item import Item, tombstone
-from index.rekey import rekey
-from index.shelf import BankShelf
+from index.lifecycle.repartition import rekey
+from index.prototypes.registry import BankShelf
 from workers.live_index import LiveIndex, open_catalog
 from workers.settings import Settings
 

@@ -11,7 +11,7 @@ from workers.cli.console import Json, finish, out, progress_bars, say
 from workers.errors import SettingsError
 
 if TYPE_CHECKING:
-    from index.bank import PrototypeBank
+    from index.prototypes.bank import PrototypeBank
 
 app = typer.Typer(help="The prototype bank.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def build(
       lookstream prototypes build --count 500
       lookstream prototypes build --clusters clusters.jsonl --catalog my-shop
     """
-    from index.rekey import rekey
+    from index.lifecycle.repartition import rekey
     from workers.live_index import open_catalog
     from workers.prototypes import cluster_bank
     from workers.rooms import encoder_of
@@ -80,8 +80,8 @@ def update(json: Json = False) -> None:
 
       lookstream prototypes update
     """
-    from index.rekey import rekey
-    from index.renewal import renewed
+    from index.lifecycle.repartition import rekey
+    from index.lifecycle.update_prototypes import renewed
     from workers.live_index import open_catalog
     from workers.settings import load_settings
 

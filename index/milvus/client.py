@@ -1,0 +1,117 @@
+"""The connection to Milvus: one client, its errors in our words, and a new one when it breaks."""
+
+import logging
+import threading
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from pymilvus import MilvusClient
+from pymilvus.exceptions import (
+    ConnectError,
+    DataNotMatchException,
+    DataTypeNotMatchException,
+    MilvusException,
+    MilvusUnavailableException,
+    ParamError,
+)
+
+from index.errors import RowRejected, StoreUnavailable
+from index.milvus.config import Store
+
+REJECTED = (ParamError, DataNotMatchException, DataTypeNotMatchException)
+REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
+UNREACHABLE = (ConnectError, MilvusUnavailableException)
+NO_CONNECTION = 2
+# pymilvus pings every ten seconds. Milvus allows it; Lite's server ends a connection that pings
+# more than twice in five minutes without data ("Too many pings"), and calls under way with it.
+KEEPALIVE: dict[str, dict[str, int]] = {
+    "lite": {"grpc.keepalive_time_ms": 2**31 - 1},
+    "server": {},
+}
+STRANGERS = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+NOT_FOUND_CODES = {100, 1600}  # collection, alias
+NOT_LOADED_CODES = {101, 103, 106}  # not loaded, or loading after a restart of the server
+
+
+class NotThere(Exception):
+    """The collection or alias of a call does not exist."""
+
+
+class Client:
+    """Calls of :class:`pymilvus.MilvusClient`, made on first use and remade after a failure.
+
+    gRPC redials an idle connection by itself; a server that came back empty-handed after a restart
+    (Lite forgets what was loaded) is told to load again, once per call.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.uri = store.uri
+        self._store = store
+        self._timeout_s = store.timeout_s
+        self._client: MilvusClient | None = None
+        self._lock = threading.Lock()
+        # pymilvus logs each failed call with a traceback; the caller gets the same as our error.
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of MilvusClient by name.
+
+        Raises:
+            NotThere: no such collection or alias.
+            RowRejected: Milvus can never accept these arguments.
+            StoreUnavailable: anything else; an unknown failure is retried rather than losing rows.
+        """
+        try:
+            return self._try(method, *args, **kwargs)
+        except MilvusException as error:
+            if error.code not in NOT_LOADED_CODES or not args:
+                raise self._in_our_words(error) from error
+        except (grpc.RpcError, OSError, ValueError) as error:
+            raise self._in_our_words(error) from error
+        try:
+            self._try("load_collection", args[0])
+            return self._try(method, *args, **kwargs)
+        except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
+            raise self._in_our_words(error) from error
+
+    def close(self) -> None:
+        """Let go of the connection; the next call makes a new one."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _try(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = MilvusClient(
+                    uri=self.uri,
+                    token=self._store.token or "",
+                    timeout=self._timeout_s,
+                    grpc_options=KEEPALIVE[self._store.kind],
+                    **self._store.tls(),
+                )
+            client = self._client
+        return getattr(client, method)(*args, timeout=self._timeout_s, **kwargs)
+
+    def _in_our_words(self, error: Exception) -> Exception:
+        if isinstance(error, MilvusException):
+            said = error.message or str(error)
+            if error.code in NOT_FOUND_CODES:
+                return NotThere(said)
+            if isinstance(error, REJECTED) or error.code in REJECTED_CODES:
+                return RowRejected(f"Milvus refuses the request for good: {said}")
+            if error.code != NO_CONNECTION and not isinstance(error, UNREACHABLE):
+                return StoreUnavailable(f"Milvus at {self.uri} failed: {said}")
+        elif isinstance(error, ValueError) and "closed channel" not in str(error):
+            return RowRejected(f"the request cannot be written for Milvus: {error}")
+        elif isinstance(error, grpc.Call) and error.code() in STRANGERS:
+            return StoreUnavailable(
+                f"Milvus at {self.uri} does not let us in ({error.details()}): check the token, "
+                "and what its user may do"
+            )
+        self.close()
+        return StoreUnavailable(
+            f"Milvus at {self.uri} does not answer ({error}): check that it runs, the address, "
+            "and what it wants of strangers (token, certificates)"
+        )

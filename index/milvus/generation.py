@@ -1,0 +1,164 @@
+"""A generation: one Milvus collection, and the public name that stands for it or will.
+
+Readers and writers of a catalog hold a generation each. They look from time to time whether its
+name still stands for it; when the catalog was re-keyed or another model took over, the next call
+says so instead of answering from the wrong rows.
+"""
+
+import re
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from index.prototypes.bank import PrototypeBank
+from index.milvus.client import Client, NotThere
+from index.errors import GenerationChanged, StoreError
+from index.milvus.metadata import Stamp, check_stamp, generation_name, read_standing
+from index.milvus.config import Store
+
+LOOK_EVERY_S = 2.0
+"""How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
+PAGE = 1000
+
+
+class Generation(ABC):
+    """One Milvus collection under one bank, which need not exist yet. Thread-safe.
+
+    All methods raise `StoreUnavailable` when Milvus does not answer, `GenerationChanged` when the
+    catalog was re-keyed meanwhile, `ModelMismatch` when it holds another model's vectors.
+
+    Args:
+        store: where Milvus is.
+        bank: what rows are keyed by; its model's vectors are stored.
+        name: the catalog's public name.
+        published: whether the name stands for this generation; else `publish` will see to it.
+    """
+
+    def __init__(
+        self, store: Store, bank: PrototypeBank, name: str, *, published: bool = True
+    ) -> None:
+        self.store = store
+        self.bank = bank
+        self.name = name
+        self.stamp = Stamp(model_id=bank.model_id, bank_version=bank.version, dim=bank.dim)
+        self.generation = generation_name(name, bank.version)
+        self._published = published
+        self._client = Client(store)
+        self._lock = threading.RLock()
+        self._looked_at = -LOOK_EVERY_S
+        self._exists = False
+
+    @abstractmethod
+    def _create(self) -> None:
+        """Make the generation and all its partitions where they are missing; must be repeatable."""
+
+    def exists(self) -> bool:
+        """Whether anything was ever written under this name."""
+        self._look(always=not self._exists)
+        return self._exists
+
+    def publish(self) -> None:
+        """Let the public name stand for this generation, in one step for all readers."""
+        there = read_standing(self._client, self.name) is not None
+        self._client.call("alter_alias" if there else "create_alias", self.generation, self.name)
+        self._published = True
+        self._look(always=True)
+
+    def generations(self) -> list[str]:
+        """All generations under this name, whether the name stands for them or not."""
+        pattern = re.compile(re.escape(generation_name(self.name, "")) + "[0-9a-f]{12}")
+        return [
+            found for found in self._client.call("list_collections") if pattern.fullmatch(found)
+        ]
+
+    def drop(self, generation: str) -> None:
+        """Drop a generation and all its rows."""
+        self._client.call("drop_collection", generation)
+
+    def drop_all(self) -> None:
+        """Drop the catalog: its alias and every generation. Nothing of it is left."""
+        standing = read_standing(self._client, self.name)
+        if standing is not None:
+            self._client.call("drop_alias", self.name)
+            self.drop(standing.generation)
+        for generation in self.generations():
+            self.drop(generation)
+        self._look(always=True)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _look(self, *, always: bool = False) -> None:
+        """See from time to time that the name still stands for our model and bank."""
+        if not always and time.monotonic() - self._looked_at < LOOK_EVERY_S:
+            return
+        found = read_standing(self._client, self.name if self._published else self.generation)
+        if found is not None:
+            check_stamp(found.stamp, self.stamp, self.name)
+            if self._exists and found.generation != self.generation:
+                raise GenerationChanged(
+                    f"{self.name!r} stands for {found.generation!r} now: open it again",
+                    self.bank.version,
+                )
+            self.generation = found.generation
+        self._exists = found is not None
+        self._looked_at = time.monotonic()
+
+    def _ensure_exists(self) -> None:
+        if not self.exists():
+            self._create()
+            if self._published:
+                self._client.call("create_alias", self.generation, self.name)
+            self._look(always=True)
+
+    def _call(self, method: str, **kwargs: Any) -> Any:
+        """Call Milvus about our generation, which another process may have dropped."""
+        try:
+            return self._client.call(method, self.generation, **kwargs)
+        except NotThere as error:
+            self._look(always=True)
+            raise GenerationChanged(
+                f"the collection {self.generation!r} is gone: open {self.name!r} again",
+                self.bank.version,
+            ) from error
+
+    def _iterate(
+        self, fields: list[str], where: str = "", **scope: Any
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Rows in scope (and for which `where` holds) by primary key, a page at a time.
+
+        pymilvus' own iterator reads at the client's clock on a 2.3 server, whatever consistency is
+        asked for, and misses the last writes; so we turn the pages ourselves.
+        """
+        last = ""
+        while True:
+            page = self._call(
+                "query",
+                filter=f'row_id > "{last}"' + (f" and {where}" if where else ""),
+                limit=PAGE,
+                output_fields=fields,
+                **scope,
+            )
+            keys = [row["row_id"] for row in page]
+            if keys != sorted(keys):  # then rows between two pages would be lost
+                raise StoreError(f"Milvus at {self.store.uri} does not page by primary key")
+            if page:
+                yield list(page)
+            if len(page) < PAGE:
+                return
+            last = keys[-1]

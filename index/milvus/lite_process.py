@@ -1,0 +1,54 @@
+"""The embedded Milvus Lite server: one process that owns the data, so that several may use it.
+
+Spawning and ending it is left to whoever supervises; this says how, and when it answers.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from index.milvus.client import Client
+from index.errors import StoreUnavailable
+from index.milvus.lite_layout import environment
+from index.milvus.config import Store
+
+__all__ = ["argv", "environment", "wait_ready"]
+
+
+def argv(data_dir: Path, port: int) -> list[str]:
+    """The command line: loopback only (law 8; Lite's own default is every interface, no password).
+
+    Run it with :func:`environment` added to its environment. `data_dir` is made if needed and
+    locked; end it with SIGINT for a clean close. A kill loses no acknowledged row.
+    """
+    where = ["--data-dir", str(data_dir), "--host", "127.0.0.1", "--port", str(port)]
+    # One request at a time: in the middle of a flush the memtable's rows are found by nobody, so
+    # a search beside it would miss what was written last. Lite computes under Python's lock anyway.
+    return [sys.executable, "-m", "milvus_lite", "server", *where, "--max-workers", "1"]
+
+
+def wait_ready(uri: str, timeout_s: float = 60.0, token: str | None = None) -> None:
+    """Wait until a Milvus at this address answers; importing Lite takes a few seconds.
+
+    Raises:
+        StoreUnavailable: it did not within `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not answers(uri, token):
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(
+                f"Milvus at {uri} did not start within {timeout_s:g} s: see its log"
+            )
+        time.sleep(0.1)
+
+
+def answers(uri: str, token: str | None = None) -> bool:
+    """Whether a Milvus answers at this address within two seconds."""
+    client = Client(Store(uri=uri, token=token, timeout_s=2.0))
+    try:
+        client.call("get_server_version")
+    except StoreUnavailable:
+        return False
+    finally:
+        client.close()
+    return True

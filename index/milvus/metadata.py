@@ -1,0 +1,73 @@
+"""What a collection says of itself: whose vectors it holds and by which bank it is keyed.
+
+A catalog's public name (`products`) is an alias; the rows are in a generation, a collection named
+after its bank (`products_<bank version>`), or after the name it was built under before it was
+promoted (`index.lifecycle.promote`). Moving the alias switches readers from one to the other.
+"""
+
+import msgspec
+
+from index.milvus.client import Client, NotThere
+from index.errors import GenerationChanged, ModelMismatch, StoreError
+
+PROPERTY = "lookstream.stamp"
+
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True, tag_field="format", tag="1"):
+    """The law-3 stamp of a generation: model, bank and vector length."""
+
+    model_id: str
+    bank_version: str
+    dim: int
+
+    def encoded(self) -> str:
+        """The stamp as the collection's property holds it."""
+        return msgspec.json.encode(self).decode()
+
+
+def generation_name(name: str, bank_version: str) -> str:
+    """The collection behind a public name for one bank."""
+    return f"{name}_{bank_version}"
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a name stands for: a generation, and what it says of itself."""
+
+    generation: str
+    stamp: Stamp
+
+
+def read_standing(client: Client, name: str) -> Standing | None:
+    """What a name stands for, be it an alias or a generation; None when there is none yet."""
+    try:
+        said = client.call("describe_collection", name)
+    except NotThere:
+        return None
+    stamp = dict(said.get("properties") or {}).get(PROPERTY)
+    if stamp is None:
+        raise StoreError(
+            f"the collection {name!r} was not made by Lookstream: use another name or drop it"
+        )
+    decoded = msgspec.json.decode(stamp, type=Stamp)
+    return Standing(generation=str(said["collection_name"]), stamp=decoded)
+
+
+def check_stamp(found: Stamp, expected: Stamp, name: str) -> None:
+    """Raise unless a collection holds vectors of our model, keyed by our bank.
+
+    Raises:
+        ModelMismatch: it holds vectors of another model.
+        GenerationChanged: it is keyed by another bank of the same model.
+    """
+    if (found.model_id, found.dim) != (expected.model_id, expected.dim):
+        raise ModelMismatch(
+            f"the collection {name!r} holds vectors of model {found.model_id!r} ({found.dim}-d) "
+            f"and this process uses {expected.model_id!r} ({expected.dim}-d): configure that "
+            "model, or build a new collection for this one (`lookstream reindex`)"
+        )
+    if found.bank_version != expected.bank_version:
+        raise GenerationChanged(
+            f"the collection {name!r} is keyed by bank {found.bank_version}, not by "
+            f"{expected.bank_version}: load that bank and open the collection again",
+            found.bank_version,
+        )

@@ -1,0 +1,149 @@
+"""Items as Milvus rows: the schema, what is checked before a row goes, and what is read back."""
+
+import hashlib
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from pymilvus import CollectionSchema, DataType, MilvusClient
+
+from index.prototypes.bank import NORM_TOLERANCE
+from index.errors import ModelMismatch, RowRejected
+from index.item import BURIED, Item, Vector, canonical_json
+from index.milvus.metadata import Stamp
+
+MAX_ITEM_ID = 1024
+MAX_PRODUCT_ID = 512
+MAX_TEXT = 65_535
+"""Bytes; the server's limit on a VARCHAR and on a JSON value."""
+MAX_JUICE = 48 * 1024  # as base64 in JSON it stays below that
+
+ROW_FIELDS = [
+    "row_id", "item_id", "product_id", "prototype", "payload", "offer", "versions", "digest",
+    "juice", "model_id", "written_ns",
+]  # fmt: skip
+
+
+def schema(dim: int, *, partition_key: bool) -> CollectionSchema:
+    """The fields of a generation; with `partition_key`, Milvus routes rows by their prototype."""
+    fields = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    fields.add_field("row_id", DataType.VARCHAR, is_primary=True, max_length=64)
+    fields.add_field("item_id", DataType.VARCHAR, max_length=MAX_ITEM_ID)
+    fields.add_field("product_id", DataType.VARCHAR, max_length=MAX_PRODUCT_ID)
+    fields.add_field(
+        "prototype", DataType.INT64, **({"is_partition_key": True} if partition_key else {})
+    )
+    fields.add_field("vector", DataType.FLOAT_VECTOR, dim=dim)
+    for name in ("payload", "offer", "versions"):
+        fields.add_field(name, DataType.JSON)
+    # Neither engine has a field for bytes; JSON, because pymilvus walks a VARCHAR's every letter.
+    fields.add_field("juice", DataType.JSON)
+    fields.add_field("digest", DataType.VARCHAR, max_length=256)
+    fields.add_field("model_id", DataType.VARCHAR, max_length=256)
+    fields.add_field("bank_version", DataType.VARCHAR, max_length=64)
+    fields.add_field("written_ns", DataType.INT64)
+    return fields
+
+
+def row_id(item_id: str, copy: int) -> str:
+    """The primary key of one copy of an item: letters, digits and a dash, whatever its name."""
+    return f"{hashlib.blake2b(item_id.encode(), digest_size=16).hexdigest()}-{copy}"
+
+
+def to_row(item: Item, stamp: Stamp, prototypes: int, copy: int) -> dict[str, Any]:
+    """A checked item as a row, under the primary key of this copy of it.
+
+    Raises:
+        RowRejected: the row can never be stored; the message says which item and why.
+    """
+    try:
+        check_item(item, stamp.dim, prototypes)
+    except RowRejected as error:
+        raise RowRejected(f"item {item.item_id!r}: {error}") from error
+    assert item.vector is not None  # noqa: S101 - check_item has seen to it
+    return {
+        "row_id": row_id(item.item_id, copy),
+        "item_id": item.item_id,
+        "product_id": item.product_id,
+        "prototype": item.prototype,
+        "vector": item.vector.tolist(),
+        "payload": item.payload,
+        "offer": item.offer,
+        "versions": item.versions,
+        "digest": item.digest,
+        "juice": {"base64": b64encode(item.juice).decode()},
+        "model_id": stamp.model_id,
+        "bank_version": stamp.bank_version,
+        "written_ns": time.time_ns(),
+    }
+
+
+def check_item(item: Item, dim: int, prototypes: int) -> None:
+    """Raise RowRejected for what Milvus would refuse, cut, or (NaN, on Lite) store and regret."""
+    for name, limit in (("item_id", MAX_ITEM_ID), ("product_id", MAX_PRODUCT_ID), ("digest", 256)):
+        text = getattr(item, name)
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            raise RowRejected(f"its {name} is not valid Unicode: {error}") from error
+        if size > limit or (not text and name != "digest"):
+            raise RowRejected(f"its {name} has {size} bytes; 1..{limit} are allowed")
+    for name in ("payload", "offer", "versions"):
+        size = len(canonical_json(getattr(item, name), name))
+        if size > MAX_TEXT:
+            raise RowRejected(f"its {name} has {size} bytes as JSON; at most {MAX_TEXT} fit")
+    if len(item.juice) > MAX_JUICE:
+        raise RowRejected(f"its juice has {len(item.juice)} bytes; at most {MAX_JUICE} fit")
+    if not BURIED <= item.prototype < prototypes:
+        raise RowRejected(f"prototype {item.prototype} is not in a bank of {prototypes}")
+    if item.vector is None:
+        raise RowRejected("it has no vector: read it with vectors=True before writing it back")
+    check_vectors(item.vector[None], dim)
+
+
+def check_vectors(vectors: npt.NDArray[Any], dim: int) -> None:
+    """Raise RowRejected unless (n, dim), finite, and of length one within 1e-3."""
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        raise RowRejected(f"vectors of shape {vectors.shape} where (n, {dim}) is wanted")
+    if not np.isfinite(vectors).all():
+        raise RowRejected("a vector holds NaN or infinity: the model or its input is broken")
+    norms = np.linalg.norm(vectors, axis=1)
+    if (np.abs(norms - 1) > NORM_TOLERANCE).any():
+        worst = norms[np.abs(norms - 1).argmax()]
+        raise RowRejected(f"a vector has length {worst:.4f}: ℓ2-normalise before writing")
+
+
+def to_item(row: Mapping[str, Any], stamp: Stamp) -> Item:
+    """A row as an item; its vector only where the row was read with it.
+
+    Raises:
+        ModelMismatch: another model wrote this row.
+    """
+    if row["model_id"] != stamp.model_id:
+        raise ModelMismatch(
+            f"item {row['item_id']!r} was written by model {row['model_id']!r} into a collection "
+            f"of {stamp.model_id!r}: write its product again"
+        )
+    vector: Vector | None = None
+    if "vector" in row:
+        vector = np.asarray(row["vector"], np.float32)
+    return Item(
+        item_id=row["item_id"],
+        product_id=row["product_id"],
+        prototype=row["prototype"],
+        vector=vector,
+        payload=row["payload"],
+        offer=row["offer"],
+        versions=row["versions"],
+        digest=row["digest"],
+        juice=b64decode(row["juice"]["base64"]),
+    )
+
+
+def any_of(field: str, values: Iterable[str]) -> str:
+    """The filter `field in [...]`, its strings quoted as both engines read them."""
+    return f"{field} in [{', '.join(orjson.dumps(value).decode() for value in values)}]"

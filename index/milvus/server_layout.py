@@ -1,0 +1,123 @@
+"""The layout on a Milvus server or cluster: the prototype is the partition key.
+
+Milvus hashes the key into 64 physical partitions and searches only those that a filter
+`prototype in [...]` can match: 5–6 ms where an unfiltered search takes 18 ms (100,000 rows). Reads
+that decide about a write are Strong, whoever wrote before us; they wait for the next time tick,
+some 200 ms, whatever the batch's size.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pymilvus import MilvusClient
+
+from index.prototypes.bank import PrototypeBank
+from index.milvus.collection import QUERY_IDS, Collection, Prototypes
+from index.errors import StoreError
+from index.item import BURIED, Item
+from index.milvus.schema import any_of, schema
+from index.milvus.metadata import PROPERTY
+from index.milvus.config import Store
+
+NUM_PARTITIONS = 64
+INDEX_PARAMS: dict[str, dict[str, int]] = {
+    "AUTOINDEX": {},
+    "FLAT": {},
+    "IVF_FLAT": {"nlist": 128},
+    "IVF_SQ8": {"nlist": 128},
+    "HNSW": {"M": 16, "efConstruction": 200},
+}
+"""The index types that we know how to build and search well."""
+
+FINDABLE = "prototype >= 0"
+NOW = {"consistency_level": "Strong"}
+
+
+class ServerCollection(Collection):
+    """A catalog on a Milvus server (2.3 or later)."""
+
+    def __init__(
+        self, store: Store, bank: PrototypeBank, name: str, *, published: bool = True
+    ) -> None:
+        if store.index_type not in INDEX_PARAMS:
+            raise StoreError(f"unknown index {store.index_type}: use {', '.join(INDEX_PARAMS)}")
+        super().__init__(store, bank, name, published=published)
+
+    def _create(self) -> None:
+        index = MilvusClient.prepare_index_params()
+        index.add_index(
+            "vector",
+            index_type=self.store.index_type,
+            metric_type="COSINE",
+            params=INDEX_PARAMS[self.store.index_type],
+        )
+        for field in ("item_id", "product_id"):
+            index.add_index(field, index_type="Trie")
+        if not self._client.call("has_collection", self.generation):
+            self._client.call(
+                "create_collection",
+                self.generation,
+                schema=schema(self.bank.dim, partition_key=True),
+                num_partitions=NUM_PARTITIONS,
+                properties={PROPERTY: self.stamp.encoded()},
+            )
+        # Each of these is a no-op where a crash came after it.
+        self._client.call("create_index", self.generation, index)
+        self._client.call("load_collection", self.generation)
+
+    def _rows(self, product_ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
+        expression = any_of("product_id", product_ids)
+        return list(self._call("query", filter=expression, output_fields=fields, **NOW))
+
+    def _places(self, item_ids: Sequence[str]) -> Mapping[str, list[str]]:
+        places: dict[str, list[str]] = defaultdict(list)
+        for start in range(0, len(item_ids), QUERY_IDS):
+            expression = any_of("item_id", item_ids[start : start + QUERY_IDS])
+            fields = ["row_id", "item_id"]
+            for row in self._call("query", filter=expression, output_fields=fields, **NOW):
+                places[row["item_id"]].append(row["row_id"])
+        return places
+
+    def _copy(self, item: Item) -> int:
+        # Milvus 2.3 routes an upserted row by its primary key instead of its partition key, and a
+        # filter on the prototype then misses it. So every write is a new row, and never an upsert.
+        return time.time_ns()
+
+    def _put(self, rows: list[dict[str, Any]]) -> None:
+        self._call("insert", data=rows)
+
+    def _remove(self, row_ids: Sequence[str]) -> None:
+        self._call("delete", filter=any_of("row_id", row_ids))
+
+    def _scope(self, prototypes: Prototypes | None) -> Mapping[str, Any]:
+        if prototypes is None:
+            return {"filter": FINDABLE}
+        wanted = sorted({int(prototype) for prototype in prototypes})
+        return {"filter": f"prototype in {wanted}"}
+
+    def _search_options(self, limit: int) -> Mapping[str, Any]:
+        effort = {"ef": max(64, limit), "nprobe": 32}
+        return {
+            "search_params": {"metric_type": "COSINE", "params": effort},
+            "consistency_level": self.store.consistency,
+        }
+
+    def _pages(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        return self._iterate(fields, **NOW)
+
+    def _tombs(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        return self._iterate(fields, where=f"prototype == {BURIED}", **NOW)
+
+    def count(self) -> int:
+        """Items that can be found, tombstones not counted; sees every acknowledged write."""
+        if not self.exists():
+            return 0
+        counted = self._call("query", filter=FINDABLE, output_fields=["count(*)"], **NOW)
+        return int(counted[0]["count(*)"])
+
+    def flush(self) -> None:
+        """Seal the growing segments, so that they get their index now."""
+        if self.exists():
+            self._call("flush")

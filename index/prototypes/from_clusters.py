@@ -1,0 +1,165 @@
+"""A bank from purified clusters: one prototype per label, the centroid of what bears it.
+
+Pailitao-VL §4: after curation a cluster's members show one product, and the ℓ2-normalised mean of
+their vectors stands for it. The label becomes the prototype's name and stays it from bank to bank
+(`index.prototypes.online_update`), while row numbers may change.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from index.prototypes.bank import (
+    Matrix,
+    Name,
+    Origin,
+    PrototypeBank,
+    Rows,
+    check_unit_rows,
+    neighbour_order,
+)
+from index.errors import BankError
+
+METHOD = "centroids of purified clusters"
+ORDERED_AT_MOST = 20_000
+"""Beyond this many, prototypes stay sorted by name: putting neighbours together takes minutes, and
+a bank of that size is searched in its mapped form (`index.prototypes.mmap_bank`), which has an order of its own.
+"""
+FAINTEST = 1e-3
+"""Shortest mean of unit vectors that still points somewhere."""
+
+
+def from_clusters(
+    vectors: Matrix,
+    labels: Sequence[Name | None],
+    model_id: str,
+    *,
+    created_from: str = "",
+    sources: Mapping[str, int] | None = None,
+) -> PrototypeBank:
+    """Build a bank with one prototype per label.
+
+    Args:
+        vectors: float32 of shape (n, d), ℓ2-normalised, n ≥ 1.
+        labels: the cluster of each vector; None for those that belong to none (outliers).
+        model_id: the model that made the vectors.
+        created_from: for the card: which clusters these are.
+        sources: for the card: how many vectors each source gave.
+
+    Returns:
+        A bank whose names are the labels and whose counts are their members. The same vectors and
+        labels in the same order give the same version.
+
+    Raises:
+        BankError: no label at all, counts that differ, vectors that are not finite and of unit
+            length, or a cluster whose members cancel out.
+    """
+    vectors = np.asarray(vectors, np.float32)
+    check_unit_rows(vectors, "vectors")
+    if len(labels) != len(vectors):
+        raise BankError(f"{len(labels)} labels for {len(vectors)} vectors: give one each, or None")
+    names = in_order(label for label in labels if label is not None)
+    if not names:
+        raise BankError("no vector has a label: a bank needs one cluster at least")
+    numbers = {name: number for number, name in enumerate(names)}
+    members = np.array([at for at, label in enumerate(labels) if label is not None], np.int64)
+    of = np.array([numbers[label] for label in labels if label is not None], np.int64)
+    counts = np.bincount(of, minlength=len(names))
+    belongs = csr_matrix(
+        ((1 / counts[of]).astype(np.float32), (of, members)), shape=(len(names), len(vectors))
+    )
+    means = np.asarray(belongs @ vectors, np.float32)
+    return named_bank(
+        names,
+        means,
+        counts,
+        model_id,
+        built_from=len(members),
+        origin=Origin(METHOD, created_from, dict(sources or {})),
+    )
+
+
+def bank_of_clusters(
+    clusters: Mapping[Name, Sequence[str]],
+    item_ids: Sequence[str],
+    vectors: Matrix,
+    model_id: str,
+    *,
+    created_from: str = "",
+    sources: Mapping[str, int] | None = None,
+) -> PrototypeBank:
+    """The bank of curated clusters given as the ids of their members.
+
+    Args:
+        clusters: for each label the ids that were kept in it.
+        item_ids: what the rows of `vectors` are, (n,); a picture is one item. Items in no cluster
+            are left out.
+        vectors: float32 (n, d), ℓ2-normalised.
+        model_id: the model that made them.
+        created_from: see `from_clusters`.
+        sources: see `from_clusters`.
+
+    Raises:
+        BankError: as `from_clusters`; also for a member without a vector, or in two clusters.
+    """
+    label_of: dict[str, Name] = {}
+    for label, members in clusters.items():
+        for member in members:
+            if label_of.setdefault(member, label) != label:
+                raise BankError(
+                    f"{member!r} is in the clusters {label_of[member]!r} and {label!r}: "
+                    "curate again, or leave it out of one"
+                )
+    if missing := label_of.keys() - set(item_ids):
+        raise BankError(
+            f"{len(missing)} members have no vector, such as {min(missing)!r}: "
+            "encode the same catalog that was curated"
+        )
+    labels = [label_of.get(item_id) for item_id in item_ids]
+    return from_clusters(vectors, labels, model_id, created_from=created_from, sources=sources)
+
+
+def named_bank(
+    names: Sequence[Name],
+    means: Matrix,
+    counts: Rows,
+    model_id: str,
+    *,
+    built_from: int,
+    origin: Origin,
+) -> PrototypeBank:
+    """A bank of means of any length, (u, d), in an order where neighbours lie together.
+
+    Raises:
+        BankError: a mean is too short to point anywhere.
+    """
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    faintest = int(lengths.argmin())
+    if not lengths[faintest] >= FAINTEST:
+        raise BankError(
+            f"the {counts[faintest]} members of {names[faintest]!r} cancel out: "
+            "they cannot be one product; curate that cluster again"
+        )
+    centroids = means / lengths
+    order = (
+        neighbour_order(centroids) if len(names) <= ORDERED_AT_MOST else np.arange(len(centroids))
+    )
+    return PrototypeBank(
+        centroids[order],
+        model_id=model_id,
+        built_from=built_from,
+        names=[names[row] for row in order],
+        counts=counts[order],
+        origin=origin,
+    )
+
+
+def in_order(names: Iterable[Name]) -> list[Name]:
+    """Names without repeats: numbers first, each kind ascending."""
+    return sorted(set(names), key=name_key)
+
+
+def name_key(name: Name) -> tuple[bool, Name]:
+    """What to sort names by, numbers and texts together."""
+    return isinstance(name, str), name

@@ -1,0 +1,211 @@
+"""A bank too large for memory: up to millions of prototypes on disk, found through a small index.
+
+Pailitao-VL's library is large; 1,000,000 × 512 floats are 2 GB, and comparing with all of them
+takes 16 ms of a core per vector. Here the prototypes lie in a file as 16-bit fractions (as fine as
+half precision, and far quicker to turn into floats) and are mapped into memory, so that only pages
+in use take room. A FAISS index over the Matryoshka prefix (the first 128 values, re-normalised)
+names a few candidates, which are compared in full. Banks are brought into this form by
+`index.prototypes.mmap_build`.
+
+A folder of `bank.json` (its card), `vectors.npy`, `names.json`, `counts.npy` where known, and
+`coarse.faiss`. Rows are those of the bank it was made from.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from index.prototypes.bank import Matrix, Name, Rows, check_names
+from index.errors import BankError
+
+Fractions = npt.NDArray[np.int16]
+
+PREFIX = 128
+PROBED = 8
+"""Cells looked into."""
+CANDIDATES = 16
+"""Prototypes compared in full, at least."""
+BLOCK = 32_768
+"""Rows read or written at once: 64 MB at 512-d."""
+QUERIES = 512
+"""Vectors assigned at once: their candidates take 24 MB at 512-d."""
+SCALE = 32_767
+"""What 1.0 is written as: a value is off by 1.5e-5 at most, a cosine by about 1e-5."""
+FORMAT = 1
+
+
+class MappedBank:
+    """A bank on disk, opened with `open_mapped`; assigns like a `PrototypeBank`, nearly exactly.
+
+    Attributes:
+        vectors: int16 (u, d), values times `SCALE`, mapped from the file.
+        version: short hash of the vectors, names and model id.
+        bank_version: of the bank in memory that it was made from; "" if there was none.
+        model_id: the model whose vectors the prototypes are.
+        probed: cells looked into; more finds more and takes longer.
+        candidates: prototypes compared in full, at least; likewise.
+        threads: that assign at the same time.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        card: dict[str, Any],
+        vectors: Fractions,
+        index: Any,
+        threads: int = 1,
+    ) -> None:
+        self.directory = directory
+        self.vectors = vectors
+        self.version = str(card["version"])
+        self.bank_version = str(card["bank_version"])
+        self.model_id = str(card["model_id"])
+        self.probed = PROBED
+        self.candidates = CANDIDATES
+        self.threads = threads
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __repr__(self) -> str:
+        return f"MappedBank({self.version}, {len(self)} × {self.dim}, {self.model_id!r})"
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.vectors.shape[1])
+
+    @cached_property
+    def names(self) -> Sequence[Name]:
+        """The names of the rows; read when first asked for."""
+        if not (self.directory / "names.json").exists():
+            return range(len(self))
+        names: list[Name] = orjson.loads((self.directory / "names.json").read_bytes())
+        check_names(names, len(self))
+        return names
+
+    @cached_property
+    def rows(self) -> dict[Name, int]:
+        """The row of each name."""
+        return {name: row for row, name in enumerate(self.names)}
+
+    @cached_property
+    def counts(self) -> Rows | None:
+        """Vectors behind each prototype; None if unknown."""
+        path = self.directory / "counts.npy"
+        return np.load(path, allow_pickle=False) if path.exists() else None
+
+    def search(self, vectors: Matrix, k: int) -> tuple[Rows, Matrix]:
+        """The prototypes nearest to each of (n, d) unit vectors, nearest first.
+
+        Returns:
+            Their rows and cosines (to 1e-5 or so), two arrays (n, min(k, u)); −1 and −2 where
+            the cells looked into held fewer.
+
+        Raises:
+            BankError: vectors of another length.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != self.dim:
+            raise BankError(
+                f"vectors of shape {vectors.shape} do not fit the bank: it wants (n, {self.dim})"
+            )
+        k = min(k, len(self))
+        if isinstance(self._index, faiss.IndexIVF):
+            self._index.nprobe = self.probed
+        blocks = [vectors[start : start + QUERIES] for start in range(0, len(vectors), QUERIES)]
+        if not blocks:
+            return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
+        # Threads over blocks, FAISS with one in each: comparing in full is ours to spread.
+        with ThreadPoolExecutor(self.threads, "assign", faiss.omp_set_num_threads, (1,)) as pool:
+            found = list(pool.map(lambda block: self._search(block, k), blocks))
+        return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
+
+    def assign(self, vectors: Matrix) -> tuple[Rows, Matrix]:
+        """Nearest prototype of each of (n, d) unit vectors, and its cosine: two arrays (n,)."""
+        rows, cosines = self.search(vectors, 1)
+        return rows[:, 0], cosines[:, 0]
+
+    def nearest(self, vector: Matrix, k: int) -> tuple[Rows, Matrix]:
+        """The k prototypes nearest to one unit vector (d,), nearest first, and their cosines."""
+        rows, cosines = self.search(vector[None], k)
+        return rows[0], cosines[0]
+
+    def verify(self) -> None:
+        """Read everything and compare it with the version: a second or two per million.
+
+        Raises:
+            BankError: something is damaged.
+        """
+        found = hash_of(self.vectors, self.names, self.model_id)
+        if found != self.version:
+            raise BankError(
+                f"{self.directory} is damaged (its hash is {found}, not {self.version}): "
+                "copy it again or build it anew"
+            )
+
+    def _search(self, vectors: Matrix, k: int) -> tuple[Rows, Matrix]:
+        """`search` for one block."""
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        candidates = min(max(self.candidates, 2 * k), len(self))
+        _, found = self._index.search(prefix_of(vectors, self._index.d), candidates)
+        cosines = self._compare(vectors, found)
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(found, order, axis=1), np.take_along_axis(cosines, order, axis=1)
+
+    def _compare(self, vectors: Matrix, found: Rows) -> Matrix:
+        """Cosines of (n, d) vectors to rows (n, c) each; −2 for rows < 0."""
+        taken = self.vectors[found.ravel()].astype(np.float32)
+        taken = taken.reshape(*found.shape, self.dim)
+        cosines: Matrix = np.einsum("ncd,nd->nc", taken, vectors) / np.float32(SCALE)
+        cosines[found < 0] = -2
+        return cosines
+
+
+def open_mapped(directory: Path, threads: int = 1) -> MappedBank:
+    """Open a bank that `build_mapped` wrote. Only the coarse index is read, 40 MB per million.
+
+    Raises:
+        BankError: a file is missing, damaged, or not what the card says; what lies between the
+            ends of `vectors.npy` is looked at by `MappedBank.verify` alone.
+    """
+    try:
+        card: dict[str, Any] = orjson.loads((directory / "bank.json").read_bytes())
+        if card["format"] != FORMAT:
+            raise BankError(
+                f"{directory} is of format {card['format']}, this version reads {FORMAT}: "
+                "build it anew"
+            )
+        vectors = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        index = faiss.read_index(str(directory / "coarse.faiss"))
+        expected = (card["prototypes"], card["dim"], card["prefix"])
+        if (*vectors.shape, index.d) != expected or index.ntotal != len(vectors):
+            raise ValueError(f"{vectors.shape} vectors and {index.ntotal} in the index")
+        return MappedBank(directory, card, vectors, index, threads)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise BankError(f"no readable mapped bank in {directory}: {error}") from error
+
+
+def prefix_of(vectors: Matrix, length: int) -> Matrix:
+    """The first values of each row, of length one again (a prefix of zeros stays as it is)."""
+    prefixes = vectors[:, :length]
+    norms = np.linalg.norm(prefixes, axis=1, keepdims=True)
+    return np.ascontiguousarray(prefixes / np.maximum(norms, 1e-12), np.float32)
+
+
+def hash_of(vectors: Fractions, names: Sequence[Name] | None, model_id: str) -> str:
+    """Twelve hexadecimal digits that name this content."""
+    digest = hashlib.sha256(f"mapped\n{model_id}\n{vectors.shape}\n".encode())
+    for start in range(0, len(vectors), BLOCK):
+        digest.update(np.ascontiguousarray(vectors[start : start + BLOCK], "<i2").data)
+    if names is not None and not isinstance(names, range):
+        digest.update(orjson.dumps(list(names)))
+    return digest.hexdigest()[:12]

@@ -1,0 +1,199 @@
+"""Bringing a bank into its mapped form (`index.prototypes.mmap_bank`), in blocks and within a few minutes.
+
+The cells of the coarse index are found by k-means in two steps: a few wide cells first, then each
+of them is cut up by itself. That costs seconds where one-step k-means costs minutes, and cells come
+out as even. Within the cells prefixes are kept in 4 bits for every two values.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from index.prototypes.bank import Matrix, Name, PrototypeBank, Rows, check_names, check_unit_rows
+from index.errors import BankError
+from index.prototypes.mmap_bank import BLOCK, FORMAT, PREFIX, SCALE, MappedBank, hash_of, open_mapped, prefix_of
+
+SMALL = 20_000
+"""Up to here all prefixes are compared: an index would gain nothing."""
+CELL_SIZE = 256
+"""Prototypes per cell of the coarse index, about."""
+PER_CELL = 24
+"""Prototypes that a cell's centre is trained from."""
+PQ_SAMPLE = 65_536
+"""Prefixes that the 4-bit codes are trained from."""
+WIDE_PROBED = 8
+"""Wide cells looked into to find the cell of a prototype."""
+
+Progress = Callable[[str, int, int], None]
+"""Told the step (write, train, add) and how many of how many prototypes are done."""
+
+
+def build_mapped(
+    directory: Path,
+    vectors: npt.NDArray[np.floating[Any]],
+    model_id: str,
+    *,
+    names: Sequence[Name] | None = None,
+    counts: Rows | None = None,
+    bank_version: str = "",
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> MappedBank:
+    """Write a bank in its mapped form, and open it.
+
+    Args:
+        directory: must not exist, or be empty. What a build that failed left there is removed.
+        vectors: (u, d) unit prototypes, float16 or float32; may itself be mapped from a file, as
+            it is read in blocks. Beside it a million take about 1 GB of memory, mostly prefixes.
+        model_id: the model that they are of.
+        names: of the prototypes; row numbers if None.
+        counts: of the vectors behind them.
+        bank_version: of the bank in memory that holds the same.
+        seed: of the k-means.
+        on_progress: see `Progress`.
+
+    Raises:
+        BankError: the folder is in use, or vectors, names or counts cannot be a bank's.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise BankError(f"{directory} is not empty: name a new folder")
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise BankError(f"prototypes must have the shape (u, d), not {vectors.shape}")
+    check_names(range(len(vectors)) if names is None else names, len(vectors))
+    if counts is not None and len(counts) != len(vectors):
+        raise BankError(f"{len(counts)} counts for {len(vectors)} prototypes")
+    report = on_progress or (lambda step, done, total: None)
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        prefixes = write_vectors(directory / "vectors.npy", vectors, report)
+        if names is not None:
+            (directory / "names.json").write_bytes(orjson.dumps(list(names)))
+        if counts is not None:
+            np.save(directory / "counts.npy", np.asarray(counts, np.int64))
+        index = coarse_index(prefixes, seed, report)
+        faiss.write_index(index, str(directory / "coarse.faiss"))
+        fractions = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        card = {
+            "format": FORMAT,
+            "version": hash_of(fractions, names, model_id),
+            "bank_version": bank_version,
+            "model_id": model_id,
+            "prototypes": len(vectors),
+            "dim": int(vectors.shape[1]),
+            "prefix": index.d,
+            "cells": getattr(index, "nlist", 1),
+            "bytes": sum(path.stat().st_size for path in directory.iterdir()),
+        }
+        # The card comes last: a folder without one is no bank.
+        (directory / "bank.json").write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2))
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return open_mapped(directory)
+
+
+def map_bank(
+    directory: Path, bank: PrototypeBank, *, seed: int = 0, on_progress: Progress | None = None
+) -> MappedBank:
+    """The mapped form of a bank in memory; see `build_mapped`."""
+    return build_mapped(
+        directory,
+        bank.centroids,
+        bank.model_id,
+        names=bank.names if bank.named else None,
+        counts=bank.counts,
+        bank_version=bank.version,
+        seed=seed,
+        on_progress=on_progress,
+    )
+
+
+def write_vectors(path: Path, vectors: npt.NDArray[np.floating[Any]], report: Progress) -> Matrix:
+    """Write prototypes as 16-bit fractions; returns their prefixes, float32 (u, ≤ 128)."""
+    count, dim = vectors.shape
+    length = min(PREFIX, dim)
+    prefixes = np.empty((count, length), np.float32)
+    fractions = np.lib.format.open_memmap(path, "w+", np.int16, (count, dim))
+    for start in range(0, count, BLOCK):
+        block = np.asarray(vectors[start : start + BLOCK], np.float32)
+        check_unit_rows(block, f"prototypes from {start}")
+        fractions[start : start + BLOCK] = np.rint(np.clip(block, -1, 1) * SCALE)
+        prefixes[start : start + BLOCK] = prefix_of(block, length)
+        report("write", min(start + BLOCK, count), count)
+    fractions.flush()
+    return prefixes
+
+
+def coarse_index(prefixes: Matrix, seed: int, report: Progress) -> Any:
+    """A FAISS index of prefixes by inner product; their number in it is their row."""
+    count, dim = prefixes.shape
+    if count <= SMALL or dim % 2:
+        flat = faiss.IndexFlatIP(dim)
+        flat.add(prefixes)
+        report("add", count, count)
+        return flat
+    rng = np.random.default_rng(seed)
+    cells = count // CELL_SIZE
+    sample = prefixes[np.sort(rng.choice(count, min(count, cells * PER_CELL), replace=False))]
+    report("train", 0, count)
+    wide, centres = two_step_means(sample, cells, seed)
+    index = faiss.IndexIVFPQFastScan(
+        wide, dim, len(centres), dim // 2, 4, faiss.METRIC_INNER_PRODUCT
+    )
+    index.train(sample[rng.permutation(len(sample))[:PQ_SAMPLE]])
+    report("train", count, count)
+    for start in range(0, count, BLOCK):
+        index.add(prefixes[start : start + BLOCK])
+        report("add", min(start + BLOCK, count), count)
+    # A prototype may lie in its second nearest cell; a query should miss none.
+    exact = faiss.IndexFlatIP(dim)
+    exact.add(centres)
+    exact.this.disown()  # type: ignore[attr-defined]  # SWIG's; the index owns it from here
+    index.quantizer, index.own_fields = exact, True
+    return index
+
+
+def two_step_means(sample: Matrix, cells: int, seed: int) -> tuple[Any, Matrix]:
+    """About `cells` centres (c, d) of a sample's cells, and an index that finds the nearest."""
+    coarse = spherical_means(sample, math.isqrt(cells), seed)
+    nearest_wide = faiss.IndexFlatIP(sample.shape[1])
+    nearest_wide.add(coarse)
+    within = nearest_wide.search(sample, 1)[1][:, 0]
+    sizes = np.bincount(within, minlength=len(coarse))
+    shares = np.clip(np.round(sizes * cells / len(sample)).astype(int), 1, np.maximum(sizes, 1))
+    centres = np.concatenate(
+        [
+            spherical_means(sample[within == number], int(shares[number]), seed)
+            for number in np.flatnonzero(sizes)
+        ]
+    )
+    index = faiss.IndexIVFFlat(
+        nearest_wide, sample.shape[1], len(coarse), faiss.METRIC_INNER_PRODUCT
+    )
+    index.is_trained = True
+    index.add(centres)
+    index.nprobe = WIDE_PROBED
+    return index, centres
+
+
+def spherical_means(vectors: Matrix, count: int, seed: int) -> Matrix:
+    """Centres (count, d) of unit vectors by spherical k-means."""
+    kmeans = faiss.Kmeans(
+        vectors.shape[1],
+        count,
+        niter=8,
+        spherical=True,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=256,
+    )
+    kmeans.train(np.ascontiguousarray(vectors))
+    centres: Matrix = np.asarray(kmeans.centroids, np.float32)
+    return centres
