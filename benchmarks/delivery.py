@@ -36,10 +36,10 @@ from benchmarks.shop.worker_pool import Staff
 from benchmarks.shop.worker import handled
 from index.errors import StoreUnavailable
 from index.item import Item
-from stream.broker import EmbeddedBroker
+from stream.embedded_broker import EmbeddedBroker
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
-from stream.producing import Publisher
+from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.topics import Topics, create_topics
 from workers.live_index import open_catalog

@@ -33,8 +33,8 @@ from benchmarks.shop.progress import Progress
 from models.data.catalog import read_catalog
 from stream.dead_letter import read_dead_letters
 from stream.messages import Query, Result
-from stream.producing import Publisher, wait_committed
-from stream.requests import Client
+from stream.publisher import Publisher, wait_committed
+from stream.request_reply import Client
 from workers.live_index import open_catalog
 from workers.produce import picture_reference
 from workers.rooms import kafka_of, topics_of

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from stream.connection import Kafka
 from stream.delivery import Rejection
 from stream.errors import BrokerError, Transient
-from stream.producing import Publisher
+from stream.publisher import Publisher
 from stream.records import Record, read_topic
 from stream.topics import Topics
 

@@ -19,7 +19,7 @@ from stream.dead_letter import (
     redrive,
 )
 from stream.errors import StreamError
-from stream.producing import Publisher
+from stream.publisher import Publisher
 from stream.topics import Topics
 
 CHUNK = 100

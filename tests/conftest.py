@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.kafka import KafkaCluster
-from stream.broker import EmbeddedBroker
+from stream.embedded_broker import EmbeddedBroker
 from stream.connection import Kafka
 from stream.topics import Topics, create_topics, topic_map
 

@@ -20,9 +20,9 @@ from models.metrics import best_possible, relevance, score_rankings
 from stream.codec import encode
 from stream.dead_letter import read_dead_letters
 from stream.messages import Click, Query, Result
-from stream.producing import Publisher
+from stream.publisher import Publisher
 from stream.records import read_topic
-from stream.requests import Client
+from stream.request_reply import Client
 from workers.contact_sheet import Answer, Row, write_contact_sheet
 from workers.errors import QueryRefused
 from workers.evaluate import ANSWER_TIMEOUT_S, TOP, ingest_catalog

@@ -22,8 +22,8 @@ from models.errors import CatalogError
 from models.metrics import best_possible, score_rankings
 from stream.codec import decode
 from stream.messages import ProductUpsert, Query, Result
-from stream.producing import Publisher, wait_committed
-from stream.requests import Client
+from stream.publisher import Publisher, wait_committed
+from stream.request_reply import Client
 from workers.encoding import draft, make_products, picture_references
 from workers.errors import QueryRefused
 from workers.intake.fetch import Fetcher, open_fetcher

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from models.data.catalog import RawRow, locate, raw_products
-from stream.producing import Publisher
+from stream.publisher import Publisher
 
 # As base64 inside JSON this stays under the 16 MB that our topics accept (stream/connection.py).
 INLINE_BYTES = 11_000_000

@@ -28,7 +28,7 @@ from stream.dead_letter import DeadLetters
 from stream.delivery import Rejection
 from stream.errors import DecodeError
 from stream.messages import Impression, Query, QueryJuice, Result, Shown
-from stream.producing import Publisher
+from stream.publisher import Publisher
 from stream.records import Record, from_confluent
 from stream.topics import Topics
 from workers.encoding import Encoder

@@ -12,14 +12,14 @@ from typing import Any
 
 import structlog
 
-from stream.app import make_app, raw_topic
+from stream.faust_app import make_app, raw_topic
 from stream.connection import Kafka, check_broker
-from stream.consuming import consume
+from stream.faust_consumer import consume
 from stream.dead_letter import DeadLetters
 from stream.delivery import Delivery, Tally, leave_unacked
 from stream.errors import BrokerError
-from stream.producing import Publisher
-from stream.watch import watch
+from stream.publisher import Publisher
+from stream.stall_watchdog import watch
 from workers.attribution import Attribution
 from workers.encoding import Encoder
 from workers.errors import WorkerError

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stream.broker import claim_port
+from stream.embedded_broker import claim_port
 from stream.topics import delete_topics
 from workers.errors import SettingsError
 from workers.live_index import open_catalog

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Self
 
 from index.milvus import lite_process
-from stream.broker import EmbeddedBroker
-from stream.child import spawn, stop
+from stream.embedded_broker import EmbeddedBroker
+from stream.child_process import spawn, stop
 from stream.topics import create_topics
 from workers.errors import StackError
 from workers.rooms import kafka_of, topics_of

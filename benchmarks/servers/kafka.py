@@ -20,8 +20,8 @@ from confluent_kafka.admin import AdminClient
 
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.certificates import make_certificates
-from stream.broker import claim_port
-from stream.child import spawn, stop
+from stream.embedded_broker import claim_port
+from stream.child_process import spawn, stop
 from stream.connection import Kafka, check_broker
 
 VERSION = "4.3.1"

@@ -19,8 +19,8 @@ import psutil
 from benchmarks.servers import ServerMissing
 from index.milvus import lite_process
 from index.errors import StoreUnavailable
-from stream.broker import claim_port
-from stream.child import spawn, stop
+from stream.embedded_broker import claim_port
+from stream.child_process import spawn, stop
 
 PACKAGE = "milvus==2.3.5"
 HOME = Path.home() / ".cache" / "lookstream-tests" / PACKAGE.replace("==", "-")

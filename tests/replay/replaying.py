@@ -26,7 +26,7 @@ from typing import Any
 import orjson
 
 from stream.delivery import Delivery, Rejection, State
-from stream.recording import read_recording
+from stream.record_file import read_recording
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_uri
 from workers.changes import Change

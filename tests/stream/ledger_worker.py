@@ -13,9 +13,9 @@ from pathlib import Path
 import faust
 import orjson
 
-from stream.app import make_app, raw_topic
+from stream.faust_app import make_app, raw_topic
 from stream.connection import Kafka
-from stream.consuming import consume
+from stream.faust_consumer import consume
 from stream.dead_letter import DeadLetters
 from stream.delivery import Delivery, Record, Rejection, Retry, State
 from stream.errors import Permanent, Transient

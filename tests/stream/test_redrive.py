@@ -6,7 +6,7 @@ from stream.connection import Kafka
 from stream.dead_letter import DeadLetters, Mark, read_dead_letters, read_letters_and_marks
 from stream.delivery import Record, Rejection
 from stream.errors import BrokerError, StreamError
-from stream.producing import Publisher
+from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.redrive import Redriven, conditions, read_redrives, redrive_letters
 from stream.topics import Topics

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from stream.broker import claim_port
+from stream.embedded_broker import claim_port
 from workers.cli import app
 
 COMMANDS = [

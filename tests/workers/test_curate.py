@@ -12,7 +12,7 @@ from PIL import Image
 from models.curation.curate import curate
 from models.curation.documents import Documents, View
 from models.curation.noise import corrupt
-from stream.recording import write_recording
+from stream.record_file import write_recording
 from stream.records import Record
 from tests.models.planted import truth_of, vectors
 from workers.cli.curate import read_clicks

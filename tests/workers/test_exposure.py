@@ -12,8 +12,8 @@ import pytest
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
 from stream.messages import Query
-from stream.producing import Publisher, wait_committed
-from stream.requests import Client
+from stream.publisher import Publisher, wait_committed
+from stream.request_reply import Client
 from tests.workers.fakes import picture_uri
 from workers.rooms import kafka_of, topics_of
 from workers.scratch import scratch_settings

@@ -11,7 +11,7 @@ from stream.codec import decode, encode
 from stream.connection import Kafka
 from stream.dead_letter import DeadLetters, read_dead_letters
 from stream.messages import AttributedClick, Click, Impression, Shown
-from stream.producing import Publisher
+from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.topics import Topics
 from workers.attribution import Attribution

@@ -12,15 +12,15 @@ from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
 from models.reranker import load_reranker, shipped_parameters
-from stream.broker import claim_port
+from stream.embedded_broker import claim_port
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
 from stream.delivery import Delivery
 from stream.messages import Result
-from stream.producing import Publisher
-from stream.recording import read_recording
+from stream.publisher import Publisher
+from stream.record_file import read_recording
 from stream.records import Record
-from stream.replay import Edge, Span, SpanReader
+from stream.span_reader import Edge, Span, SpanReader
 from stream.topics import create_topics
 from tests.workers.fakes import ColourEncoder, picture_uri
 from workers.cli import app

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.shop.worker_pool import Staff
-from stream.broker import EmbeddedBroker, claim_port
+from stream.embedded_broker import EmbeddedBroker, claim_port
 from stream.topics import create_topics
 from workers.rooms import kafka_of, topics_of
 from workers.settings import Settings

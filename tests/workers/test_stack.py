@@ -15,8 +15,8 @@ from rich.progress import Progress
 
 from stream.dead_letter import read_dead_letters
 from stream.messages import Query
-from stream.producing import Publisher, wait_committed
-from stream.requests import Client
+from stream.publisher import Publisher, wait_committed
+from stream.request_reply import Client
 from workers.evaluate import evaluate_offline, ingest_catalog
 from workers.live_index import open_catalog
 from workers.produce import picture_reference

@@ -33,7 +33,7 @@ def produce(
       lookstream produce my-shop --no-wait
     """
     from stream.connection import check_broker
-    from stream.producing import Publisher, wait_committed
+    from stream.publisher import Publisher, wait_committed
     from workers.evaluate import INGEST_TIMEOUT_S
     from workers.produce import produce_catalog
     from workers.rooms import kafka_of, topics_of
@@ -87,7 +87,7 @@ def search(
     """
     from stream.connection import check_broker
     from stream.messages import Query
-    from stream.requests import Client
+    from stream.request_reply import Client
     from workers.errors import FetchError, QueryRefused
     from workers.produce import picture_reference
     from workers.rooms import kafka_of, topics_of

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from models.curation.curate import Progress as Tell
-    from stream.recording import Line
+    from stream.record_file import Line
 
 
 def curate(
@@ -97,7 +97,7 @@ def read_clicks(path: Path) -> Iterator[tuple[str, str, int]]:
     import msgspec
 
     from stream.messages import AttributedClick
-    from stream.recording import Line
+    from stream.record_file import Line
 
     click, recorded = msgspec.json.Decoder(AttributedClick), msgspec.json.Decoder(Line)
     try:

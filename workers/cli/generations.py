@@ -51,7 +51,7 @@ def promote(
 
       lookstream generations promote blue
     """
-    from stream.replay import Edge, Span
+    from stream.span_reader import Edge, Span
     from workers.generations import check_no_ingest, existing
     from workers.generations import promote as promote_generation
     from workers.rooms import encoder_of, topics_of

@@ -63,7 +63,7 @@ def replay(
       lookstream replay --into blue --from 2026-05-01T12:00 --to 2026-05-02 --only queries
       lookstream replay --into blue --file stream.jsonl
     """
-    from stream.replay import parse_span
+    from stream.span_reader import parse_span
     from workers.generations import begin
     from workers.rooms import encoder_of, topics_of
     from workers.settings import load_settings
@@ -110,8 +110,8 @@ def record(
       lookstream record catalog query --out stream.jsonl
     """
     from stream.connection import check_broker
-    from stream.recording import write_recording
-    from stream.replay import SpanReader, parse_span
+    from stream.record_file import write_recording
+    from stream.span_reader import SpanReader, parse_span
     from workers.rooms import kafka_of, topics_of
     from workers.settings import load_settings
 

@@ -80,7 +80,7 @@ def show(
 ) -> None:
     """Show one dead letter whole: the reason, where it came from, and the original bytes."""
     from stream.dead_letter import MARK, parse
-    from stream.replay import Offset, Span, SpanReader
+    from stream.span_reader import Offset, Span, SpanReader
 
     kafka, topics = _place()
     span = Span(Offset(number), Offset(number + 1))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from stream.records import Record
-    from stream.replay import Span
+    from stream.span_reader import Span
     from workers.encoding import Encoder
     from workers.replay import Replayed
     from workers.settings import Settings
@@ -34,8 +34,8 @@ class Reading:
 def source(settings: Settings, span: Span, beside: Settings, file: Path | None) -> Any:
     """What opens the records of a topic: from Kafka, or from a file."""
     from stream.connection import check_broker
-    from stream.recording import read_recording
-    from stream.replay import SpanReader
+    from stream.record_file import read_recording
+    from stream.span_reader import SpanReader
     from workers.generations import replay_group
     from workers.replay import of_topic
     from workers.rooms import kafka_of

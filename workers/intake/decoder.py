@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin
 
-from stream.child import die_with
+from stream.child_process import die_with
 from workers.errors import PictureRefused
 from workers.intake.pixels import Pixels, read_pixels
 

@@ -33,7 +33,7 @@ class Decoders:
         self._settings = settings
         self._command = command
         # The threads do the waiting. They live as long as the pool does, and so do the processes:
-        # the kernel ends a process together with the thread that started it (stream.child).
+        # the kernel ends a process together with the thread that started it (stream.child_process).
         self._threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decoder")
         self._idle: deque[DecoderProcess] = deque()
         self._all: set[DecoderProcess] = set()

@@ -16,7 +16,7 @@ from index.errors import GenerationChanged, ModelMismatch, RowRejected, StoreErr
 from index.item import Item, tombstone
 from index.milvus.open import open_collection
 from index.milvus.config import Store
-from stream.broker import claim_port
+from stream.embedded_broker import claim_port
 from tests.index.conftest import python, unit_vectors
 
 VECTORS = unit_vectors(60)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from faust.auth import SASLCredentials
 
-from stream.app import make_app
+from stream.faust_app import make_app
 from stream.connection import MAX_MESSAGE_BYTES, Kafka
 
 KAFKA = Kafka(bootstrap="127.0.0.1:1,127.0.0.1:2")

@@ -20,7 +20,7 @@ from stream.connection import (
     SESSION_TIMEOUT_S,
     Kafka,
 )
-from stream.consuming import commit_acked
+from stream.faust_consumer import commit_acked
 from stream.topics import Topic
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream.broker import EmbeddedBroker
-from stream.child import spawn, stop
+from stream.embedded_broker import EmbeddedBroker
+from stream.child_process import spawn, stop
 from stream.connection import Kafka, check_broker
 from stream.errors import BrokerError
 
@@ -67,7 +67,7 @@ def test_a_port_can_be_used_again() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the children of the dead")
 def test_it_dies_with_a_parent_that_was_killed() -> None:
     code = (
-        "import time; from stream.broker import EmbeddedBroker\n"
+        "import time; from stream.embedded_broker import EmbeddedBroker\n"
         "with EmbeddedBroker() as broker: print(broker.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)

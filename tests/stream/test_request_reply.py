@@ -12,8 +12,8 @@ from stream.codec import decode, encode
 from stream.connection import Kafka
 from stream.errors import BrokerError, DecodeError, RequestTimeout, StreamError
 from stream.messages import Query, Result
-from stream.producing import Publisher
-from stream.requests import Client
+from stream.publisher import Publisher
+from stream.request_reply import Client
 from stream.topics import Topics, topic_map
 
 

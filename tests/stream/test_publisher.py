@@ -12,7 +12,7 @@ from stream.connection import Kafka
 from stream.dead_letter import DeadLetters, parse, read_dead_letters, redrive
 from stream.delivery import Record, Rejection
 from stream.errors import BrokerError, DeliveryStuck, Transient
-from stream.producing import Publisher, wait_committed
+from stream.publisher import Publisher, wait_committed
 from stream.records import read_topic
 from stream.topics import Topics, topic_map
 

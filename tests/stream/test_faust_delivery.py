@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream.child import spawn, stop
+from stream.child_process import spawn, stop
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
 from stream.delivery import EXIT_UNACKED
-from stream.producing import Publisher, wait_committed
+from stream.publisher import Publisher, wait_committed
 from stream.topics import Topics, create_topics, topic_map
 
 ROOT = Path(__file__).parents[2]

@@ -7,10 +7,10 @@ import pytest
 
 from stream.connection import Kafka
 from stream.errors import BrokerError, RecordingError, StreamError
-from stream.producing import Publisher
-from stream.recording import read_recording, write_recording
+from stream.publisher import Publisher
+from stream.record_file import read_recording, write_recording
 from stream.records import Record
-from stream.replay import Edge, Offset, Span, SpanReader, Time, parse_span
+from stream.span_reader import Edge, Offset, Span, SpanReader, Time, parse_span
 from stream.topics import Topics
 
 # Recent: brokers delete what is older than a topic's retention.

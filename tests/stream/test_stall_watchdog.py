@@ -8,9 +8,9 @@ import pytest
 
 from stream.connection import Kafka
 from stream.delivery import Delivery, Record, Rejection, State
-from stream.producing import Publisher
+from stream.publisher import Publisher
 from stream.topics import Topics
-from stream.watch import watch
+from stream.stall_watchdog import watch
 
 
 class Left(Exception):
