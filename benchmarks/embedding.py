@@ -46,14 +46,14 @@ from benchmarks.recognition.finetune_on_catalog import own_rates
 from benchmarks.recognition.plots import plot_scaling, plot_table
 from benchmarks.recognition.reranked import juices, reranked
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
-from models.backbone import load_backbone
-from models.data.studio.folder import write_studio
-from models.embedding import load_encoder, packaged_weights
-from models.projection import load_projection
-from models.reranker import load_reranker
-from models.training.embedding import begin_tower, identities, library_of
-from models.training.tower import Tower
-from models.training.view_store import Recorded, make_views
+from models.backbone.onnx import load_backbone
+from models.synthetic.folder import write_studio
+from models.embedding.encoder import load_encoder, packaged_weights
+from models.embedding.projection import load_projection
+from models.reranking.linear import load_reranker
+from models.training.embedding.train import begin_tower, identities, library_of
+from models.training.embedding.identity_tower import Tower
+from models.training.embedding.feature_cache import Recorded, make_views
 
 GROCERY = "grocery"
 RAW = "raw features with colour"

@@ -43,7 +43,7 @@ from benchmarks.hostile import not_images
 from benchmarks.hostile.case import Case
 from benchmarks.hostile.harness import DEFAULT, doors, trap
 from benchmarks.hostile.memory import Memory
-from models.picture import Picture
+from models.images.letterbox import Picture
 from workers.errors import IntakeError
 from workers.intake.decode import decode_picture
 from workers.intake.decoders import Decoders

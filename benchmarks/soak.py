@@ -30,7 +30,7 @@ import psutil
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.kafka import KafkaCluster
 from benchmarks.shop.progress import Progress
-from models.data.catalog import read_catalog
+from models.catalog.folder import read_catalog
 from stream.dead_letter import read_dead_letters
 from stream.messages import Query, Result
 from stream.publisher import Publisher, wait_committed

@@ -14,9 +14,9 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 from rich.progress import Progress
 
-from models.data.catalog import Catalog, Photo, read_catalog
+from models.catalog.folder import Catalog, Photo, read_catalog
 from models.errors import CatalogError
-from models.metrics import best_possible, relevance, score_rankings
+from models.evaluation.metrics import best_possible, relevance, score_rankings
 from stream.codec import encode
 from stream.dead_letter import read_dead_letters
 from stream.messages import Click, Query, Result

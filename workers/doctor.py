@@ -15,7 +15,7 @@ from index.milvus.client import Client
 from index.milvus.collection import Collection
 from index.errors import StoreError
 from models.errors import ModelError
-from models.library import LEAST_IDENTITY, SAMPLE
+from models.embedding.identity_library import LEAST_IDENTITY, SAMPLE
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import msgspec
 
 from index.item import Item
-from models.data.catalog import product_text
-from models.encoded import Encoded, SearchEncoder
-from models.juice import Juice
-from models.picture import Picture
+from models.catalog.folder import product_text
+from models.embedding.protocol import Encoded, SearchEncoder
+from models.juicer.juice import Juice
+from models.images.letterbox import Picture
 from stream.messages import ProductUpsert
 from workers.changes import Product, item_id
 
@@ -21,7 +21,7 @@ NO_PICTURE = b""
 
 
 class Encoder(SearchEncoder, Protocol):
-    """What makes vectors and juice: `models.embedding.Encoder`, or a small one in a test."""
+    """What makes vectors and juice: `models.embedding.encoder.Encoder`, or a small one in a test."""
 
     dim: int
     rewords: bool

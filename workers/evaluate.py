@@ -16,10 +16,10 @@ import numpy as np
 from rich.progress import Progress
 
 from index.item import Hit, Item
-from models.data.catalog import Catalog, Photo, read_catalog
-from models.embedding import Encoder
+from models.catalog.folder import Catalog, Photo, read_catalog
+from models.embedding.encoder import Encoder
 from models.errors import CatalogError
-from models.metrics import best_possible, score_rankings
+from models.evaluation.metrics import best_possible, score_rankings
 from stream.codec import decode
 from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed

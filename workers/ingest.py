@@ -15,7 +15,7 @@ from index.errors import RowRejected, StoreUnavailable
 from index.item import tombstone
 from index.milvus.schema import check_item
 from models.errors import ModelError
-from models.picture import Picture
+from models.images.letterbox import Picture
 from stream.codec import decode, encode
 from stream.delivery import Rejection, State
 from stream.errors import DecodeError, Permanent, Transient

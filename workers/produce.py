@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from models.data.catalog import RawRow, locate, raw_products
+from models.catalog.folder import RawRow, locate, raw_products
 from stream.publisher import Publisher
 
 # As base64 inside JSON this stays under the 16 MB that our topics accept (stream/connection.py).

@@ -15,9 +15,9 @@ import numpy as np
 from index.prototypes.bank import Name, PrototypeBank
 from index.prototypes.from_clusters import bank_of_clusters
 from models.curation.report import read_clusters
-from models.data.catalog import Product, read_catalog
-from models.data.pictures import open_picture
-from models.encoded import PictureTextEncoder
+from models.catalog.folder import Product, read_catalog
+from models.images.files import open_picture
+from models.embedding.protocol import PictureTextEncoder
 from workers.errors import SettingsError
 
 BATCH = 16

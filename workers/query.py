@@ -18,10 +18,10 @@ from confluent_kafka import Consumer
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from index.errors import StoreUnavailable
-from models.encoded import Encoded
+from models.embedding.protocol import Encoded
 from models.errors import ModelError
-from models.juice import Juice
-from models.reranker import Reranker
+from models.juicer.juice import Juice
+from models.reranking.linear import Reranker
 from stream.codec import decode, encode
 from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
 from stream.dead_letter import DeadLetters

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from index.item import Hit
-from models.encoded import Encoded
-from models.juice import Juice
-from models.reranker import Candidate, Reranker
+from models.embedding.protocol import Encoded
+from models.juicer.juice import Juice
+from models.reranking.linear import Candidate, Reranker
 from stream.messages import ResultItem
 
 

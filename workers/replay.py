@@ -15,7 +15,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
-from models.reranker import Reranker
+from models.reranking.linear import Reranker
 from stream.delivery import Delivery, Rejection, Tally
 from stream.messages import Result
 from stream.records import Record

@@ -5,8 +5,8 @@ from __future__ import annotations
 from threadpoolctl import threadpool_limits
 
 from index.milvus.config import Store
-from models.embedding import Encoder, load_encoder
-from models.reranker import Reranker, load_reranker, shipped_parameters
+from models.embedding.encoder import Encoder, load_encoder
+from models.reranking.linear import Reranker, load_reranker, shipped_parameters
 from stream.connection import Kafka
 from stream.topics import Topics, topic_map
 from workers.errors import SettingsError
@@ -72,6 +72,6 @@ def reranker_of(settings: Settings, encoder: Encoder) -> Reranker:
         raise SettingsError(
             f"the reranker was fitted on {reranker.parameters.encoder}, the encoder is "
             f"{encoder.model_id}: run `lookstream train reranker DIR --out FILE` and set "
-            "models.reranker to that file"
+            "models.reranking.linear to that file"
         )
     return reranker

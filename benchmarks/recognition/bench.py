@@ -11,11 +11,11 @@ from rich.progress import Progress
 
 from benchmarks.recognition.retrieval_tasks import Exam, Sitting, exams_of
 from benchmarks.recognition.ablations import Course, taught
-from models.data.studio.folder import write_studio
-from models.training.material import Lesson, Material, prepare
-from models.training.state import Encoder
-from models.training.tower import Tower
-from models.training.view_store import Recorded, ViewStore, make_views
+from models.synthetic.folder import write_studio
+from models.training.embedding.dataset import Lesson, Material, prepare
+from models.training.embedding.run_state import Encoder
+from models.training.embedding.identity_tower import Tower
+from models.training.embedding.feature_cache import Recorded, ViewStore, make_views
 
 STUDIO = "studio"
 VIEWS = (4, 2)

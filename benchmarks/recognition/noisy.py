@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from models.curation.curate import Curated, curate
 from models.curation.documents import Documents, View
 from models.curation.folder import read_documents, text_vectors, tight
-from models.curation.noise import Recovery, corrupt, recovery
-from models.data.catalog import Catalog
-from models.encoded import PictureTextEncoder, SearchEncoder
-from models.juice import Floats
-from models.juicer import unit
-from models.training.material import Material
-from models.training.state import Encoder
-from models.training.validation import vectors
+from models.curation.label_noise import Recovery, corrupt, recovery
+from models.catalog.folder import Catalog
+from models.embedding.protocol import PictureTextEncoder, SearchEncoder
+from models.juicer.juice import Floats
+from models.juicer.juicer import unit
+from models.training.embedding.dataset import Material
+from models.training.embedding.run_state import Encoder
+from models.training.embedding.validation import vectors
 
 WRONG = 0.2
 """Share of the labels that are made wrong."""

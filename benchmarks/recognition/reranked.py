@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recognition.retrieval_tasks import Exam, Rows
-from models.data.pictures import open_picture
-from models.encoded import Encoded, PictureTextEncoder
-from models.juice import Floats, Juice
-from models.reranker import Candidate, Reranker
-from models.training.view_store import ViewStore
+from models.images.files import open_picture
+from models.embedding.protocol import Encoded, PictureTextEncoder
+from models.juicer.juice import Floats, Juice
+from models.reranking.linear import Candidate, Reranker
+from models.training.embedding.feature_cache import ViewStore
 
 CANDIDATES = 100
 BATCH = 16

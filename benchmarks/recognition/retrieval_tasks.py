@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.catalog import Catalog, Photo, Product, read_catalog
+from models.catalog.folder import Catalog, Photo, Product, read_catalog
 from models.errors import CatalogError
-from models.juice import Floats
-from models.juicer import unit
-from models.library import Library
-from models.metrics import Levels, hit_rates, relevance, relevant_counts
-from models.training.state import Encoder
-from models.training.validation import vectors
-from models.training.view_store import Source, ViewStore
-from models.vector import DIM, assemble, trusting
+from models.juicer.juice import Floats
+from models.juicer.juicer import unit
+from models.embedding.identity_library import Library
+from models.evaluation.metrics import Levels, hit_rates, relevance, relevant_counts
+from models.training.embedding.run_state import Encoder
+from models.training.embedding.validation import vectors
+from models.training.embedding.feature_cache import Source, ViewStore
+from models.embedding.layout import DIM, assemble, trusting
 
 DEPTH = 10
 MOST = 2000

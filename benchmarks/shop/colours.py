@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageColor
 
-from models.encoded import Encoded, SearchEncoder
-from models.juice import Int8Matrix, Juice
-from models.picture import Picture
+from models.embedding.protocol import Encoded, SearchEncoder
+from models.juicer.juice import Int8Matrix, Juice
+from models.images.letterbox import Picture
 
 
 class ColourEncoder(SearchEncoder):

@@ -15,7 +15,7 @@ import orjson
 from benchmarks.shop.colours import ColourEncoder, pixels
 from benchmarks.shop.events import PICTURES
 from index.item import Item
-from models.data.catalog import product_text
+from models.catalog.folder import product_text
 from stream.records import Record
 
 COLOUR_OF = {uri: colour for colour, uri in PICTURES.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import CurationError
-from models.juice import Floats
+from models.juicer.juice import Floats
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]

@@ -11,11 +11,11 @@ import numpy as np
 
 from models.curation.documents import Documents, View, numbered
 from models.curation.propose import Clicked, behaviour_links
-from models.data.catalog import Catalog, read_catalog
-from models.data.pictures import open_picture
-from models.encoded import Encoded, PictureTextEncoder, SearchEncoder
+from models.catalog.folder import Catalog, read_catalog
+from models.images.files import open_picture
+from models.embedding.protocol import Encoded, PictureTextEncoder, SearchEncoder
 from models.errors import CurationError
-from models.juice import Floats
+from models.juicer.juice import Floats
 
 BATCH = 16
 

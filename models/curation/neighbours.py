@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 
 from models.curation.documents import UNKNOWN, Flags, Ints
-from models.juice import Floats
+from models.juicer.juice import Floats
 
 EXACT = 60_000
 """Documents compared with each other directly; more go through an inverted file."""

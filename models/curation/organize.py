@@ -14,9 +14,9 @@ import faiss
 import numpy as np
 
 from models.curation.documents import UNKNOWN, Documents, Ints
-from models.curation.look import Look
+from models.curation.view_space import Look
 from models.curation.propose import Proposal
-from models.juice import Floats
+from models.juicer.juice import Floats
 
 CENTROIDS = 14
 """Candidates of the first view by nearness of centroids; other views give half as many,"""

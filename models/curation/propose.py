@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.curation.documents import UNKNOWN, Documents, Ints, Links
-from models.curation.look import Look
+from models.curation.view_space import Look
 from models.curation.neighbours import Neighbours
-from models.juice import Floats
+from models.juicer.juice import Floats
 
 PATIENCE = 0.5
 """Shoppers look at place p about p^−0.5 times as often as at the first (cf. Joachims et al. 2017);

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.recognition.retrieval_tasks import Sitting, exams_of
 from benchmarks.recognition.ablations import first_identities
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
-from models.data.catalog import read_catalog
-from models.training.pictures import training_pictures
+from models.catalog.folder import read_catalog
+from models.training.embedding.samples import training_pictures
 
 Rows = Sequence[Mapping[str, object]]
 

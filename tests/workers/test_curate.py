@@ -11,10 +11,10 @@ from PIL import Image
 
 from models.curation.curate import curate
 from models.curation.documents import Documents, View
-from models.curation.noise import corrupt
+from models.curation.label_noise import corrupt
 from stream.record_file import write_recording
 from stream.records import Record
-from tests.models.planted import truth_of, vectors
+from tests.models.planted_clusters import truth_of, vectors
 from workers.cli.curate import read_clicks
 from workers.curation_page import write_page
 from workers.errors import WorkerError

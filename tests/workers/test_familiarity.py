@@ -6,9 +6,9 @@ from typing import cast
 import numpy as np
 import pytest
 
-from models.encoded import Encoded
-from models.juice import Floats, Juice
-from models.library import SAMPLE
+from models.embedding.protocol import Encoded
+from models.juicer.juice import Floats, Juice
+from models.embedding.identity_library import SAMPLE
 from tests.workers.fakes import ColourEncoder
 from workers.familiarity import AGAIN_EVERY_S, Familiarity
 from workers.live_index import LiveIndex

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.hostile.not_images import MAGIC
-from models.picture import SMALLEST, check
+from models.images.letterbox import SMALLEST, check
 from workers.errors import FetchError, PictureRefused
 from workers.intake.decode import decode_picture
 from workers.intake.fetch import open_fetcher

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from models.reranker import load_reranker
+from models.reranking.linear import load_reranker
 from stream.codec import encode
 from stream.delivery import Delivery
 from stream.messages import Query, Result

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
-from models.reranker import load_reranker, shipped_parameters
+from models.reranking.linear import load_reranker, shipped_parameters
 from stream.embedded_broker import claim_port
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters

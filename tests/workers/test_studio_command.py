@@ -7,8 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from models.data.catalog import read_catalog
-from models.data.studio.scene import Studio
+from models.catalog.folder import read_catalog
+from models.synthetic.scene import Studio
 from models.errors import StudioError
 from workers.cli.studio import studio
 

@@ -30,7 +30,7 @@ def evaluate(
       lookstream evaluate examples/grocery --through-kafka --json
       LOOKSTREAM_KAFKA__BOOTSTRAP=host:9092 lookstream evaluate examples/grocery --through-kafka
     """
-    from models.metrics import HIT_RATES
+    from models.evaluation.metrics import HIT_RATES
     from workers.evaluate import evaluate_offline, evaluate_through_kafka
     from workers.scratch import scratch_settings
     from workers.settings import load_settings
@@ -117,10 +117,10 @@ def embedding(
       lookstream train embedding my-shop --no-tail --passes 6 --out quick.safetensors
       lookstream train embedding my-shop --clusters clusters.jsonl --out purified.safetensors
     """
-    from models.embedding import best_device, packaged_weights
-    from models.training.curves import plot_curves
-    from models.training.embedding import train_embedding
-    from models.training.material import Lesson
+    from models.embedding.encoder import best_device, packaged_weights
+    from models.training.embedding.loss_curve import plot_curves
+    from models.training.embedding.train import train_embedding
+    from models.training.embedding.dataset import Lesson
     from workers.settings import load_settings
 
     lesson = Lesson(
@@ -183,7 +183,7 @@ def reranker(
 
       lookstream train reranker grocery --out models/weights/reranker-lite2.json
     """
-    from models.reranker_fit import SPLITS, fit_reranker, write_parameters
+    from models.training.reranker.linear import SPLITS, fit_reranker, write_parameters
     from workers.rooms import encoder_of
     from workers.settings import load_settings
 

@@ -42,7 +42,7 @@ def studio(
       lookstream studio /tmp/clean --products 200 --without clutter --without watermark
       lookstream studio /tmp/unseen --seed 7 --shares test=1 --json
     """
-    from models.data.studio import DISTURBANCES, write_studio
+    from models.synthetic import DISTURBANCES, write_studio
 
     left_out = set(without or ())
     wanted = [name for name in DISTURBANCES if name not in left_out and "all" not in left_out]

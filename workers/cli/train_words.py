@@ -25,8 +25,8 @@ def words(
 
       lookstream train words --out models/weights/words.safetensors
     """
-    from models.words import save_words
-    from models.words_fit import fit_words
+    from models.embedding.text_projection import save_words
+    from models.training.text.train import fit_words
 
     with progress_bars(quiet=json) as bars:
         task = bars.add_task("reading and fitting", total=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.picture import Picture
+from models.images.letterbox import Picture
 from workers.intake.pixels import read_pixels
 
 

@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from models.picture import Picture
+from models.images.letterbox import Picture
 from workers.errors import DecoderError, PictureRefused
 from workers.intake.decoder import (
     ANSWER,

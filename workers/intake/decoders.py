@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-from models.picture import Picture
+from models.images.letterbox import Picture
 from workers.errors import DecoderError, PictureRefused
 from workers.intake.decoder_process import COMMAND, DecoderGone, DecoderProcess
 from workers.sections import IntakeSettings

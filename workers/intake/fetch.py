@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes
 
-from models.picture import Picture
+from models.images.letterbox import Picture
 from workers.errors import FetchError
 from workers.intake.address import Resolve, resolve, shown
 from workers.intake.decoders import Decoders

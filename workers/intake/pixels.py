@@ -20,7 +20,7 @@ from workers.intake.sniff import FORMATS, describe, sniff
 
 # The backbones look at 260 px; more than this is only memory.
 WORKING_SIDE = 1024
-# Below this side there is nothing to recognise (models.picture.SMALLEST), and what is longer than
+# Below this side there is nothing to recognise (models.images.letterbox.SMALLEST), and what is longer than
 # this many times its breadth would fall below it when it is brought down to WORKING_SIDE.
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 100

@@ -1,0 +1,164 @@
+"""The torch side of the backbone: a timm network that returns patch rows of several depths.
+
+Only imported where torch is needed: on CUDA, and once to export the ONNX graph.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data.imagenet_info import ImageNetInfo
+from torch import Tensor, nn
+
+from models.errors import WeightsError
+from models.backbone.spec import BackboneSpec, Layout
+from models.backbone.identity_branch import Tail, load_tail
+from models.backbone.checkpoints import PackagedFile, read_state_dict, timm_key
+
+STAGES = (4, 5, 6)
+"""The EfficientNet stages whose outputs are kept beside the final map."""
+
+IMAGENET_CLASSES = 1000
+LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+
+class PatchNetwork(nn.Module):
+    """(n, 3, s, s) → (n, rows × columns, channels of all depths), every map on the last one's grid.
+
+    EfficientNets are walked stage by stage, other networks give their last three intermediate maps
+    through timm's ``forward_intermediates``; a trained tail's map comes last. The shallowest map
+    comes out whole as well: a tail is trained on it. Pictures come normalised as EfficientNet-Lite
+    wants them, (x − 127) / 128 of bytes; ``mean`` and ``std`` (fractions of 255, per channel) are
+    what another network was trained on.
+    """
+
+    gain: Tensor
+    offset: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        size: int,
+        mean: Sequence[float] = LITE_MEAN,
+        std: Sequence[float] = LITE_STD,
+        tail: Tail | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self.tail = tail
+        gain, shift = torch.tensor(LITE_STD) / torch.tensor(std), torch.tensor(LITE_MEAN)
+        self.renormalised = tuple(mean) != LITE_MEAN or tuple(std) != LITE_STD
+        self.register_buffer("gain", gain.view(3, 1, 1))
+        offset = (shift - torch.tensor(mean)) / torch.tensor(std)
+        self.register_buffer("offset", offset.view(3, 1, 1))
+        self.staged = all(hasattr(network, part) for part in ("conv_stem", "blocks", "conv_head"))
+        with torch.inference_mode():
+            maps = self.maps(torch.zeros(1, 3, size, size))
+        self.grid: tuple[int, int] = (maps[-1].shape[2], maps[-1].shape[3])
+        self.widths = tuple(one.shape[1] for one in maps[: len(maps) - (tail is not None)])
+        self.identity: int = maps[-1].shape[1] if tail is not None else 0
+        for depth, one in enumerate(maps):
+            self.register_buffer(f"rows{depth}", _pooling(one.shape[2], self.grid[0]))
+            self.register_buffer(f"columns{depth}", _pooling(one.shape[3], self.grid[1]))
+
+    def maps(self, picture: Tensor) -> list[Tensor]:
+        """Feature maps (n, c, h, w), shallow first."""
+        net: Any = self.network
+        if self.renormalised:
+            picture = picture * self.gain + self.offset
+        if not self.staged:
+            maps: list[Tensor] = net.forward_intermediates(
+                picture, indices=3, norm=True, output_fmt="NCHW", intermediates_only=True
+            )
+            return maps
+        found = []
+        signal = net.bn1(net.conv_stem(picture))
+        for number, stage in enumerate(net.blocks):
+            signal = stage(signal)
+            if number in STAGES:
+                found.append(signal)
+        found.append(net.bn2(net.conv_head(signal)))
+        return [*found, self.tail(found[0])] if self.tail is not None else found
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Patch rows of all depths, concatenated, and the shallowest map (n, c, h, w)."""
+        pooled = []
+        maps = self.maps(picture)
+        for depth, one in enumerate(maps):
+            rows, columns = getattr(self, f"rows{depth}"), getattr(self, f"columns{depth}")
+            cells = torch.matmul(torch.matmul(rows, one), columns.transpose(0, 1))
+            pooled.append(cells.flatten(2).transpose(1, 2))
+        return torch.cat(pooled, dim=2), maps[0]
+
+
+def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
+    """Build the network with its weights; raises WeightsError when they do not fit."""
+    torch.manual_seed(0)
+    try:
+        network: Any = timm.create_model(spec.timm_name, pretrained=False)
+    except RuntimeError as error:
+        raise WeightsError(f"timm knows no network {spec.timm_name!r}: {error}") from error
+    path = spec.weights_path()
+    if path is not None:
+        tensors = read_state_dict(path)
+        if isinstance(spec.weights, PackagedFile):
+            stage_of = [
+                (stage, place)
+                for stage, blocks in enumerate(network.blocks)
+                for place in range(len(blocks))
+            ]
+            tensors = {timm_key(key, stage_of): tensor for key, tensor in tensors.items()}
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise WeightsError(f"{path} does not fit {spec.timm_name}: {error}") from error
+    trained = (LITE_MEAN, LITE_STD)
+    if not isinstance(spec.weights, PackagedFile):
+        trained = (network.pretrained_cfg["mean"], network.pretrained_cfg["std"])
+    tail = None
+    if spec.tail is not None:
+        tail = Tail(network)
+        load_tail(tail, spec.tail)
+    patches = PatchNetwork(network, spec.size, *trained, tail).eval().requires_grad_(False)
+    head = network.get_classifier()
+    fits = isinstance(head, nn.Linear) and head.in_features == patches.widths[-1]
+    classifier = (head.weight.numpy(), head.bias.numpy()) if fits else None
+    known = classifier is not None and len(classifier[1]) == IMAGENET_CLASSES
+    labels = tuple(ImageNetInfo().label_descriptions()) if known else ()
+    return patches, Layout(patches.grid, patches.widths, classifier, labels, patches.identity)
+
+
+def export_onnx(network: PatchNetwork, size: int, path: Path) -> None:
+    """Write the network as one ONNX file: ``picture`` (1, 3, s, s) to ``patches`` and ``trunk``."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(1, 3, size, size),),
+            input_names=["picture"],
+            output_names=["patches", "trunk"],
+            dynamo=True,
+            verbose=False,
+        )
+        if program is None:
+            raise WeightsError("the ONNX exporter returned no graph; is onnxscript installed?")
+        program.save(str(path), external_data=False)
+
+
+def _pooling(source: int, target: int) -> Tensor:
+    """Adaptive average pooling of one axis as a matrix (target, source).
+
+    A matrix product, because ONNX has no adaptive pooling for sizes that do not divide.
+    """
+    matrix = torch.zeros(target, source)
+    for cell in range(target):
+        start, end = cell * source // target, -(-(cell + 1) * source // target)
+        matrix[cell, start:end] = 1 / (end - start)
+    return matrix

@@ -1,0 +1,232 @@
+"""The front end of the room: pictures and words in, vectors and juice out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from models.backbone.onnx import Backbone, load_backbone
+from models.juicer.caption import stems, weave
+from models.juicer.object_classes import classify
+from models.embedding.protocol import Encoded
+from models.juicer.juice import EMPTY, Floats, Int8Matrix, Juice
+from models.juicer.juicer import Squeezed, squeeze, unit
+from models.backbone.spec import BackboneSpec, named_backbone
+from models.images.letterbox import Picture
+from models.embedding.projection import Projection, has_tail, load_projection
+from models.juicer.saliency import crop_box, keep
+from models.text.minilm import TextEncoder
+from models.embedding.layout import DIM, assemble, reworded, trusting
+from models.backbone.checkpoints import MINILM, sha256_of
+from models.embedding.text_projection import WEIGHTS as WORDS
+from models.embedding.text_projection import Words, load_words
+
+TOKENS = 16
+"""K: patches kept as tokens (design/datajuicer.md); one fused token follows them."""
+
+AGREEMENT = 0.25
+"""Cosine between a class's name and the item's words below which the class contradicts them."""
+
+RULES = "5"
+"""Part of the model id: raise it when the rules of juicing or assembling change."""
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class Encoder:
+    """Encodes products and queries. The same input gives the same bytes in any batch.
+
+    ``model_id`` names backbone, dimensions and a hash of every weight and rule: vectors with
+    different ids must never meet (law 3). ``dim`` is the length of the vectors. ``rewords`` says
+    that an item encoded before can be given other words without its picture.
+    """
+
+    rewords = True
+
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        backbone: Backbone,
+        projection: Projection,
+        words: Words,
+        model_id: str,
+        dim: int = DIM,
+    ) -> None:
+        self._spec = spec
+        self._backbone = backbone
+        self._projection = projection
+        self._text = TextEncoder()
+        self._words = words
+        self._class_vector = lru_cache(maxsize=2048)(self._sentence)
+        # Juice names a class by its first synonym. Two of ImageNet's names stand for two classes
+        # each (crane, maillot); there the first one's synonyms have to do.
+        self._label = {_short(label): label for label in reversed(backbone.layout.labels)}
+        self.model_id = model_id
+        self.dim = dim
+        self._nothing_seen = Encoded(np.zeros(dim, np.float32), Juice())
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        """Encode items, or with ``query=True`` a shopper's queries.
+
+        Args:
+            pictures: RGB, uint8 (h, w, 3), any size from 8 × 8; None where there is none. An
+                item that this encoder has encoded (no query) stands for its own picture, which
+                is not looked at again: what comes out has the same bytes as if it were.
+            texts: title and description, or a query's words; None or "" where there are none.
+            categories: category paths, widest first; their leaf is read with the text.
+            query: queries have no value for what is missing.
+
+        Raises:
+            PictureError: a picture is no uint8 (h, w, 3), or smaller than 8 × 8.
+            TextError: a query has neither a picture nor a word.
+        """
+        paths = categories if categories is not None else [()] * len(texts)
+        fresh = [one for one in pictures if isinstance(one, np.ndarray)]
+        seen = map(self._seen, squeeze(fresh, self._backbone, self._spec.size))
+        return [
+            self._worded(
+                next(seen) if isinstance(picture, np.ndarray) else picture or self._nothing_seen,
+                _with_leaf(text or "", path),
+                text or "",
+                query=query,
+            )
+            for picture, text, path in zip(pictures, texts, paths, strict=True)
+        ]
+
+    def familiarity(self, items: Floats) -> float:
+        """How much identity is to count against look in a catalog, 0..1 (`models.embedding.identity_library`).
+
+        ``items`` are the vectors (n, dim) of some or all of its items.
+        """
+        library = self._projection.library
+        return 0.0 if library is None else library.familiarity(items)
+
+    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
+        """A query as it is to be asked of a catalog of that familiarity."""
+        weighed = trusting(query.vector, familiarity)
+        return replace(query, vector=weighed, familiarity=familiarity)
+
+    def _seen(self, squeezed: Squeezed) -> Encoded:
+        """What a picture alone says."""
+        identity, look = self._projection.picture(squeezed)
+        vector = assemble(identity, look, None, query=False, dim=self.dim)
+        return Encoded(vector, self._juice(squeezed))
+
+    def _worded(self, seen: Encoded, read: str, text: str, *, query: bool) -> Encoded:
+        """What is known of a picture with these words in place of any it had.
+
+        The one way to words, for a picture seen now and for one seen long ago: so both give the
+        same bytes. It takes nothing from ``seen`` but the picture's part and its classes.
+        """
+        sentence = self._sentence(read)
+        spoken = bool(sentence.any())
+        words = self._words.vector(read, sentence) if spoken else None
+        vector = reworded(seen.vector, words, query=query)
+
+        def fits(label: str) -> bool:
+            return not spoken or float(self._class_vector(label) @ sentence) >= AGREEMENT
+
+        classes = [(self._label.get(name, name), share) for name, share in seen.juice.classes]
+        juice = msgspec.structs.replace(
+            seen.juice,
+            caption=weave(text, classes, fits),
+            text_matrix=Int8Matrix.pack(sentence[None]) if spoken else EMPTY,
+        )
+        return Encoded(vector, juice)
+
+    def _juice(self, squeezed: Squeezed) -> Juice:
+        layout = self._backbone.layout
+        tokens = self._projection.cell_tokens(squeezed)
+        kept = keep(tokens, squeezed.saliency, TOKENS)
+        rest = squeezed.saliency.copy()
+        rest[kept] = 0
+        fused = unit(rest @ tokens)
+        classes = classify(squeezed.pooled[-1], layout)
+        return Juice(
+            grid=layout.grid,
+            kept=tuple(int(patch) for patch in kept),
+            saliency=np.rint(squeezed.saliency * 255).astype(np.uint8).tobytes(),
+            box=crop_box(kept, layout.grid, squeezed.frame),
+            classes=tuple((_short(label), round(share, 4)) for label, share in classes),
+            token_matrix=Int8Matrix.pack(np.vstack([tokens[kept], fused])),
+            colour_matrix=Int8Matrix.pack(squeezed.colour[None]),
+        )
+
+    def _sentence(self, text: str) -> Floats:
+        vector: Floats = self._text.encode([text])[0]
+        return vector
+
+
+def load_encoder(
+    device: str = "auto",
+    backbone: str = "lite2",
+    threads: int | None = None,
+    projection: Path | None = None,
+    dim: int = DIM,
+) -> Encoder:
+    """Load the encoder: "lite2" (default), "lite0" (faster) or a ``TIMM_NAME:SIZE:PATH``.
+
+    ``projection`` is a file that ``lookstream train embedding`` wrote; the packaged one otherwise.
+    ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there. ``threads`` serve one
+    picture on the CPU (all cores by default, at most 4); results do not depend on it. ``dim`` is
+    how long the vectors are: 64, 128, 256 or 512. The first call on a machine exports the network
+    to ONNX, which takes about 15 seconds.
+
+    Raises:
+        WeightsError: weights are missing or changed; the message names the package.
+        ProjectionError: no projection, or one of another backbone.
+    """
+    spec, name = named_backbone(backbone), backbone.partition(":")[0]
+    path = projection or packaged_weights(backbone)
+    if has_tail(path):
+        spec = replace(spec, tail=path)
+    network = load_backbone(
+        spec,
+        device=best_device() if device == "auto" else device,
+        threads=threads or min(4, len(os.sched_getaffinity(0))),
+    )
+    maps = load_projection(path, network.layout.widths)
+    words = load_words()
+    parts = (RULES, spec.fingerprint(), sha256_of(path), sha256_of(WORDS), MINILM.sha256)
+    digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
+    return Encoder(spec, network, maps, words, f"{name}-minilm-{dim}-{digest}", dim)
+
+
+def packaged_weights(backbone: str) -> Path:
+    """The encoder's file that comes along with a backbone; there may be none."""
+    return WEIGHTS / f"{backbone.partition(':')[0]}.safetensors"
+
+
+def best_device() -> str:
+    """ "cuda" where there is a device for it, else "cpu"."""
+    if not Path("/dev/nvidiactl").exists():
+        return "cpu"
+    import torch  # noqa: PLC0415  only machines with a GPU pay for the import
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _short(label: str) -> str:
+    """The first synonym of a class's label: what juice calls it."""
+    return label.split(",", maxsplit=1)[0]
+
+
+def _with_leaf(text: str, path: Sequence[str]) -> str:
+    """The text, with the leaf category after it unless the text names it already."""
+    if not path or stems(path[-1]) <= stems(text):
+        return text
+    return f"{text}. {path[-1]}" if text else path[-1]

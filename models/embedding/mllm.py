@@ -1,0 +1,270 @@
+"""The multimodal language model as the encoder (Pailitao-VL, arXiv 2602.13704 §4).
+
+Text and picture are put to any vision-language model of transformers in the paper's words, with a
+token ``<|EMB|>`` behind them; the last layer's state at that token is the vector, cut to the width
+that is served, which Matryoshka training allows (`forward_vectors` is what to train).
+
+A model that was never trained for it gives vectors of little worth: bring one that was, as a local
+folder of safetensors. Nothing is fetched from a hub, and no code of the folder is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from models.juicer.caption import stems
+from models.embedding.protocol import Encoded, PictureTextEncoder, SearchEncoder
+from models.errors import PictureError, TextError, WeightsError
+from models.juicer.juicer import unit
+from models.images.letterbox import Picture, letterbox
+from models.text.minilm import plain
+from models.backbone.checkpoints import sha256_of
+
+if TYPE_CHECKING:
+    import torch
+
+SYSTEM = "You are a relevance embedding generator."
+"""The paper prints its beginning; what may follow there is not public."""
+
+EMB = "<|EMB|>"
+SERVED = 512
+SIDE = 448
+"""Pixels of the square canvas: 196 visual tokens in Qwen3-VL."""
+
+LONGEST = 2000
+"""Characters of a text that are read."""
+
+BATCH = 8
+RULES = "1"
+"""Part of the model id: raise it when the prompt or what goes into it changes."""
+
+INSTALL = "install transformers with `pip install 'lookstream[mllm]'`"
+
+Batch = Mapping[str, "torch.Tensor"]
+"""What a processor makes: input_ids (n, tokens), attention_mask, and pixels where there are any."""
+
+
+class Mllm:
+    """A vision-language model with its processor, asked for embeddings.
+
+    ``model`` is the base model, without a language head: what ``AutoModel`` loads. The embedding
+    token is added where the tokenizer has none.
+    """
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model = model
+        self.processor = processor
+        self._token = _embedding_token(model, processor.tokenizer)
+
+    @property
+    def width(self) -> int:
+        """D, the length of a hidden state."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    def prompt(self, text: str, *, pictured: bool) -> str:
+        """What the model reads for one item, in its own chat format; ends with ``<|EMB|>``."""
+        content: list[dict[str, str]] = []
+        if text or not pictured:
+            said = f"Input Text: {_harmless(text)}"
+            content.append({"type": "text", "text": f"{said}\n" if pictured else said})
+        if pictured:
+            content += [{"type": "text", "text": "Input Image: "}, {"type": "image"}]
+        turns = [
+            {"role": "system", "content": [{"type": "text", "text": SYSTEM}]},
+            {"role": "user", "content": content},
+        ]
+        chat = self.processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return f"{chat}{EMB}"
+
+    def prepare(self, pictures: Sequence[Picture | None], texts: Sequence[str]) -> Batch:
+        """One batch on the model's device, padded on the right.
+
+        Raises PictureError: a picture is no uint8 (h, w, 3), or smaller than 8 × 8.
+        """
+        prompts = [
+            self.prompt(text, pictured=picture is not None)
+            for picture, text in zip(pictures, texts, strict=True)
+        ]
+        # Squares of one size: so a picture has as many tokens in any model, and the narrowest
+        # strip is one that its processor takes.
+        shown = [letterbox(picture, SIDE)[0] for picture in pictures if picture is not None]
+        batch: Batch = self.processor(
+            text=prompts,
+            images=shown or None,
+            padding=True,
+            padding_side="right",
+            return_tensors="pt",
+        ).to(self.model.device)
+        return batch
+
+    def forward_vectors(self, batch: Batch) -> torch.Tensor:
+        """Hidden states (n, D) at ``<|EMB|>``, with gradients and not normalised.
+
+        Raises WeightsError: a row of the batch has no such token.
+        """
+        import torch  # noqa: PLC0415  only who asks a model pays for it
+
+        states = self.model(**batch).last_hidden_state
+        found = batch["input_ids"] == self._token
+        if not bool(found.any(dim=1).all()):
+            raise WeightsError(f"a text was cut before its {EMB}: make the batch with `prepare`")
+        # The last one, wherever the padding is.
+        places = torch.arange(found.shape[1], device=found.device) * found
+        rows = torch.arange(len(found), device=found.device)
+        at_token: torch.Tensor = states[rows, places.argmax(dim=1)]
+        return at_token
+
+
+def reading(text: str, path: Sequence[str]) -> str:
+    """What is read of an item's words, in service and in training: one line, the leaf category
+    after it unless the text names it already."""
+    said = " ".join(text.split())
+    if not path or stems(path[-1]) <= stems(said):
+        return said if plain(said) else ""
+    return f"{said}. {path[-1]}" if said else path[-1]
+
+
+class MllmEncoder(SearchEncoder):
+    """A vision-language model behind the interface of `models.embedding.encoder.Encoder`.
+
+    Its vectors mix picture and words in every value, so ``rewords`` is False: an item encoded
+    before can't stand for its picture. Juice comes from ``juicer``, the standard encoder, whose
+    patches are what the reranker was fitted on; beside the large model it costs next to nothing.
+    """
+
+    rewords = False
+
+    def __init__(
+        self, mllm: Mllm, juicer: PictureTextEncoder, name: str, dim: int = SERVED
+    ) -> None:
+        self._mllm = mllm
+        self._juicer = juicer
+        self.dim = min(dim, mllm.width)
+        self.model_id = f"mllm-{self.dim}-{_digest(RULES, SYSTEM, name, juicer.model_id)}"
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        """Encode items, or with ``query=True`` a shopper's queries; see `Encoder.encode`.
+
+        Raises:
+            PictureError: a picture cannot be read, or is an item encoded before.
+            TextError: a query has neither a picture nor a word.
+        """
+        import torch  # noqa: PLC0415
+
+        looked = [_fresh(picture) for picture in pictures]
+        paths = categories if categories is not None else [()] * len(texts)
+        read = [reading(text or "", path) for text, path in zip(texts, paths, strict=True)]
+        if query and any(one is None and not said for one, said in zip(looked, read, strict=True)):
+            raise TextError("a query needs a picture, or a text with at least one word")
+        juiced = self._juicer.encode(looked, texts, categories, query=query)
+        vectors = []
+        with torch.inference_mode():
+            for start in range(0, len(read), BATCH):
+                some = slice(start, start + BATCH)
+                states = self._mllm.forward_vectors(self._mllm.prepare(looked[some], read[some]))
+                vectors.append(states[:, : self.dim].float().cpu().numpy())
+        rows = unit(np.concatenate(vectors)) if vectors else np.empty((0, self.dim), np.float32)
+        return [Encoded(row, one.juice) for row, one in zip(rows, juiced, strict=True)]
+
+
+def load_mllm(folder: Path, device: str = "auto") -> Mllm:
+    """Load a model and its processor from a local folder of safetensors.
+
+    ``device`` is "cpu" (float32), "cuda" (bfloat16), or "auto": CUDA where a device is there.
+
+    Raises:
+        WeightsError: transformers is missing, or the folder does not hold such a model.
+    """
+    try:
+        import transformers  # noqa: PLC0415  an optional extra
+    except ImportError as error:
+        raise WeightsError(f"a vision-language model needs transformers: {INSTALL}") from error
+    import torch  # noqa: PLC0415
+
+    library: Any = transformers
+    if not list(folder.glob("*.safetensors")):
+        raise WeightsError(
+            f"{folder} holds no *.safetensors; download the model there with its config.json, "
+            "tokenizer and processor files. Other formats are not read: they can run code"
+        )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        processor = library.AutoProcessor.from_pretrained(folder, **local)
+        model = library.AutoModel.from_pretrained(
+            folder,
+            use_safetensors=True,
+            dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+            **local,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{folder} holds no vision-language model that transformers can load: {error}"
+        ) from error
+    if not hasattr(processor, "image_processor"):
+        raise WeightsError(
+            f"{folder} holds a model of text alone; one that reads pictures is needed"
+        )
+    return Mllm(model.to(device).eval(), processor)
+
+
+def load_mllm_encoder(
+    folder: Path, juicer: PictureTextEncoder, device: str = "auto"
+) -> MllmEncoder:
+    """`load_mllm` behind the encoder's interface; the model id holds a hash of all its weights.
+
+    Raises WeightsError as `load_mllm` does.
+    """
+    mllm = load_mllm(folder, device)
+    files = sorted((*folder.glob("*.safetensors"), *folder.glob("*.json")))
+    return MllmEncoder(mllm, juicer, _digest(*(f"{one.name}:{sha256_of(one)}" for one in files)))
+
+
+def _embedding_token(model: Any, tokenizer: Any) -> int:
+    """The id of ``<|EMB|>``, added to tokenizer and model where they have none."""
+    known = tokenizer.get_vocab()
+    if EMB in known:
+        return int(known[EMB])
+    import torch  # noqa: PLC0415
+
+    tokenizer.add_special_tokens({"additional_special_tokens": [EMB]}, False)
+    token = int(tokenizer.convert_tokens_to_ids(EMB))
+    if token >= len(model.get_input_embeddings().weight):
+        model.resize_token_embeddings(token + 1, mean_resizing=False)
+    # The mean of the words: a start to train from that is the same on every machine.
+    with torch.no_grad():
+        rows = model.get_input_embeddings().weight
+        rows[token] = rows[:token].float().mean(dim=0).to(rows.dtype)
+    return token
+
+
+def _fresh(picture: Picture | Encoded | None) -> Picture | None:
+    if isinstance(picture, Encoded):
+        raise PictureError(
+            "a vision-language model's vector cannot be given other words: pass the picture itself "
+            "(this encoder's `rewords` is False)"
+        )
+    return picture
+
+
+def _harmless(text: str) -> str:
+    """The text without anything that a tokenizer would take for a token of its own."""
+    return text.replace("<|", "< |").replace("|>", "| >")[:LONGEST]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:8]

@@ -1,0 +1,189 @@
+"""From backbone features to the short vectors and tokens that are stored.
+
+A look is a map of the raw features (`models.embedding.appearance`). For the identity every depth of the pooled
+features, and the colours, are whitened on their own with a shrunk spectrum (Jégou and Chum 2012:
+whitening undoes what co-occurs), scaled to length 1 and weighted; it is a map of these parts, and
+of what a trained tail sees, learned by ``lookstream train embedding``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+
+from models.embedding.pca import Axes
+from models.errors import ProjectionError
+from models.juicer.juice import Floats
+from models.juicer.juicer import Squeezed, unit
+from models.embedding.identity_library import Library
+from models.embedding.appearance import raw
+from models.backbone.spec import TAIL
+
+FORMAT = 4
+TOKEN_WIDTH = 64
+
+DEPTH_WEIGHTS = (0.4, 0.7, 1.0, 0.9)
+"""Shallow to deep (blocks.4, .5, .6 and the head of EfficientNet); the last ones for others."""
+
+COLOUR_WEIGHT = 0.7
+KNOWN_WEIGHT = 1.5
+"""Of the trained tail's features where training starts from; the identity map learns its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """All maps of one encoder. ``card`` says what they were fitted on and how.
+
+    Attributes:
+        depths, colour: of pooled features and colours, onto their own axes.
+        look: of raw features.
+        tokens: of patches.
+        known: of the trained tail's map; None without one.
+        identity: of depths, colour and ``known`` side by side; None where nothing was trained.
+        library: the identities that training told apart; None likewise.
+    """
+
+    depths: tuple[Axes, ...]
+    colour: Axes
+    look: Axes
+    tokens: Axes
+    card: dict[str, object]
+    known: Axes | None = None
+    identity: Axes | None = None
+    library: Library | None = None
+
+    def picture(self, squeezed: Squeezed) -> tuple[Floats | None, Floats]:
+        """The picture's identity (128,), None where nothing was trained, and its look (256,).
+
+        Both of length 1.
+        """
+        pooled = features(squeezed)
+        look = self.looks(pooled)
+        if self.identity is None:
+            return None, look
+        parts = self.parts(pooled)
+        if self.known is not None:
+            known = np.float32(KNOWN_WEIGHT) * unit(self.known(squeezed.identity))
+            parts = np.concatenate([parts, known])
+        return unit(self.identity(parts)), look
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many values each depth has, and the colours."""
+        return tuple(len(axes.mean) for axes in (*self.depths, self.colour))
+
+    def looks(self, pooled: Floats) -> Floats:
+        """Looks (…, 256) of length 1 from what `features` gives."""
+        return unit(self.look(self.raw(pooled)))
+
+    def raw(self, pooled: Floats) -> Floats:
+        """Raw features (…, c) of what `features` gives: see `models.embedding.appearance.raw`."""
+        *depths, colour = self._apart(pooled)
+        return raw(depths, colour)
+
+    def parts(self, pooled: Floats) -> Floats:
+        """Depths and colour of what `features` gives, on their axes and weighted, side by side."""
+        weights = (*DEPTH_WEIGHTS[-len(self.depths) :], COLOUR_WEIGHT)
+        maps = (*self.depths, self.colour)
+        rows = [
+            np.float32(weight) * unit(axes(row))
+            for weight, axes, row in zip(weights, maps, self._apart(pooled), strict=True)
+        ]
+        return np.concatenate(rows, axis=-1)
+
+    def _apart(self, pooled: Floats) -> list[Floats]:
+        return np.split(pooled, np.cumsum(self.widths)[:-1], axis=-1)
+
+    def cell_tokens(self, squeezed: Squeezed) -> Floats:
+        """One token (patches, 64) of length 1 per patch."""
+        return unit(self.tokens(squeezed.cells))
+
+
+def features(squeezed: Squeezed) -> Floats:
+    """Pooled depths and colours side by side, (f,): all that is kept of a picture for its maps."""
+    return np.concatenate([*squeezed.pooled, squeezed.colour])
+
+
+def save_projection(
+    projection: Projection, path: Path, tail: Mapping[str, NDArray[np.generic]] | None = None
+) -> None:
+    """Write ``path`` (safetensors, fp16) and its card beside it (``.json``).
+
+    ``tail`` are the tensors of a trained tail, their names as in `models.backbone.identity_branch`.
+    """
+    tensors = dict(tail or {}) | {
+        f"{name}.{part}": np.ascontiguousarray(getattr(axes, part), np.float16)
+        for name, axes in _named(projection)
+        for part in ("mean", "matrix")
+    }
+    if projection.library is not None:
+        tensors["library"] = np.ascontiguousarray(projection.library.identities, np.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)
+    card = {"format": FORMAT, "depths": len(projection.depths), **projection.card}
+    if projection.library is not None:
+        card["trust"] = projection.library.trust
+    path.with_suffix(".json").write_bytes(
+        orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
+
+
+def load_projection(path: Path, widths: Sequence[int]) -> Projection:
+    """Read a projection for a backbone with these depths.
+
+    Raises:
+        ProjectionError: missing, unreadable, or fitted for another backbone.
+    """
+    command = f"fit it with `lookstream train embedding DIR --out {path}`"
+    try:
+        card = orjson.loads(path.with_suffix(".json").read_bytes())
+        tensors = load_file(path)
+        axes = {
+            name.removesuffix(".mean"): Axes(
+                mean.astype(np.float32),
+                tensors[f"{name.removesuffix('.mean')}.matrix"].astype(np.float32),
+            )
+            for name, mean in tensors.items()
+            if name.endswith(".mean")
+        }
+        depths = tuple(axes.pop(f"depth{number}") for number in range(card.pop("depths")))
+        if card.pop("format") != FORMAT:
+            raise ProjectionError(f"{path} was written by another version; {command}")
+        library = None
+        if "library" in tensors:
+            library = Library(tensors["library"].astype(np.float32), float(card.pop("trust")))
+        projection = Projection(**axes, depths=depths, card=card, library=library)
+    except FileNotFoundError as error:
+        raise ProjectionError(f"no projection at {path}; {command}") from error
+    except (SafetensorError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ProjectionError(f"{path} cannot be read ({error}); {command}") from error
+    found = [len(one.mean) for one in projection.depths]
+    if found != list(widths):
+        raise ProjectionError(
+            f"{path} was fitted for feature widths {found}, the backbone has {list(widths)}; "
+            f"{command}"
+        )
+    return projection
+
+
+def has_tail(path: Path) -> bool:
+    """Whether an encoder's file holds a trained tail; False where there is no such file."""
+    try:
+        with safe_open(path, "np") as file:
+            return any(key.startswith(TAIL) for key in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
+
+
+def _named(projection: Projection) -> list[tuple[str, Axes]]:
+    names = ("colour", "look", "tokens", "known", "identity")
+    whole = [(name, getattr(projection, name)) for name in names]
+    deep = [(f"depth{number}", axes) for number, axes in enumerate(projection.depths)]
+    return [*deep, *((name, axes) for name, axes in whole if axes is not None)]

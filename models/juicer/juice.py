@@ -1,0 +1,128 @@
+"""Juice: what is squeezed out of a picture and its text once, and kept with the item.
+
+DataJuicer (arXiv 2503.14559) keeps the salient patches and object classes of a sample instead of
+sieving whole samples. Lookstream juices every item and every query with the same code and stores
+the result beside the vector, so that the reranker never opens a picture again (law 4).
+
+The formats (int8 matrices, msgpack) are ours: 17 tokens of 64 dimensions take 1.1 KB.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import JuiceError
+
+Floats = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+
+MAX_BYTES = 4096
+"""No juice is larger: it travels with every row of the index."""
+
+
+class Int8Matrix(msgspec.Struct, frozen=True, array_like=True):
+    """A float matrix of ``shape`` stored as ``values × scale``, row-major, one byte a value."""
+
+    shape: tuple[int, int]
+    scale: float
+    values: bytes
+
+    @classmethod
+    def pack(cls, matrix: Floats) -> Int8Matrix:
+        """Quantise a finite float matrix (n, d); the error per value is at most scale / 2."""
+        rows, columns = matrix.shape
+        peak = float(np.abs(matrix).max(initial=0.0))
+        # Below float32's normal numbers the scale itself would vanish; such a matrix is zero.
+        scale = peak / 127 if peak / 127 >= np.finfo(np.float32).tiny else 1.0
+        values = np.rint(matrix / scale).astype(np.int8)
+        return cls((rows, columns), scale, values.tobytes())
+
+    def unpack(self) -> Floats:
+        """Give the matrix back as float32 (n, d)."""
+        if len(self.values) != self.shape[0] * self.shape[1]:
+            raise JuiceError(f"{len(self.values)} values do not fill a matrix of {self.shape}")
+        values = np.frombuffer(self.values, np.int8).reshape(self.shape)
+        return values.astype(np.float32) * np.float32(self.scale)
+
+
+EMPTY = Int8Matrix((0, 0), 1.0, b"")
+
+
+class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The juice of one item or query; every field is empty where its source is missing.
+
+    Patches are cells of ``grid`` (rows, columns), numbered row-major over the picture centred on
+    a padded square (``models.images.letterbox.letterbox``); ``box`` is relative to the picture itself.
+    """
+
+    format: Literal[1] = 1
+    grid: tuple[int, int] = (0, 0)
+    kept: tuple[int, ...] = ()
+    """Kept patches, most salient first."""
+    saliency: bytes = b""
+    """One byte per patch, 0 (background) to 255."""
+    box: Box = (0.0, 0.0, 1.0, 1.0)
+    """Crop around the kept patches: x0, y0, x1, y1, relative, 0 to 1."""
+    classes: tuple[tuple[str, float], ...] = ()
+    """Object classes seen in the kept patches with their confidence, surest first."""
+    caption: str = ""
+    """The title, with sure classes woven in where it lacks them."""
+    token_matrix: Int8Matrix = EMPTY
+    colour_matrix: Int8Matrix = EMPTY
+    text_matrix: Int8Matrix = EMPTY
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether a picture was juiced."""
+        return self.token_matrix.shape[0] > 0
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a text was encoded."""
+        return self.text_matrix.shape[0] > 0
+
+    @property
+    def tokens(self) -> Floats:
+        """Tokens (K + 1, d), each of length 1: the kept patches, then the fused remainder.
+
+        (0, 0) without a picture.
+        """
+        return _unit_rows(self.token_matrix.unpack())
+
+    @property
+    def colour(self) -> Floats:
+        """Colour descriptor (c,) of length 1; (0,) without a picture."""
+        return _unit_rows(self.colour_matrix.unpack()).reshape(-1)
+
+    @property
+    def text(self) -> Floats:
+        """Sentence vector (t,) of length 1 of title and description; (0,) without a text."""
+        return _unit_rows(self.text_matrix.unpack()).reshape(-1)
+
+    def to_bytes(self) -> bytes:
+        """Encode as msgpack, at most ``MAX_BYTES``; raises JuiceError when it would be more."""
+        data = msgspec.msgpack.encode(self)
+        if len(data) > MAX_BYTES:
+            raise JuiceError(f"the juice takes {len(data)} bytes, {MAX_BYTES} are allowed")
+        return data
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Juice:
+        """Decode what ``to_bytes`` made; raises JuiceError on anything else."""
+        try:
+            return msgspec.msgpack.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise JuiceError(
+                f"stored juice cannot be read ({error}); index the item again"
+            ) from error
+
+
+def _unit_rows(matrix: Floats) -> Floats:
+    """Scale each row to length 1; rows of zeros stay zeros."""
+    length = np.sqrt((matrix * matrix).sum(axis=1, keepdims=True))
+    unit: Floats = matrix / np.maximum(length, np.float32(1e-12))
+    return unit

@@ -1,0 +1,118 @@
+"""Which patches of a picture matter: the vision branch of DataJuicer (arXiv 2503.14559).
+
+Only the paper's abstract is public; the rules here are ours. Saliency is a patch's agreement with
+the pooled feature times its activation norm, for networks without a CLS token; flat patches
+connected to the border count as background and are pushed down. Patches are kept greedily, less
+what they repeat of those kept already (after EViT, arXiv 2202.07800, and ToMe, 2210.09461).
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.juicer.juice import Box, Floats
+from models.images.letterbox import Frame, Picture
+
+CELL = 6
+"""Pixels per patch side in the small copy that colours and flatness are read from."""
+
+FLAT = 8.0
+"""A patch whose pixels deviate less than this (bytes, mean of RGB) is flat."""
+
+STEP = 12.0
+"""Flat neighbours whose mean colours differ less than this (bytes) belong together."""
+
+BACKGROUND_WEIGHT = 0.2
+REDUNDANCY = 0.3
+"""γ: what a patch loses for repeating a kept one exactly, in units of the top saliency."""
+
+Mask = NDArray[np.bool_]
+Grid = tuple[int, int]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def cell_pixels(canvas: Picture, grid: Grid) -> Floats:
+    """Pixels (rows × columns, 36, 3) of each patch in a small copy of the canvas, 0 to 255."""
+    rows, columns = grid
+    small = Image.fromarray(canvas).resize((columns * CELL, rows * CELL), Image.Resampling.BOX)
+    cells = np.asarray(small, np.float32).reshape(rows, CELL, columns, CELL, 3)
+    return cells.transpose(0, 2, 1, 3, 4).reshape(rows * columns, CELL * CELL, 3)
+
+
+def background(pixels: Floats, inside: Mask, grid: Grid) -> Mask:
+    """Patches (rows × columns,) that are flat and connected to the picture's border."""
+    mean = pixels.mean(axis=1).reshape(*grid, 3)
+    flat = (pixels.std(axis=1).mean(axis=1) < FLAT).reshape(grid)
+    shown = inside.reshape(grid)
+    border = shown & ~np.logical_and.reduce([_neighbour(shown, way) for way in _WAYS])
+    found: Mask = border & flat
+    for _ in range(sum(grid)):
+        grown = found.copy()
+        for way in _WAYS:
+            near = np.abs(_neighbour(mean, way) - mean).max(axis=2) < STEP
+            grown |= _neighbour(found, way) & near & flat & shown
+        if (grown == found).all():
+            break
+        found = grown
+    return found.reshape(-1)
+
+
+def saliency(final: Floats, inside: Mask, flat: Mask) -> Floats:
+    """Saliency (patches,) from 0 to 1 of the last feature map's rows (patches, c).
+
+    ``inside`` marks patches that show the picture and not its padding: the rest get 0. ``flat``
+    marks the background. A picture that is background all over keeps its relative saliency.
+    """
+    norm = np.sqrt((final * final).sum(axis=1))
+    pooled = final[inside].mean(axis=0)
+    length = norm * np.sqrt(pooled @ pooled)
+    agreement = np.maximum(final @ pooled, 0.0) / np.maximum(length, 1e-9)
+    score = norm * agreement * inside * np.where(flat, BACKGROUND_WEIGHT, 1.0)
+    peak = score.max()
+    # A dead map (an all-black picture can give one) has no favourite patch.
+    return (score / peak if peak > 0 else inside).astype(np.float32)
+
+
+def keep(tokens: Floats, salience: Floats, count: int) -> NDArray[np.intp]:
+    """Choose ``count`` patches, best first: saliency − γ · max cosine to those already kept.
+
+    ``tokens`` are rows (patches, d) of length 1. Patches with saliency 0 are never chosen, so
+    fewer may come back.
+    """
+    cosines = tokens @ tokens.T
+    repeated = np.zeros_like(salience)
+    score = np.where(salience > 0, salience, -np.inf)
+    chosen: list[int] = []
+    for _ in range(min(count, int((salience > 0).sum()))):
+        best = int(np.argmax(score - REDUNDANCY * repeated))
+        chosen.append(best)
+        score[best] = -np.inf
+        repeated = np.maximum(repeated, cosines[best])
+    return np.array(chosen, np.intp)
+
+
+def crop_box(kept: NDArray[np.intp], grid: Grid, frame: Frame) -> Box:
+    """The box around the kept patches, relative to the picture: x0, y0, x1, y1, 0 to 1."""
+    if not len(kept):
+        return 0.0, 0.0, 1.0, 1.0
+    rows, columns = np.divmod(kept, grid[1])
+    left, right = float(columns.min()) / grid[1], float(columns.max() + 1) / grid[1]
+    top, bottom = float(rows.min()) / grid[0], float(rows.max() + 1) / grid[0]
+    return frame.to_picture((left, top, right, bottom))
+
+
+_WAYS = ((0, 1), (0, -1), (1, 1), (1, -1))
+
+
+def _neighbour(cells: NDArray[Scalar], way: tuple[int, int]) -> NDArray[Scalar]:
+    """The grid shifted by one cell along an axis; what comes in from outside is zero."""
+    axis, step = way
+    shifted = np.roll(cells, step, axis)
+    edge: list[slice | int] = [slice(None), slice(None)]
+    edge[axis] = 0 if step > 0 else -1
+    shifted[tuple(edge)] = 0
+    return shifted

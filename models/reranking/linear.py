@@ -1,0 +1,173 @@
+"""The listwise reranker, training-free: compare inside chunks, calibrate, merge.
+
+Pailitao-VL's "compare and calibrate" (arXiv 2602.13704v2, §5) with a few fitted numbers in the
+place of the language model: evidence from stored juice, comparative scores and NULL per chunk, the
+probability of each level, and a merge that never breaks a chunk's order. A learned reranker takes
+over behind the same call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from models.reranking.calibration import LevelModel
+from models.reranking.chunks import ABSENT, split
+from models.reranking.comparison import Comparison
+from models.embedding.protocol import Encoded
+from models.errors import RerankerError
+from models.reranking.features import FEATURES, Candidate, collect
+from models.juicer.juice import Juice
+from models.embedding.identity_library import LEAST_IDENTITY
+from models.reranking.merge import merge, order
+
+__all__ = ["Candidate", "Ranked", "Reranker", "RerankerParameters", "load_reranker"]
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+Modality = Literal["picture", "text", "both"]
+"""What a query brings. Cosines lie elsewhere for each, so each has parameters of its own."""
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of one modality."""
+
+    comparison: Comparison
+    levels: LevelModel
+
+
+class Stages(msgspec.Struct, frozen=True, kw_only=True):
+    """Those of all modalities."""
+
+    picture: Stage
+    text: Stage
+    both: Stage
+
+
+class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fit_reranker` finds.
+
+    Attributes:
+        encoder: the model id whose features it was fitted on.
+        features: what is weighed, in order.
+        known, unknown: for catalogs whose products the encoder recognises, and for others, where it
+            is the look that retrieved the candidates and comparing has more to add.
+        card: how it was fitted, and how well it does.
+    """
+
+    format: Literal[2] = 2
+    encoder: str
+    features: tuple[str, ...] = FEATURES
+    known: Stages
+    unknown: Stages
+    card: dict[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One candidate in its place.
+
+    Attributes:
+        index: its place among the candidates given, from 0.
+        score: r = P(level 0), calibrated, 0..1. Lists are not sorted by it alone.
+        level: the most probable level, 0..3.
+        probabilities: of the levels 0..3, summing to 1.
+        comparison: s, comparable inside its chunk only.
+        null: s_NULL of its chunk; `comparison` below it says "not this one".
+    """
+
+    index: int
+    score: float
+    level: int
+    probabilities: tuple[float, ...]
+    comparison: float
+    null: float
+
+
+class Reranker:
+    """Orders candidates for a query; holds parameters only and may be shared between threads."""
+
+    def __init__(self, parameters: RerankerParameters) -> None:
+        if parameters.features != FEATURES:
+            raise RerankerError(
+                f"the parameters weigh {', '.join(parameters.features)}, this version weighs "
+                f"{', '.join(FEATURES)}; fit again with `lookstream train reranker`"
+            )
+        self.parameters = parameters
+
+    def rerank(
+        self, query: Encoded, query_text: str | None, candidates: Sequence[Candidate]
+    ) -> list[Ranked]:
+        """All candidates, best first.
+
+        `candidates` come in retrieval order: neighbours share a chunk, and ties fall to the
+        earlier. Query and candidates may lack picture or text.
+
+        Raises:
+            RerankerError: juices made by different models.
+        """
+        if not candidates:
+            return []
+        chunks = split(len(candidates))
+        evidence = collect(query.juice, query_text, candidates, chunks)
+        stage = self.stage(modality(query.juice, query_text), query.familiarity)
+        s, null = stage.comparison.scores(evidence)
+        probabilities = stage.levels.probabilities(evidence)
+        there = chunks != ABSENT
+        by_candidate = probabilities[there]  # chunks are contiguous: row i is candidate i
+        flat_s, flat_null = s[there], np.broadcast_to(null[:, None], s.shape)[there]
+        return [
+            Ranked(
+                index=index,
+                score=float(by_candidate[index, 0]),
+                level=int(by_candidate[index].argmax()),
+                probabilities=tuple(by_candidate[index].tolist()),
+                comparison=float(flat_s[index]),
+                null=float(flat_null[index]),
+            )
+            for index in merge(order(chunks, s), by_candidate[:, 0].tolist())
+        ]
+
+    def stage(self, of: Modality, familiarity: float) -> Stage:
+        """The parameters for queries of one modality to a catalog so familiar, 0..1."""
+        recognised = familiarity > LEAST_IDENTITY
+        stages = self.parameters.known if recognised else self.parameters.unknown
+        stage: Stage = getattr(stages, of)
+        return stage
+
+
+def modality(query: Juice, query_text: str | None) -> Modality:
+    """What the query brings; without either it is treated as a picture."""
+    if not query_text:
+        return "picture"
+    return "both" if query.has_picture else "text"
+
+
+def shipped_parameters(backbone: str = "lite2") -> Path:
+    """Where the parameters that come along for a backbone's encoder are."""
+    return WEIGHTS / f"reranker-{backbone}.json"
+
+
+def load_reranker(path: Path | None = None) -> Reranker:
+    """Read fitted parameters, by default those for the default encoder.
+
+    Raises:
+        RerankerError: the file is missing, damaged, or weighs other features.
+    """
+    path = path or shipped_parameters()
+    try:
+        parameters = msgspec.json.decode(path.read_bytes(), type=RerankerParameters)
+    except FileNotFoundError as error:
+        raise RerankerError(
+            f"{path} is missing; `lookstream train reranker DIR` writes it"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise RerankerError(
+            f"{path} cannot be read ({error}); fit again with `lookstream train reranker`"
+        ) from error
+    return Reranker(parameters)

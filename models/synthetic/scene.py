@@ -1,0 +1,268 @@
+"""The room where pictures are taken: pyvista (VTK), off screen, on the CPU.
+
+One window per process is kept and its actors exchanged; materials are physically based and lit by
+three lamps and a small soft-box environment. pyvista is imported when a studio is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.synthetic.vtk_actors import actor_of, vtk_texture
+from models.synthetic.camera import Camera
+from models.synthetic.taxonomy import MATERIALS
+from models.synthetic.meshes import Array, Patch
+from models.synthetic.product_sampler import RGB, Design
+from models.synthetic.surfaces import Texture, surface_of, texture_of
+from models.errors import StudioError
+
+Mask = NDArray[np.bool_]
+
+INSTALL = (
+    "install pyvista (pip install pyvista) and a software OpenGL (Debian: apt-get install libegl1 "
+    "libgl1-mesa-dri, or libosmesa6)"
+)
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """A lamp: where it stands (x, y, z), how bright, in which colour (0..1)."""
+
+    at: tuple[float, float, float]
+    power: float
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Thing:
+    """A product placed in a scene: its patches where they stand, and its surfaces."""
+
+    design: Design
+    patches: tuple[Patch, ...]
+
+    def points(self) -> Array:
+        """All its points (n, 3)."""
+        return np.concatenate([patch.points.reshape(-1, 3) for patch in self.patches])
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything in one picture.
+
+    Attributes:
+        things: what is shown; each has its soft shadow on the floor.
+        camera: from where.
+        lamps: three of them.
+        backdrop: colour behind everything.
+        floor, wall: textures, None for the backdrop alone.
+        shadow: 0 none .. 1 black.
+    """
+
+    things: tuple[Thing, ...]
+    camera: Camera
+    lamps: tuple[Lamp, ...]
+    backdrop: RGB = (255, 255, 255)
+    floor: Texture | None = None
+    wall: Texture | None = None
+    shadow: float = 0.35
+
+
+class Studio:
+    """A window of `size` × `size` pixels. One per process; close it when done.
+
+    Raises:
+        StudioError: pyvista is missing or this machine has no OpenGL; says what to install.
+    """
+
+    def __init__(self, size: int = 256) -> None:
+        # Mesa's software renderer would start a thread per core; the studio runs a process each.
+        os.environ.setdefault("LP_NUM_THREADS", "1")
+        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+        try:
+            import pyvista  # noqa: PLC0415 - the rest of the studio works without it
+            from vtkmodules.vtkCommonCore import vtkLogger, vtkObject  # noqa: PLC0415
+        except ImportError as error:
+            raise StudioError(f"the studio renders with pyvista: {INSTALL} ({error})") from error
+        vtkObject.GlobalWarningDisplayOff()
+        vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
+        self.size = size
+        self._pv: Any = pyvista
+        self._plotter: Any = pyvista.Plotter(
+            off_screen=True, window_size=[size, size], lighting="none"
+        )
+        window: Any = self._plotter.render_window
+        self._window = window
+        window.Initialize()
+        if window.GetGenericContext() is None:  # rendering would crash the process
+            raise StudioError(f"no OpenGL on this machine: {INSTALL}")
+        # Smoothing edges afterwards costs a fifth of sampling each pixel four times.
+        self._window.SetMultiSamples(0)
+        self._renderer: Any = self._plotter.renderer
+        self._renderer.SetUseFXAA(True)
+        self._lights = [pyvista.Light(light_type="scene light") for _ in range(3)]
+        for light in self._lights:
+            self._plotter.add_light(light)
+        self._light_up_room()
+        self._blob = vtk_texture(_shadow_blob())
+
+    def close(self) -> None:
+        """Give the window back."""
+        self._plotter.close()
+
+    def render(self, scene: Scene) -> Texture:
+        """The picture of a scene, uint8 (size, size, 3)."""
+        for lamp, light in zip(scene.lamps, self._lights, strict=True):
+            light.position = lamp.at
+            light.focal_point = (0.0, 0.0, 0.5)
+            light.intensity = lamp.power
+            light.diffuse_color = lamp.colour
+        self._plotter.set_background([channel / 255 for channel in scene.backdrop])
+        actors = [actor for thing in scene.things for actor in self._actors(thing)]
+        actors += self._surroundings(scene)
+        return self._shoot(actors, scene.camera)
+
+    def mask(self, thing: Thing, camera: Camera) -> Mask:
+        """Where a thing would be seen if nothing stood before it: bool (size, size)."""
+        self._plotter.set_background("black")
+        actors = []
+        for patches in _by_role(thing.patches).values():
+            actor = actor_of(patches)
+            actor.GetProperty().LightingOff()
+            actor.GetProperty().SetColor(1.0, 1.0, 1.0)
+            actors.append(actor)
+        self._renderer.SetUseFXAA(False)
+        seen: Mask = self._shoot(actors, camera)[..., 0] > 127
+        self._renderer.SetUseFXAA(True)
+        return seen
+
+    def _shoot(self, actors: list[Any], camera: Camera) -> Texture:
+        from vtkmodules.vtkCommonCore import vtkUnsignedCharArray  # noqa: PLC0415
+
+        view = self._renderer.GetActiveCamera()
+        view.SetPosition(*camera.eye)
+        view.SetFocalPoint(*camera.target)
+        view.SetViewUp(*camera.up)
+        view.SetViewAngle(camera.angle)
+        for actor in actors:
+            self._renderer.AddActor(actor)
+        self._renderer.ResetCameraClippingRange()
+        self._window.Render()
+        pixels = vtkUnsignedCharArray()
+        self._window.GetPixelData(0, 0, self.size - 1, self.size - 1, 0, pixels, 0)
+        shot: Texture = _array(pixels).reshape(self.size, self.size, 3)[::-1].copy()
+        for actor in actors:
+            self._renderer.RemoveActor(actor)
+            actor.ReleaseGraphicsResources(self._window)
+        return shot
+
+    def _actors(self, thing: Thing) -> list[Any]:
+        actors = []
+        for role, patches in _by_role(thing.patches).items():
+            surface = surface_of(thing.design, role)
+            material = MATERIALS[surface.material]
+            actor = actor_of(patches)
+            prop = actor.GetProperty()
+            prop.SetInterpolationToPBR()
+            prop.SetRoughness(material.roughness)
+            prop.SetMetallic(material.metallic)
+            if role == "glow":
+                prop.SetAmbient(0.8)
+                prop.SetDiffuse(0.4)
+            drawn = texture_of(thing.design, role, patches[0].aspect)
+            if drawn is None:
+                prop.SetColor(*(channel / 255 for channel in surface.rgb))
+            else:
+                prop.SetColor(1.0, 1.0, 1.0)
+                prop.SetBaseColorTexture(vtk_texture(drawn, srgb=True))
+            prop.SetOpacity(material.opacity)
+            actors.append(actor)
+        return actors
+
+    def _surroundings(self, scene: Scene) -> list[Any]:
+        actors = []
+        if scene.floor is not None:
+            actors.append(
+                self._quad((0, 1.5, -0.004), (7, 0, 0), (0, 5.5, 0), scene.floor, repeat=3)
+            )
+        if scene.wall is not None:
+            actors.append(self._quad((0, 4.2, 3.5), (8, 0, 0), (0, 0, 4), scene.wall, repeat=3))
+        for thing in scene.things if scene.shadow > 0 else ():
+            points = thing.points()
+            low = points[points[:, 2] < 0.3 * points[:, 2].max() + 1e-6]
+            middle = (low.min(axis=0) + low.max(axis=0)) / 2
+            reach = np.ptp(low, axis=0) * 0.62 + 0.12
+            shadow = self._quad(
+                (middle[0], middle[1], 0.0), (reach[0], 0, 0), (0, reach[1], 0), None
+            )
+            shadow.SetTexture(self._blob)
+            shadow.GetProperty().SetOpacity(scene.shadow)
+            actors.append(shadow)
+        return actors
+
+    def _quad(
+        self,
+        centre: Iterable[float],
+        right: Iterable[float],
+        up: Iterable[float],
+        texture: Texture | None,
+        *,
+        repeat: float = 1.0,
+    ) -> Any:
+        middle, x, y = (np.array(tuple(axis), float) for axis in (centre, right, up))
+        corners = np.array([[middle - x - y, middle + x - y], [middle - x + y, middle + x + y]])
+        uv = repeat * np.array([[[0.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 1.0]]])
+        actor = actor_of([Patch(corners, uv)])
+        actor.GetProperty().SetLighting(texture is not None)
+        if texture is not None:
+            actor.SetTexture(vtk_texture(texture))
+            actor.GetProperty().SetAmbient(0.35)
+            actor.GetProperty().SetDiffuse(0.65)
+        return actor
+
+    def _light_up_room(self) -> None:
+        """Surround the scene with soft boxes, for metal and glaze to reflect."""
+        room = vtk_texture(_soft_boxes(), srgb=True)
+        self._renderer.UseSphericalHarmonicsOn()
+        self._renderer.GetEnvMapPrefiltered().SetPrefilterMaxSamples(64)
+        self._renderer.GetEnvMapPrefiltered().SetPrefilterLevels(5)
+        self._renderer.SetEnvironmentUp(0, 0, 1)
+        self._renderer.SetEnvironmentRight(1, 0, 0)
+        self._renderer.UseImageBasedLightingOn()
+        self._renderer.SetEnvironmentTexture(room, False)
+
+
+def _array(values: Any) -> NDArray[np.uint8]:
+    from vtkmodules.util.numpy_support import vtk_to_numpy  # noqa: PLC0415
+
+    return np.asarray(vtk_to_numpy(values), np.uint8)  # type: ignore[no-untyped-call]
+
+
+def _by_role(patches: Iterable[Patch]) -> dict[str, list[Patch]]:
+    roles: dict[str, list[Patch]] = {}
+    for patch in patches:
+        roles.setdefault(patch.role, []).append(patch)
+    return roles
+
+
+def _soft_boxes() -> Texture:
+    """An equirectangular room (64, 128, 3): grey walls, a bright ceiling, two windows."""
+    y, x = np.mgrid[:64, :128].astype(np.float32)
+    level = 70 + 110 * np.clip(1 - y / 40, 0, 1)
+    for column, row, wide, high in ((24, 20, 10, 12), (84, 22, 14, 10), (110, 18, 6, 14)):
+        box = np.clip(6 - np.maximum(np.abs(x - column) - wide, np.abs(y - row) - high), 0, 6) / 6
+        level = np.maximum(level, 255 * box)
+    return np.repeat(level[..., None], 3, axis=2).astype(np.uint8)
+
+
+def _shadow_blob() -> NDArray[np.uint8]:
+    """Black, opaque in the middle and fading to nothing at the edge: (64, 64, 4)."""
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    blob = np.zeros((64, 64, 4), np.uint8)
+    blob[..., 3] = 255 * np.clip(1 - np.hypot(x, y), 0, 1) ** 1.3
+    return blob

@@ -1,0 +1,175 @@
+"""What an encoder learns from, made ready: catalogs read, views made, exams set.
+
+Made once and kept in a folder, so that a run that was cut off, or another recipe on the same
+pictures, begins at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from models.backbone.onnx import load_backbone
+from models.curation.report import read_clusters
+from models.catalog.folder import Catalog, read_catalog
+from models.backbone.spec import BackboneSpec, named_backbone
+from models.embedding.projection import has_tail, load_projection, save_projection
+from models.training.embedding.pca_init import fit_projection
+from models.training.embedding.samples import USUAL_VIEWS, TrainingPictures, training_pictures
+from models.training.embedding.validation import Exam, exam_sources
+from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
+
+BACKGROUNDS = 96
+AXES_FROM = 1500
+"""Pictures of each folder, at most, that principal axes are found from."""
+
+VALIDATION_SPLIT = "val"
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What is learned from, and for how long.
+
+    Attributes:
+        folders: catalog folders.
+        backbone: as in `models.backbone.spec.named_backbone`.
+        start: the encoder's file to go on from; None begins with principal axes.
+        split: photos of this split are learned from; those of "val" decide when to stop.
+        limit: at most about so many pictures per folder.
+        clusters: what `lookstream curate` wrote for each folder; none trusts the folders' ids.
+        contrast_passes, passes: over all pictures, of stage 1 and of stage 3; with none of
+            either, principal axes are all there is.
+        tail: whether the last stages of the network are trained too, or the maps alone.
+        views: of a product's picture and of a photo, the clean one among them.
+        keep: share of the first weights in the last ones, 0..1: what was known before, of pictures
+            unlike these, is kept to that degree (Wortsman et al. 2022, WiSE-FT).
+        seed: of views, order and first weights.
+    """
+
+    folders: tuple[Path, ...]
+    backbone: str = "lite2"
+    start: Path | None = None
+    split: str = "train"
+    limit: int | None = None
+    clusters: tuple[Path, ...] = ()
+    contrast_passes: float = 1.0
+    passes: float = 12.0
+    tail: bool = True
+    views: tuple[int, int] = USUAL_VIEWS
+    keep: float = 0.0
+    seed: int = 0
+
+    @property
+    def command(self) -> str:
+        """The command that learns the same."""
+        words = ["lookstream train embedding", *(folder.name for folder in self.folders)]
+        words += [f"--backbone {self.backbone} --split {self.split} --seed {self.seed}"]
+        words += [f"--contrast-passes {self.contrast_passes:g} --passes {self.passes:g}"]
+        words += [] if self.limit is None else [f"--limit {self.limit}"]
+        words += [] if self.tail else ["--no-tail"]
+        words += ["--views {} {}".format(*self.views)] if self.views != USUAL_VIEWS else []
+        words += [f"--keep {self.keep:g}"] if self.keep else []
+        words += [f"--clusters {path.name}" for path in self.clusters]
+        return " ".join([*words, "--afresh" if self.start is None else "--start FILE"])
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Everything that a training run reads.
+
+    Attributes:
+        spec: the backbone.
+        base: the encoder's file that training begins with.
+        catalogs: the folders.
+        pictures, store: what is learned from, and its views.
+        exams, answers: what decides when to stop, and its pictures; none without photos of the
+            split "val" that show a known product.
+    """
+
+    spec: BackboneSpec
+    base: Path
+    catalogs: tuple[Catalog, ...]
+    pictures: TrainingPictures
+    store: ViewStore
+    exams: tuple[Exam, ...]
+    answers: ViewStore | None
+
+
+def prepare(
+    lesson: Lesson,
+    work: Path,
+    *,
+    processes: int = 2,
+    progress: Progress = lambda what, done, total: None,
+) -> Material:
+    """Make the material of a lesson in the folder ``work``, or what is still missing there.
+
+    Raises:
+        CatalogError, PictureError: a folder or a picture cannot be read.
+        CurationError: a file of clusters cannot be read.
+        ProjectionError: too few pictures for principal axes.
+        TrainingError: too few identities.
+    """
+    catalogs = tuple(read_catalog(folder) for folder in lesson.folders)
+    curated = [
+        {key: label for key, (label, _) in read_clusters(path).items()} for path in lesson.clusters
+    ]
+    pictures = training_pictures(catalogs, lesson.split, lesson.limit, curated, views=lesson.views)
+    base = lesson.start or principal_axes(lesson, work, progress)
+    spec = named_backbone(lesson.backbone)
+    layout = load_backbone(spec, threads=1).layout
+    projection = load_projection(base, layout.widths)
+    recorded = Recorded(
+        spec,
+        backgrounds_of(pictures),
+        lesson.seed,
+        trunk=lesson.tail or has_tail(base),
+    )
+
+    def views(name: str, sources: Sequence[Source]) -> ViewStore:
+        return make_views(
+            work / name,
+            sources,
+            recorded,
+            projection,
+            processes=processes,
+            progress=lambda done, total: progress(f"making {name}", done, total),
+        )
+
+    asked, exams = exam_sources(catalogs, VALIDATION_SPLIT)
+    return Material(
+        spec,
+        base,
+        catalogs,
+        pictures,
+        views("views", pictures.sources),
+        tuple(exams),
+        views("exams", asked) if asked else None,
+    )
+
+
+def principal_axes(lesson: Lesson, work: Path, progress: Progress) -> Path:
+    """The file of an encoder that nothing was trained for, fitted on the lesson's pictures."""
+    path = work / "axes.safetensors"
+    if not path.is_file():
+        fitted = fit_projection(
+            lesson.folders,
+            backbone=lesson.backbone,
+            split=lesson.split,
+            limit=min(AXES_FROM, lesson.limit or AXES_FROM),
+            seed=lesson.seed,
+            progress=lambda done, total: progress("finding principal axes", done, total),
+        )
+        card = {"command": lesson.command, **fitted.card}
+        save_projection(replace(fitted, card=card), path)
+    return path
+
+
+def backgrounds_of(pictures: TrainingPictures) -> tuple[str, ...]:
+    """Photos to put products before."""
+    photos = [one.path for one, own in zip(pictures.sources, pictures.own, strict=True) if not own]
+    return tuple(photos[:: max(1, len(photos) // BACKGROUNDS)][:BACKGROUNDS])

@@ -1,0 +1,195 @@
+"""The two losses, at every Matryoshka prefix (Pailitao-VL §4).
+
+Contrast (stage 1) compares the rows of a batch with each other; identification (stage 3) compares
+each row with the prototypes of all IDs and demands an angular margin from its own (ArcFace, Deng et
+al. 2019). Both are sums over prefixes, Σ_g λ_g · loss(h_{1:g}), with h_{1:g} scaled to length 1 on
+its own, so that each prefix works alone.
+
+Cosines and everything behind them are computed in float32, whatever the encoder ran in.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.errors import TrainingError
+from models.embedding.layout import IDENTITY_PREFIXES
+
+PREFIXES = IDENTITY_PREFIXES
+FORBIDDEN = -1e9
+"""In place of −∞ for logits that must not count: its gradient is 0 rather than NaN."""
+
+NEARLY_ONE = 1 - 1e-6
+"""Cosines are clamped to ± this before acos, whose slope is infinite at ±1."""
+
+
+@dataclass(frozen=True)
+class MarginSoftmax:
+    """How rows are compared with prototypes.
+
+    ``scale`` is s = 1/τ; ``margin`` m is in radians; ``smoothing`` is the share of the target that
+    is spread evenly over all classes, and ``kinship`` that over the classes of the same concept,
+    which keeps one kind together where every product is told from every other; ``weights`` are the
+    λ_g, by default 1/|G| each.
+    """
+
+    scale: float = 32.0
+    margin: float = 0.3
+    smoothing: float = 0.0
+    kinship: float = 0.0
+    prefixes: tuple[int, ...] = PREFIXES
+    weights: tuple[float, ...] | None = None
+
+    def terms(self) -> list[tuple[int, float]]:
+        """(prefix g, λ_g); raises TrainingError."""
+        return weighted_prefixes(self.prefixes, self.weights)
+
+
+def weighted_prefixes(
+    prefixes: Sequence[int], weights: Sequence[float] | None = None
+) -> list[tuple[int, float]]:
+    """(g, λ_g) of each prefix, λ_g = 1/|G| unless given.
+
+    Raises:
+        TrainingError: no prefix, one below 1, or another number of weights.
+    """
+    chosen = [1 / len(prefixes)] * len(prefixes) if weights is None and prefixes else weights or ()
+    if not prefixes or min(prefixes) < 1 or len(chosen) != len(prefixes):
+        raise TrainingError(
+            f"prefixes {tuple(prefixes)} with weights {tuple(chosen)}: give at least one prefix, "
+            "each of 1 or more values, and one weight for each"
+        )
+    return list(zip(prefixes, chosen, strict=True))
+
+
+def prefix_of(rows: Tensor, prefix: int) -> Tensor:
+    """The first ``prefix`` values of rows (..., D), float32, scaled to length 1.
+
+    Raises:
+        TrainingError: the rows are shorter.
+    """
+    if rows.shape[-1] < prefix:
+        raise TrainingError(
+            f"vectors of {rows.shape[-1]} values have no prefix of {prefix}: give prefixes that "
+            "fit the encoder"
+        )
+    return functional.normalize(rows[..., :prefix].float(), dim=-1)
+
+
+def info_nce(
+    rows: Tensor,
+    ids: Tensor,
+    *,
+    temperature: float = 0.05,
+    hard: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Contrast of unit vectors within a batch; the mean over all ordered pairs of one ID.
+
+    Each pair (i, j) of one ID costs −log exp(s_ij) / (exp(s_ij) + Σ_k exp(s_ik)), s = cosine / τ,
+    where k runs over the rows of *other* IDs: further views of the same ID are never negatives. A
+    row whose ID occurs once is a negative only, which is one way to bring mined ones.
+
+    Args:
+        rows: unit vectors (n, d).
+        ids: their IDs, integers (n,).
+        temperature: τ.
+        hard: mined negatives, unit vectors (m, d) and their IDs (m,); those of a row's own ID do
+            not count for it.
+
+    Raises:
+        TrainingError: no ID occurs twice.
+    """
+    logits = rows @ rows.T / temperature
+    same = ids[:, None] == ids[None, :]
+    positive = same & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
+    if not positive.any():
+        raise TrainingError(
+            "no ID occurs twice in this batch: contrast needs two views of an ID or more"
+        )
+    others = logits.masked_fill(same, FORBIDDEN)
+    if hard is not None:
+        vectors, hard_ids = hard
+        against = rows @ vectors.T / temperature
+        own = ids[:, None] == hard_ids[None, :]
+        others = torch.cat([others, against.masked_fill(own, FORBIDDEN)], dim=1)
+    crowd = torch.logsumexp(others, dim=1, keepdim=True)
+    return functional.softplus(crowd - logits)[positive].mean()
+
+
+def matryoshka_info_nce(
+    features: Tensor,
+    ids: Tensor,
+    *,
+    prefixes: Sequence[int] = PREFIXES,
+    weights: Sequence[float] | None = None,
+    temperature: float = 0.05,
+    hard: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Σ_g λ_g · InfoNCE(h_{1:g}) of features (n, D) of any length; see `info_nce`."""
+    total = features.new_zeros((), dtype=torch.float32)
+    for prefix, weight in weighted_prefixes(prefixes, weights):
+        cut = None if hard is None else (prefix_of(hard[0], prefix), hard[1])
+        total = total + weight * info_nce(
+            prefix_of(features, prefix), ids, temperature=temperature, hard=cut
+        )
+    return total
+
+
+def with_margin(cosines: Tensor, margin: float) -> Tensor:
+    """cos(θ + m) of cosines cos θ, any shape.
+
+    Beyond θ = π − m, where cos(θ + m) would rise again, it goes on falling: cos θ − m · sin m.
+    """
+    if margin == 0:
+        return cosines
+    widened = torch.cos(torch.acos(cosines.clamp(-NEARLY_ONE, NEARLY_ONE)) + margin)
+    beyond = cosines - margin * math.sin(margin)
+    return torch.where(cosines > -math.cos(margin), widened, beyond)
+
+
+def arcface(
+    cosines: Tensor,
+    targets: Tensor,
+    softmax: MarginSoftmax,
+    weights: Tensor | None = None,
+    kin: Tensor | None = None,
+) -> Tensor:
+    """Mean −log P(y | h) with P ∝ w_u · exp(s · cos(θ_u + m · [u = y])).
+
+    Args:
+        cosines: of each row to each class, (n, u).
+        targets: the column of each row's own class, integers (n,).
+        softmax: s, m and what is smoothed; without margin this is the plain softmax cross-entropy
+            of s · cosines.
+        weights: w, how many classes each stands for in a row's sums, (n, u): 0 does not count; 1 by
+            default, as for the row's own class always.
+        kin: True where a class is of the concept of a row's own, (n, u), itself among them; with
+            none there is no ``kinship``.
+    """
+    own = targets[:, None]
+    widened = with_margin(cosines.gather(1, own), softmax.margin)
+    logits = softmax.scale * cosines.scatter(1, own, widened)
+    counted = logits if weights is None else logits + logarithm(weights)
+    kinship = 0.0 if kin is None else softmax.kinship
+    wanted = (1 - softmax.smoothing - kinship) * logits.gather(1, own).squeeze(1)
+    if softmax.smoothing:
+        wanted = wanted + softmax.smoothing * mean_over(logits, weights)
+    if kin is not None and kinship:
+        wanted = wanted + kinship * mean_over(logits, kin if weights is None else kin * weights)
+    return (torch.logsumexp(counted, dim=1) - wanted).mean()
+
+
+def logarithm(weights: Tensor) -> Tensor:
+    """log w of weights of any shape, `FORBIDDEN` where they are 0."""
+    return torch.where(weights > 0, weights.log(), FORBIDDEN)
+
+
+def mean_over(logits: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean of each row's (n, u) values by weights or a mask, or of all: (n,)."""
+    if weights is None:
+        return logits.mean(dim=1)
+    return (logits * weights).sum(dim=1) / weights.sum(dim=1)

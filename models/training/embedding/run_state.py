@@ -1,0 +1,122 @@
+"""What a training run is made of at one moment: all that a checkpoint has to hold."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.training.embedding.prototype_head import PrototypeHead
+from models.training.embedding.sparse_negatives import SparseNegatives
+from models.training.embedding.recipe import Recipe
+
+StageName = Literal["contrast", "identity"]
+NO_DECAY_BELOW = 2
+"""Parameters of fewer dimensions (biases, scales of norms) are not decayed."""
+
+
+Batch = tuple[Any, Tensor]
+"""What the encoder takes, and the IDs (n,) of its pictures, 0..U − 1."""
+
+
+class Encoder(nn.Module, ABC):
+    """A network that training acts on."""
+
+    @abstractmethod
+    def encode(self, inputs: Any) -> Tensor:
+        """Vectors (n, D) of a batch of inputs, of any length, with gradients.
+
+        Inputs are what the batches hold; moving them to the right device is the encoder's part.
+        """
+
+
+@dataclass(frozen=True)
+class Record:
+    """One step of the history: numbered within its stage from 1.
+
+    ``rate`` is the encoder's learning rate, ``margin`` in radians (0 in the contrast stage),
+    ``score`` the validation's where there was one after this step.
+    """
+
+    stage: StageName
+    step: int
+    steps: int
+    loss: float
+    rate: float
+    margin: float = 0.0
+    score: float | None = None
+
+
+@dataclass
+class Run:
+    """The moving parts of a run.
+
+    ``step`` counts the finished steps of the current stage; ``stale`` the validations since the
+    stage's best; ``best`` holds the weights validated best in this stage, ``average`` the moving
+    average of the encoder's floating-point weights; ``concepts`` numbers each ID's concept.
+    """
+
+    encoder: Encoder
+    recipe: Recipe
+    optimizer: torch.optim.AdamW
+    stage: StageName
+    head: PrototypeHead | None = None
+    negatives: SparseNegatives | None = None
+    step: int = 0
+    stale: int = 0
+    best_score: float | None = None
+    best: dict[str, Tensor] | None = None
+    average: dict[str, Tensor] | None = None
+    concepts: Tensor | None = None
+    history: list[Record] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """How many steps the current stage has."""
+        recipe = self.recipe
+        return recipe.contrast_steps if self.stage == "contrast" else recipe.identity_steps
+
+    @property
+    def finished(self) -> bool:
+        """True when the current stage is over, by its steps or because it stopped early."""
+        patience = self.recipe.patience
+        return self.step >= self.steps or (patience is not None and self.stale >= patience)
+
+
+def make_optimizer(
+    encoder: nn.Module, head: PrototypeHead | None, recipe: Recipe
+) -> torch.optim.AdamW:
+    """AdamW with parameter groups for what decays, what does not, and the head.
+
+    Each group remembers its peak learning rate as ``peak``.
+    """
+    trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in trained if parameter.ndim >= NO_DECAY_BELOW]
+    plain = [parameter for parameter in trained if parameter.ndim < NO_DECAY_BELOW]
+    groups = [(decayed, recipe.weight_decay, 1.0), (plain, 0.0, 1.0)]
+    if head is not None:
+        groups.append((list(head.parameters()), 0.0, recipe.head_factor))
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "weight_decay": decay,
+                "lr": recipe.learning_rate * factor,
+                "peak": recipe.learning_rate * factor,
+            }
+            for parameters, decay, factor in groups
+            if parameters
+        ]
+    )
+
+
+def device_of(encoder: Encoder) -> torch.device:
+    """Where its weights lie."""
+    return next(encoder.parameters()).device
+
+
+def precision(encoder: Encoder, mixed: bool) -> torch.autocast:
+    """bfloat16 where it pays; it has float32's range, so that gradients need no scaling."""
+    device = device_of(encoder).type
+    return torch.autocast(device, torch.bfloat16, enabled=mixed and device == "cuda")

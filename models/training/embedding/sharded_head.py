@@ -1,0 +1,222 @@
+"""The head in slices over several processes: data parallel encoder, tensor parallel head.
+
+Each rank encodes its own batch and holds the prototypes of a range of IDs (Pailitao-VL §4). The
+features of all ranks are gathered, each rank compares all of them with its slice, and the softmax
+is put together from the slices' largest logits and sums. Every rank then has the loss over the
+whole batch. Backward, a rank knows only what its slice says of the gathered features, so these
+gradients are summed; those of the slice are complete where they are; those of the encoder are
+summed by `sum_gradients`.
+
+Collectives only, hence the same on gloo and NCCL. The batches of all ranks must be of one size.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.errors import TrainingError
+from models.training.embedding.prototype_head import PrototypeHead
+from models.training.embedding.losses import MarginSoftmax, logarithm, with_margin
+from models.training.embedding.sparse_negatives import SparseNegatives
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place among ``world`` processes of the default process group."""
+
+    rank: int
+    world: int
+
+    def bounds(self, classes: int) -> tuple[int, int]:
+        """The range of IDs whose prototypes this rank holds; ranges differ by one at most."""
+        return classes * self.rank // self.world, classes * (self.rank + 1) // self.world
+
+
+def joined_ranks() -> Ranks | None:
+    """This process's place in the default process group; None where there is none."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return None
+    return Ranks(dist.get_rank(), dist.get_world_size())
+
+
+class ShardedHead(PrototypeHead):
+    """One rank's slice of a head: rows (u, K, D) of the IDs ``start`` to ``stop`` of U."""
+
+    def __init__(self, rows: Tensor, classes: int, ranks: Ranks) -> None:
+        self.start, self.stop = ranks.bounds(classes)
+        if classes < ranks.world or len(rows) != self.stop - self.start:
+            raise TrainingError(
+                f"{len(rows)} of {classes} prototypes on rank {ranks.rank} of {ranks.world}: "
+                f"this rank must hold {self.stop - self.start}, and each at least one"
+            )
+        super().__init__(rows)
+        self.ranks = ranks
+        self._whole = classes
+
+    @classmethod
+    def slice_of(cls, weight: Tensor, ranks: Ranks) -> "ShardedHead":
+        """This rank's part of the whole weight (U, K, D)."""
+        start, stop = ranks.bounds(len(weight))
+        return cls(weight[start:stop], len(weight), ranks)
+
+    @property
+    def classes(self) -> int:
+        """U over all ranks."""
+        return self._whole
+
+    def identify(
+        self,
+        features: Tensor,
+        ids: Tensor,
+        softmax: MarginSoftmax,
+        negatives: SparseNegatives | None = None,
+    ) -> Tensor:
+        """The loss of stage 3 over the batches of all ranks; the same number on each.
+
+        Args:
+            features: this rank's, (n, D), n the same on all ranks.
+            ids: this rank's, (n,).
+            softmax: as on all ranks.
+            negatives: with the same graph, seed and step on all ranks.
+        """
+        everyone = gather_rows(features, self.ranks, partial=True)
+        targets = gather_rows(ids, self.ranks)
+        columns, weights = self._columns(targets, negatives)
+        mine = (targets >= self.start) & (targets < self.stop)
+        places = targets - self.start
+        if columns is not None:
+            places = torch.searchsorted(columns, places).clamp(max=len(columns) - 1)
+        places = torch.where(mine, places, 0)
+        kin = None
+        if self.concepts is not None and softmax.kinship:
+            others = self.concepts[self.start : self.stop]
+            others = others if columns is None else others[columns]
+            kin = self.concepts[targets][:, None] == others
+        total = features.new_zeros((), dtype=torch.float32)
+        for prefix, weight in softmax.terms():
+            cosines = self(everyone, prefix, columns)
+            total = total + weight * sharded_arcface(cosines, places, mine, softmax, weights, kin)
+        return total
+
+    def _columns(
+        self, targets: Tensor, negatives: SparseNegatives | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """What `SparseNegatives.select` picked within this slice, counted from its start."""
+        if negatives is None:
+            return None, None
+        columns, weights = negatives.select(targets)
+        if columns is None:
+            return None, weights[:, self.start : self.stop]
+        here = (columns >= self.start) & (columns < self.stop)
+        if not here.any():  # one column that counts for nobody keeps the shapes simple
+            return columns.new_zeros(1), weights.new_zeros(len(targets), 1)
+        return columns[here] - self.start, weights[:, here]
+
+    @torch.no_grad()
+    def prototypes(self) -> Tensor:
+        """One unit vector per ID over all ranks, (U, D)."""
+        own = super().prototypes()
+        longest = -(-self._whole // self.ranks.world)
+        padded = functional.pad(own, (0, 0, 0, longest - len(own)))
+        parts = gather_rows(padded, self.ranks).view(self.ranks.world, longest, -1)
+        lengths = [Ranks(rank, self.ranks.world).bounds(self._whole) for rank in range(len(parts))]
+        return torch.cat(
+            [part[: stop - start] for part, (start, stop) in zip(parts, lengths, strict=True)]
+        )
+
+
+def sharded_arcface(
+    cosines: Tensor,
+    places: Tensor,
+    mine: Tensor,
+    softmax: MarginSoftmax,
+    weights: Tensor | None = None,
+    kin: Tensor | None = None,
+) -> Tensor:
+    """`losses.arcface` with the classes spread over ranks; the same value on each.
+
+    Args:
+        cosines: of all rows to this rank's classes, (n, u).
+        places: the column of each row's own class where ``mine``, 0 elsewhere, (n,).
+        mine: True where the row's own class lies in this slice, (n,).
+        softmax: scale, margin and what is smoothed.
+        weights: how many classes each of this slice stands for in a row's sums, (n, u); 1 by
+            default.
+        kin: True where a class of this slice is of the concept of a row's own, (n, u).
+    """
+    own = places[:, None]
+    at_own = cosines.gather(1, own)
+    widened = torch.where(mine[:, None], with_margin(at_own, softmax.margin), at_own)
+    logits = softmax.scale * cosines.scatter(1, own, widened)
+    counted = logits if weights is None else logits + logarithm(weights)
+    largest = counted.detach().amax(dim=1)
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    sums = torch.exp(counted - largest[:, None]).sum(dim=1)
+    wanted = logits.gather(1, own).squeeze(1) * mine
+    everyone = torch.ones_like(logits) if weights is None else weights
+    kinship = 0.0 if kin is None else softmax.kinship
+    related = torch.zeros_like(logits) if kin is None else kin * everyone
+    parts = [sums, wanted]
+    for chosen in (everyone, related):
+        parts += [(logits * chosen).sum(dim=1), chosen.sum(dim=1).to(sums.dtype)]
+    summed: Tensor = _SumOverRanks.apply(torch.stack(parts))
+    total, wanted, spread, counts, kindred, kins = summed.unbind()
+    smoothed = (1 - softmax.smoothing - kinship) * wanted + softmax.smoothing * spread / counts
+    smoothed = smoothed + kinship * kindred / kins.clamp(min=1)
+    loss: Tensor = (torch.log(total) + largest - smoothed).mean()
+    return loss
+
+
+def gather_rows(rows: Tensor, ranks: Ranks, *, partial: bool = False) -> Tensor:
+    """The rows of all ranks, in order of rank: (world · n, ...).
+
+    ``partial`` says that what follows differs by rank, so that gradients must be summed over ranks;
+    otherwise each rank computes the same from the rows and has their whole gradient.
+    """
+    gathered: Tensor = _GatherRows.apply(rows, ranks, partial)
+    return gathered
+
+
+def sum_gradients(parameters: list[nn.Parameter]) -> None:
+    """Sum the gradients of replicated parameters over ranks, in place, in one collective."""
+    held = [parameter for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([parameter.grad.flatten() for parameter in held if parameter.grad is not None])
+    dist.all_reduce(flat)
+    lengths = [parameter.numel() for parameter in held]
+    for parameter, summed in zip(held, torch.split(flat, lengths), strict=True):
+        parameter.grad = summed.view_as(parameter)
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, ranks: Ranks, partial: bool) -> Tensor:
+        ctx.ranks, ctx.partial, ctx.count = ranks, partial, len(rows)
+        parts = [torch.empty_like(rows) for _ in range(ranks.world)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        whole = gradients[0].contiguous()
+        if ctx.partial:
+            dist.all_reduce(whole)
+        start = ctx.ranks.rank * ctx.count
+        return whole[start : start + ctx.count], None, None
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Sums forward. Backward each rank keeps its own: all of them derive the same loss."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        summed = values.clone()
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]

@@ -1,0 +1,198 @@
+"""The three stages: contrast, prototypes from centroids, identification (Pailitao-VL §4).
+
+Stage 1 pulls the views of one ID together and apart from the rest of the batch. Stage 2 embeds the
+training set and lays each ID's centroids down as the rows of a classification head. Stage 3 trains
+encoder and head to recognise every picture's ID among all of them.
+
+`train` runs what the recipe asks for; with a checkpoint path it goes on where a run was cut off and
+ends with the same weights, bit for bit, as if it had not been.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from models.errors import TrainingError
+from models.training.embedding.checkpoint import load_run, save_run
+from models.training.embedding.step import descend
+from models.training.embedding.prototype_head import PrototypeHead, centroid_weight
+from models.training.embedding.sparse_negatives import SparseNegatives
+from models.training.embedding.recipe import Recipe
+from models.training.embedding.model_selection import Validate, follow, settle, validated
+from models.training.embedding.sharded_head import Ranks, ShardedHead, joined_ranks
+from models.training.embedding.run_state import (
+    Batch,
+    Encoder,
+    Record,
+    Run,
+    StageName,
+    device_of,
+    make_optimizer,
+    precision,
+)
+
+Library = Callable[[], Iterable[Batch]]
+"""One pass over the training set, every ID at least once, the same each time."""
+
+
+class Batches(Protocol):
+    """Training batches of a stage, without end, from one of its steps on.
+
+    The batch of a step must not depend on where one starts: that is what makes resuming exact.
+    Contrast wants two views or more of each ID.
+    """
+
+    def __call__(self, stage: StageName, start: int) -> Iterator[Batch]:
+        """Batches of steps ``start``, ``start`` + 1, … (from 0)."""
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """Where a run is saved, and how often; each rank needs a path of its own."""
+
+    path: Path
+    every: int = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a run ended with. The encoder is the one that was given, with its best weights."""
+
+    encoder: Encoder
+    head: PrototypeHead | None
+    history: list[Record]
+
+
+def train(
+    encoder: Encoder,
+    batches: Batches,
+    recipe: Recipe,
+    *,
+    library: Library | None = None,
+    concepts: Tensor | None = None,
+    validate: Validate | None = None,
+    progress: Callable[[Record], None] = lambda record: None,
+    checkpoint: Checkpointing | None = None,
+) -> Trained:
+    """Train the encoder in place.
+
+    In a process group (`torch.distributed`) the encoder must start the same on all ranks, each rank
+    brings its own batches of one size, and the head is sharded.
+
+    Args:
+        encoder: on the device that it is to be trained on.
+        batches: see `Batches`.
+        recipe: what is run, and how.
+        library: the training set for stage 2; needed when the recipe has ``identity_steps``.
+        concepts: the number of each ID's concept, (U,), for the recipe's ``kinship``; none without.
+        validate: asked every ``recipe.validate_every`` steps and at the end of each stage; the
+            stage then ends with its best weights.
+        progress: called after each step. What it raises ends the run.
+        checkpoint: where to save; a file that is there is resumed.
+
+    Raises:
+        TrainingError: the batches end early, or do not fit; the loss is not finite; the checkpoint
+            is of another recipe, or damaged.
+    """
+    if recipe.identity_steps and library is None:
+        raise TrainingError("identification needs the library that its prototypes come from")
+    ranks = joined_ranks()
+    run = _begin(encoder, recipe, ranks, checkpoint, concepts)
+    while True:
+        _run_stage(run, batches, ranks, validate, progress, checkpoint)
+        settle(run)
+        if run.stage == "identity" or not recipe.identity_steps or library is None:
+            return Trained(encoder, run.head, run.history)
+        enter_identity(run, library, ranks)
+
+
+def enter_identity(run: Run, library: Library, ranks: Ranks | None) -> None:
+    """Stage 2: a head whose rows are the centroids of the IDs' embeddings, and a new optimizer."""
+    embeddings, ids = embed(run.encoder, library(), mixed_precision=run.recipe.mixed_precision)
+    classes = int(ids.max()) + 1
+    weight = centroid_weight(embeddings, ids, classes, run.recipe.sub_centres)
+    _attach(run, PrototypeHead(weight) if ranks is None else ShardedHead.slice_of(weight, ranks))
+    run.stage, run.step, run.stale = "identity", 0, 0
+    run.best = run.best_score = run.average = None
+
+
+@torch.no_grad()
+def embed(
+    encoder: Encoder, batches: Iterable[Batch], *, mixed_precision: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Vectors (n, D), float32 on the CPU, and IDs (n,) of all batches, in eval mode.
+
+    Raises:
+        TrainingError: there is no batch.
+    """
+    was_training = encoder.training
+    encoder.eval()
+    rows, ids = [], []
+    for inputs, numbers in batches:
+        with precision(encoder, mixed_precision):
+            rows.append(encoder.encode(inputs).float().cpu())
+        ids.append(numbers.cpu())
+    encoder.train(was_training)
+    if not rows:
+        raise TrainingError("the training set is empty: nothing to embed")
+    return torch.cat(rows), torch.cat(ids)
+
+
+def _run_stage(
+    run: Run,
+    batches: Batches,
+    ranks: Ranks | None,
+    validate: Validate | None,
+    progress: Callable[[Record], None],
+    checkpoint: Checkpointing | None,
+) -> None:
+    coming = batches(run.stage, run.step)
+    while not run.finished:
+        batch = next(coming, None)
+        if batch is None:
+            raise TrainingError(
+                f"the batches of stage {run.stage} ended at step {run.step} of {run.steps}: "
+                "let them go on, or ask for fewer steps"
+            )
+        record = descend(run, batch, ranks)
+        follow(run)
+        record = replace(record, score=validated(run, validate, ranks))
+        run.history.append(record)
+        if checkpoint and (run.finished or run.step % checkpoint.every == 0):
+            save_run(run, checkpoint.path)
+        progress(record)
+
+
+def _begin(
+    encoder: Encoder,
+    recipe: Recipe,
+    ranks: Ranks | None,
+    checkpoint: Checkpointing | None,
+    concepts: Tensor | None,
+) -> Run:
+    """A run at its first step, or where its checkpoint left off."""
+    run = Run(encoder, recipe, make_optimizer(encoder, None, recipe), "contrast", concepts=concepts)
+    if checkpoint and checkpoint.path.exists():
+
+        def attach(rows: Tensor, classes: int) -> None:
+            _attach(
+                run, PrototypeHead(rows) if ranks is None else ShardedHead(rows, classes, ranks)
+            )
+
+        load_run(run, checkpoint.path, attach)
+    return run
+
+
+def _attach(run: Run, head: PrototypeHead) -> None:
+    """Give the run a head, an optimizer that knows it, and its sparse negatives if it needs any."""
+    recipe = run.recipe
+    run.head = head.to(device_of(run.encoder))
+    if run.concepts is not None:
+        head.concepts = run.concepts.to(head.weight.device)
+    run.optimizer = make_optimizer(run.encoder, head, recipe)
+    if head.classes > recipe.full_up_to:
+        run.negatives = SparseNegatives(recipe.sparseness, head.classes, recipe.seed)

@@ -1,0 +1,211 @@
+"""Fitting the reranker on labelled photos: what `lookstream train reranker DIR` calls.
+
+An encoder that was not trained on these photos is judged by training photos as fairly as by
+validation ones, and there are more of them; one that was is only judged by `("val",)`.
+
+There are parameters for catalogs that the encoder recognises and for those that it does not know.
+The latter are fitted on queries that ask by look alone, be it of the same folder, or of another
+that the encoder was not trained on: what little its identity is worth in a catalog like none that
+it has seen can be had from neither.
+
+How far the comparison may leave the retrieval order is chosen by cross-validation with whole
+products held out, so that a weight which only knows the products at hand is found out. The same
+folds give the hit rates and the calibration error that the parameters' card carries.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.reranking.calibration import calibration_error, fit_levels
+from models.reranking.chunks import ABSENT
+from models.reranking.comparison import Comparison, fit_comparison
+from models.catalog.folder import read_catalog
+from models.embedding.protocol import SearchEncoder
+from models.training.reranker.ranking_lists import Episodes, Progress, make_episodes
+from models.errors import RerankerError
+from models.embedding.identity_library import LEAST_IDENTITY
+from models.reranking.merge import merge, order
+from models.evaluation.metrics import NO_WORSE, Level, hit_rates
+from models.reranking.linear import RerankerParameters, Stage, Stages
+
+SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+FOLDS = 5
+SPLITS = ("train", "val")
+
+
+def fit_reranker(
+    encoder: SearchEncoder,
+    folder: Path,
+    *,
+    unknown: Path | None = None,
+    splits: Sequence[str] = SPLITS,
+    limit: int | None = 1500,
+    depth: int = 100,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> RerankerParameters:
+    """Fit all three modalities on photos of a catalog folder.
+
+    Args:
+        unknown: a folder for the parameters of unknown catalogs, all of `SPLITS`; it should be one
+            that the encoder was not trained on. By default the same as the other.
+        splits: of photos.jsonl; never the one that is reported on.
+        limit: about so many photos, taken at even steps; None for all.
+        depth: candidates per query, as many as will be reranked in service.
+        seed: of the made-up query texts (`models.training.reranker.ranking_lists`).
+        progress: called with (queries and products encoded, all of them).
+
+    Raises:
+        CatalogError, PictureError: the folder or a picture cannot be read.
+        RerankerError: too few products with photos to hold some out.
+    """
+
+    def asked(source: Path, of: Sequence[str], familiarity: float | None) -> dict[str, Episodes]:
+        return make_episodes(
+            encoder,
+            read_catalog(source),
+            of,
+            limit=limit,
+            depth=depth,
+            seed=seed,
+            familiarity=familiarity,
+            progress=progress,
+        )
+
+    made = asked(folder, splits, None)
+    known, card = _fit_stages(made)
+    strange, strange_card = known, card
+    if unknown is not None:
+        strange, strange_card = _fit_stages(asked(unknown, SPLITS, 0.0))
+    elif made["picture"].familiarity > LEAST_IDENTITY:
+        strange, strange_card = _fit_stages(asked(folder, splits, 0.0))
+    return RerankerParameters(
+        encoder=encoder.model_id,
+        known=known,
+        unknown=strange,
+        card={
+            "command": _command(folder, unknown, splits, limit, seed),
+            "known": {"catalog": folder.name, "splits": list(splits), **card},
+            "unknown": {"catalog": (unknown or folder).name, **strange_card},
+        },
+    )
+
+
+def _command(
+    folder: Path, unknown: Path | None, splits: Sequence[str], limit: int | None, seed: int
+) -> str:
+    """The command that fits the same."""
+    words = [f"lookstream train reranker {folder.name} --out FILE"]
+    words += [] if unknown is None else [f"--unknown {unknown.name}"]
+    words += [f"--split {split}" for split in splits]
+    words += [] if limit is None else [f"--limit {limit}"]
+    return " ".join([*words, f"--seed {seed}"])
+
+
+def _fit_stages(episodes: dict[str, Episodes]) -> tuple[Stages, dict[str, object]]:
+    """Parameters of all modalities, and what there is to say of each."""
+    stages = {modality: fit_stage(one) for modality, one in episodes.items()}
+    queries, candidates = episodes["picture"].levels.shape
+    card = {modality: report for modality, (_, report) in stages.items()}
+    return (
+        Stages(**{modality: stage for modality, (stage, _) in stages.items()}),
+        {"queries": queries, "candidates": candidates, **card},
+    )
+
+
+def fit_stage(episodes: Episodes) -> tuple[Stage, dict[str, object]]:
+    """Parameters of one modality, and what cross-validation says of them.
+
+    Of the shrinkages that keep I-HR@1 of the retrieval order, the strongest wins whose average is
+    no worse than the best; where none does, the strongest, which all but keeps that order.
+    """
+    retrieval = hit_rates(episodes.levels, episodes.relevant)
+    trials = cross_validate(episodes, SHRINKAGES)
+    harmless = [
+        shrinkage for shrinkage, rates in trials.items() if rates["i_hr_1"] >= retrieval["i_hr_1"]
+    ]
+    best = max((trials[one]["average"] for one in harmless), default=0.0)
+    good = [one for one in harmless if trials[one]["average"] >= best - NO_WORSE]
+    chosen = max(good, default=SHRINKAGES[-1])
+    everything = np.arange(len(episodes.products))
+    card = {
+        "shrinkage": chosen,
+        "retrieval": _rounded(retrieval),
+        "reranked, products held out": _rounded(trials[chosen]),
+    }
+    stage = Stage(
+        comparison=_fit_comparison(episodes, everything, chosen),
+        levels=fit_levels(episodes.evidence, episodes.chunk_levels),
+    )
+    return stage, card
+
+
+def cross_validate(
+    episodes: Episodes, shrinkages: Sequence[float]
+) -> dict[float, dict[str, float]]:
+    """By shrinkage: hit rates, 0..1, of queries whose products the fit has not seen.
+
+    `calibration_error` beside them is that of the largest r of each list, the one that a shopper
+    would see; no shrinkage changes it.
+    """
+    ranked = {shrinkage: np.empty_like(episodes.levels) for shrinkage in shrinkages}
+    promised = np.empty(episodes.levels.shape)
+    there = episodes.chunks != ABSENT
+    for fitting, held_out in _folds(episodes.products):
+        levels = fit_levels(episodes.evidence[fitting], episodes.chunk_levels[fitting])
+        for query in held_out:
+            probabilities = levels.probabilities(episodes.evidence[query])
+            promised[query] = probabilities[..., Level.INSTANCE][there]
+        for shrinkage in shrinkages:
+            comparison = _fit_comparison(episodes, fitting, shrinkage)
+            for query in held_out:
+                s, _ = comparison.scores(episodes.evidence[query])
+                places = merge(order(episodes.chunks, s), promised[query].tolist())
+                ranked[shrinkage][query] = episodes.levels[query, places]
+    surest = np.arange(len(promised)), promised.argmax(axis=1)
+    error = calibration_error(promised[surest], episodes.levels[surest] == Level.INSTANCE)
+    return {
+        shrinkage: {**hit_rates(levels, episodes.relevant), "calibration_error": error}
+        for shrinkage, levels in ranked.items()
+    }
+
+
+def write_parameters(parameters: RerankerParameters, path: Path) -> None:
+    """Write parameters as indented JSON, in one atomic step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}.part")
+    scratch.write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1) + b"\n")
+    scratch.replace(path)
+
+
+def _fit_comparison(episodes: Episodes, queries: NDArray[np.intp], shrinkage: float) -> Comparison:
+    evidence, levels = episodes.evidence[queries], episodes.chunk_levels[queries]
+    size = episodes.chunks.shape[1]
+    return fit_comparison(
+        evidence.reshape(-1, size, evidence.shape[-1]),
+        levels.reshape(-1, size),
+        shrinkage=shrinkage,
+    )
+
+
+def _folds(
+    products: tuple[str, ...],
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """(fitting, held out) query indices; all queries of a product fall into one fold."""
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415  serving never needs it
+
+    if len(set(products)) < 2:
+        raise RerankerError("photos of two products or more are needed to hold some out")
+    folds = GroupKFold(min(FOLDS, len(set(products))))
+    yield from folds.split(np.zeros(len(products)), groups=products)
+
+
+def _rounded(rates: dict[str, float]) -> dict[str, float]:
+    return {key: round(value, 4) for key, value in rates.items()}

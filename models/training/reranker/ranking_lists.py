@@ -1,0 +1,200 @@
+"""Fitting material for the reranker: queries with their candidates, evidence and levels.
+
+A catalog without photos of known products gives views of its own pictures instead. A catalog
+folder hardly ever gives query texts, so shoppers' words are made up from what
+the product is called: its leaf category or its title, at times with a slip of the finger. Synthetic
+words decide the weights of words only; queries by picture have parameters of their own.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.reranking.chunks import Chunks, split
+from models.catalog.folder import Catalog, Photo, Product
+from models.images.files import open_picture
+from models.catalog.typos import mistype
+from models.embedding.protocol import Encoded, SearchEncoder
+from models.errors import RerankerError
+from models.reranking.features import Candidate, collect
+from models.juicer.juice import Floats
+from models.evaluation.metrics import Levels, relevance, relevant_counts
+from models.images.letterbox import Picture
+from models.training.embedding.augmentation import view
+
+MODALITIES = ("picture", "text", "both")
+VIEWS = 4
+"""Of each product's picture, where there are no photos."""
+
+SLIP = 0.3
+"""Share of made-up texts with a typo."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """Queries of one modality, each with the same number of candidates in retrieval order.
+
+    Attributes:
+        chunks: (chunks, size), the same for all.
+        evidence: (queries, chunks, size, features).
+        levels: (queries, candidates).
+        relevant: G over the whole catalog, (queries,).
+        products: what each query shows, (queries,); folds keep a product together.
+        familiarity: of the catalog, as it was asked.
+    """
+
+    chunks: Chunks
+    evidence: Floats
+    levels: Levels
+    relevant: NDArray[np.int64]
+    products: tuple[str, ...]
+    familiarity: float
+
+    @property
+    def chunk_levels(self) -> Levels:
+        """Levels laid out as `chunks`, (queries, chunks, size); padding repeats the last."""
+        return self.levels[:, self.chunks]
+
+
+def make_episodes(
+    encoder: SearchEncoder,
+    catalog: Catalog,
+    splits: Sequence[str],
+    *,
+    limit: int | None = None,
+    depth: int = 100,
+    seed: int = 0,
+    familiarity: float | None = None,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Episodes]:
+    """Episodes of each modality from the photos of some splits that show a known product.
+
+    Where the folder has no such photos at all, views of the products' pictures take their place.
+
+    Args:
+        limit: about so many photos, taken at even steps; None for all.
+        depth: candidates per query; the whole catalog where it is smaller.
+        seed: of the made-up texts.
+        familiarity: asks as if the catalog were so familiar, 0..1; by default as it is.
+        progress: called with (pictures and texts encoded, all of them).
+
+    Raises:
+        CatalogError, PictureError: the folder lacks a split, or a picture cannot be read.
+        RerankerError: other splits show products of the catalog, these ones do not; or there are
+            neither photos nor pictures.
+    """
+    shots = _shots(catalog, splits)
+    shots = shots[:: -(-len(shots) // limit)] if limit else shots
+    photos = [photo for photo, _ in shots]
+    done, total = 0, len(catalog.products) + len(MODALITIES) * len(photos)
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        progress(done, total)
+
+    items = []
+    for product in catalog.products:
+        picture = _open(catalog, product.image) if product.image else None
+        items += encoder.encode([picture], [product.text], [product.category])
+        tick()
+    if familiarity is None:
+        familiarity = encoder.familiarity(np.stack([one.vector for one in items]))
+    draw = random.Random(seed)
+    words = [shopper_text(catalog.by_id[photo.product_id or ""], draw) for photo in photos]
+    made = {}
+    for modality in MODALITIES:
+        texts: list[str | None] = [None] * len(photos) if modality == "picture" else [*words]
+        queries = []
+        for shot, text in zip(shots, texts, strict=True):
+            picture = None if modality == "text" else _look(catalog, *shot)
+            (query,) = encoder.encode([picture], [text], query=True)
+            queries.append(encoder.trusting(query, familiarity))
+            tick()
+        made[modality] = _episodes(photos, queries, texts, catalog.products, items, depth=depth)
+    return made
+
+
+def _episodes(
+    photos: Sequence[Photo],
+    queries: Sequence[Encoded],
+    texts: Sequence[str | None],
+    products: Sequence[Product],
+    items: Sequence[Encoded],
+    *,
+    depth: int,
+) -> Episodes:
+    similarity = np.stack([one.vector for one in queries]) @ np.stack([i.vector for i in items]).T
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :depth]
+    levels = relevance(photos, products)
+    chunks = split(nearest.shape[1])
+    evidence = [
+        collect(
+            query.juice,
+            text,
+            [
+                Candidate(
+                    products[at].product_id, float(row[at]), items[at].juice, products[at].title
+                )
+                for at in places
+            ],
+            chunks,
+        )
+        for query, text, row, places in zip(queries, texts, similarity, nearest, strict=True)
+    ]
+    return Episodes(
+        chunks=chunks,
+        evidence=np.stack(evidence),
+        levels=np.take_along_axis(levels, nearest, axis=1),
+        relevant=relevant_counts(levels),
+        products=tuple(photo.product_id or "" for photo in photos),
+        familiarity=queries[0].familiarity,
+    )
+
+
+def shopper_text(product: Product, draw: random.Random) -> str:
+    """What a shopper may type for a product: its kind or its title, three times in ten mistyped."""
+    choices = [name for name in (product.title, *product.category[-1:]) if name]
+    said = draw.choice(choices).replace("-", " ").lower() if choices else "anything"
+    return mistype(said, draw) if draw.random() < SLIP else said
+
+
+def _shots(catalog: Catalog, splits: Sequence[str]) -> list[tuple[Photo, int]]:
+    """What asks, and which view of it: 0 is a photo as it is."""
+    known = [photo for photo in catalog.photos if photo.product_id in catalog.by_id]
+    if known:
+        shots = [(photo, 0) for name in splits for photo in known if photo.split == name]
+    else:
+        shots = [
+            (Photo(image=one.image, product_id=one.product_id, category=one.category), number)
+            for one in catalog.products
+            if one.image and "://" not in one.image
+            for number in range(1, VIEWS + 1)
+        ]
+    if not shots:
+        raise RerankerError(
+            f"no photo of {', '.join(splits)} names a product of {catalog.folder}: the reranker "
+            "learns from photos whose product is known, or from pictures of the products"
+        )
+    return shots
+
+
+def _look(catalog: Catalog, photo: Photo, number: int) -> Picture:
+    picture = _open(catalog, photo.image)
+    if not number:
+        return picture
+    seed = zlib.crc32(f"{photo.product_id}/{number}".encode())
+    return view(picture, np.random.default_rng(seed))
+
+
+def _open(catalog: Catalog, reference: str) -> Picture:
+    return open_picture(Path(catalog.locate(reference)))

@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from models.catalog.folder import Photo, locate, raw_products, read_catalog
+from models.errors import CatalogError
+
+GROCERY = Path(__file__).parents[2].parent / "shared" / "data" / "grocery"
+
+
+def write(folder: Path, name: str, *rows: object) -> None:
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    (folder / name).write_text("\n".join(lines) + "\n")
+
+
+def test_products_and_photos_are_typed_and_keep_their_order(tmp_path: Path) -> None:
+    write(tmp_path, "products.jsonl", {"product_id": "b", "price": 3}, "", {"product_id": "a"})
+    write(tmp_path, "photos.jsonl", {"image": "x.png", "split": "test", "category": ["Fruit"]})
+    catalog = read_catalog(tmp_path)
+    assert [product.product_id for product in catalog.products] == ["b", "a"]
+    assert catalog.by_id["b"].price == 3.0
+    assert catalog.photos == (Photo(image="x.png", split="test", category=("Fruit",)),)
+
+
+def test_a_photo_takes_the_category_of_its_product(tmp_path: Path) -> None:
+    write(tmp_path, "products.jsonl", {"product_id": "a", "category": ["Fruit", "Apple"]})
+    write(tmp_path, "photos.jsonl", {"image": "x.png", "product_id": "a"})
+    assert read_catalog(tmp_path).photos[0].category == ("Fruit", "Apple")
+
+
+def test_a_repeated_product_replaces_the_earlier_unless_it_is_older(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "products.jsonl",
+        {"product_id": "a", "title": "first"},
+        {"product_id": "a", "title": "second", "version": 2},
+        {"product_id": "a", "title": "late", "version": 1},
+    )
+    assert [product.title for product in read_catalog(tmp_path).products] == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"title": "no id"}, "product_id"),
+        ({"product_id": 7}, r"\$\.product_id"),
+        ({"product_id": "a", "category": "Fruit"}, r"\$\.category"),
+        ("{broken", "malformed"),
+    ],
+)
+def test_a_bad_row_is_named_by_file_line_and_field(tmp_path: Path, row: object, says: str) -> None:
+    write(tmp_path, "products.jsonl", {"product_id": "good"}, row)
+    with pytest.raises(CatalogError, match=rf"products\.jsonl:2: .*{says}"):
+        read_catalog(tmp_path)
+
+
+def test_raw_rows_are_never_refused(tmp_path: Path) -> None:
+    write(tmp_path, "products.jsonl", {"product_id": 7, "colour": 1}, "{broken", "[1]")
+    rows = list(raw_products(tmp_path))
+    assert [row.line for row in rows] == [1, 2, 3]
+    assert rows[0].fields == {"product_id": 7, "colour": 1}
+    assert [row.fields for row in rows[1:]] == [None, None]
+    assert rows[1].text == b"{broken"
+
+
+def test_an_empty_folder_and_an_unknown_split_say_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="neither"):
+        read_catalog(tmp_path)
+    with pytest.raises(CatalogError, match="missing"):
+        list(raw_products(tmp_path))
+    write(tmp_path, "photos.jsonl", {"image": "x.png", "split": "val"})
+    with pytest.raises(CatalogError, match="'test'; the splits are val"):
+        read_catalog(tmp_path).split("test")
+
+
+def test_relative_references_become_absolute_and_urls_stay(tmp_path: Path) -> None:
+    assert locate(tmp_path, "a/b.png") == str(tmp_path.resolve() / "a" / "b.png")
+    for reference in ("https://host/x.png", "data:image/png;base64,AA=="):
+        assert locate(tmp_path, reference) == reference
+
+
+@pytest.mark.skipif(not GROCERY.is_dir(), reason="../shared/data/grocery is not there")
+def test_the_grocery_catalog() -> None:
+    catalog = read_catalog(GROCERY)
+    assert len(catalog.products) == 81
+    assert [len(catalog.split(name)) for name in ("train", "val", "test")] == [2640, 296, 2485]
+    assert all(photo.product_id in catalog.by_id for photo in catalog.photos)
+    assert all(Path(catalog.locate(product.image or "")).is_file() for product in catalog.products)

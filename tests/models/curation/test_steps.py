@@ -1,0 +1,274 @@
+"""Curation's parts, each alone: noise, spaces, neighbours, links, beliefs, the files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.curation.noise_model import Belief, Case, learn, posterior
+from models.curation.curate import curate
+from models.curation.documents import UNKNOWN, Documents, View, numbered
+from models.curation.neighbours import nearest
+from models.curation.label_noise import corrupt, recovery
+from models.curation.organize import compact, expand
+from models.curation.propose import Clicked, Proposal, behaviour_links, link_threshold
+from models.curation.report import clusters, read_clusters, report, write_clusters
+from models.curation.review import with_others
+from models.curation.plda import fit_space, membership_evidence
+from models.errors import CurationError
+from tests.models.planted_clusters import documents, leaves, truth_of, unit, vectors
+
+
+@given(st.floats(0, 1), st.integers(0, 1000), st.booleans())
+@settings(deadline=None, max_examples=25)
+def test_corrupting_changes_just_that_share_and_stays_within(
+    share: float, seed: int, within: bool
+) -> None:
+    truth = truth_of(12)
+    kinds = leaves(12)
+    changed = corrupt(truth, share, seed, kinds if within else None)
+    assert (changed != truth).sum() == round(share * len(truth))
+    assert set(changed) <= set(truth)
+    if within:
+        assert all(kinds[a] == kinds[b] for a, b in zip(truth, changed, strict=True))
+    np.testing.assert_array_equal(changed, corrupt(truth, share, seed, kinds if within else None))
+
+
+def test_corrupting_leaves_what_has_no_label_and_wants_two_labels() -> None:
+    labels = np.array([UNKNOWN, 0, 1, UNKNOWN])
+    changed = corrupt(labels, 1.0)
+    np.testing.assert_array_equal(changed, [UNKNOWN, 1, 0, UNKNOWN])
+    with pytest.raises(CurationError, match="at least two labels"):
+        corrupt(np.zeros(5, np.int64), 0.2)
+
+
+def test_recovery_counts_the_label_given_back() -> None:
+    truth, came = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 2])
+    flagged = np.array([False, True, True, True, False])
+    measured = recovery(truth, came, flagged, np.array([UNKNOWN, 0, 2, 2, UNKNOWN]))
+    assert tuple(measured) == pytest.approx((0.5, 2 / 3, 1.0))
+    nothing = recovery(truth, truth, np.zeros(5, bool), np.full(5, UNKNOWN))
+    assert tuple(nothing) == (1.0, 1.0, 1.0)
+
+
+def test_in_a_space_members_are_nearer_than_before() -> None:
+    random = np.random.default_rng(0)
+    truth = truth_of(30)
+    centres = np.zeros((30, 20))
+    centres[:, :4] = random.normal(size=(30, 4))
+    # What members differ in is louder than what they share.
+    rows = centres[truth] + random.normal(size=(len(truth), 20)) * np.r_[[0.2] * 4, [1.5] * 16]
+    rows = unit(rows)
+    space = fit_space(rows, truth, np.ones(len(truth), np.float32))
+
+    def right(points: np.ndarray) -> float:
+        near = nearest(points.astype(np.float32), 1).rows[:, 0]
+        return float((truth[near] == truth).mean())
+
+    assert right(space.comparable(space(rows))) > right(rows) + 0.3
+
+
+def test_a_lone_document_has_no_evidence_for_its_own_cluster() -> None:
+    truth = np.array([0, 1, 1, 1, 2, 2])
+    rows = vectors(truth)
+    space = fit_space(rows, truth, np.ones(6, np.float32))
+    candidates = np.stack([truth, (truth + 1) % 3], axis=1)
+    shares = np.tile(np.array([1, 0], np.float32), (6, 1))
+    evidence = membership_evidence(space, space(rows), candidates, shares, 3, np.arange(6))
+    assert evidence[0, 0] == 0
+    assert (evidence[1:, 0] > evidence[1:, 1]).all()
+
+
+def test_neighbours_are_the_nearest_others() -> None:
+    rows = unit(np.random.default_rng(0).normal(size=(50, 8)))
+    found = nearest(rows, 5)
+    cosines = rows @ rows.T
+    np.fill_diagonal(cosines, -2)
+    np.testing.assert_array_equal(found.rows, np.argsort(-cosines, axis=1)[:, :5])
+    left, right, _ = found.edges()
+    assert all(a in found.rows[b] and b in found.rows[a] for a, b in zip(left, right, strict=True))
+
+
+def test_what_is_not_seen_is_nobodys_neighbour() -> None:
+    rows = unit(np.random.default_rng(0).normal(size=(6, 4)))
+    rows[2] = np.nan
+    found = nearest(rows, 10)
+    assert (found.rows[2] == UNKNOWN).all()
+    assert not (found.rows == 2).any()
+    assert nearest(rows[:1], 5).rows.tolist() == [[UNKNOWN]]
+
+
+def test_a_click_further_down_counts_more_but_not_without_end() -> None:
+    links = behaviour_links(
+        [Clicked(0, 1, 1), Clicked(1, 1, 9), Clicked(2, 1, 10_000), Clicked(3, 1), Clicked(3, 2)]
+    )
+    first, ninth, last, *scattered = links.weights
+    assert first < ninth < last == pytest.approx(3 * np.log2(5))
+    assert max(scattered) < first
+
+
+def test_links_need_pairs_that_agree() -> None:
+    truth = truth_of(40)
+    near = nearest(vectors(truth, noise=0.3), 5)
+    threshold = link_threshold(near, truth)
+    left, right, cosines = near.edges()
+    agree = truth[left] == truth[right]
+    assert agree[cosines >= threshold].mean() > 0.9
+    assert link_threshold(near, np.arange(len(truth))) > 1, "no pair agrees"
+    assert link_threshold(nearest(np.zeros((1, 3), np.float32), 3), np.zeros(1, np.int64)) > 1
+
+
+def test_seeds_grow_by_strong_pairs_and_never_merge() -> None:
+    nothing = behaviour_links([])
+    seeds = np.array([0, 0, UNKNOWN, UNKNOWN, 1, UNKNOWN, UNKNOWN, UNKNOWN])
+    proposal = Proposal(
+        seeds,
+        nothing,
+        np.array([0, 1, 2, 3, 5]),
+        np.array([1, 2, 3, 4, 6]),
+        np.array([0.8, 0.9, 0.85, 0.7, 0.9], np.float32),
+        {},
+    )
+    members = expand(proposal, 2)
+    np.testing.assert_array_equal(members[:5], [0, 0, 0, 0, 1])
+    assert members[5] == members[6] >= 2
+    assert members[7] == UNKNOWN
+    weak = Proposal(seeds, nothing, *_pairs([(0, 1, 0.8), (1, 2, 0.2)]), {})
+    assert expand(weak, 2)[2] == UNKNOWN, "less near than the cluster's own are to each other"
+
+
+def test_labels_that_are_no_candidates_are_stood_for() -> None:
+    candidates = np.array([[3, 1, UNKNOWN], [0, UNKNOWN, UNKNOWN]])
+    all_of_few, each = with_others(candidates, np.array([3, 0]), 6)
+    assert [set(row) - {UNKNOWN} for row in all_of_few] == [set(range(6))] * 2
+    assert (each == 1).all()
+    some, each = with_others(candidates, np.array([3, UNKNOWN]), 5000)
+    np.testing.assert_array_equal(some[:, :3], candidates)
+    drawn = some[:, 3:] != UNKNOWN
+    np.testing.assert_allclose((each[:, 3:] * drawn).sum(axis=1), [4998, 4999], rtol=1e-5)
+
+
+def test_candidates_come_once_in_order() -> None:
+    lists = np.array([[3, 3, UNKNOWN, 1, 3], [UNKNOWN, 2, 2, UNKNOWN, 0]])
+    np.testing.assert_array_equal(compact(lists), [[3, 1], [2, 0]])
+
+
+def _case(wrong: float, useful: float = 3.0, n: int = 600) -> tuple[Case, np.ndarray]:
+    """Ten labels, two kinds of evidence: the first knows the truth, the second nothing."""
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 10, n)
+    came = corrupt(truth, wrong, 0)
+    candidates = np.tile(np.arange(10), (n, 1))
+    evidence = random.normal(size=(n, 10, 2)).astype(np.float32)
+    evidence[np.arange(n), truth, 0] += useful
+    return Case(candidates, evidence, came, np.arange(10), np.ones((n, 10), np.float32)), truth
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.1, 0.3])
+def test_the_share_of_wrong_ids_is_learned(wrong: float) -> None:
+    case, _ = _case(wrong)
+    belief = learn(case, np.array([0.5, 0.5]))
+    assert belief.wrong == pytest.approx(wrong, abs=0.03)
+    assert belief.weights[0] > 5 * belief.weights[1]
+    after = posterior(case, belief)
+    np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-9)
+
+
+def test_beliefs_are_as_sure_as_they_are_right() -> None:
+    case, truth = _case(0.2, useful=2.5, n=3000)
+    after = posterior(case, learn(case, np.array([0.5, 0.5])))[:, 1:]
+    sure = after.max(axis=1)
+    assert (after.argmax(axis=1) == truth).mean() == pytest.approx(sure.mean(), abs=0.03)
+
+
+def test_without_ids_beliefs_stay_at_the_start() -> None:
+    case, _ = _case(0.0, n=20)
+    blank = replace(case, given=np.full(20, UNKNOWN))
+    belief = learn(blank, np.array([0.5, 0.25]))
+    assert belief.weights.tolist() == [0.5, 0.25]
+    assert isinstance(belief, Belief)
+
+
+def test_parts_that_do_not_fit_are_said() -> None:
+    view = View("picture", vectors(np.array([0, 1])))
+    with pytest.raises(CurationError, match="one row for each of the 3"):
+        Documents(np.zeros(3, np.int64), ("a",), (view,))
+    with pytest.raises(CurationError, match="length 1"):
+        Documents(np.zeros(2, np.int64), ("a",), (View("picture", view.vectors * 2),))
+    with pytest.raises(CurationError, match=r"labels must lie in -1\.\.0"):
+        Documents(np.array([0, 1]), ("a",), (view,))
+    with pytest.raises(CurationError, match="keys were given"):
+        Documents(np.zeros(2, np.int64), ("a",), (view,), keys=("one",))
+    with pytest.raises(CurationError, match="nothing to curate"):
+        Documents(np.empty(0, np.int64), (), (View("picture", np.empty((0, 3), np.float32)),))
+
+
+def test_ids_are_numbered_by_name() -> None:
+    labels, names = numbered(["b", None, "a", "", "b"])
+    assert names == ("a", "b")
+    assert labels.tolist() == [1, UNKNOWN, 0, UNKNOWN, 1]
+
+
+def test_a_category_that_contradicts_the_id_counts_against_it() -> None:
+    truth = truth_of(8)
+    blurred = View("picture", vectors(truth, noise=1.0))
+    came = corrupt(truth, 0.2, 3)
+    plain = documents(came, blurred, labels=8)
+    paths = leaves(8)
+    told = Documents(
+        came,
+        plain.names,
+        (blurred,),
+        categories=tuple(paths[label] for label in truth),
+        label_categories=paths,
+    )
+    other = np.array([paths[a] != paths[b] for a, b in zip(truth, came, strict=True)])
+    without, with_paths = curate(plain), curate(told)
+    assert with_paths.doubt[other].mean() > without.doubt[other].mean()
+
+
+def test_clusters_are_written_read_and_reported(tmp_path: Path) -> None:
+    truth = truth_of(8)
+    came = corrupt(truth, 0.2, 0)
+    keys = tuple(f"photos/{row}.webp" for row in range(len(truth)))
+    docs = Documents(
+        came, tuple(f"P-{label}" for label in range(8)), (View("picture", vectors(truth)),), keys
+    )
+    found = curate(docs)
+    path = tmp_path / "new" / "clusters.jsonl"
+    write_clusters(docs, found, path)
+    read = read_clusters(path)
+    assert len(read) == (found.labels != UNKNOWN).sum()
+    assert all(
+        read[keys[row]][0] == found.names[label]
+        for row, label in enumerate(found.labels)
+        if label != UNKNOWN
+    )
+    said = report(docs, found)
+    verdicts = said["verdicts"]
+    assert isinstance(verdicts, dict)
+    assert sum(verdicts.values()) == len(truth)
+    changes = said["changes"]
+    assert isinstance(changes, list)
+    assert len(changes) == len(truth) - verdicts["kept"]
+    assert all(change["reason"] for change in changes)
+    for line in clusters(docs, found):
+        assert line["label"] is None or 0 < float(str(line["whole"])) <= 1
+
+    path.write_text('{"label": "P-1"}\n')
+    with pytest.raises(CurationError, match=":1 is no cluster"):
+        read_clusters(path)
+    with pytest.raises(CurationError, match="cannot read"):
+        read_clusters(tmp_path / "none")
+
+
+def _pairs(
+    pairs: list[tuple[int, int, float]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    left, right, strength = zip(*pairs, strict=True)
+    return np.array(left), np.array(right), np.array(strength, np.float32)

@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.catalog.folder import read_catalog
+from models.images.files import open_picture
+from models.embedding.encoder import TOKENS, Encoder, load_encoder
+from models.embedding.protocol import Encoded
+from models.errors import PictureError, ProjectionError, TextError, WeightsError
+from models.juicer.juice import MAX_BYTES, Floats, Juice
+from models.embedding.identity_library import LEAST_IDENTITY
+from models.images.letterbox import Picture
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder("cpu", threads=1)
+
+
+def striped(colour: tuple[int, int, int], height: int = 200, width: int = 150) -> Picture:
+    """A striped ball on a white ground."""
+    y, x = np.mgrid[:height, :width]
+    ball = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (width / 3) ** 2
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    canvas[ball & (y // 8 % 2 == 0)] = colour
+    canvas[ball & (y // 8 % 2 == 1)] = 40
+    return canvas
+
+
+RED, BLUE = striped((200, 30, 40)), striped((30, 60, 200), 150, 220)
+
+
+def test_an_item_has_the_same_bytes_in_any_batch(encoder: Encoder) -> None:
+    pictures, texts = [RED, None, BLUE, RED], ["a red ball", "milk", None, ""]
+    together = encoder.encode(pictures, texts)
+    for one, picture, text in zip(together, pictures, texts, strict=True):
+        (alone,) = encoder.encode([picture], [text])
+        assert alone.vector.tobytes() == one.vector.tobytes()
+        assert alone.juice.to_bytes() == one.juice.to_bytes()
+
+
+def test_other_words_for_a_picture_already_seen_give_the_bytes_of_seeing_it_again(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [RED, BLUE, None, RED]
+    before = encoder.encode(pictures, ["a ball", None, "milk", "toy"], [(), ("Toys",), (), ()])
+    # As they come back from the index.
+    known = [Encoded(one.vector, Juice.from_bytes(one.juice.to_bytes())) for one in before]
+    texts, paths = ["a blue ball", "striped", "oat milk", None], [("Toys",), (), (), ()]
+    anew = encoder.encode(pictures, texts, paths)
+    seen: list[int] = []
+    patches = encoder._backbone.patches
+
+    def counted(rows: Floats) -> Floats:
+        seen.append(len(rows))
+        return patches(rows)
+
+    monkeypatch.setattr(encoder._backbone, "patches", counted)
+    reused = encoder.encode(known, texts, paths)
+    assert seen == []
+    for one, other in zip(reused, anew, strict=True):
+        assert one.vector.tobytes() == other.vector.tobytes()
+        assert one.juice.to_bytes() == other.juice.to_bytes()
+    assert encoder.encode([known[0], BLUE], ["x", "y"])[1].juice.has_picture
+    assert seen == [1]
+
+
+def test_threads_change_nothing(encoder: Encoder) -> None:
+    (one,) = encoder.encode([RED], ["ball"])
+    (other,) = load_encoder("cpu", threads=2).encode([RED], ["ball"])
+    assert other.vector.tobytes() == one.vector.tobytes()
+    assert other.juice == one.juice
+
+
+def test_vectors_have_length_one_whatever_is_missing(encoder: Encoder) -> None:
+    for encoded in encoder.encode([RED, None, BLUE, None], ["ball", "ball", None, None]):
+        assert encoded.vector.shape == (encoder.dim,)
+        assert encoded.vector.dtype == np.float32
+        assert np.linalg.norm(encoded.vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_picture_finds_its_own_item_with_or_without_words(encoder: Encoder) -> None:
+    items = encoder.encode([RED, RED, BLUE], ["ball", None, "ball"])
+    (query,) = encoder.encode([RED], [None], query=True)
+    with_words, without, other = (float(item.vector @ query.vector) for item in items)
+    assert with_words == pytest.approx(without, abs=1e-4)
+    assert other < without - 0.1
+
+
+def test_words_find_an_item(encoder: Encoder) -> None:
+    items = encoder.encode([None, None, RED], ["whole milk", "denim jeans", None])
+    (query,) = encoder.encode([None], ["MILK"], query=True)
+    scores = [float(item.vector @ query.vector) for item in items]
+    assert scores[0] > scores[1] + 0.1
+    assert scores[2] == pytest.approx(0, abs=1e-5)
+
+
+def test_the_category_is_read_where_the_text_lacks_it(encoder: Encoder) -> None:
+    named, leaf, doubled = encoder.encode(
+        [None] * 3,
+        ["Royal Gala. Apple", "Royal Gala", "Royal Gala Apples"],
+        [(), ("Apple",), ("Apple",)],
+    )
+    assert leaf.vector.tobytes() == named.vector.tobytes()
+    (alone,) = encoder.encode([None], ["Royal Gala Apples"])
+    assert doubled.vector.tobytes() == alone.vector.tobytes()
+
+
+def test_the_juice_says_what_was_kept(encoder: Encoder) -> None:
+    (encoded,) = encoder.encode([RED], ["a ball"])
+    juice = Juice.from_bytes(encoded.juice.to_bytes())
+    assert len(encoded.juice.to_bytes()) <= MAX_BYTES
+    assert juice.tokens.shape == (TOKENS + 1, 64)
+    assert len(set(juice.kept)) == TOKENS
+    assert len(juice.saliency) == juice.grid[0] * juice.grid[1]
+    assert juice.colour.shape == (120,)
+    assert juice.text.shape == (384,)
+    assert juice.caption.startswith("a ball")
+    x0, y0, x1, y1 = juice.box
+    assert 0 <= x0 < 0.5 < x1 <= 1
+    assert 0 <= y0 < 0.5 < y1 <= 1
+
+
+def test_extreme_pictures_are_encoded(encoder: Encoder) -> None:
+    black, thin = np.zeros((50, 50, 3), np.uint8), striped((9, 99, 9), 1000, 8)
+    for encoded in encoder.encode([black, thin], [None, None]):
+        assert np.isfinite(encoded.vector).all()
+        assert encoded.juice.has_picture
+
+
+def test_a_query_needs_something(encoder: Encoder) -> None:
+    with pytest.raises(TextError, match="a picture, or a text"):
+        encoder.encode([None], ["  "], query=True)
+
+
+def test_a_bad_picture_is_refused(encoder: Encoder) -> None:
+    with pytest.raises(PictureError):
+        encoder.encode([np.zeros((4, 4, 3), np.uint8)], [None])
+
+
+def test_nothing_gives_nothing(encoder: Encoder) -> None:
+    assert encoder.encode([], []) == []
+
+
+def test_models_have_names_of_their_own(encoder: Encoder) -> None:
+    fast = load_encoder("cpu", "lite0", threads=1)
+    assert encoder.model_id.startswith("lite2-minilm-512-")
+    assert fast.model_id.startswith("lite0-minilm-512-")
+    assert fast.encode([RED], [None])[0].juice.grid == (7, 7)
+
+
+def test_a_catalog_it_was_taught_is_known_and_noise_is_not(encoder: Encoder) -> None:
+    catalog = read_catalog(Path("examples/grocery"))
+    shown = [open_picture(Path(catalog.locate(one.image or ""))) for one in catalog.products[::4]]
+    taught = np.stack([one.vector for one in encoder.encode(shown, [None] * len(shown))])
+    known = encoder.familiarity(taught)
+    assert 0.5 < known <= 1
+    random = np.random.default_rng(0)
+    noise = [random.integers(0, 256, (90, 80, 3), dtype=np.uint8) for _ in range(10)]
+    strange = np.stack([one.vector for one in encoder.encode(noise, [None] * 10)])
+    assert encoder.familiarity(strange) == LEAST_IDENTITY
+    (query,) = encoder.encode([shown[0]], [None], query=True)
+    by_identity, by_look = (encoder.trusting(query, trust).vector for trust in (1, 0))
+    assert by_identity @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
+    assert by_look @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
+    assert abs(by_identity @ by_look) < 1e-6
+
+
+def test_untrained_an_encoder_knows_nothing() -> None:
+    fast = load_encoder("cpu", "lite0", threads=1)
+    (item,) = fast.encode([RED], ["ball"])
+    assert fast.familiarity(item.vector[None]) == 0
+
+
+def test_unknown_backbones_and_missing_projections_are_refused() -> None:
+    with pytest.raises(WeightsError, match="unknown backbone 'huge'"):
+        load_encoder("cpu", "huge")
+    with pytest.raises(ProjectionError, match="lookstream train embedding"):
+        load_encoder("cpu", projection=Path("none.safetensors"))

@@ -1,0 +1,253 @@
+"""The encoder of the paper on a tiny model with random weights: everything but its worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.embedding.protocol import Encoded
+from models.errors import PictureError, TextError, WeightsError
+from models.juicer.juice import Juice
+from models.embedding.mllm import EMB, Mllm, MllmEncoder, load_mllm, load_mllm_encoder
+from models.images.letterbox import Picture
+
+library: Any = pytest.importorskip("transformers", reason="the extra 'mllm' is not installed")
+
+CHAT = (
+    "{% for turn in messages %}<|im_start|>{{ turn.role }}\n"
+    "{% for part in turn.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ part.text }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SPECIAL = (
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"),
+    *("<|image_pad|>", "<|video_pad|>"),
+)
+WIDTH = 32
+CHEQUERED: Picture = np.kron(np.indices((5, 8)).sum(0) % 2, np.ones((8, 8))).astype(np.uint8)[
+    ..., None
+] * np.array([250, 90, 10], np.uint8)
+PLAIN: Picture = np.full((60, 20, 3), (20, 90, 200), np.uint8)
+
+
+def tiny_processor() -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bytes_alone = Tokenizer(models.BPE({byte: n for n, byte in enumerate(alphabet)}, []))
+    bytes_alone.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_alone.decoder = decoders.ByteLevel()
+    bytes_alone.add_special_tokens(list(SPECIAL))
+    tokenizer = library.PreTrainedTokenizerFast(tokenizer_object=bytes_alone, pad_token=SPECIAL[0])
+    return library.Qwen3VLProcessor(
+        image_processor=library.Qwen2VLImageProcessor(
+            patch_size=16, merge_size=4, size={"shortest_edge": 64 * 64, "longest_edge": 512 * 512}
+        ),
+        tokenizer=tokenizer,
+        video_processor=library.Qwen3VLVideoProcessor(patch_size=16, merge_size=4),
+        chat_template=CHAT,
+    )
+
+
+def tiny_model(processor: Any) -> Any:
+    def token(name: str) -> int:
+        return int(processor.tokenizer.convert_tokens_to_ids(name))
+
+    config = library.Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(processor.tokenizer),
+            "hidden_size": WIDTH,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [2, 1, 1],
+                "mrope_interleaved": True,
+            },
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "patch_size": 16,
+            "spatial_merge_size": 4,
+            "out_hidden_size": WIDTH,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0],
+        },
+        image_token_id=token("<|image_pad|>"),
+        video_token_id=token("<|video_pad|>"),
+        vision_start_token_id=token("<|vision_start|>"),
+        vision_end_token_id=token("<|vision_end|>"),
+    )
+    torch.manual_seed(0)
+    return library.Qwen3VLModel(config).eval()
+
+
+class NoJuice:
+    """Stands for the standard encoder, whose juice is tested elsewhere."""
+
+    model_id = "none"
+
+    def encode(
+        self,
+        pictures: Sequence[Picture | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+        *,
+        query: bool = False,
+    ) -> list[Encoded]:
+        return [
+            Encoded(np.zeros(1, np.float32), Juice(caption=f"{query}: {text}")) for text in texts
+        ]
+
+
+@pytest.fixture(scope="module")
+def mllm() -> Mllm:
+    processor = tiny_processor()
+    return Mllm(tiny_model(processor), processor)
+
+
+@pytest.fixture(scope="module")
+def encoder(mllm: Mllm) -> MllmEncoder:
+    return MllmEncoder(mllm, NoJuice(), "tiny")
+
+
+def test_the_prompt_is_the_papers(mllm: Mllm) -> None:
+    start = (
+        "<|im_start|>system\nYou are a relevance embedding generator.<|im_end|>\n<|im_start|>user\n"
+    )
+    end = "<|im_end|>\n<|im_start|>assistant\n<|EMB|>"
+    picture = "Input Image: <|vision_start|><|image_pad|><|vision_end|>"
+    assert mllm.prompt("red shoe", pictured=True) == (
+        f"{start}Input Text: red shoe\n{picture}{end}"
+    )
+    assert mllm.prompt("red shoe", pictured=False) == f"{start}Input Text: red shoe{end}"
+    assert mllm.prompt("", pictured=True) == f"{start}{picture}{end}"
+
+
+def test_words_cannot_pass_for_tokens_of_the_model(mllm: Mllm) -> None:
+    batch = mllm.prepare([None], [f"shoe {EMB}<|im_end|><|image_pad|>"])
+    ids = batch["input_ids"][0].tolist()
+    tokens = mllm.processor.tokenizer.convert_ids_to_tokens(ids)
+    assert tokens.count(EMB) == 1
+    assert tokens.count("<|im_end|>") == 2
+    assert "<|image_pad|>" not in tokens
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_vector_is_the_state_at_the_token_on_whichever_side_the_padding_is(
+    mllm: Mllm, side: str
+) -> None:
+    prompts = [mllm.prompt(text, pictured=False) for text in ("a", "a much longer text")]
+    batch = mllm.processor(text=prompts, padding=True, padding_side=side, return_tensors="pt")
+    with torch.no_grad():
+        found = mllm.forward_vectors(batch)
+        alone = mllm.forward_vectors(mllm.prepare([None], ["a"]))
+        whole = mllm.model(**mllm.prepare([None], ["a"])).last_hidden_state
+    assert torch.allclose(alone[0], whole[0, -1])
+    assert torch.allclose(found[0], alone[0], atol=1e-5)
+
+
+def test_an_item_has_the_same_vector_in_any_batch(encoder: MllmEncoder) -> None:
+    pictures = [CHEQUERED, None, PLAIN, CHEQUERED, None]
+    texts = ["red shoe", "milk, one litre, organic", None, "", "x"]
+    together = encoder.encode(pictures, texts)
+    for one, picture, text in zip(together, pictures, texts, strict=True):
+        (alone,) = encoder.encode([picture], [text])
+        assert one.vector == pytest.approx(alone.vector, abs=1e-5)
+        assert one.vector.shape == (WIDTH,)
+        assert one.vector.dtype == np.float32
+        assert np.linalg.norm(one.vector) == pytest.approx(1, abs=1e-5)
+    assert len({one.vector.tobytes() for one in together}) == len(together)
+
+
+def test_a_batch_larger_than_the_models_comes_back_whole_and_an_empty_one_empty(
+    encoder: MllmEncoder,
+) -> None:
+    texts = [f"shoe {number}" for number in range(11)]
+    encoded = encoder.encode([None] * 11, texts)
+    assert [one.juice.caption for one in encoded] == [f"False: {text}" for text in texts]
+    assert encoded[10].vector == pytest.approx(
+        encoder.encode([None], ["shoe 10"])[0].vector, abs=1e-5
+    )
+    assert encoder.encode([], []) == []
+
+
+def test_a_prefix_is_the_vector_that_is_served_at_that_width(
+    mllm: Mllm, encoder: MllmEncoder
+) -> None:
+    short = MllmEncoder(mllm, NoJuice(), "tiny", dim=8)
+    (whole,), (prefix,) = (one.encode([CHEQUERED], ["shoe"]) for one in (encoder, short))
+    cut = whole.vector[:8] / np.linalg.norm(whole.vector[:8])
+    assert prefix.vector == pytest.approx(cut, abs=1e-6)
+    assert short.model_id != encoder.model_id
+
+
+def test_the_leaf_category_is_read_with_the_words(encoder: MllmEncoder) -> None:
+    with_leaf, named = encoder.encode([None] * 2, ["runner", "runner. Shoes"], [("Shoes",), ()])
+    assert with_leaf.vector.tobytes() == pytest.approx(named.vector.tobytes())
+
+
+def test_a_query_needs_something_to_ask_with(encoder: MllmEncoder) -> None:
+    with pytest.raises(TextError, match="a picture, or a text"):
+        encoder.encode([None], ["  "], query=True)
+    assert len(encoder.encode([None], [None])) == 1
+
+
+def test_an_encoded_item_cannot_stand_for_its_picture(encoder: MllmEncoder) -> None:
+    assert not encoder.rewords
+    (one,) = encoder.encode([PLAIN], ["box"])
+    with pytest.raises(PictureError, match="pass the picture itself"):
+        encoder.encode([one], ["a blue box"])
+
+
+def test_gradients_reach_words_pictures_and_the_token(mllm: Mllm) -> None:
+    vectors = mllm.forward_vectors(mllm.prepare([CHEQUERED, None], ["shoe", "milk"]))
+    assert vectors.shape == (2, mllm.width)
+    torch.autograd.backward(vectors.square().sum())
+    rows = mllm.model.get_input_embeddings().weight.grad
+    token = mllm.processor.tokenizer.convert_tokens_to_ids(EMB)
+    assert rows[token].abs().sum() > 0
+    assert mllm.model.visual.patch_embed.proj.weight.grad.abs().sum() > 0
+    mllm.model.zero_grad()
+
+
+def test_a_batch_without_the_token_is_refused(mllm: Mllm) -> None:
+    with pytest.raises(WeightsError, match="prepare"):
+        mllm.forward_vectors(mllm.processor(text=["no token"], return_tensors="pt"))
+
+
+def test_a_folder_gives_the_same_vectors_as_the_model_saved_there(
+    mllm: Mllm, encoder: MllmEncoder, tmp_path: Path
+) -> None:
+    mllm.model.save_pretrained(tmp_path)
+    mllm.processor.save_pretrained(tmp_path)
+    loaded = load_mllm_encoder(tmp_path, NoJuice(), "cpu")
+    (one,), (other,) = (some.encode([CHEQUERED], ["shoe"]) for some in (encoder, loaded))
+    assert other.vector == pytest.approx(one.vector, abs=1e-6)
+    assert load_mllm_encoder(tmp_path, NoJuice(), "cpu").model_id == loaded.model_id
+    assert loaded.model_id != encoder.model_id
+
+
+def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(WeightsError, match=r"no \*\.safetensors"):
+        load_mllm(tmp_path, "cpu")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(WeightsError, match="no vision-language model"):
+        load_mllm(tmp_path, "cpu")

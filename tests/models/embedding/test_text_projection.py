@@ -1,0 +1,141 @@
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from models.catalog.typos import garble, mistype
+from models.training.text.queries import VIEWS, Wording, wordings
+from models.errors import ProjectionError
+from models.juicer.juice import Floats
+from models.juicer.juicer import unit
+from models.text.minilm import TextEncoder
+from models.embedding.text_projection import PREFIXES, WEIGHTS, WIDTH, Words, load_words, save_words
+from models.training.text.train import fit_words
+
+SHELF = (
+    "Granny Smith. Granny Smith is a green apple with white, firm pulp and a clear acidity. Apple",
+    "Avocado. A fruit with a clear core in the middle and light yellow pulp. Avocado",
+    "Vine Tomato. Round tomatoes with vines in the package. Tomato",
+    "Alpro Blueberry Soyghurt. Soy based ghurt, used as yoghurt, with mild blueberry taste",
+    "Arla Natural Yoghurt. Creamy, slightly more acidic yoghurt with a clear character. Yoghurt",
+    "Bravo Orange Juice. Ready to drink orange juice from concentrate. Juice",
+    "Oatly Oat Milk. A natural oat drink, enriched with calcium and vitamins. Oat-Milk",
+    "Zorvex trail shoe. A running shoe with a deep tread and a waterproof upper. Shoes",
+)
+
+
+@pytest.fixture(scope="module")
+def words() -> Words:
+    return load_words()
+
+
+@pytest.fixture(scope="module")
+def encoder() -> TextEncoder:
+    return TextEncoder()
+
+
+@pytest.mark.parametrize(
+    ("typed", "at"),
+    [
+        ("green aples", 0),
+        ("avokado", 1),
+        ("tomatos", 2),
+        ("yoghurt blueberry", 3),
+        ("ARLA YOGURT", 4),
+        ("orage juce", 5),
+        ("oatly mlik", 6),
+        ("zorvx shoes", 7),
+    ],
+)
+def test_mistyped_words_find_what_was_meant(
+    words: Words, encoder: TextEncoder, typed: str, at: int
+) -> None:
+    shelf = np.stack([words.encode(text, encoder) for text in SHELF])
+    asked = words.encode(typed, encoder)
+    for width in PREFIXES[1:]:
+        assert np.argmax(unit(shelf[:, :width]) @ asked[:width]) == at, width
+
+
+def test_a_text_has_the_same_bytes_with_its_sentence_at_hand(
+    words: Words, encoder: TextEncoder
+) -> None:
+    text = "Granny Smith"
+    sentence = encoder.encode(["milk", text])[1]
+    assert words.vector(text, sentence).tobytes() == words.encode(text, encoder).tobytes()
+
+
+def test_vectors_have_length_one_and_a_text_without_words_none(
+    words: Words, encoder: TextEncoder
+) -> None:
+    vector = words.encode("milk", encoder)
+    assert vector.shape == (WIDTH,)
+    assert vector.dtype == np.float32
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+    assert not words.encode("  ", encoder).any()
+
+
+def test_what_is_saved_is_read_again_and_small(words: Words, tmp_path: Path) -> None:
+    save_words(words, tmp_path / "new" / "words.safetensors")
+    again = load_words(tmp_path / "new" / "words.safetensors")
+    assert again.letters.tobytes() == words.letters.tobytes()
+    assert again.card == words.card
+    assert WEIGHTS.stat().st_size < 1_500_000
+
+
+def test_maps_that_cannot_be_read_say_what_to_do(words: Words, tmp_path: Path) -> None:
+    path = tmp_path / "words.safetensors"
+    with pytest.raises(ProjectionError, match="lookstream train words"):
+        load_words(path)
+    save_words(words, path)
+    tensors = load_file(path)
+    save_file({**tensors, "letters": tensors["letters"][:10]}, path)
+    with pytest.raises(ProjectionError, match="shapes"):
+        load_words(path)
+    path.with_suffix(".json").write_bytes(orjson.dumps({"format": 0}))
+    with pytest.raises(ProjectionError, match="another version"):
+        load_words(path)
+    path.write_bytes(b"{")
+    with pytest.raises(ProjectionError, match="cannot be read"):
+        load_words(path)
+
+
+def test_slips_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
+    text = "blueberry yoghurt of oats"
+    typed = mistype(text, random.Random(3), 2)
+    changed = [new != old for new, old in zip(typed.split(), text.split(), strict=True)]
+    assert sum(changed) <= 2
+    assert mistype(text, random.Random(3), 2) == typed
+    assert mistype("a bc xyz", random.Random(0)) == "a bc xyz"
+    assert len({garble(text, random.Random(seed)) for seed in range(50)}) > 25
+    assert garble("milk", random.Random(0))
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Wording]:
+    return wordings(products=80)
+
+
+@pytest.mark.slow
+def test_wordings_are_the_same_for_a_seed_and_lie_in_views(made: list[Wording]) -> None:
+    assert wordings(products=80) == made
+    for start in range(0, len(made), VIEWS):
+        assert len({one.document for one in made[start : start + VIEWS]}) == 1
+    assert all(one.typed and one.meant and one.document for one in made)
+
+
+@pytest.mark.slow
+def test_fitting_is_repeatable_and_learns(tmp_path: Path) -> None:
+    def read(texts: Sequence[str]) -> Floats:
+        """No meaning at all: letters alone have to do."""
+        return np.full((len(texts), 384), 384**-0.5, np.float32)
+
+    fits = [fit_words(things=640, steps=steps, read=read) for steps in (1, 40, 40)]
+    first, later, again = fits
+    assert later.letters.tobytes() == again.letters.tobytes()
+    key = "held out, mistyped, R@1 by prefix"
+    assert later.card[key]["127"] >= first.card[key]["127"]  # type: ignore[index]
+    assert "--things 640" in str(later.card["command"])

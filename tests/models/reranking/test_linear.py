@@ -1,0 +1,160 @@
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.reranking.calibration import LevelModel
+from models.reranking.chunks import split
+from models.reranking.comparison import Comparison
+from models.embedding.protocol import Encoded
+from models.errors import RerankerError
+from models.reranking.features import FEATURES
+from models.embedding.identity_library import LEAST_IDENTITY
+from models.reranking.linear import (
+    Candidate,
+    Reranker,
+    RerankerParameters,
+    Stage,
+    Stages,
+    load_reranker,
+)
+from models.training.reranker.linear import write_parameters
+from tests.models.fake_juices import encoded, juice
+
+WIDTH = len(FEATURES)
+
+
+def stage(seed: int) -> Stage:
+    random = np.random.default_rng(seed)
+    return Stage(
+        comparison=Comparison(
+            mean=(0.0,) * WIDTH, scale=(1.0,) * WIDTH, weights=tuple(random.random(WIDTH).tolist())
+        ),
+        levels=LevelModel(
+            mean=(0.0,) * 2 * WIDTH,
+            scale=(1.0,) * 2 * WIDTH,
+            weights=tuple(tuple(row) for row in random.standard_normal((4, 2 * WIDTH)).tolist()),
+            bias=(0.0,) * 4,
+        ),
+    )
+
+
+PARAMETERS = RerankerParameters(
+    encoder="none",
+    known=Stages(picture=stage(1), text=stage(2), both=stage(3)),
+    unknown=Stages(picture=stage(4), text=stage(5), both=stage(6)),
+)
+RERANKER = Reranker(PARAMETERS)
+
+
+@st.composite
+def candidate_lists(draw: st.DrawFn, longest: int = 24) -> list[Candidate]:
+    kinds = draw(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=longest))
+    return [
+        Candidate(f"item{at}", 1 - at / 50, juice(at, picture=picture, text=text), f"title {at}")
+        for at, (picture, text) in enumerate(kinds)
+    ]
+
+
+QUERIES = st.sampled_from(
+    [
+        (encoded(100), None),
+        (encoded(101), "title 3"),
+        (encoded(102, picture=False), "title"),
+        (encoded(103, text=False), None),
+    ]
+)
+
+
+@given(candidate_lists(), QUERIES)
+@settings(deadline=None)
+def test_every_candidate_comes_once_with_probabilities(
+    candidates: list[Candidate], query: tuple[Encoded, str | None]
+) -> None:
+    ranked = RERANKER.rerank(*query, candidates)
+    assert sorted(one.index for one in ranked) == list(range(len(candidates)))
+    for one in ranked:
+        assert sum(one.probabilities) == pytest.approx(1.0)
+        assert all(0.0 <= p <= 1.0 for p in one.probabilities)
+        assert one.score == one.probabilities[0]
+        assert one.level == int(np.argmax(one.probabilities))
+        assert np.isfinite([one.comparison, one.null]).all()
+    places = {one.index: (place, one) for place, one in enumerate(ranked)}
+    for chunk in split(len(candidates)):
+        members = sorted(places[int(index)] for index in chunk if index >= 0)
+        s = [one.comparison for _, one in members]
+        assert s == sorted(s, reverse=True)
+
+
+@given(st.permutations(range(10)), candidate_lists(10), QUERIES)
+@settings(deadline=None)
+def test_the_order_inside_a_chunk_does_not_matter(
+    shuffle: list[int], candidates: list[Candidate], query: tuple[Encoded, str | None]
+) -> None:
+    places = [at for at in shuffle if at < len(candidates)]
+    straight = {candidates[one.index].item_id: one for one in RERANKER.rerank(*query, candidates)}
+    shuffled = [candidates[at] for at in places]
+    for one in RERANKER.rerank(*query, shuffled):
+        twin = straight[shuffled[one.index].item_id]
+        assert one.comparison == pytest.approx(twin.comparison, abs=1e-4)
+        assert one.null == pytest.approx(twin.null, abs=1e-4)
+        assert one.probabilities == pytest.approx(twin.probabilities, abs=1e-4)
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    candidates = [Candidate(str(at), 0.5, juice(at), f"t{at}") for at in range(25)]
+    first = RERANKER.rerank(encoded(9), "t3", candidates)
+    assert RERANKER.rerank(encoded(9), "t3", candidates) == first
+
+
+def test_each_modality_has_its_own_parameters() -> None:
+    candidates = [Candidate(str(at), 0.5, juice(at), f"t{at}") for at in range(5)]
+    query = encoded(9)
+    by_picture, with_words = (RERANKER.rerank(query, text, candidates) for text in (None, "t3"))
+    assert by_picture != with_words
+    assert RERANKER.rerank(query, "", candidates) == by_picture
+
+
+@pytest.mark.parametrize(
+    ("familiarity", "recognised"), [(0, False), (LEAST_IDENTITY, False), (0.5, True)]
+)
+def test_a_catalog_that_is_not_known_is_judged_as_such(
+    familiarity: float, recognised: bool
+) -> None:
+    candidates = [Candidate(str(at), 0.5, juice(at), f"t{at}") for at in range(5)]
+    query = replace(encoded(9), familiarity=familiarity)
+    stages = PARAMETERS.known if recognised else PARAMETERS.unknown
+    alone = Reranker(msgspec.structs.replace(PARAMETERS, known=stages, unknown=stages))
+    other = Reranker(
+        msgspec.structs.replace(PARAMETERS, known=PARAMETERS.unknown, unknown=PARAMETERS.known)
+    )
+    ranked = RERANKER.rerank(query, "t3", candidates)
+    assert ranked == alone.rerank(query, "t3", candidates)
+    assert ranked != other.rerank(query, "t3", candidates)
+
+
+def test_no_candidates_give_no_list() -> None:
+    assert RERANKER.rerank(encoded(1), "pear", []) == []
+
+
+def test_parameters_go_to_a_file_and_back(tmp_path: Path) -> None:
+    path = tmp_path / "weights" / "reranker.json"
+    write_parameters(PARAMETERS, path)
+    assert load_reranker(path).parameters == PARAMETERS
+    assert [one.name for one in path.parent.iterdir()] == ["reranker.json"]
+
+
+def test_bad_parameters_say_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "reranker.json"
+    with pytest.raises(RerankerError, match="lookstream train reranker"):
+        load_reranker(path)
+    path.write_text('{"format": 1}')
+    with pytest.raises(RerankerError, match="cannot be read"):
+        load_reranker(path)
+    write_parameters(msgspec.structs.replace(PARAMETERS, features=("similarity",)), path)
+    with pytest.raises(RerankerError, match="this version weighs"):
+        load_reranker(path)

@@ -1,0 +1,59 @@
+"""The parameters in the repository, on the shipped encoder and real pictures."""
+
+from pathlib import Path
+
+import pytest
+
+from models.catalog.folder import read_catalog
+from models.images.files import open_picture
+from models.embedding.encoder import load_encoder
+from models.reranking.linear import Candidate, load_reranker
+
+GROCERY = Path(__file__).parents[2].parent / "shared" / "data" / "grocery"
+
+
+def test_the_card_says_that_reranking_costs_nothing() -> None:
+    card = load_reranker().parameters.card
+    for familiar in ("known", "unknown"):
+        reports = card[familiar]
+        assert isinstance(reports, dict)
+        for modality in ("picture", "text", "both"):
+            report = reports[modality]
+            before, after = report["retrieval"], report["reranked, products held out"]
+            assert after["i_hr_1"] >= before["i_hr_1"]
+            assert after["calibration_error"] < 0.12
+
+
+@pytest.mark.skipif(not GROCERY.is_dir(), reason="../shared/data/grocery is not there")
+def test_photos_of_products_on_the_shipped_encoder() -> None:
+    encoder, reranker = load_encoder("cpu", threads=1), load_reranker()
+    assert reranker.parameters.encoder == encoder.model_id, (
+        "the encoder changed: run `lookstream train reranker ../shared/data/grocery` again"
+    )
+    catalog = read_catalog(GROCERY)
+    products = [product for product in catalog.products if product.category[0] == "Fruit"][::3]
+    items = [
+        encoder.encode(
+            [open_picture(Path(catalog.locate(product.image or "")))],
+            [product.text],
+            [product.category],
+        )[0]
+        for product in products
+    ]
+    for product, itself in zip(products, items, strict=True):
+        query = encoder.encode(
+            [open_picture(Path(catalog.locate(product.image or "")))], [None], query=True
+        )[0]
+        ranked = reranker.rerank(
+            query,
+            None,
+            [
+                Candidate(other.product_id, float(item.vector @ query.vector), item.juice)
+                for other, item in zip(products, items, strict=True)
+            ],
+        )
+        best = ranked[0]
+        assert items[best.index] is itself
+        assert best.level == 0
+        assert best.score > 0.5
+        assert best.comparison > best.null

@@ -1,0 +1,257 @@
+"""The studio without a renderer: products, twins, words, cameras, shots."""
+
+import os
+import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from subprocess import run
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.synthetic import words
+from models.synthetic.backgrounds import background, on_background
+from models.synthetic.camera import box_of, framed
+from models.images.corruptions import ALL
+from models.synthetic.taxonomy import COLOURS, KINDS, MATERIALS, NEAR_COLOURS, PATTERNS
+from models.synthetic.meshes import box, lathe, tube
+from models.synthetic.rows import SPLITS, split_of
+from models.synthetic.shapes.registry import BUILDERS, shape
+from models.synthetic.photography import on_white, photo
+from models.synthetic.surfaces import pattern, patterned, texture_of
+from models.synthetic.near_duplicates import design, visibly_other
+
+MANY = [design(3, index) for index in range(400)]
+
+
+def test_there_are_many_kinds_under_few_purposes() -> None:
+    assert len(KINDS) >= 12
+    assert len({kind.purpose for kind in KINDS}) == 4
+    assert {kind.name for kind in KINDS} == set(BUILDERS) == set(words.CENTIMETRES)
+    assert Counter(made.kind_name for made in MANY).keys() == set(BUILDERS)
+
+
+def test_what_the_tables_name_exists() -> None:
+    assert set(NEAR_COLOURS) == set(NEAR_COLOURS.values()) | set(COLOURS) == set(COLOURS)
+    for kind in KINDS:
+        assert set(kind.materials) | set(kind.accents) <= set(MATERIALS)
+    assert set(words.PATTERN_WORDS) == set(PATTERNS) - {"plain"}
+
+
+def test_a_product_depends_on_seed_and_number_only() -> None:
+    assert design(3, 17) == MANY[17]
+    assert design(4, 17) != MANY[17]
+    assert len({words.description(made) for made in MANY}) > 360
+
+
+def test_a_quarter_of_the_products_are_near_twins_of_the_one_before() -> None:
+    twins = [made for made in MANY if made.twin_of is not None]
+    assert 0.18 < len(twins) / len(MANY) < 0.32
+    for twin in twins:
+        base = MANY[twin.index - 1]
+        assert twin.twin_of == base.index
+        assert base.twin_of is None
+        same = replace(twin, index=base.index, twin_of=None, twin_change=None)
+        changed = [
+            name
+            for name in ("sizes", "style", "main", "accent", "label")
+            if getattr(same, name) != getattr(base, name)
+        ]
+        assert len(changed) == 1
+        assert replace(same, **{changed[0]: getattr(base, changed[0])}) == base
+        assert twin.twin_change
+
+
+def test_a_twin_of_another_size_moves_one_measure_within_its_range() -> None:
+    for twin in MANY:
+        if twin.twin_change is not None and twin.twin_change.startswith("size"):
+            base = dict(MANY[twin.index - 1].sizes)
+            moved = [name for name, value in twin.sizes if value != base[name]]
+            assert twin.twin_change == f"size: {moved[0]}"
+            low, high = twin.kind.sizes[moved[0]]
+            assert low <= twin.size(moved[0]) <= high
+            assert abs(twin.size(moved[0]) - base[moved[0]]) >= 0.34 * (high - low)
+            assert visibly_other(twin, MANY[twin.index - 1])
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
+def test_every_style_of_a_kind_stands_on_the_floor_with_sound_normals(kind: str) -> None:
+    made = next(one for one in MANY if one.kind_name == kind)
+    for style in made.kind.styles:
+        patches = shape(replace(made, style=style))
+        points = np.concatenate([patch.points.reshape(-1, 3) for patch in patches])
+        assert np.isfinite(points).all()
+        assert 0.3 < np.ptp(points, axis=0).max() < 8
+        for patch in patches:
+            normals = patch.normals()
+            assert np.isfinite(normals).all()
+            assert np.linalg.norm(normals, axis=2).max() < 1 + 1e-9
+            assert patch.uv.shape == (*patch.points.shape[:2], 2)
+
+
+def test_normals_point_away_from_a_convex_body_or_all_into_it() -> None:
+    for patches in (
+        lathe([(0, 0), (1, 0), (1, 2), (0, 2)]),
+        box(2, 1, 1),
+        tube([(0, 0, 0), (0, 0, 3)], 1),
+    ):
+        points = np.concatenate([patch.points.reshape(-1, 3) for patch in patches])
+        centre = (points.min(axis=0) + points.max(axis=0)) / 2
+        for patch in patches:
+            outwards = ((patch.points - centre) * patch.normals()).sum(axis=2)
+            solid = np.linalg.norm(patch.normals(), axis=2) > 0.5
+            assert (outwards[solid] > -1e-6).all() or (outwards[solid] < 1e-6).all()
+
+
+def test_edges_of_a_profile_share_no_normals() -> None:
+    floor, wall = lathe([(0, 0), (1, 0), (1, 2)])
+    assert np.allclose(np.abs(floor.normals()[..., 2]), 1)
+    assert np.allclose(wall.normals()[..., 2], 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    elevation=st.floats(0, 60),
+    fill=st.floats(0.3, 0.95),
+    roll=st.floats(-15, 15),
+    seed=st.integers(0, 1000),
+)
+def test_the_camera_fills_the_frame_as_asked(
+    elevation: float, fill: float, roll: float, seed: int
+) -> None:
+    points = np.random.default_rng(seed).normal(size=(50, 3))
+    left, top, right, bottom = box_of(framed(points, elevation, fill=fill, roll=roll), points)
+    assert max(right - left, bottom - top) == pytest.approx(fill, abs=0.02)
+    assert (left + right) / 2 == pytest.approx(0.5, abs=0.02)
+    assert (top + bottom) / 2 == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_shot_is_the_same_whatever_disturbs_it() -> None:
+    made = MANY[5]
+    for number in range(6):
+        full, clean = photo(made, number), photo(made, number, ())
+        assert full.box == clean.box
+        assert not clean.strengths
+        assert np.array_equal(full.scene.camera.eye, clean.scene.camera.eye)
+        for name in ALL:
+            less = photo(made, number, [other for other in ALL if other != name])
+            kept = {other: value for other, value in full.strengths.items() if other != name}
+            assert less.strengths == kept
+
+
+def test_every_disturbance_happens() -> None:
+    seen = Counter(
+        name for made in MANY[:12] for number in range(3) for name in photo(made, number).strengths
+    )
+    assert set(seen) == set(ALL)
+
+
+def test_boxes_lie_in_the_picture_and_hold_the_product() -> None:
+    for made in MANY[:10]:
+        for shot in (on_white(made), photo(made, 0)):
+            left, top, right, bottom = shot.box
+            assert 0 <= left < right <= 1
+            assert 0 <= top < bottom <= 1
+            assert max(right - left, bottom - top) > 0.45
+
+
+def test_twins_share_a_split_and_shares_are_kept() -> None:
+    parts = [split_of(made) for made in MANY]
+    for (one, _), (other, twin) in pairwise(zip(parts, MANY, strict=True)):
+        assert twin.twin_of is None or one == other
+    for name, share in SPLITS.items():
+        assert parts.count(name) / len(parts) == pytest.approx(share, abs=0.08)
+    assert {split_of(made, {"test": 1.0}) for made in MANY[:50]} == {"test"}
+
+
+def test_words_come_from_the_parameters() -> None:
+    for made in MANY:
+        title, said = words.title(made), words.description(made)
+        assert made.brand in title
+        assert made.main.colour in title
+        assert made.main.colour in said
+        assert made.accent.colour in said
+        if made.main.pattern != "plain":
+            assert words.PATTERN_WORDS[made.main.pattern] in title
+        attributes = words.attributes(made)
+        assert attributes["material"] == made.main.material
+        low, high = made.kind.price
+        assert low - 0.01 <= words.price(made) <= high + 0.01
+
+
+def test_twins_of_another_colour_are_told_apart_by_words() -> None:
+    for twin in MANY:
+        if twin.twin_change in {"colour", "pattern"}:
+            base = MANY[twin.index - 1]
+            assert words.title(twin) != words.title(base)
+            assert words.price(twin) == words.price(base)
+
+
+def test_shoppers_words_are_noisy_and_repeatable() -> None:
+    asked = [words.query(made, number) for made in MANY for number in range(2)]
+    assert asked == [words.query(made, number) for made in MANY for number in range(2)]
+    texts = [text for text in asked if text is not None]
+    assert 0.75 < len(texts) / len(asked) < 0.92
+    known = {
+        word
+        for made in MANY
+        for phrase in (
+            words.title(made), made.kind_name, made.kind.plural, made.main.material, *made.kind.also
+        )
+        for word in phrase.lower().split()
+    }  # fmt: skip
+    odd = sum(any(word not in known for word in text.lower().split()) for text in texts)
+    assert 0.2 < odd / len(texts) < 0.7
+
+
+def test_patterns_show_both_colours_and_textures_repeat() -> None:
+    x, y = np.meshgrid(*[np.linspace(0, 4, 80, dtype=np.float32)] * 2)
+    for name in PATTERNS[1:]:
+        cover = pattern(name, x, y)
+        assert 0.03 < cover.mean() < 0.97, name
+        assert cover.min() >= 0
+        assert cover.max() <= 1
+    made = next(one for one in MANY if one.label is not None and one.kind_name == "mug")
+    first, second = texture_of(made, "main", 3.0), texture_of(made, "main", 3.0)
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first, second)
+    unlabelled = texture_of(replace(made, label=None), "main", 3.0)
+    assert unlabelled is None or not np.array_equal(unlabelled, first)
+    drawn = patterned(made.main, 100, 50, 2.0, np.random.default_rng(0))
+    assert drawn.shape == (50, 100, 3)
+
+
+def test_a_product_can_be_put_before_another_background() -> None:
+    rng = np.random.default_rng(0)
+    behind = background(rng, 40)
+    picture = np.full((40, 40, 3), 250, np.uint8)
+    mask = np.zeros((40, 40), bool)
+    mask[10:30, 10:30] = True
+    mixed = on_background(picture, mask, behind)
+    assert (mixed[12:28, 12:28] == 250).all()
+    assert np.array_equal(mixed[:8], behind[:8])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lacking", ["pyvista", "OpenGL"])
+def test_what_is_missing_is_said_and_everything_but_rendering_works(lacking: str) -> None:
+    program = (
+        "import sys\n"
+        f"if {lacking!r} == 'pyvista': sys.modules['pyvista'] = None\n"
+        "import models.synthetic, models.synthetic.photography as shots\n"
+        "from models.synthetic.near_duplicates import design\n"
+        "from models.synthetic.scene import Studio\n"
+        "from models.errors import StudioError\n"
+        "shot = shots.photo(design(0, 0), 0)\n"
+        "assert 'pyvista' not in sys.modules or sys.modules['pyvista'] is None\n"
+        "try:\n    Studio(64).render(shot.scene)\n"
+        "except StudioError as error:\n    assert 'pip install pyvista' in str(error)\n"
+        f"else:\n    assert {lacking!r} == 'OpenGL'\n"  # another OpenGL may be there
+    )
+    # Without vendors EGL finds no driver; VTK would crash when it renders.
+    hidden = {**os.environ, "__EGL_VENDOR_LIBRARY_DIRS": "/nonexistent"}
+    assert run([sys.executable, "-c", program], check=False, env=hidden).returncode == 0

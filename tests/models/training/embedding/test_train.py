@@ -1,0 +1,319 @@
+"""Training an encoder on a catalog folder, from pictures to a file that serves."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from models.embedding.pca import Axes
+from models.catalog.folder import read_catalog
+from models.images.files import open_picture
+from models.embedding.encoder import load_encoder
+from models.errors import PictureError, TrainingError
+from models.juicer.juice import Floats
+from models.juicer.juicer import unit
+from models.backbone.spec import named_backbone
+from models.embedding.projection import has_tail, load_projection
+from models.training.embedding.train import (
+    TRUST_FROM_PICTURES,
+    Fitted,
+    begin_tower,
+    blend,
+    train_embedding,
+)
+from models.training.embedding.dataset import Lesson, prepare
+from models.training.embedding.samples import MOST_DRAWS, training_pictures
+from models.training.embedding.run_state import Encoder
+from models.training.embedding.identity_tower import Tower, Views
+from models.training.embedding.validation import best_trust, vectors
+from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
+from models.embedding.layout import assemble
+
+PRODUCTS = 70
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A backbone with all the stages of a large one, random weights and small pictures."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "lite0.safetensors"
+    save_file(timm.create_model("tf_efficientnet_lite0").state_dict(), path)
+    return f"tf_efficientnet_lite0:64:{path}"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Products of two colours on white, photos of some, and one product for the test alone."""
+    folder = tmp_path_factory.mktemp("shop")
+    random = np.random.default_rng(0)
+    products: list[dict[str, object]] = []
+    photos: list[dict[str, object]] = []
+    for number in range(PRODUCTS):
+        colours = [tuple(int(v) for v in random.integers(0, 220, 3)) for _ in range(2)]
+        for name, ground in ((f"{number}.png", 255), (f"{number}-photo.png", 90)):
+            image = Image.new("RGB", (72, 64), (ground,) * 3)
+            ImageDraw.Draw(image).rectangle((16, 12, 52, 34), fill=colours[0])
+            ImageDraw.Draw(image).rectangle((16, 34, 52, 56), fill=colours[1])
+            image.save(folder / name)
+        kind = ["Toys", f"Kind {number % 5}"]
+        product: dict[str, object] = {"product_id": f"p{number}", "image": f"{number}.png"}
+        products.append(product | {"category": kind})
+        split = ("val", "test", "train", "train")[number % 4]
+        photos.append({"image": f"{number}-photo.png", "product_id": f"p{number}", "split": split})
+    photos[1] |= {"product_id": None, "split": "train"}
+    for name, rows in (("products", products), ("photos", photos)):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(shop: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fitted]:
+    work = tmp_path_factory.mktemp("work")
+    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    fitted = train_embedding(lesson, work, processes=1)
+    fitted.save(work / "encoder.safetensors")
+    return work, fitted
+
+
+@pytest.mark.slow
+def test_the_file_serves_the_vectors_that_were_trained(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str
+) -> None:
+    work, fitted = trained
+    path = work / "encoder.safetensors"
+    assert has_tail(path)
+    encoder = load_encoder("cpu", tiny, threads=1, projection=path)
+    picture = open_picture(shop / "3.png")
+    (served,) = encoder.encode([picture], [None], query=True)
+    lesson = Lesson(folders=(shop,), backbone=tiny, start=path, views=(1, 1))
+    material = prepare(lesson, work / "again", processes=1)
+    tower, _ = begin_tower(material, tail=True)
+    names = [Path(source.path).name for source in material.pictures.sources]
+    row = material.store.clean()[[names.index("3.png")]]
+    (learned,) = unit(vectors(tower, material.store, row))
+    (look,) = material.store.looks(row)
+    assert served.vector @ assemble(learned, look, None, query=True) == pytest.approx(1, abs=1e-3)
+    assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
+    items = np.stack([one.vector for one in encoder.encode([picture], [None])])
+    library = fitted.projection.library
+    assert library is not None
+    assert len(library.identities) == fitted.projection.card["identities"]
+    assert encoder.familiarity(items) == pytest.approx(library.trust)
+
+
+@pytest.mark.slow
+def test_the_maps_alone_can_be_trained(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
+) -> None:
+    axes = trained[0] / "axes.safetensors"
+    lesson = Lesson(
+        folders=(shop,), backbone=tiny, start=axes, contrast_passes=0, passes=0.5, tail=False
+    )
+    fitted = train_embedding(lesson, tmp_path, processes=1)
+    fitted.save(tmp_path / "maps.safetensors")
+    assert not has_tail(tmp_path / "maps.safetensors")
+    before = load_projection(axes, [len(one.mean) for one in fitted.projection.depths])
+    assert before.identity is None
+    assert fitted.projection.identity is not None
+    assert (before.look.matrix == fitted.projection.look.matrix).all()
+    assert (before.colour.matrix == fitted.projection.colour.matrix).all()
+    assert (tmp_path / "views" / "trunk.npy").stat().st_size < 1000
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_run_again(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str
+) -> None:
+    work, fitted = trained
+    seen: list[str] = []
+    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    again = train_embedding(
+        lesson, work, processes=1, progress=lambda what, done, total: seen.append(what)
+    )
+    assert not [what for what in seen if what.startswith("stage")]
+    assert again.projection.identity is not None
+    assert fitted.projection.identity is not None
+    assert (again.projection.identity.matrix == fitted.projection.identity.matrix).all()
+
+
+def test_identities_are_products_and_photos_of_nothing_known(shop: Path) -> None:
+    pictures = training_pictures([read_catalog(shop)])
+    names = [Path(source.path).name for source in pictures.sources]
+    by_name = dict(zip(names, pictures.ids.tolist(), strict=True))
+    assert by_name["2.png"] == by_name["2-photo.png"]
+    assert "0.png" not in names  # shown by a photo of another split only: there to be unseen
+    assert "1.png" in names  # no photo shows it any more
+    assert by_name["1-photo.png"] != by_name["1.png"]
+    draws = dict(zip(names, pictures.draws.tolist(), strict=True))
+    assert (draws["1.png"], draws["2.png"], draws["2-photo.png"]) == (MOST_DRAWS, 1, 1)
+    assert sorted(set(by_name.values())) == list(range(pictures.identities))
+
+
+def test_curated_identities_take_the_place_of_the_catalog_s(shop: Path) -> None:
+    shown = {"2.png": "p2", "2-photo.png": "p3", "3.png": "p3"}
+    pictures = training_pictures([read_catalog(shop)], clusters=[shown])
+    names = [Path(source.path).name for source in pictures.sources]
+    by_name = dict(zip(names, pictures.ids.tolist(), strict=True))
+    assert by_name.keys() == shown.keys()
+    assert by_name["2-photo.png"] == by_name["3.png"] != by_name["2.png"]
+    with pytest.raises(TrainingError, match="2 files of clusters for 1 catalogs"):
+        training_pictures([read_catalog(shop)], clusters=[shown, shown])
+
+
+def test_some_of_the_pictures_have_identities_without_gaps(shop: Path) -> None:
+    pictures = training_pictures([read_catalog(shop)])
+    some = pictures.only(
+        np.array([5, 2, 2 + int(np.argmax(pictures.ids[3:] == pictures.ids[2])) + 1])
+    )
+    assert some.identities == 2
+    assert some.ids[1] == some.ids[2] != some.ids[0]
+    assert some.sources[0] == pictures.sources[5]
+
+
+def test_identities_of_one_leaf_category_are_of_one_concept(shop: Path) -> None:
+    catalog = read_catalog(shop)
+    pictures = training_pictures([catalog])
+    names = [Path(source.path).name for source in pictures.sources]
+    concept = dict(zip(names, pictures.concepts[pictures.ids].tolist(), strict=True))
+    assert concept["2.png"] == concept["2-photo.png"] == concept["7.png"]  # 5 kinds in turn
+    assert concept["2.png"] != concept["3.png"]
+    assert len({concept[name] for name in names} - {concept["1-photo.png"]}) == 5
+    curated = training_pictures(
+        [catalog], clusters=[{"2-photo.png": "p3", "18.png": "p18", "7.png": "p7"}]
+    )
+    assert curated.concepts[0] == curated.concepts[1] != curated.concepts[2]  # p18, p3, p7
+    again = pictures.only(np.arange(4, len(names)))
+    assert again.concepts[again.ids].tolist() == [concept[name] for name in names[4:]]
+
+
+@pytest.mark.slow
+def test_a_share_of_the_first_weights_can_be_kept(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
+) -> None:
+    axes = trained[0] / "axes.safetensors"
+    lesson = Lesson(
+        folders=(shop,), backbone=tiny, start=axes, contrast_passes=0, passes=0.5, tail=False
+    )
+    none, whole = (
+        train_embedding(replace(lesson, keep=share), tmp_path, processes=1).projection
+        for share in (0.0, 1.0)
+    )
+    assert none.identity is not None
+    assert whole.identity is not None
+    first, _ = begin_tower(prepare(lesson, tmp_path, processes=1), tail=False)
+    begun = first.identity.weight.detach().numpy().T
+    # Identities are turned at the end, which their scalar products do not show.
+    assert np.allclose(products(whole.identity.matrix), products(begun), atol=1e-4)
+    assert not np.allclose(products(none.identity.matrix), products(begun), atol=1e-4)
+    assert "--keep 1" in str(whole.card["command"])
+
+
+def products(matrix: Floats) -> Floats:
+    return matrix @ matrix.T
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_weights_move_by_a_share_of_the_way(share: float) -> None:
+    here, there = (
+        Tower(Axes(np.full(3, value, np.float32), np.full((3, 2), value, np.float32)))
+        for value in (1.0, 3.0)
+    )
+    before = {name: value.clone() for name, value in here.state_dict().items()}
+    blend(here, there.state_dict(), share)
+    for name, value in here.state_dict().items():
+        expected = (1 - share) * before[name] + share * there.state_dict()[name]
+        assert torch.allclose(value, expected)
+
+
+@pytest.mark.slow
+def test_what_no_photo_examined_is_trusted_by_half(shop: Path, tiny: str, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for name in ("products.jsonl", *(f"{number}.png" for number in range(PRODUCTS))):
+        (folder / name).write_bytes((shop / name).read_bytes())
+    lesson = Lesson(
+        folders=(folder,), backbone=tiny, contrast_passes=0, passes=0.1, tail=False, views=(2, 1)
+    )
+    library = train_embedding(lesson, tmp_path / "work", processes=1).projection.library
+    assert library is not None
+    assert library.trust == TRUST_FROM_PICTURES
+    assert len(library.identities) == PRODUCTS
+
+
+class Blind(Encoder):
+    """Takes the parts of views for identities, or draws them by lot."""
+
+    def __init__(self, lot: bool) -> None:
+        super().__init__()
+        self._lot = lot
+
+    def encode(self, inputs: Views) -> Tensor:
+        random = np.random.default_rng(len(inputs.parts))
+        drawn = random.normal(size=inputs.parts.shape).astype(np.float32)
+        return torch.from_numpy(drawn if self._lot else inputs.parts)
+
+
+@pytest.mark.slow
+def test_identity_is_trusted_as_far_as_photos_bear_it_out(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str
+) -> None:
+    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    material = prepare(lesson, trained[0], processes=1)
+    assert material.answers is not None
+    # Beside a look of one value: wholly. By lot, beside a real one: hardly, or not at all.
+    answers, axes = material.answers, material.store.projection
+    one = np.eye(len(axes.look.mean), 1, dtype=np.float32)
+    blurred = answers.through(replace(axes, look=replace(axes.look, matrix=one)))
+    assert best_trust(Blind(lot=False), blurred, material.exams) == 1
+    assert best_trust(Blind(lot=True), answers, material.exams) < 0.7
+
+
+def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    (tmp_path / "products.jsonl").write_text(json.dumps({"product_id": "a", "image": "a.png"}))
+    with pytest.raises(TrainingError, match="fewer than two"):
+        training_pictures([read_catalog(tmp_path)])
+
+
+@pytest.mark.slow
+def test_views_that_were_made_stay(trained: tuple[Path, Fitted], shop: Path, tiny: str) -> None:
+    work, _ = trained
+    sources = [Source(str(shop / f"{number}.png"), 2) for number in range(4)]
+    recorded, axes = Recorded(named_backbone(tiny)), trained[1].projection
+    folder = work / "some"
+    store = make_views(folder, sources, recorded, axes, processes=1)
+    before = store.features(np.arange(8))
+    steps: list[tuple[int, int]] = []
+    make_views(folder, sources, recorded, axes, processes=1, progress=lambda *s: steps.append(s))
+    assert steps == [(4, 4)]
+    done = np.load(folder / "done.npy", mmap_mode="r+")
+    done[2] = 0
+    done.flush()
+    store = make_views(folder, sources, recorded, axes, processes=1)
+    assert isinstance(store, ViewStore)
+    assert (store.features(np.arange(8)) == before).all()
+    fetched = store.fetch(np.array([5, 0])).parts
+    assert np.allclose(fetched, axes.parts(before[[5, 0]]), atol=1e-6)
+    assert (store.features(np.array([5, 0])) == before[[5, 0]]).all()
+    some = store.only(np.array([3, 1]))
+    assert len(some) == 4
+    assert (some.features(np.arange(4)) == before[[6, 7, 2, 3]]).all()
+    assert (some.only(np.array([1])).features(np.arange(2)) == before[2:4]).all()
+
+
+@pytest.mark.slow
+def test_a_picture_that_cannot_be_read_is_named(
+    trained: tuple[Path, Fitted], tmp_path: Path, tiny: str
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    bad = [Source(str(tmp_path / "bad.png"), 1)]
+    with pytest.raises(PictureError, match=r"bad\.png"):
+        make_views(tmp_path / "store", bad, Recorded(named_backbone(tiny)), trained[1].projection)
