@@ -42,9 +42,9 @@ from stream.dead_letter import read_dead_letters
 from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.topics import Topics, create_topics
-from workers.live_index import open_catalog
-from workers.rooms import kafka_of, topics_of
-from workers.settings import Settings
+from workers.catalog_index import open_catalog
+from workers.config.wiring import kafka_of, topics_of
+from workers.config.settings import Settings
 
 POISON = "poison"
 # Events are sent in so many portions, each when the one before the last was ingested, so that

@@ -46,7 +46,7 @@ from benchmarks.hostile.memory import Memory
 from models.images.letterbox import Picture
 from workers.errors import IntakeError
 from workers.intake.decode import decode_picture
-from workers.intake.decoders import Decoders
+from workers.intake.decoder_pool import Decoders
 from workers.intake.fetch import Fetcher
 
 LIMIT_S = 40.0

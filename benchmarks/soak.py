@@ -35,12 +35,12 @@ from stream.dead_letter import read_dead_letters
 from stream.messages import Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
-from workers.live_index import open_catalog
-from workers.produce import picture_reference
-from workers.rooms import kafka_of, topics_of
-from workers.scratch import scratch_settings
-from workers.settings import Settings, load_settings
-from workers.supervisor import WORKERS, Stack
+from workers.catalog_index import open_catalog
+from workers.jobs.produce import picture_reference
+from workers.config.wiring import kafka_of, topics_of
+from workers.deploy.ephemeral import scratch_settings
+from workers.config.settings import Settings, load_settings
+from workers.deploy.supervisor import WORKERS, Stack
 
 COPIES = 20
 # In flight while the capacity is measured: enough to keep the workers busy, and no long queue.

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from benchmarks.hostile.case import Case, Verdict, accepted, refused, uri
 from benchmarks.hostile.pictures import ORANGE, flat
 from workers.intake import decoder
-from workers.intake.pixels import Pixels, read_pixels
+from workers.intake.decode_image import Pixels, read_pixels
 
 COMMAND = (sys.executable, "-S", "-P", "-m", "benchmarks.hostile.bad_decoder")
 OUTPUT: list[int] = []

@@ -11,7 +11,7 @@ from typing import Self
 
 from stream.embedded_broker import claim_port
 from stream.child_process import spawn, stop
-from workers.settings import Settings, settings_environment
+from workers.config.settings import Settings, settings_environment
 
 # What a supervisor waits before it starts a worker again.
 RESTART_S = 1.0

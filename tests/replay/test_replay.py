@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.replay.replaying import Replay, load
-from workers.settings import Settings
+from workers.config.settings import Settings
 
 STREAMS = sorted((Path(__file__).parent / "streams").glob("*.json"))
 

@@ -34,10 +34,10 @@ def produce(
     """
     from stream.connection import check_broker
     from stream.publisher import Publisher, wait_committed
-    from workers.evaluate import INGEST_TIMEOUT_S
-    from workers.produce import produce_catalog
-    from workers.rooms import kafka_of, topics_of
-    from workers.settings import load_settings
+    from workers.jobs.evaluate import INGEST_TIMEOUT_S
+    from workers.jobs.produce import produce_catalog
+    from workers.config.wiring import kafka_of, topics_of
+    from workers.config.settings import load_settings
 
     settings = load_settings()
     kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
@@ -89,9 +89,9 @@ def search(
     from stream.messages import Query
     from stream.request_reply import Client
     from workers.errors import FetchError, QueryRefused
-    from workers.produce import picture_reference
-    from workers.rooms import kafka_of, topics_of
-    from workers.settings import load_settings
+    from workers.jobs.produce import picture_reference
+    from workers.config.wiring import kafka_of, topics_of
+    from workers.config.settings import load_settings
 
     settings = load_settings()
     if photo is None and not (text or "").strip():

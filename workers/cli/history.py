@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from stream.messages import Result
     from stream.records import Record
-    from workers.replay import Replayed
-    from workers.settings import Settings
+    from workers.jobs.replay import Replayed
+    from workers.config.settings import Settings
 
 
 Start = Annotated[
@@ -64,9 +64,9 @@ def replay(
       lookstream replay --into blue --file stream.jsonl
     """
     from stream.span_reader import parse_span
-    from workers.generations import begin
-    from workers.rooms import encoder_of, topics_of
-    from workers.settings import load_settings
+    from workers.jobs.generations import begin
+    from workers.config.wiring import encoder_of, topics_of
+    from workers.config.settings import load_settings
 
     settings, span = load_settings(), parse_span(start, end)
     beside = begin(settings, into)
@@ -112,8 +112,8 @@ def record(
     from stream.connection import check_broker
     from stream.record_file import write_recording
     from stream.span_reader import SpanReader, parse_span
-    from workers.rooms import kafka_of, topics_of
-    from workers.settings import load_settings
+    from workers.config.wiring import kafka_of, topics_of
+    from workers.config.settings import load_settings
 
     settings, span = load_settings(), parse_span(start, end)
     short = {topic.name.rpartition(".")[2]: topic.name for topic in topics_of(settings)}
@@ -138,8 +138,8 @@ def record(
 
 def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | None) -> Replayed:
     from stream.codec import encode
-    from workers.replay import replay_queries
-    from workers.rooms import reranker_of
+    from workers.jobs.replay import replay_queries
+    from workers.config.wiring import reranker_of
 
     reranker = reranker_of(beside, encoder)
     with ExitStack() as stack:
@@ -163,7 +163,7 @@ def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | N
 
 def _hashes(settings: Settings, beside: Settings, model_id: str) -> dict[str, Any]:
     """What the replay built, beside what is live: content hashes, equal for equal catalogs."""
-    from workers.live_index import LiveIndex, open_catalog
+    from workers.catalog_index import LiveIndex, open_catalog
 
     index = LiveIndex(beside, model_id)
     try:

@@ -31,9 +31,9 @@ def evaluate(
       LOOKSTREAM_KAFKA__BOOTSTRAP=host:9092 lookstream evaluate examples/grocery --through-kafka
     """
     from models.evaluation.metrics import HIT_RATES
-    from workers.evaluate import evaluate_offline, evaluate_through_kafka
-    from workers.scratch import scratch_settings
-    from workers.settings import load_settings
+    from workers.jobs.evaluate import evaluate_offline, evaluate_through_kafka
+    from workers.deploy.ephemeral import scratch_settings
+    from workers.config.settings import load_settings
 
     settings = load_settings()
     with progress_bars(quiet=json) as bars:
@@ -121,7 +121,7 @@ def embedding(
     from models.training.embedding.loss_curve import plot_curves
     from models.training.embedding.train import train_embedding
     from models.training.embedding.dataset import Lesson
-    from workers.settings import load_settings
+    from workers.config.settings import load_settings
 
     lesson = Lesson(
         folders=tuple(catalogs),
@@ -184,8 +184,8 @@ def reranker(
       lookstream train reranker grocery --out models/weights/reranker-lite2.json
     """
     from models.training.reranker.linear import SPLITS, fit_reranker, write_parameters
-    from workers.rooms import encoder_of
-    from workers.settings import load_settings
+    from workers.config.wiring import encoder_of
+    from workers.config.settings import load_settings
 
     encoder = encoder_of(load_settings())
     with progress_bars(quiet=json) as bars:

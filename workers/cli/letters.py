@@ -130,8 +130,8 @@ def redrive(where: Where = None, json: Json = False) -> None:
 
 def _place() -> tuple[Kafka, Topics]:
     from stream.connection import check_broker
-    from workers.rooms import kafka_of, topics_of
-    from workers.settings import load_settings
+    from workers.config.wiring import kafka_of, topics_of
+    from workers.config.settings import load_settings
 
     settings = load_settings()
     check_broker(kafka_of(settings), BROKER_TIMEOUT_S)

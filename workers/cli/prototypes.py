@@ -36,10 +36,10 @@ def build(
       lookstream prototypes build --clusters clusters.jsonl --catalog my-shop
     """
     from index.lifecycle.repartition import rekey
-    from workers.live_index import open_catalog
-    from workers.prototypes import cluster_bank
-    from workers.rooms import encoder_of
-    from workers.settings import load_settings
+    from workers.catalog_index import open_catalog
+    from workers.jobs.prototypes import cluster_bank
+    from workers.config.wiring import encoder_of
+    from workers.config.settings import load_settings
 
     if (clusters is None) != (catalog is None) or (clusters is not None and count is not None):
         raise SettingsError(
@@ -82,8 +82,8 @@ def update(json: Json = False) -> None:
     """
     from index.lifecycle.repartition import rekey
     from index.lifecycle.update_prototypes import renewed
-    from workers.live_index import open_catalog
-    from workers.settings import load_settings
+    from workers.catalog_index import open_catalog
+    from workers.config.settings import load_settings
 
     collection, shelf = open_catalog(load_settings())
     with progress_bars(quiet=json) as bars:
@@ -116,8 +116,8 @@ def resolve(
 
       lookstream prototypes resolve shoe-17
     """
-    from workers.live_index import open_catalog
-    from workers.settings import load_settings
+    from workers.catalog_index import open_catalog
+    from workers.config.settings import load_settings
 
     collection, shelf = open_catalog(load_settings())
     bank = collection.bank
@@ -135,8 +135,8 @@ def resolve(
 @app.command()
 def show(json: Json = False) -> None:
     """Show the current bank, and how the items are spread over its prototypes."""
-    from workers.live_index import open_catalog
-    from workers.settings import load_settings
+    from workers.catalog_index import open_catalog
+    from workers.config.settings import load_settings
 
     collection, _ = open_catalog(load_settings())
     bank = collection.bank

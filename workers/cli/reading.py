@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from stream.records import Record
     from stream.span_reader import Span
-    from workers.encoding import Encoder
-    from workers.replay import Replayed
-    from workers.settings import Settings
+    from workers.ingest.items import Encoder
+    from workers.jobs.replay import Replayed
+    from workers.config.settings import Settings
 
 BROKER_TIMEOUT_S = 5.0
 SAVE_EVERY_S = 1.0
@@ -36,9 +36,9 @@ def source(settings: Settings, span: Span, beside: Settings, file: Path | None) 
     from stream.connection import check_broker
     from stream.record_file import read_recording
     from stream.span_reader import SpanReader
-    from workers.generations import replay_group
-    from workers.replay import of_topic
-    from workers.rooms import kafka_of
+    from workers.jobs.generations import replay_group
+    from workers.jobs.replay import of_topic
+    from workers.config.wiring import kafka_of
 
     @contextmanager
     def from_file(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
@@ -70,6 +70,6 @@ def source(settings: Settings, span: Span, beside: Settings, file: Path | None) 
 
 def apply_products(reading: Reading, beside: Settings, encoder: Encoder) -> Replayed:
     """Apply the records to the catalog that these settings name."""
-    from workers.replay import replay_products
+    from workers.jobs.replay import replay_products
 
     return asyncio.run(replay_products(reading.records, beside, encoder, on_batch=reading.on_batch))

@@ -39,9 +39,9 @@ def demo(
       lookstream demo
       lookstream demo my-shop --page my-shop.html
     """
-    from workers.demo import run_demo
-    from workers.scratch import scratch_settings
-    from workers.settings import load_settings
+    from workers.jobs.demo import run_demo
+    from workers.deploy.ephemeral import scratch_settings
+    from workers.config.settings import load_settings
 
     _exit_on_sigterm()
     with scratch_settings(load_settings(), "demo") as settings, progress_bars(quiet=json) as bars:
@@ -66,8 +66,8 @@ def up(
       lookstream up
       LOOKSTREAM_PROFILE=cluster lookstream up --only query
     """
-    from workers.settings import load_settings
-    from workers.supervisor import WORKERS, Stack
+    from workers.config.settings import load_settings
+    from workers.deploy.supervisor import WORKERS, Stack
 
     _exit_on_sigterm()
     settings = load_settings()
@@ -94,9 +94,9 @@ def worker(name: Annotated[WorkerName, typer.Argument(help="Which worker.")]) ->
 
       LOOKSTREAM_PROFILE=cluster lookstream worker ingest
     """
-    from workers.run import RUN
-    from workers.settings import load_settings
-    from workers.telemetry import configure_logging
+    from workers.deploy.signals import RUN
+    from workers.config.settings import load_settings
+    from workers.deploy.telemetry import configure_logging
 
     settings = load_settings()
     configure_logging(settings.log_level)
@@ -109,7 +109,7 @@ def doctor(json: Json = False) -> None:
     Looks at versions, settings, weights, the broker and its topics, Milvus and its collection.
     Ends with status 1 when something is wrong.
     """
-    from workers.doctor import examine
+    from workers.deploy.doctor import examine
 
     findings = []
     for finding in examine():

@@ -1,7 +1,7 @@
 """Bytes become a picture, in this process.
 
 For pictures of one's own. What comes from elsewhere goes to the decoder processes
-(`workers.intake.decoders`), which can crash and hang without harm.
+(`workers.intake.decoder_pool`), which can crash and hang without harm.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from models.images.letterbox import Picture
-from workers.intake.pixels import read_pixels
+from workers.intake.decode_image import read_pixels
 
 
 def decode_picture(data: bytes, max_pixels: int) -> Picture:
     """The first frame of the picture in `data`, uint8 (H, W, 3), long side ≤ 1024 px.
 
     Raises:
-        PictureRefused: see `workers.intake.pixels.read_pixels`.
+        PictureRefused: see `workers.intake.decode_image.read_pixels`.
     """
     pixels = read_pixels(data, max_pixels)
     return np.frombuffer(pixels.rgb, np.uint8).reshape(pixels.height, pixels.width, 3)

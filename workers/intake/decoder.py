@@ -26,7 +26,7 @@ from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin
 
 from stream.child_process import die_with
 from workers.errors import PictureRefused
-from workers.intake.pixels import Pixels, read_pixels
+from workers.intake.decode_image import Pixels, read_pixels
 
 READY = b"\x06"
 PIXELS, REFUSED, NO_ROOM = 0, 1, 2

@@ -29,8 +29,8 @@ from workers.intake.decoder import (
     READY,
     REFUSED,
 )
-from workers.intake.pixels import WORKING_SIDE
-from workers.sections import IntakeSettings
+from workers.intake.decode_image import WORKING_SIDE
+from workers.config.sections import IntakeSettings
 
 COMMAND = (sys.executable, "-S", "-P", "-m", "workers.intake.decoder")
 START_TIMEOUT_S = 60.0

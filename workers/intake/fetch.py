@@ -17,12 +17,12 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from models.images.letterbox import Picture
 from workers.errors import FetchError
-from workers.intake.address import Resolve, resolve, shown
-from workers.intake.decoders import Decoders
+from workers.intake.ssrf_guard import Resolve, resolve, shown
+from workers.intake.decoder_pool import Decoders
 from workers.intake.limits import check_bytes, too_large
 from workers.intake.s3 import ObjectStorage
-from workers.intake.web import Web, open_web
-from workers.sections import IntakeSettings
+from workers.intake.http import Web, open_web
+from workers.config.sections import IntakeSettings
 
 PIECE = 1 << 16
 

@@ -1,0 +1,186 @@
+"""The whole house on the embedded broker and Milvus Lite, with the real models."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+from rich.progress import Progress
+
+from stream.dead_letter import read_dead_letters
+from stream.messages import Query
+from stream.publisher import Publisher, wait_committed
+from stream.request_reply import Client
+from workers.jobs.evaluate import evaluate_offline, ingest_catalog
+from workers.catalog_index import open_catalog
+from workers.jobs.produce import picture_reference
+from workers.config.wiring import kafka_of, topics_of
+from workers.deploy.ephemeral import scratch_settings
+from workers.config.settings import Settings, load_settings
+from workers.deploy.supervisor import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+GROCERY = Path(__file__).parents[2] / "examples" / "grocery"
+PRODUCTS = 12
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first dozen of the example's products, with their photos."""
+    folder = tmp_path_factory.mktemp("catalog")
+    rows = (GROCERY / "products.jsonl").read_bytes().splitlines()[:PRODUCTS]
+    ids = {orjson.loads(row)["product_id"] for row in rows}
+    photos = [
+        row
+        for row in (GROCERY / "photos.jsonl").read_bytes().splitlines()
+        if orjson.loads(row)["product_id"] in ids
+    ]
+    (folder / "products.jsonl").write_bytes(b"\n".join(rows))
+    (folder / "photos.jsonl").write_bytes(b"\n".join(photos))
+    for row in (*rows, *photos):
+        image = folder / orjson.loads(row)["image"]
+        image.parent.mkdir(exist_ok=True)
+        shutil.copyfile(GROCERY / image.relative_to(folder), image)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[Settings]:
+    """A running stack."""
+    with scratch_settings(load_settings(), "test") as scratch, Stack(scratch) as stack:
+        stack.wait_ready()
+        yield scratch
+
+
+def send(settings: Settings, *values: bytes | None, key: str = "hostile") -> None:
+    """Put raw records on the catalog topic and wait until they are handled."""
+    kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
+    with Publisher(kafka) as publisher:
+        for value in values:
+            publisher.publish(topic, key, value)
+        ends = publisher.flush()[topic]
+    wait_committed(kafka, settings.group("ingest"), topic, ends, timeout_s=60)
+
+
+def state(settings: Settings) -> tuple[int, str]:
+    collection, _ = open_catalog(settings)
+    with collection:
+        return collection.count(), collection.content_hash()
+
+
+def test_a_catalog_sent_is_found_and_sent_again_changes_nothing(
+    settings: Settings, catalog: Path
+) -> None:
+    with Progress(disable=True) as progress:
+        assert ingest_catalog(catalog, settings, progress, PRODUCTS) == PRODUCTS
+        before = state(settings)
+        assert before[0] == PRODUCTS
+        ingest_catalog(catalog, settings, progress, PRODUCTS)
+    assert state(settings) == before
+    product = orjson.loads((catalog / "products.jsonl").read_bytes().splitlines()[0])
+    with Client(kafka_of(settings), topics_of(settings), timeout_s=60) as client:
+        image = picture_reference(catalog, product["image"])
+        result = client.search(Query(query_id="itself", image=image, top=3))
+    assert result.error is None
+    assert result.items[0].product_id == product["product_id"]
+    assert [item.position for item in result.items] == [1, 2, 3]
+    assert result.juice is not None
+    assert result.juice.kept
+
+
+def test_bad_input_ends_as_dead_letters_and_loses_nothing_around_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    picture = GROCERY / "pictures" / "Granny-Smith.webp"
+    truncated = tmp_path / "truncated.webp"
+    truncated.write_bytes(picture.read_bytes()[:2000])
+    good = {"type": "upsert", "title": "good", "image": picture_reference(GROCERY, str(picture))}
+    cut = picture_reference(tmp_path, "truncated.webp")
+    missing = str(tmp_path / "missing.webp")
+    send(
+        settings,
+        orjson.dumps({**good, "product_id": "before"}),
+        orjson.dumps({"type": "upsert", "product_id": "x", "image": cut}),
+        orjson.dumps({"type": "upsert", "product_id": "x", "image": missing}),
+        orjson.dumps({"type": "upsert", "product_id": "x", "colour": "red"}),
+        orjson.dumps({"type": "upsert", "product_id": "x", "price": "cheap"}),
+        b"",
+        orjson.dumps({"type": "patch", "product_id": "nobody", "price": 1}),
+        orjson.dumps({**good, "product_id": "after"}),
+    )
+    letters = list(read_dead_letters(kafka_of(settings), topics_of(settings)))
+    reasons = [letter.reason for letter in letters]
+    for said, expected in zip(
+        reasons,
+        (
+            "damaged or cut off",
+            "the file is missing",
+            "unknown field `colour`",
+            "field `price`",
+            "the message is empty",
+            "no product 'nobody' to patch",
+        ),
+        strict=True,
+    ):
+        assert expected in said
+    assert all(letter.record.topic == topics_of(settings).catalog.name for letter in letters)
+    collection, _ = open_catalog(settings)
+    with collection:
+        found = {item.product_id for item in collection.get(["before", "after", "x"])}
+    assert found == {"before", "after"}
+    send(settings, None, key="before")
+    send(settings, None, key="after")
+
+
+def test_a_bad_query_is_answered_with_the_reason(settings: Settings) -> None:
+    with Client(kafka_of(settings), topics_of(settings), timeout_s=60) as client:
+        result = client.search(Query(query_id="bad", image="data:image/png;base64,AAAA"))
+    assert result.error is not None
+    assert "no picture that can be read" in result.error
+    assert result.items == ()
+
+
+@pytest.mark.parametrize("seconds", [0.7, 3.0, 7.0, 12.0])
+def test_ctrl_c_leaves_no_process_behind(seconds: float, catalog: Path, tmp_path: Path) -> None:
+    environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "workers.cli", "demo", str(catalog)],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(GROCERY.parents[1])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(seconds)
+    demo.send_signal(signal.SIGINT)
+    demo.wait(30)
+    assert not list(processes_of(tmp_path))
+    assert not list(tmp_path.glob("lookstream-*")), "temporary folders are left behind"
+
+
+def processes_of(folder: Path) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TMPDIR") == str(folder):
+                yield process
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+
+
+async def test_the_stream_costs_no_quality(settings: Settings, catalog: Path) -> None:
+    from workers.jobs.evaluate import Lists, ask_all, judge, load_split
+
+    with Progress(disable=True) as progress:
+        offline = await evaluate_offline(catalog, "test", settings, progress)
+        folder, photos = load_split(catalog, "test")
+        results = list(ask_all(folder, photos, settings, progress))
+    lists = [Lists(r.retrieved, tuple(i.product_id for i in r.items)) for r in results]
+    streamed = judge(folder, photos, lists, results[0].model_id, 0)
+    assert streamed.reranked == offline.reranked
+    assert streamed.retrieval == offline.retrieval

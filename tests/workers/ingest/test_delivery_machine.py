@@ -1,0 +1,263 @@
+"""Any order, any duplication, any crash: the index ends as the model says; only poison is refused.
+
+A random run sends events to a log, delivers batches of it through the ingest worker's steps, kills
+the worker before the write, at any call to Milvus in it, or before the ack, and hands the log over
+to another worker and back.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from benchmarks.servers.milvus import LiteServer
+from benchmarks.shop.colours import ColourEncoder
+from benchmarks.shop.events import PICTURES
+from benchmarks.shop.oracle import Model
+from index.milvus.client import Client
+from stream.delivery import Delivery, Rejection, State
+from stream.records import Record
+from workers.ingest.last_write_wins import Change
+from workers.ingest.steps import Ingest
+from workers.intake.fetch import open_fetcher
+from workers.catalog_index import LiveIndex, open_catalog
+from workers.config.sections import IntakeSettings
+from workers.config.settings import Settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+BATCH = 5
+CALLS = 8  # of Milvus, about what a batch's write takes
+
+offers = st.fixed_dictionaries(
+    {},
+    optional={
+        "price": st.sampled_from([None, 1.0, 2.0]),
+        "currency": st.sampled_from([None, "EUR"]),
+        "in_stock": st.booleans(),
+        "attributes": st.sampled_from([None, {}, {"size": 1}]),
+    },
+)
+contents = st.fixed_dictionaries(
+    {"type": st.just("upsert"), "title": st.sampled_from(["x", "y"]), "category": st.just(["c"])},
+    optional={
+        "image": st.sampled_from([PICTURES["red"], PICTURES["lime"]]),
+        "images": st.lists(st.sampled_from([PICTURES["blue"], PICTURES["cyan"]]), unique=True),
+    },
+)
+upserts = st.builds(lambda content, offer: {**content, **offer}, contents, offers)
+patches = offers.filter(bool).map(lambda offer: {"type": "patch", **offer})
+deletes = st.just({"type": "delete"})
+# Few versions, so that they tie; and the record's own time, which is greater than all of them.
+times: st.SearchStrategy[dict[str, int]] = st.one_of(
+    st.just({}),
+    st.integers(0, 6).map(lambda version: {"version": version}),
+    st.integers(0, 6).map(lambda time: {"event_time": time}),
+)
+products = st.sampled_from(["a", "b", "c"])
+poison = st.sampled_from(
+    [
+        b"no JSON",
+        b"",
+        b'{"type": "upsert", "product_id": "a", "colour": "red"}',
+        b'{"type": "patch", "product_id": "never-seen", "price": 1}',
+        b'{"type": "upsert", "product_id": "a", "image": "data:image/png;base64,AAAA"}',
+        orjson.dumps({"type": "upsert", "product_id": "a", "attributes": {"a": "x" * 70_000}}),
+    ]
+)
+
+
+class Killed(BaseException):
+    """The worker is killed here; no `except Exception` may stop it."""
+
+
+class Worker:
+    """One ingest worker, which can be told where to die."""
+
+    def __init__(self, deployment: Settings, letters: set[int]) -> None:
+        encoder = ColourEncoder()
+        self.index = LiveIndex(deployment, encoder.model_id)
+        self.kill = ""
+        self._encoder = encoder
+        self._letters = letters
+
+    async def deliver(self, batch: Sequence[Record]) -> None:
+        async with open_fetcher(IntakeSettings()) as fetcher:
+            steps = Ingest(fetcher, self._encoder, self.index)
+
+            async def prepare(records: Sequence[Record]) -> list[Change | Rejection]:
+                prepared = await steps.prepare(records)
+                if self.kill == "before write":
+                    raise Killed
+                return prepared
+
+            async def bury(record: Record, _why: Rejection, _attempts: int) -> None:
+                self._letters.add(record.offset)
+
+            async def write(changes: Sequence[Change]) -> list[State | Rejection]:
+                return await steps.write(changes)
+
+            await Delivery(prepare, write, bury).deliver(batch)
+        if self.kill == "before ack":
+            raise Killed
+
+
+class Shop(RuleBasedStateMachine):
+    """A log of one partition, two workers that take turns, and the index."""
+
+    uri = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scratch = tempfile.TemporaryDirectory()
+        self.deployment = Settings.model_validate(
+            {
+                "data_dir": Path(self.scratch.name),
+                "milvus": {"uri": self.uri, "kind": "lite", "collection": f"m{uuid4().hex[:8]}"},
+            }
+        )
+        self.log: list[Record] = []
+        self.poison: set[int] = set()
+        self.letters: set[int] = set()
+        self.acked = 0
+        self.workers = [Worker(self.deployment, self.letters) for _ in range(2)]
+
+    @initialize()
+    def open_the_shop(self) -> None:
+        for product in ("a", "b", "c"):  # patches need a product that was there once
+            event = {"type": "upsert", "title": "first", "category": [], "product_id": product}
+            self._append(product, orjson.dumps(event | {"version": 0}))
+
+    @rule(product=products, event=st.one_of(upserts, patches, deletes), time=times)
+    def send(self, product: str, event: dict[str, Any], time: dict[str, int]) -> None:
+        self._append(product, orjson.dumps({**event, **time, "product_id": product}))
+
+    @rule(product=products)
+    def send_a_tombstone(self, product: str) -> None:
+        self._append(product, None)
+
+    @rule(value=poison)
+    def send_poison(self, value: bytes) -> None:
+        self.poison.add(len(self.log))
+        self._append("a", value)
+
+    @rule(data=st.data())
+    def send_again(self, data: st.DataObject) -> None:
+        offset = data.draw(st.integers(0, len(self.log) - 1))
+        if offset in self.poison:
+            self.poison.add(len(self.log))
+        old = self.log[offset]
+        self._append((old.key or b"").decode(), old.value)
+
+    @precondition(lambda self: self.acked < len(self.log))
+    @rule(size=st.integers(1, BATCH), kill=st.sampled_from(["", "", "before write", "before ack"]))
+    def deliver(self, size: int, kill: str) -> None:
+        self._deliver(size, kill)
+
+    @precondition(lambda self: self.acked < len(self.log))
+    @rule(size=st.integers(1, BATCH), calls=st.integers(1, CALLS), done=st.booleans())
+    def deliver_and_die_writing(self, size: int, calls: int, done: bool) -> None:
+        """Killed at one of the calls to Milvus, before it was made or after."""
+        call, left = Client.call, calls
+
+        def deadly(client: Client, *args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0 and not done:
+                raise Killed
+            answer = call(client, *args, **kwargs)
+            if left == 0:
+                raise Killed
+            return answer
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Client, "call", deadly)
+            self._deliver(size)
+
+    @rule()
+    def hand_over(self) -> None:
+        self.workers.reverse()
+        self.workers[0].index.close()  # what a worker does when it is assigned partitions
+
+    @precondition(lambda self: self.acked == len(self.log))
+    @rule()
+    def compare(self) -> None:
+        model = Model()
+        for record in self.log:
+            if record.offset not in self.poison:
+                model.hear(record)
+        with open_catalog(self.deployment)[0] as collection:
+            rows = [item for page in collection.scan(vectors=True) for item in page]
+        verdict = model.judge(rows)
+        assert not verdict.examples
+        assert self.letters == self.poison
+
+    def teardown(self) -> None:
+        try:
+            while self.acked < len(self.log):
+                self._deliver(BATCH)
+            if self.log:
+                self.compare()
+                with open_catalog(self.deployment)[0] as collection:
+                    collection.drop_all()
+        finally:
+            for worker in self.workers:
+                worker.index.close()
+            self.scratch.cleanup()
+
+    def _append(self, key: str, value: bytes | None) -> None:
+        offset = len(self.log)
+        self.log.append(
+            Record(
+                topic="catalog",
+                partition=0,
+                offset=offset,
+                key=key.encode(),
+                value=value,
+                timestamp_ms=1000 + offset // 3,
+            )
+        )
+
+    def _deliver(self, size: int, kill: str = "") -> None:
+        batch, worker = self.log[self.acked :][:size], self.workers[0]
+        worker.kill = kill
+        try:
+            asyncio.run(worker.deliver(batch))
+        except Killed:
+            worker.index.close()
+            self.workers[0] = Worker(self.deployment, self.letters)
+        else:
+            self.acked += len(batch)
+
+
+@pytest.fixture(scope="module")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with LiteServer(tmp_path_factory.mktemp("machine") / "milvus") as server:
+        yield server.uri
+
+
+def test_the_index_ends_as_the_model_says(milvus: str) -> None:
+    Shop.uri = milvus
+    run_state_machine_as_test(
+        Shop,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

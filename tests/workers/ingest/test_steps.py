@@ -1,0 +1,164 @@
+"""Juice once: what an event changes is made anew, and nothing else."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from index.item import Item
+from stream.delivery import Rejection, State
+from stream.records import Record
+from tests.workers.fakes import ColourEncoder, picture_png, picture_uri
+from workers.ingest.last_write_wins import Change
+from workers.ingest.steps import Ingest
+from workers.intake.fetch import open_fetcher
+from workers.catalog_index import LiveIndex
+from workers.config.sections import IntakeSettings
+from workers.config.settings import Settings
+
+
+class Shop:
+    """An ingest worker's two steps on an index of its own."""
+
+    def __init__(self, steps: Ingest, index: LiveIndex, encoder: ColourEncoder) -> None:
+        self.steps = steps
+        self.index = index
+        self.encoder = encoder
+        self._sent = 0
+
+    async def send(self, **event: Any) -> State:
+        self._sent += 1
+        record = Record(
+            topic="catalog",
+            partition=0,
+            offset=self._sent,
+            key=b"p",
+            value=orjson.dumps({"product_id": "p", **event}),
+            timestamp_ms=self._sent,
+        )
+        (change,) = await self.steps.prepare([record])
+        assert not hasattr(change, "reason"), change
+        (state,) = await self.steps.write([change])
+        assert isinstance(state, State)
+        return state
+
+    def item(self) -> Item:
+        (item,) = self.index.stored(["p"])
+        return item
+
+    def work(self) -> tuple[int, int]:
+        """Items encoded and pictures looked at since the last call."""
+        done = (self.encoder.encoded, self.encoder.looked_at)
+        self.encoder.encoded = self.encoder.looked_at = 0
+        return done
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    settings = Settings.model_validate(
+        {"data_dir": tmp_path, "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"}}
+    )
+    encoder = ColourEncoder()
+    index = LiveIndex(settings, encoder.model_id)
+    async with open_fetcher(IntakeSettings(roots=(tmp_path,))) as fetcher:
+        yield Shop(Ingest(fetcher, encoder, index), index, encoder)
+    index.close()
+
+
+async def test_other_words_are_read_and_the_picture_is_not_looked_at_again(shop: Shop) -> None:
+    await shop.send(type="upsert", title="apple", image=picture_uri("red"))
+    assert shop.work() == (1, 1)
+    await shop.send(type="upsert", title="pear", image=picture_uri("red"))
+    assert shop.work() == (1, 0)
+    renamed = shop.item()
+    assert renamed.payload["title"] == renamed.payload["caption"] == "pear"
+    await shop.send(type="upsert", title="pear", image=picture_uri("blue"))
+    assert shop.work() == (1, 1)
+    await shop.send(type="upsert", title="pear", image=picture_uri("red"))
+    anew = shop.item()
+    assert anew.vector is not None
+    assert renamed.vector is not None
+    assert anew.vector.tobytes() == renamed.vector.tobytes()
+    assert (anew.juice, anew.digest) == (renamed.juice, renamed.digest)
+
+
+async def test_another_reference_to_the_same_bytes_makes_nothing_anew(
+    shop: Shop, tmp_path: Path
+) -> None:
+    await shop.send(type="upsert", title="apple", image=picture_uri("red"))
+    before = shop.item()
+    shop.work()
+    moved = tmp_path / "moved.png"
+    moved.write_bytes(picture_png("red"))
+    assert await shop.send(type="upsert", title="apple", image=str(moved)) is State.APPLIED
+    assert shop.work() == (0, 0)
+    after = shop.item()
+    assert after.payload["image"] == str(moved)
+    assert (after.juice, after.digest) == (before.juice, before.digest)
+
+
+async def test_an_offer_makes_nothing_anew(shop: Shop) -> None:
+    await shop.send(type="upsert", title="apple", image=picture_uri("red"))
+    before = shop.item()
+    shop.work()
+    await shop.send(type="patch", price=2.5, attributes={"organic": True})
+    assert shop.work() == (0, 0)
+    after = shop.item()
+    assert after.offer == {"price": 2.5, "attributes": {"organic": True}}
+    assert (after.prototype, after.juice) == (before.prototype, before.juice)
+    assert after.vector is not None
+    assert before.vector is not None
+    assert after.vector.tobytes() == before.vector.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["upsert", "patch"])
+async def test_what_can_never_be_stored_is_refused_whatever_comes_after(
+    shop: Shop, kind: str
+) -> None:
+    """In one batch the next event takes its words back, so that the index would never see them."""
+    await shop.send(type="upsert", title="apple")
+    said: list[dict[str, Any]] = [
+        {"type": kind, "attributes": {"text": "long" * 20_000}, "version": 10**13},
+        {"type": "patch", "attributes": None, "version": 10**13 + 1},
+    ]
+    records = [
+        Record(
+            topic="catalog",
+            partition=0,
+            offset=offset,
+            key=b"p",
+            value=orjson.dumps({"product_id": "p", **event}),
+            timestamp_ms=offset,
+        )
+        for offset, event in enumerate(said)
+    ]
+    refused, kept = await shop.steps.prepare(records)
+    assert isinstance(refused, Rejection)
+    assert refused.error_class == "RowRejected"
+    assert isinstance(kept, Change)
+
+
+async def test_an_item_made_of_a_stored_one_is_not_refused_for_its_prototype(shop: Shop) -> None:
+    events = [
+        {"type": "upsert", "product_id": f"p{n}", "image": picture_uri(f"hsl({20 * n}, 90%, 50%)")}
+        for n in range(18)
+    ]
+    records = [
+        Record(
+            topic="catalog",
+            partition=0,
+            offset=offset,
+            key=None,
+            value=orjson.dumps(event),
+            timestamp_ms=offset,
+        )
+        for offset, event in enumerate(events)
+    ]
+    for _ in range(2):
+        changes = [c for c in await shop.steps.prepare(records) if isinstance(c, Change)]
+        assert len(changes) == len(records)
+        await shop.steps.write(changes)
+    stored = shop.index.stored([f"p{n}" for n in range(18)])
+    assert max(item.prototype for item in stored) > 0

@@ -1,0 +1,133 @@
+"""Answering queries: encode, probe, rerank, and refusals that say why."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from models.reranking.linear import load_reranker
+from stream.codec import encode
+from stream.delivery import Delivery
+from stream.messages import Query, Result
+from stream.records import Record
+from tests.workers.fakes import ColourEncoder, picture_uri
+from workers.ingest.steps import Ingest
+from workers.intake.fetch import open_fetcher
+from workers.catalog_index import LiveIndex
+from workers.query.steps import Answering, Refused, impression
+from workers.config.sections import IntakeSettings, QuerySettings
+from workers.config.settings import Settings
+
+
+def record(value: bytes | None, offset: int = 0) -> Record:
+    return Record(
+        topic="t", partition=0, offset=offset, key=b"k", value=value, timestamp_ms=1000 + offset
+    )
+
+
+def ask(query_id: str = "q", *, image: str | None = None, text: str | None = None) -> Record:
+    return record(encode(Query(query_id=query_id, image=image, text=text, top=2)))
+
+
+@pytest.fixture
+async def answering(tmp_path: Path) -> AsyncIterator[Answering]:
+    """A query worker over an index of three products, the red one with two pictures."""
+    encoder = ColourEncoder()
+    settings = Settings.model_validate(
+        {"data_dir": tmp_path, "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"}}
+    )
+    index = LiveIndex(settings, encoder.model_id)
+    products: list[dict[str, object]] = [
+        {
+            "product_id": "red",
+            "title": "apple",
+            "images": [picture_uri("red"), picture_uri("tomato")],
+        },
+        {"product_id": "green", "title": "leaf", "image": picture_uri("lime"), "price": 2.0},
+        {"product_id": "blue", "title": "sky", "image": picture_uri("blue")},
+    ]
+    async with open_fetcher(IntakeSettings()) as fetcher:
+        ingest = Ingest(fetcher, encoder, index)
+
+        async def no_letter(*_: object) -> None:
+            pytest.fail("nothing here is refused")
+
+        await Delivery(ingest.prepare, ingest.write, no_letter).deliver(
+            [record(orjson.dumps({"type": "upsert", **p}), n) for n, p in enumerate(products)]
+        )
+        yield Answering(fetcher, encoder, load_reranker(), index, QuerySettings(patience_s=0.1))
+    index.close()
+
+
+async def test_a_photo_finds_its_product(answering: Answering) -> None:
+    [result] = await answering.answer([ask(image=picture_uri("green"))])
+    assert isinstance(result, Result)
+    best = result.items[0]
+    assert (best.product_id, best.item_id, best.price) == ("green", "green#0", 2.0)
+    assert len(result.items) == 2
+    assert result.retrieved[0] == "green"
+    assert result.model_id == "colour-8"
+    assert result.bank_version
+    assert all(0 <= item.score <= 1 for item in result.items)
+
+
+async def test_a_product_with_two_pictures_comes_once(answering: Answering) -> None:
+    [result] = await answering.answer([ask(image=picture_uri("tomato"))])
+    assert isinstance(result, Result)
+    assert result.retrieved.count("red") == 1
+    assert result.items[0].item_id == "red#1"
+
+
+async def test_a_batch_keeps_its_order_and_its_bad_queries_apart(answering: Answering) -> None:
+    outcomes = await answering.answer(
+        [
+            ask("first", image=picture_uri("blue")),
+            record(b"no query"),
+            ask("third", image="data:image/png;base64,AAAA"),
+            ask("last", text="leaf"),
+        ]
+    )
+    assert [getattr(outcome, "query_id", None) for outcome in outcomes] == [
+        "first",
+        None,
+        "third",
+        "last",
+    ]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    assert [one.rejection.error_class for one in refused] == ["DecodeError", "PictureRefused"]
+
+
+async def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"data_dir": tmp_path})
+    encoder = ColourEncoder()
+    index = LiveIndex(settings, encoder.model_id)
+    async with open_fetcher(IntakeSettings()) as fetcher:
+        answering = Answering(fetcher, encoder, load_reranker(), index, QuerySettings())
+        [result] = await answering.answer([ask(text="anything")])
+    assert isinstance(result, Result)
+    assert (result.items, result.error) == ((), None)
+
+
+async def test_a_store_that_does_not_answer_is_said(tmp_path: Path, answering: Answering) -> None:
+    """The bank is there, its Milvus is not."""
+    encoder = ColourEncoder()
+    gone = Settings.model_validate(
+        {"data_dir": tmp_path, "milvus": {"uri": "http://127.0.0.1:9", "kind": "lite"}}
+    )
+    index = LiveIndex(gone, encoder.model_id)
+    async with open_fetcher(IntakeSettings()) as fetcher:
+        lost = Answering(fetcher, encoder, load_reranker(), index, QuerySettings(patience_s=0.1))
+        [outcome] = await lost.answer([ask(text="leaf")])
+    assert isinstance(outcome, Refused)
+    assert "search is unavailable" in outcome.rejection.reason
+
+
+async def test_the_impression_shows_what_was_answered(answering: Answering) -> None:
+    [result] = await answering.answer([ask(image=picture_uri("red"))])
+    assert isinstance(result, Result)
+    shown = impression(result, now_ms=5)
+    assert [(s.product_id, s.position) for s in shown.items] == [
+        (item.product_id, item.position) for item in result.items
+    ]
+    assert (shown.query_id, shown.event_time, shown.model_id) == ("q", 5, result.model_id)

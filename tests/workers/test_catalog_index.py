@@ -1,0 +1,108 @@
+"""The index as several ingest workers hold it, each with products of its own, taking turns."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from benchmarks.servers.milvus import LiteServer
+from index.item import Item, tombstone
+from index.lifecycle.repartition import rekey
+from index.prototypes.registry import BankShelf
+from workers.catalog_index import LiveIndex, open_catalog
+from workers.config.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+DIM = 8
+MODEL = "m"
+
+
+@pytest.fixture(scope="module")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with LiteServer(tmp_path_factory.mktemp("live") / "milvus") as server:
+        yield server.uri
+
+
+@pytest.fixture
+def deployment(milvus: str, tmp_path: Path) -> Settings:
+    name = f"live_{uuid4().hex[:8]}"
+    where = {"uri": milvus, "kind": "lite", "collection": name}
+    return Settings.model_validate({"data_dir": tmp_path, "milvus": where})
+
+
+def item(product: str, price: float = 1.0, seed: int = 0) -> Item:
+    vector = np.random.default_rng(seed).standard_normal(DIM).astype(np.float32)
+    return Item(
+        item_id=f"{product}#0",
+        product_id=product,
+        prototype=0,
+        vector=vector / np.linalg.norm(vector),
+        offer={"price": price},
+    )
+
+
+def prices(index: LiveIndex, *products: str) -> list[float]:
+    return [one.offer["price"] for one in index.stored(products) if not one.buried]
+
+
+def test_two_may_be_the_first(deployment: Settings) -> None:
+    one, other = LiveIndex(deployment, MODEL), LiveIndex(deployment, MODEL)
+    assert one.stored(["a"]) == other.stored(["b"]) == []
+    for index, seed in ((one, 1), (other, 2)):  # each makes a bank of what it has
+        index._first(np.array([item("", seed=seed).vector]))
+    other.write([item("b", seed=2)])
+    one.write([item("a", seed=1)])
+    for index in (one, other):
+        index.close()
+        assert index.count() == 2
+        assert prices(index, "a", "b") == [1.0, 1.0]
+
+
+def test_what_changed_hands_is_read_again(deployment: Settings) -> None:
+    one, other = LiveIndex(deployment, MODEL), LiveIndex(deployment, MODEL)
+    one.write([item("a", 1.0, seed=1)])
+    other.write([item("b", 1.0, seed=2)])  # now it knows its rows, and not those to come
+    one.write([item("a", 2.0, seed=3), item("c", 2.0, seed=4)])
+    other.close()
+    assert prices(other, "a", "b", "c") == [2.0, 1.0, 2.0]
+    other.write([item("a", 3.0, seed=5), tombstone("c#0", "c", DIM, {})])
+    one.close()
+    assert prices(one, "a", "b", "c") == [3.0, 1.0]
+    one.write([item("c", 4.0, seed=6)])
+    with open_catalog(deployment)[0] as collection:
+        rows = [row.item_id for page in collection.scan(buried=True) for row in page]
+    assert sorted(rows) == ["a#0", "b#0", "c#0"]
+
+
+def test_a_sample_follows_the_catalog(deployment: Settings) -> None:
+    reader, writer = LiveIndex(deployment, MODEL), LiveIndex(deployment, MODEL)
+    assert reader.bank_version() == ""
+    assert len(reader.sample(10)) == 0
+    writer.write([item("a", seed=1), item("b", seed=2)])
+    assert reader.bank_version()
+    assert len(reader.sample(10)) == 2
+    writer.write([item("c", seed=3)])
+    assert len(reader.sample(10)) == 3
+    with open_catalog(deployment)[0] as collection:
+        rekey(collection, BankShelf(deployment.data_dir), prototypes=3, grace_s=0).close()
+    assert len(reader.sample(10)) == 3
+
+
+def test_only_who_is_alone_re_keys(deployment: Settings) -> None:
+    alone = False
+    index = LiveIndex(deployment, MODEL, alone=lambda: alone)
+    index.write([item("first")])
+    index.close()
+    index.write([item(f"p{n}", seed=n) for n in range(300)])
+    before = open_catalog(deployment)[0].bank
+    index.close()
+    index.write([item("more")])
+    assert open_catalog(deployment)[0].bank.version == before.version
+    alone = True
+    index.write([item("more still")])
+    after = open_catalog(deployment)[0].bank
+    assert len(after) > len(before)
+    assert index.count() == 303

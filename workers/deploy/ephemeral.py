@@ -1,0 +1,58 @@
+"""A deployment for one run: nothing it leaves behind, nobody it disturbs.
+
+What the settings call embedded gets free ports and a temporary folder. On a Kafka or Milvus of
+the user's, the run uses topics, groups and a collection of its own and removes them at the end.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stream.embedded_broker import claim_port
+from stream.topics import delete_topics
+from workers.errors import SettingsError
+from workers.catalog_index import open_catalog
+from workers.config.wiring import kafka_of, topics_of
+from workers.config.sections import EMBEDDED
+from workers.config.settings import Settings
+
+
+@contextmanager
+def scratch_settings(settings: Settings, purpose: str) -> Iterator[Settings]:
+    """`settings` with addresses and names for this run only.
+
+    The embedded processes must have ended before the block does.
+    """
+    tag = f"{purpose}_{uuid.uuid4().hex[:8]}"
+    with tempfile.TemporaryDirectory(prefix=f"lookstream-{purpose}-") as folder:
+        changed = settings.model_dump()
+        changed["data_dir"] = Path(folder)
+        changed["kafka"]["prefix"] = f"{settings.kafka.prefix}-{tag}"
+        changed["milvus"]["collection"] = f"{settings.milvus.collection}_{tag}"
+        if settings.kafka.embedded:
+            changed["kafka"]["bootstrap"] = f"{EMBEDDED}127.0.0.1:{claim_port()}"
+        if settings.milvus.embedded:
+            changed["milvus"]["uri"] = f"{EMBEDDED}127.0.0.1:{claim_port()}"
+        for worker in ("ingest", "query", "feedback"):
+            changed[worker]["metrics_port"] = claim_port()
+        scratch = Settings.model_validate(changed)
+        try:
+            yield scratch
+        finally:
+            if not scratch.kafka.embedded:
+                delete_topics(kafka_of(scratch), topics_of(scratch))
+            if not scratch.milvus.embedded:
+                _drop_collection(scratch)
+
+
+def _drop_collection(settings: Settings) -> None:
+    try:
+        collection, _ = open_catalog(settings)
+    except SettingsError:  # nothing was indexed
+        return
+    with collection:
+        collection.drop_all()

@@ -1,0 +1,162 @@
+"""The ingest worker: catalog events become rows that a photo can find.
+
+Faust brings batches of records; `stream.delivery` takes them through the two steps here. *Prepare*
+decodes each event, fetches its pictures, juices and embeds what the index does not have already.
+*Write* folds the batch into the products as they are stored and writes what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from index.errors import RowRejected, StoreUnavailable
+from index.item import tombstone
+from index.milvus.schema import check_item
+from models.errors import ModelError
+from models.images.letterbox import Picture
+from stream.codec import decode, encode
+from stream.delivery import Rejection, State
+from stream.errors import DecodeError, Permanent, Transient
+from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
+from stream.records import Record
+from workers.ingest.last_write_wins import (
+    Change,
+    Product,
+    UnknownProduct,
+    apply_change,
+    event_version,
+    item_id,
+    same_row,
+)
+from workers.ingest.items import Draft, Encoder, draft, make_products, picture_references
+from workers.errors import DecoderError, IntakeError
+from workers.intake.fetch import Fetcher
+from workers.catalog_index import LiveIndex
+from workers.deploy.telemetry import timed
+
+
+class Ingest:
+    """The two steps of delivery for catalog events; nobody else writes their products."""
+
+    def __init__(self, fetcher: Fetcher, encoder: Encoder, index: LiveIndex) -> None:
+        self._fetcher = fetcher
+        self._encoder = encoder
+        self._index = index
+        self._fetching = asyncio.Semaphore(fetcher.settings.parallel)
+        self._writing = asyncio.Lock()
+
+    async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
+        """One ready change per record, or why there can be none."""
+        with timed("ingest", "fetch"), _in_words_of_delivery():
+            events = await asyncio.gather(*map(self._open, records))
+        with timed("ingest", "encode"), _in_words_of_delivery():
+            drafts = [event for event in events if isinstance(event, Draft)]
+            products = iter(await asyncio.to_thread(self._encode, drafts))
+        changes: list[Change | Rejection] = []
+        for record, event in zip(records, events, strict=True):
+            if isinstance(event, Rejection):
+                changes.append(event)
+                continue
+            plain, content = (
+                (event.event, next(products)) if isinstance(event, Draft) else (event, ())
+            )
+            version = event_version(plain, record)
+            changes.append(_storable(Change(plain, version, self._encoder.dim, content)))
+        return changes
+
+    async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
+        """Fold the changes, in order, into the stored products, and write what is new."""
+        async with self._writing:
+            with timed("ingest", "write"), _in_words_of_delivery():
+                return await asyncio.to_thread(self._write, changes)
+
+    async def forget_deletes(self, before_ns: int) -> int:
+        """Purge deletes written before a time (ns since the epoch); never beside a write."""
+        async with self._writing:
+            return await asyncio.to_thread(self._index.forget_deletes, before_ns)
+
+    async def _open(self, record: Record) -> CatalogEvent | Draft | Rejection:
+        try:
+            event = read_event(record)
+            if not isinstance(event, ProductUpsert):
+                return event
+            pictures = [await self._picture(ref) for ref in picture_references(event)]
+            return await asyncio.to_thread(draft, event, pictures, self._encoder.model_id)
+        except (DecodeError, IntakeError) as error:
+            return Rejection.of(error)
+
+    async def _picture(self, reference: str) -> tuple[bytes, Picture]:
+        async with self._fetching:
+            data = await self._fetcher.fetch(reference)
+        return data, await self._fetcher.decode(data)
+
+    def _encode(self, drafts: Sequence[Draft]) -> list[Product]:
+        stored = self._index.stored([one.event.product_id for one in drafts])
+        known = {item.digest: item for item in stored if not item.buried}
+        return make_products(drafts, self._encoder, known)
+
+    def _write(self, changes: Sequence[Change]) -> list[State | Rejection]:
+        before: dict[str, Product] = {change.event.product_id: () for change in changes}
+        for item in self._index.stored(list(before)):
+            before[item.product_id] += (item,)
+        after = dict(before)
+        outcomes: list[State | Rejection] = []
+        for change in changes:
+            product_id = change.event.product_id
+            try:
+                after[product_id], state = apply_change(after[product_id], change)
+                outcomes.append(state)
+            except UnknownProduct as error:
+                outcomes.append(Rejection.of(error))
+        old = {item.item_id: item for product in before.values() for item in product}
+        new = {item.item_id: item for product in after.values() for item in product}
+        changed = [
+            i for i in new.values() if i.item_id not in old or not same_row(i, old[i.item_id])
+        ]
+        self._index.write(changed, gone=[item_id for item_id in old if item_id not in new])
+        return outcomes
+
+
+def read_event(record: Record) -> CatalogEvent:
+    """The event in a record; a null value is Kafka's own way to say that its key is deleted.
+
+    Raises:
+        DecodeError: it is no catalog event.
+    """
+    value = record.value
+    if value is None and record.key:
+        value = encode(ProductDelete(product_id=record.key.decode(errors="replace")))
+    event: CatalogEvent = decode(value, CatalogEvent)
+    return event
+
+
+def _storable(change: Change) -> Change | Rejection:
+    """The change, unless the index could never hold what it says.
+
+    Said before it meets others of its product, which might take its words back: whether an event
+    is refused must not depend on its neighbours.
+    """
+    event, dim = change.event, change.dim
+    unknown: Product = ()
+    if isinstance(event, OfferPatch):  # patches need a product that was there once
+        unknown = (tombstone(item_id(event.product_id, 0), event.product_id, dim, {}),)
+    try:
+        for item in apply_change(unknown, change)[0]:
+            # Made of a stored item, it has that one's prototype until it gets its own.
+            check_item(item, dim, prototypes=max(0, item.prototype) + 1)
+    except RowRejected as error:
+        return Rejection.of(error)
+    return change
+
+
+@contextmanager
+def _in_words_of_delivery() -> Iterator[None]:
+    """What another room's error means for the batch: try again, or never."""
+    try:
+        yield
+    except (StoreUnavailable, DecoderError) as error:
+        raise Transient(str(error)) from error
+    except (RowRejected, ModelError) as error:
+        raise Permanent(str(error)) from error

@@ -1,0 +1,210 @@
+"""How good search is on a catalog folder: offline, or with every event over real topics.
+
+Both ways go through the same encoder, the same ranking and the same metrics; the offline way has
+exact search in memory where the other has Kafka and the index, so the difference between the two
+is what the stream costs in quality.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from index.item import Hit, Item
+from models.catalog.folder import Catalog, Photo, read_catalog
+from models.embedding.encoder import Encoder
+from models.errors import CatalogError
+from models.evaluation.metrics import best_possible, score_rankings
+from stream.codec import decode
+from stream.messages import ProductUpsert, Query, Result
+from stream.publisher import Publisher, wait_committed
+from stream.request_reply import Client
+from workers.ingest.items import draft, make_products, picture_references
+from workers.errors import QueryRefused
+from workers.intake.fetch import Fetcher, open_fetcher
+from workers.jobs.produce import catalog_events, picture_reference, produce_catalog
+from workers.query.rerank import rank
+from workers.config.wiring import encoder_of, kafka_of, reranker_of, topics_of
+from workers.config.settings import Settings
+from workers.deploy.supervisor import Stack
+
+ENCODE_TOGETHER = 16
+TOP = 10
+# A query waits behind those in flight before it, on a machine that may be slow.
+ANSWER_TIMEOUT_S = 120.0
+INGEST_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Hit rates (0..1, Pailitao-VL §6) of the reranked lists and of retrieval alone."""
+
+    products: int
+    queries: int
+    reranked: dict[str, float]
+    retrieval: dict[str, float]
+    best_possible: dict[str, float]
+    model_id: str
+    seconds: float
+
+    def report(self) -> dict[str, object]:
+        """The figures under their JSON keys."""
+        return {
+            "products": self.products,
+            "queries": self.queries,
+            **self.reranked,
+            **{f"retrieval_{key}": value for key, value in self.retrieval.items()},
+            "model_id": self.model_id,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What one query got: product ids as retrieved, and as reranked."""
+
+    retrieved: tuple[str, ...]
+    reranked: tuple[str, ...]
+
+
+def load_split(folder: Path, split: str) -> tuple[Catalog, tuple[Photo, ...]]:
+    """The catalog and its photos of one split that show a known product or kind.
+
+    Raises:
+        CatalogError: there are no products or no such photos.
+    """
+    catalog = read_catalog(folder)
+    if not catalog.products:
+        raise CatalogError(f"{folder} has no products.jsonl: there is nothing to search in")
+    return catalog, catalog.split(split)
+
+
+def judge(
+    catalog: Catalog, photos: Sequence[Photo], lists: Sequence[Lists], model_id: str, seconds: float
+) -> Evaluation:
+    """The hit rates of the lists, one per photo."""
+    return Evaluation(
+        products=len(catalog.products),
+        queries=len(photos),
+        reranked=score_rankings(photos, catalog.products, [one.reranked for one in lists]),
+        retrieval=score_rankings(photos, catalog.products, [one.retrieved for one in lists]),
+        best_possible=best_possible(photos, catalog.products),
+        model_id=model_id,
+        seconds=seconds,
+    )
+
+
+async def evaluate_offline(
+    folder: Path, split: str, settings: Settings, progress: Progress
+) -> Evaluation:
+    """Exact search in memory over the whole catalog."""
+    start = time.monotonic()
+    catalog, photos = load_split(folder, split)
+    encoder = encoder_of(settings)
+    reranker = reranker_of(settings, encoder)
+    roots = (*settings.intake.roots, catalog.folder)
+    intake = settings.intake.model_copy(update={"roots": roots})
+    async with open_fetcher(intake) as fetcher:
+        items = await _encode_catalog(folder, encoder, fetcher, progress, len(catalog.products))
+        matrix = np.stack([item.vector for item in items if item.vector is not None])
+        familiarity = encoder.familiarity(matrix)
+        lists = []
+        for photo in progress.track(photos, description="querying"):
+            picture = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
+            (asked,) = encoder.encode([picture], [photo.text], query=True)
+            query = encoder.trusting(asked, familiarity)
+            similarities = matrix @ query.vector
+            nearest = np.argsort(-similarities, kind="stable")[: settings.query.candidates]
+            hits = [Hit(items[i], float(similarities[i])) for i in nearest]
+            answer = rank(query, photo.text, hits, reranker, TOP)
+            reranked = tuple(item.product_id for item in answer.items)
+            lists.append(Lists(answer.retrieved, reranked))
+    return judge(catalog, photos, lists, encoder.model_id, time.monotonic() - start)
+
+
+async def _encode_catalog(
+    folder: Path, encoder: Encoder, fetcher: Fetcher, progress: Progress, total: int
+) -> list[Item]:
+    items: list[Item] = []
+    events = catalog_events(folder, inline=False)
+    for _, value in progress.track(events, total=total, description="encoding the catalog"):
+        event: ProductUpsert = decode(value, ProductUpsert)
+        files = [await fetcher.fetch(reference) for reference in picture_references(event)]
+        pictures = [(data, await fetcher.decode(data)) for data in files]
+        drafted = draft(event, pictures, encoder.model_id)
+        items += make_products([drafted], encoder)[0]
+    return items
+
+
+def evaluate_through_kafka(
+    folder: Path, split: str, settings: Settings, progress: Progress
+) -> Evaluation:
+    """Every product over the catalog topic and every photo over the query topic.
+
+    `settings` are those of a scratch deployment (`workers.deploy.ephemeral`).
+
+    Raises:
+        StreamError: an answer did not come, or came with an error.
+    """
+    start = time.monotonic()
+    catalog, photos = load_split(folder, split)
+    task = progress.add_task("starting", total=None)
+    with Stack(settings, workers=("ingest", "query")) as stack:
+        stack.wait_ready()
+        progress.remove_task(task)
+        ingest_catalog(folder, settings, progress, len(catalog.products))
+        results = list(ask_all(catalog, photos, settings, progress))
+    lists = [
+        Lists(result.retrieved, tuple(item.product_id for item in result.items))
+        for result in results
+    ]
+    return judge(catalog, photos, lists, results[0].model_id, time.monotonic() - start)
+
+
+def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: int) -> int:
+    """Send the catalog and return, with the number of events, when all of it is searchable."""
+    kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
+    task = progress.add_task("sending the catalog", total=total)
+    with Publisher(kafka) as publisher:
+        sent = produce_catalog(
+            folder, publisher, topic, on_sent=lambda n: progress.update(task, completed=n)
+        )
+        ends = publisher.flush()[topic]
+    task = progress.add_task("ingesting", total=sent)
+    wait_committed(
+        kafka,
+        settings.group("ingest"),
+        topic,
+        ends,
+        timeout_s=INGEST_TIMEOUT_S,
+        on_progress=lambda left: progress.update(task, completed=sent - left),
+    )
+    return sent
+
+
+def ask_all(
+    catalog: Catalog, photos: Sequence[Photo], settings: Settings, progress: Progress
+) -> Iterator[Result]:
+    """The result for each photo, in order; several are in flight at a time."""
+    queries = (
+        Query(
+            query_id=f"q{number}",
+            image=picture_reference(catalog.folder, photo.image),
+            text=photo.text,
+            top=TOP,
+        )
+        for number, photo in enumerate(photos)
+    )
+    with Client(kafka_of(settings), topics_of(settings), ANSWER_TIMEOUT_S) as client:
+        answers = client.results(queries, window=8)
+        for query, result in progress.track(answers, len(photos), description="querying"):
+            if not isinstance(result, Result):
+                raise result
+            if result.error:
+                raise QueryRefused(f"{query.query_id} got no list: {result.error}")
+            yield result

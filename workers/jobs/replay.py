@@ -1,0 +1,141 @@
+"""Replaying recorded or kept records through the workers' own steps, into an index of its own.
+
+Products go through *prepare* and *write* of the ingest worker, queries through the answering of the
+query worker. Nothing is sent to any topic: what is refused is reported, and answers go to whoever
+asked for the replay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+from models.reranking.linear import Reranker
+from stream.delivery import Delivery, Rejection, Tally
+from stream.messages import Result
+from stream.records import Record
+from workers.ingest.items import Encoder
+from workers.ingest.steps import Ingest
+from workers.intake.fetch import open_fetcher
+from workers.catalog_index import LiveIndex
+from workers.query.steps import Answering
+from workers.config.settings import Settings
+
+SHOWN_REFUSALS = 100
+
+OnBatch = Callable[[int], None]
+
+
+@dataclass
+class Replayed:
+    """What became of the records: `applied` + `superseded` + `refused` = `read`."""
+
+    read: int = 0
+    applied: int = 0
+    superseded: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    classes: Counter[str] = field(default_factory=Counter)
+    """Refusals by error class."""
+    refusals: list[dict[str, Any]] = field(default_factory=list)
+    """The first hundred: source, error_class, reason."""
+
+    def refuse(self, record: Record, rejection: Rejection) -> None:
+        """Take note of a refused record."""
+        self.refused += 1
+        self.classes[rejection.error_class] += 1
+        if len(self.refusals) < SHOWN_REFUSALS:
+            said = {"error_class": rejection.error_class, "reason": rejection.reason}
+            self.refusals.append({"source": record.source, **said})
+
+    def json(self) -> dict[str, Any]:
+        """The report for machines."""
+        return {
+            "read": self.read,
+            "applied": self.applied,
+            "superseded": self.superseded,
+            "refused": self.refused,
+            "seconds": round(self.seconds, 3),
+            "refused_by_class": dict(self.classes),
+            "refusals": self.refusals,
+        }
+
+
+async def replay_products(
+    records: Iterator[Record],
+    settings: Settings,
+    encoder: Encoder,
+    *,
+    on_batch: OnBatch = lambda _count: None,
+) -> Replayed:
+    """Apply catalog records, in their order, to the index of `settings`.
+
+    `on_batch` is told how many records were read once those are durable. Raises what ends an
+    ingest worker: then what was not told of must be replayed again.
+    """
+    report, began = Replayed(), perf_counter()
+    index = LiveIndex(settings, encoder.model_id)
+
+    async def refused(record: Record, rejection: Rejection, _attempts: int) -> None:
+        report.refuse(record, rejection)
+
+    try:
+        async with open_fetcher(settings.intake) as fetcher:
+            steps = Ingest(fetcher, encoder, index)
+            delivery = Delivery(steps.prepare, steps.write, refused)
+            while batch := await asyncio.to_thread(_take, records, settings.ingest.batch):
+                tally: Tally = await delivery.deliver(batch)
+                report.read += len(batch)
+                report.applied += tally.applied
+                report.superseded += tally.superseded
+                on_batch(report.read)
+        index.flush()
+    finally:
+        index.close()
+    report.seconds = perf_counter() - began
+    return report
+
+
+async def replay_queries(
+    records: Iterator[Record],
+    settings: Settings,
+    encoder: Encoder,
+    reranker: Reranker,
+    *,
+    on_result: Callable[[Result], None] = lambda _result: None,
+    on_batch: OnBatch = lambda _count: None,
+) -> Replayed:
+    """Answer query records from the index of `settings`; `on_result` gets the answers in order."""
+    report, began = Replayed(), perf_counter()
+    index = LiveIndex(settings, encoder.model_id)
+    try:
+        async with open_fetcher(settings.intake) as fetcher:
+            answering = Answering(fetcher, encoder, reranker, index, settings.query)
+            while batch := await asyncio.to_thread(_take, records, settings.query.batch):
+                for record, answer in zip(batch, await answering.answer(batch), strict=True):
+                    if isinstance(answer, Result):
+                        report.applied += 1
+                        on_result(answer)
+                    else:
+                        report.refuse(record, answer.rejection)
+                report.read += len(batch)
+                on_batch(report.read)
+    finally:
+        index.close()
+    report.seconds = perf_counter() - began
+    return report
+
+
+def of_topic(records: Iterator[Record], topic: str) -> Iterator[Record]:
+    """The records of one kind of topic (the last part of its name), whatever deployment's."""
+    kind = topic.rpartition(".")[2]
+    return (record for record in records if record.topic.rpartition(".")[2] == kind)
+
+
+def _take(records: Iterator[Record], most: int) -> list[Record]:
+    return list(islice(records, most))

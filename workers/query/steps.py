@@ -1,0 +1,241 @@
+"""The query worker: a shopper's photo and words in, a calibrated list out.
+
+A plain consumer loop, because latency matters here: what is there is taken as one small batch,
+encoded and searched together, and answered. A query that can't be answered gets a result that
+says why, and its record goes to the dead-letter topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from confluent_kafka import Consumer
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from index.errors import StoreUnavailable
+from models.embedding.protocol import Encoded
+from models.errors import ModelError
+from models.juicer.juice import Juice
+from models.reranking.linear import Reranker
+from stream.codec import decode, encode
+from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
+from stream.dead_letter import DeadLetters
+from stream.delivery import Rejection
+from stream.errors import DecodeError
+from stream.messages import Impression, Query, QueryJuice, Result, Shown
+from stream.publisher import Publisher
+from stream.records import Record, from_confluent
+from stream.topics import Topics
+from workers.ingest.items import Encoder
+from workers.errors import IntakeError
+from workers.query.identity_weight import Familiarity
+from workers.intake.fetch import Fetcher
+from workers.catalog_index import Found, LiveIndex
+from workers.query.rerank import rank
+from workers.config.sections import QuerySettings
+from workers.deploy.telemetry import EVENTS, timed
+
+log = structlog.get_logger()
+
+POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query ready to be encoded; `received` is on the clock of `time.perf_counter`."""
+
+    record: Record
+    query: Query
+    picture: np.ndarray | None
+    received: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A query that gets no list; `query_id` is None when not even that could be read."""
+
+    record: Record
+    query_id: str | None
+    rejection: Rejection
+
+
+class Answering:
+    """Turns a batch of query records into results."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        encoder: Encoder,
+        reranker: Reranker,
+        index: LiveIndex,
+        settings: QuerySettings,
+    ) -> None:
+        self._fetcher = fetcher
+        self._encoder = encoder
+        self._reranker = reranker
+        self._index = index
+        self._familiarity = Familiarity(encoder, index)
+        self._settings = settings
+
+    async def answer(self, records: Sequence[Record]) -> list[Result | Refused]:
+        """One result or refusal per record, in order."""
+        received = time.perf_counter()
+        with timed("query", "fetch"):
+            opened = await asyncio.gather(*(self._open(record, received) for record in records))
+        asked = [one for one in opened if isinstance(one, Asked)]
+        results = iter(await asyncio.to_thread(self._search, asked))
+        return [one if isinstance(one, Refused) else next(results) for one in opened]
+
+    async def _open(self, record: Record, received: float) -> Asked | Refused:
+        query_id = None
+        try:
+            query: Query = decode(record.value, Query)
+            query_id = query.query_id
+            picture = None
+            if query.image is not None:
+                data = await self._fetcher.fetch(query.image)
+                picture = await self._fetcher.decode(data)
+        except (DecodeError, IntakeError) as error:
+            return Refused(record, query_id, Rejection.of(error))
+        return Asked(record, query, picture, received)
+
+    def _search(self, asked: Sequence[Asked]) -> list[Result | Refused]:
+        with timed("query", "encode"):
+            encoded = [self._encode(one) for one in asked]
+        good = [one for one in encoded if isinstance(one, Encoded)]
+        try:
+            with timed("query", "probe"):
+                good, found = self._retrying()(self._probe, good)
+        except StoreUnavailable as error:
+            unavailable = Rejection(f"search is unavailable: {error}", "StoreUnavailable")
+            return [Refused(one.record, one.query.query_id, unavailable) for one in asked]
+        answered = zip(good, found.hits, strict=True)
+        results: list[Result | Refused] = []
+        for one, begun in zip(asked, encoded, strict=True):
+            if isinstance(begun, Refused):
+                results.append(begun)
+                continue
+            query, hits = next(answered)
+            with timed("query", "rerank"):
+                answer = rank(query, one.query.text, hits, self._reranker, one.query.top)
+            results.append(
+                Result(
+                    query_id=one.query.query_id,
+                    items=answer.items,
+                    retrieved=answer.retrieved,
+                    juice=query_juice(query.juice) if one.picture is not None else None,
+                    model_id=self._encoder.model_id,
+                    bank_version=found.bank_version,
+                    took_ms=1000 * (time.perf_counter() - one.received),
+                )
+            )
+        return results
+
+    def _probe(self, queries: Sequence[Encoded]) -> tuple[list[Encoded], Found]:
+        """The queries as the catalog is to be asked, and what is near to them."""
+        asked = [self._familiarity.trusting(query) for query in queries]
+        candidates = self._settings.candidates
+        return asked, self._index.search([one.vector for one in asked], candidates)
+
+    def _encode(self, one: Asked) -> Encoded | Refused:
+        try:
+            return self._encoder.encode([one.picture], [one.query.text], query=True)[0]
+        except ModelError as error:
+            return Refused(one.record, one.query.query_id, Rejection.of(error))
+
+    def _retrying(self) -> Retrying:
+        # A shopper waits for seconds, not for ever: then the answer is that there is none.
+        return Retrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            stop=stop_after_delay(self._settings.patience_s),
+            wait=wait_random_exponential(0.05, 1.0),
+            reraise=True,
+        )
+
+
+def query_juice(juice: Juice) -> QueryJuice:
+    """What the result tells of the query's own picture."""
+    return QueryJuice(grid=juice.grid, kept=juice.kept, box=juice.box, classes=juice.classes)
+
+
+def impression(result: Result, now_ms: int) -> Impression:
+    """The impression of a result: what was shown, where, by which model."""
+    return Impression(
+        event_time=now_ms,
+        query_id=result.query_id,
+        items=tuple(
+            Shown(
+                product_id=item.product_id,
+                item_id=item.item_id,
+                position=item.position,
+                score=item.score,
+            )
+            for item in result.items
+        ),
+        model_id=result.model_id,
+        bank_version=result.bank_version,
+    )
+
+
+@dataclass
+class QueryLoop:
+    """The consumer around `Answering`: take what is there, answer, make it durable, commit."""
+
+    kafka: Kafka
+    topics: Topics
+    group: str
+    batch: int
+    answering: Answering
+    publisher: Publisher
+    dead_letters: DeadLetters
+
+    def run(
+        self, runner: asyncio.Runner, stopped: Callable[[], bool], on_ready: Callable[[], None]
+    ) -> None:
+        """Consume until `stopped()`; then leave the group."""
+        consumer = Consumer(self.kafka.consumer(self.group, fetch_wait_max_ms=PROMPT_FETCH_WAIT_MS))
+        consumer.subscribe([self.topics.query.name])
+        on_ready()
+        try:
+            while not stopped():
+                records = self._take(consumer)
+                if records:
+                    outcomes = runner.run(self.answering.answer(records))
+                    self._publish(outcomes)
+                    consumer.commit(asynchronous=True)
+        finally:
+            consumer.close()
+
+    def _take(self, consumer: Consumer) -> list[Record]:
+        """The first record when it comes, and what else is there at that moment."""
+        first = consumer.poll(POLL_S)
+        if first is None:
+            return []
+        rest = consumer.consume(self.batch - 1, 0) if self.batch > 1 else []
+        return [from_confluent(message) for message in (first, *rest)]
+
+    def _publish(self, outcomes: Sequence[Result | Refused]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        for outcome in outcomes:
+            if isinstance(outcome, Refused):
+                self._refuse(outcome)
+                continue
+            key = outcome.query_id
+            self.publisher.publish(self.topics.result.name, key, encode(outcome))
+            shown = encode(impression(outcome, now_ms))
+            self.publisher.publish(self.topics.impression.name, key, shown)
+            EVENTS.labels("query", "applied").inc()
+        self.publisher.flush()
+
+    def _refuse(self, refused: Refused) -> None:
+        log.warning("query refused", source=refused.record.source, why=refused.rejection.reason)
+        if refused.query_id is not None:
+            sorry = Result(query_id=refused.query_id, error=refused.rejection.reason)
+            self.publisher.publish(self.topics.result.name, refused.query_id, encode(sorry))
+        self.dead_letters.send(refused.record, refused.rejection, attempts=1)
+        EVENTS.labels("query", "dead_lettered").inc()
