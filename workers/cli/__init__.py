@@ -13,19 +13,13 @@ from rich.markup import escape
 from index.errors import StoreError
 from models.errors import ModelError
 from stream.errors import StreamError
-from workers.cli import (
-    ask,
-    bench,
-    curate,
-    generations,
-    history,
-    learn,
-    letters,
-    prototypes,
-    run,
-    studio,
-    train_words,
-)
+from workers.cli import bench, curate, generations, prototypes, train_words
+from workers.cli import search
+from workers.cli import replay
+from workers.cli import train
+from workers.cli import dlq
+from workers.cli import up
+from workers.cli import synthesize
 from workers.errors import WorkerError
 
 # The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
@@ -38,24 +32,24 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run.demo)
-app.command()(run.up)
-app.command()(run.doctor)
-app.command()(ask.produce)
-app.command()(ask.search)
-app.command()(learn.evaluate)
+app.command()(up.demo)
+app.command()(up.up)
+app.command()(up.doctor)
+app.command()(search.produce)
+app.command()(search.search)
+app.command()(train.evaluate)
 app.command()(curate.curate)
-app.command()(studio.studio)
+app.command()(synthesize.studio)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench
 )
-app.command()(run.worker)
-learn.train.command()(train_words.words)
-app.add_typer(learn.train, name="train")
+app.command()(up.worker)
+train.train.command()(train_words.words)
+app.add_typer(train.train, name="train")
 app.add_typer(prototypes.app, name="prototypes")
-app.add_typer(letters.dlq, name="dlq")
-app.command()(history.replay)
-app.command()(history.record)
+app.add_typer(dlq.dlq, name="dlq")
+app.command()(replay.replay)
+app.command()(replay.record)
 app.add_typer(generations.app, name="generations")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from workers.cli.console import Json, finish, out, progress_bars, say
-from workers.cli.reading import apply_products, source
+from workers.cli.replay_source import apply_products, source
 
 app = typer.Typer(help="Catalogs built beside the live one.", no_args_is_help=True)
 

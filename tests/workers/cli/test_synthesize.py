@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from models.catalog.folder import read_catalog
 from models.synthetic.scene import Studio
 from models.errors import StudioError
-from workers.cli.studio import studio
+from workers.cli.synthesize import studio
 
 app = typer.Typer()
 app.command()(studio)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workers.cli.console import Json, finish, progress_bars, say
-from workers.cli.reading import BROKER_TIMEOUT_S, Reading, apply_products, source
+from workers.cli.replay_source import BROKER_TIMEOUT_S, Reading, apply_products, source
 from workers.errors import SettingsError
 
 if TYPE_CHECKING:
