@@ -22,9 +22,9 @@ import numpy.typing as npt
 import orjson
 from threadpoolctl import threadpool_limits
 
-from index.prototypes.bank import Matrix, Rows
 from index.prototypes.mmap_build import build_mapped
 from index.prototypes.soft_assignment import NONE, soft_assign
+from index.vectors import Matrix, Rows
 
 DIM = 512
 LATENT = 96

@@ -32,19 +32,19 @@ from benchmarks.shop.events import Sent, make_events
 from benchmarks.shop.faults import Outage, Troubles, kafka_outages, milvus_outage
 from benchmarks.shop.oracle import Model, Verdict
 from benchmarks.shop.progress import Progress
-from benchmarks.shop.worker_pool import Staff
 from benchmarks.shop.worker import handled
+from benchmarks.shop.worker_pool import Staff
 from index.errors import StoreUnavailable
 from index.item import Item
-from stream.embedded_broker import EmbeddedBroker
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
+from stream.embedded_broker import EmbeddedBroker
 from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.topics import Topics, create_topics
 from workers.catalog_index import open_catalog
-from workers.config.wiring import kafka_of, topics_of
 from workers.config.settings import Settings
+from workers.config.wiring import kafka_of, topics_of
 
 POISON = "poison"
 # Events are sent in so many portions, each when the one before the last was ingested, so that

@@ -29,8 +29,6 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from benchmarks.assign import compare
-from benchmarks.recognition.bench import STUDIO, Bench, Rates, begin
-from benchmarks.recognition.retrieval_tasks import Rows, Sitting, exams_of
 from benchmarks.recognition.ablations import (
     CONTRAST,
     IDENTITY,
@@ -41,19 +39,21 @@ from benchmarks.recognition.ablations import (
     relabelled,
     without_exams_of,
 )
-from benchmarks.recognition.noisy import Noisy, recovery_in
+from benchmarks.recognition.bench import STUDIO, Bench, Rates, begin
 from benchmarks.recognition.finetune_on_catalog import own_rates
+from benchmarks.recognition.noisy import Noisy, recovery_in
 from benchmarks.recognition.plots import plot_scaling, plot_table
 from benchmarks.recognition.reranked import juices, reranked
+from benchmarks.recognition.retrieval_tasks import Rows, Sitting, exams_of
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
-from models.backbone.onnx import load_backbone
-from models.synthetic.folder import write_studio
+from models.backbone.load import load_backbone
 from models.embedding.encoder import load_encoder, packaged_weights
 from models.embedding.projection import load_projection
 from models.reranking.linear import load_reranker
-from models.training.embedding.train import begin_tower, identities, library_of
-from models.training.embedding.identity_tower import Tower
+from models.synthetic.folder import write_studio
 from models.training.embedding.feature_cache import Recorded, make_views
+from models.training.embedding.identity_tower import Tower
+from models.training.embedding.train import begin_tower, identities, library_of
 
 GROCERY = "grocery"
 RAW = "raw features with colour"

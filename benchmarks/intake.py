@@ -38,8 +38,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks.hostile import addresses, bad_decoder, bombs, pictures, server
-from benchmarks.hostile import not_images
+from benchmarks.hostile import addresses, bad_decoder, bombs, not_images, pictures, server
 from benchmarks.hostile.case import Case
 from benchmarks.hostile.harness import DEFAULT, doors, trap
 from benchmarks.hostile.memory import Memory

@@ -23,13 +23,15 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from index.milvus import lite_process
-from index.prototypes.bank import Matrix, PrototypeBank, build
-from index.milvus.collection import Collection
 from index.item import Item
-from index.milvus.open import open_collection
-from index.search.probe import choose, probe
+from index.milvus import lite_process
+from index.milvus.collection import Collection
 from index.milvus.config import Store
+from index.milvus.open import open_collection
+from index.prototypes.bank import PrototypeBank
+from index.prototypes.kmeans import build
+from index.search.probe import choose, probe
+from index.vectors import Matrix
 
 DIM = 256
 LATENT = 24

@@ -36,11 +36,11 @@ from stream.messages import Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
 from workers.catalog_index import open_catalog
-from workers.jobs.produce import picture_reference
+from workers.config.settings import Settings, load_settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import scratch_settings
-from workers.config.settings import Settings, load_settings
 from workers.deploy.supervisor import WORKERS, Stack
+from workers.jobs.produce import picture_reference
 
 COPIES = 20
 # In flight while the capacity is measured: enough to keep the workers busy, and no long queue.

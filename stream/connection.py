@@ -118,7 +118,7 @@ class Kafka:
         return context
 
 
-def check_broker(kafka: Kafka, timeout_s: float = 10.0) -> int:
+def check_broker(kafka: Kafka, timeout_s: float = 5.0) -> int:
     """Return how many brokers answer.
 
     Raises `BrokerError` with the reason. librdkafka reports a refused password as a time-out and

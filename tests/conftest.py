@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.kafka import KafkaCluster
-from stream.embedded_broker import EmbeddedBroker
 from stream.connection import Kafka
+from stream.embedded_broker import EmbeddedBroker
 from stream.topics import Topics, create_topics, topic_map
 
 

@@ -14,17 +14,18 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from index.prototypes.bank import Matrix, build
-from index.milvus.collection import Collection
 from index.errors import GenerationChanged, ModelMismatch
 from index.item import Hit, Item
-from index.milvus.open import open_collection
-from index.search.probe import probe
 from index.lifecycle.repartition import outgrown, rekey
+from index.milvus.collection import Collection
+from index.milvus.open import open_collection
+from index.prototypes.kmeans import build
 from index.prototypes.registry import BankShelf
-from workers.errors import SettingsError
-from workers.config.wiring import store_of
+from index.search.probe import probe
+from index.vectors import Matrix
 from workers.config.settings import Settings
+from workers.config.wiring import store_of
+from workers.errors import SettingsError
 
 log = structlog.get_logger()
 

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from benchmarks.hostile import addresses, bad_decoder
+from workers.config.sections import IntakeSettings
 from workers.intake.decoder_pool import Decoders
 from workers.intake.fetch import Fetcher, open_fetcher
-from workers.config.sections import IntakeSettings
 
 DEFAULT = IntakeSettings()
 LOCAL = IntakeSettings.model_validate(

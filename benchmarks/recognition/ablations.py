@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backbone.onnx import load_backbone
-from models.curation.documents import UNKNOWN
+from models.backbone.load import load_backbone
 from models.catalog.folder import Catalog
+from models.curation.documents import UNKNOWN
 from models.embedding.encoder import best_device
-from models.embedding.appearance import fit_look
 from models.embedding.projection import Projection
-from models.training.embedding.train import MAPS, RECIPE, begin_tower, teach
 from models.training.embedding.dataset import Lesson, Material, Progress
-from models.training.embedding.samples import TrainingPictures
-from models.training.embedding.recipe import Recipe
+from models.training.embedding.fit_appearance import fit_look
 from models.training.embedding.identity_tower import Tower
+from models.training.embedding.recipe import Recipe
+from models.training.embedding.samples import TrainingPictures
+from models.training.embedding.train import MAPS, RECIPE, begin_tower, teach
 
 Rows = NDArray[np.int64]
 CONTRAST_MAPS = replace(RECIPE, learning_rate=1e-3, temperature=0.1)

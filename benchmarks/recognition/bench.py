@@ -9,13 +9,13 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from benchmarks.recognition.retrieval_tasks import Exam, Sitting, exams_of
 from benchmarks.recognition.ablations import Course, taught
+from benchmarks.recognition.retrieval_tasks import Exam, Sitting, exams_of
 from models.synthetic.folder import write_studio
 from models.training.embedding.dataset import Lesson, Material, prepare
-from models.training.embedding.run_state import Encoder
-from models.training.embedding.identity_tower import Tower
 from models.training.embedding.feature_cache import Recorded, ViewStore, make_views
+from models.training.embedding.identity_tower import Tower
+from models.training.embedding.run_state import Encoder
 
 STUDIO = "studio"
 VIEWS = (4, 2)

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.recognition.retrieval_tasks import Sitting
-from models.catalog.folder import PRODUCTS, Catalog, Product
 from models.backbone.spec import BackboneSpec
+from models.catalog.folder import PRODUCTS, Catalog, Product
 from models.embedding.projection import Projection, save_projection
-from models.training.embedding.train import train_embedding
 from models.training.embedding.dataset import Lesson, Progress
-from models.training.embedding.identity_tower import Tower
 from models.training.embedding.feature_cache import Recorded, make_views
+from models.training.embedding.identity_tower import Tower
+from models.training.embedding.train import train_embedding
 
 MOST = 150
 """Products at most: a tail takes minutes for a hundred."""

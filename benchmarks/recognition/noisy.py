@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Floats, unit
+from models.catalog.folder import Catalog
 from models.curation.curate import Curated, curate
 from models.curation.documents import Documents, View
 from models.curation.folder import read_documents, text_vectors, tight
 from models.curation.label_noise import Recovery, corrupt, recovery
-from models.catalog.folder import Catalog
 from models.embedding.protocol import PictureTextEncoder, SearchEncoder
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
 from models.training.embedding.dataset import Material
 from models.training.embedding.run_state import Encoder
 from models.training.embedding.validation import vectors

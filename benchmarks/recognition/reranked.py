@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recognition.retrieval_tasks import Exam, Rows
-from models.images.files import open_picture
+from models.arrays import Floats
 from models.embedding.protocol import Encoded, PictureTextEncoder
-from models.juicer.juice import Floats, Juice
+from models.images.files import open_picture
+from models.juicer.juice import Juice
 from models.reranking.linear import Candidate, Reranker
 from models.training.embedding.feature_cache import ViewStore
 

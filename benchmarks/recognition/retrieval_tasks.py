@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product, read_catalog
-from models.errors import CatalogError
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
 from models.embedding.identity_library import Library
+from models.embedding.layout import DIM, assemble, trusting
+from models.errors import CatalogError
 from models.evaluation.metrics import Levels, hit_rates, relevance, relevant_counts
+from models.training.embedding.feature_cache import Source, ViewStore
 from models.training.embedding.run_state import Encoder
 from models.training.embedding.validation import vectors
-from models.training.embedding.feature_cache import Source, ViewStore
-from models.embedding.layout import DIM, assemble, trusting
 
 DEPTH = 10
 MOST = 2000

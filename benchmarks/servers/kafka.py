@@ -20,9 +20,9 @@ from confluent_kafka.admin import AdminClient
 
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.certificates import make_certificates
-from stream.embedded_broker import claim_port
 from stream.child_process import spawn, stop
 from stream.connection import Kafka, check_broker
+from stream.embedded_broker import claim_port
 
 VERSION = "4.3.1"
 HERE = Path(__file__).parent

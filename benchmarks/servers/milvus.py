@@ -17,10 +17,10 @@ from typing import Self
 import psutil
 
 from benchmarks.servers import ServerMissing
-from index.milvus import lite_process
 from index.errors import StoreUnavailable
-from stream.embedded_broker import claim_port
+from index.milvus import lite_process
 from stream.child_process import spawn, stop
+from stream.embedded_broker import claim_port
 
 PACKAGE = "milvus==2.3.5"
 HOME = Path.home() / ".cache" / "lookstream-tests" / PACKAGE.replace("==", "-")

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from models.embedding.protocol import Encoded, SearchEncoder
-from models.juicer.juice import Int8Matrix, Juice
 from models.images.letterbox import Picture
+from models.juicer.juice import Int8Matrix, Juice
 
 
 class ColourEncoder(SearchEncoder):

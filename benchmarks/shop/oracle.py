@@ -1,6 +1,7 @@
 """What the index must hold in the end, said as simply as possible: the newest word on each thing.
 
-Written without a look at `workers.ingest.last_write_wins`, which it judges. It reads the log itself, partition by
+Written without a look at `workers.ingest.last_write_wins`, which it judges. It reads the log
+itself, partition by
 partition: a product's events are all in one.
 """
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks.shop.colours import ColourEncoder
 from stream.delivery import Tally
-from workers.deploy.signals import run_ingest
 from workers.config.settings import load_settings
 from workers.deploy.telemetry import configure_logging
+from workers.ingest.worker import run_ingest
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stream.embedded_broker import claim_port
 from stream.child_process import spawn, stop
+from stream.embedded_broker import claim_port
 from workers.config.settings import Settings, settings_environment
 
 # What a supervisor waits before it starts a worker again.

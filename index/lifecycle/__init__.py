@@ -1,0 +1,1 @@
+"""What changes a whole catalog: other prototypes, another generation."""

@@ -10,12 +10,12 @@ import time
 
 import structlog
 
+from index.errors import StoreError
 from index.milvus.client import Client
 from index.milvus.collection import Collection
-from index.errors import StoreError
-from index.prototypes.registry import BankShelf
-from index.milvus.metadata import generation_name, read_standing
 from index.milvus.config import Store
+from index.milvus.metadata import generation_name, read_standing
+from index.prototypes.registry import BankShelf
 
 log = structlog.get_logger(__name__)
 

@@ -17,11 +17,13 @@ import msgspec
 import numpy as np
 import structlog
 
-from index.prototypes.bank import Matrix, PrototypeBank, build, default_prototypes
-from index.milvus.collection import Collection
 from index.errors import ModelMismatch
 from index.item import Item, Vector
+from index.milvus.collection import Collection
+from index.prototypes.bank import PrototypeBank
+from index.prototypes.kmeans import build, default_prototypes
 from index.prototypes.registry import BankShelf
+from index.vectors import Matrix, stack
 
 SAMPLE = 200_000
 """Vectors that a bank is built from at most: 400 MB at 512-d."""
@@ -120,11 +122,6 @@ def sample(collection: Collection, seed: int) -> Matrix:
                 kept[place] = (item.item_id, vector)
     kept.sort(key=lambda pair: pair[0])  # so that the order of pages does not matter
     return np.stack([vector for _, vector in kept]) if kept else np.zeros((0, 0), np.float32)
-
-
-def stack(items: list[Item]) -> Matrix:
-    """The vectors of items that were read with them: (n, d)."""
-    return np.array([item.vector for item in items], np.float32)
 
 
 def sweep(collection: Collection) -> None:

@@ -6,13 +6,13 @@ become one is merged, what fell apart is split, and old names lead to what becam
 
 from collections.abc import Callable
 
+from index.errors import BankError
+from index.milvus.collection import Collection
 from index.prototypes.aliases import Aliases
 from index.prototypes.bank import PrototypeBank
-from index.milvus.collection import Collection
-from index.errors import BankError
-from index.lifecycle.repartition import stack
-from index.prototypes.registry import BankShelf
 from index.prototypes.online_update import Rules, Upkeep
+from index.prototypes.registry import BankShelf
+from index.vectors import stack
 
 
 def renewed(
@@ -23,8 +23,8 @@ def renewed(
 ) -> tuple[PrototypeBank, Aliases]:
     """The bank of a catalog and its aliases after every stored item has joined a prototype.
 
-    Items join the prototype that bears their product's id. `index.lifecycle.repartition` then keys the catalog by
-    the bank. The same bank comes back where nothing is stored.
+    Items join the prototype that bears their product's id. `index.lifecycle.repartition` then keys
+    the catalog by the bank. The same bank comes back where nothing is stored.
 
     Args:
         collection: the catalog, keyed by a bank of named prototypes.

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from index.prototypes.bank import Matrix
 from index.errors import RowRejected
-from index.milvus.generation import Generation
 from index.item import BURIED, Hit, Item, content_digest
+from index.milvus.generation import Generation
 from index.milvus.schema import ROW_FIELDS, check_vectors, to_item, to_row
+from index.vectors import Matrix
 
 COUNT_EVERY_S = 10.0
 SAMPLED = 50

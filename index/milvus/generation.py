@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from index.prototypes.bank import PrototypeBank
-from index.milvus.client import Client, NotThere
 from index.errors import GenerationChanged, StoreError
-from index.milvus.metadata import Stamp, check_stamp, generation_name, read_standing
+from index.milvus.client import Client, NotThere
 from index.milvus.config import Store
+from index.milvus.metadata import Stamp, check_stamp, generation_name, read_standing
+from index.prototypes.bank import PrototypeBank
 
 LOOK_EVERY_S = 2.0
 """How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""

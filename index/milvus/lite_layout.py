@@ -21,13 +21,13 @@ from typing import Any
 
 from pymilvus import MilvusClient
 
-from index.prototypes.bank import PrototypeBank
-from index.milvus.collection import Collection, Prototypes
 from index.errors import StoreError
 from index.item import BURIED, Item
-from index.milvus.schema import any_of, schema
-from index.milvus.metadata import PROPERTY
+from index.milvus.collection import Collection, Prototypes
 from index.milvus.config import Store
+from index.milvus.metadata import PROPERTY
+from index.milvus.schema import any_of, schema
+from index.prototypes.bank import PrototypeBank
 
 MAX_PARTITIONS = 64
 MEMTABLE_BYTES = 8_000_000

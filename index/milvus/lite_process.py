@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from index.milvus.client import Client
 from index.errors import StoreUnavailable
-from index.milvus.lite_layout import environment
+from index.milvus.client import Client
 from index.milvus.config import Store
+from index.milvus.lite_layout import environment
 
 __all__ = ["argv", "environment", "wait_ready"]
 

@@ -7,8 +7,8 @@ promoted (`index.lifecycle.promote`). Moving the alias switches readers from one
 
 import msgspec
 
-from index.milvus.client import Client, NotThere
 from index.errors import GenerationChanged, ModelMismatch, StoreError
+from index.milvus.client import Client, NotThere
 
 PROPERTY = "lookstream.stamp"
 

@@ -1,10 +1,10 @@
 """Opening a catalog: the layout that its store asks for."""
 
-from index.prototypes.bank import PrototypeBank
 from index.milvus.collection import Collection
+from index.milvus.config import Store
 from index.milvus.lite_layout import LiteCollection
 from index.milvus.server_layout import ServerCollection
-from index.milvus.config import Store
+from index.prototypes.bank import PrototypeBank
 
 
 def open_collection(store: Store, bank: PrototypeBank, name: str = "products") -> Collection:

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import orjson
 from pymilvus import CollectionSchema, DataType, MilvusClient
 
-from index.prototypes.bank import NORM_TOLERANCE
 from index.errors import ModelMismatch, RowRejected
 from index.item import BURIED, Item, Vector, canonical_json
 from index.milvus.metadata import Stamp
+from index.vectors import NORM_TOLERANCE
 
 MAX_ITEM_ID = 1024
 MAX_PRODUCT_ID = 512

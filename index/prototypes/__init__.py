@@ -1,0 +1,1 @@
+"""Prototype banks: made, kept, looked up, and brought up to date."""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import orjson
 
-from index.prototypes.bank import Matrix, Name, PrototypeBank
-from index.prototypes.from_clusters import name_key
 from index.errors import BankError
+from index.prototypes.bank import Name, PrototypeBank
+from index.prototypes.from_clusters import name_key
+from index.vectors import Matrix
 
 FILE = "aliases.json"
 

@@ -1,13 +1,12 @@
 """The prototype bank: unit vectors that cut the catalog into neighbourhoods.
 
 Pailitao-VL §4 keys its catalog by prototypes, the centroids of purified clusters: see
-`index.prototypes.from_clusters`. Until there are clusters they are the centroids of spherical k-means over the
-catalog's own embeddings, and have no names. A bank never changes: its version is a hash of its
-content, so that rows, queries and results can be stamped with it.
+`index.prototypes.from_clusters`. Until there are clusters they are the centroids of spherical
+k-means over the catalog's own embeddings, and have no names. A bank never changes: its version is a
+hash of its content, so that rows, queries and results can be stamped with it.
 """
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -23,13 +21,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from index.errors import BankError
+from index.vectors import Matrix, Rows, check_unit_rows
 
-Matrix = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 Name = str | int
 """What a prototype is called for as long as it lives; its row may differ from bank to bank."""
 
-NORM_TOLERANCE = 1e-3
 ITEMS_PER_PROTOTYPE = 100
 """Beyond 10,000 items; there four to eight probed prototypes hold .97–.99 of the true top ten."""
 BLOCK = 4096
@@ -196,78 +192,6 @@ class PrototypeBank:
             raise BankError(f"no readable prototype bank in {directory}: {error}") from error
         return cls(
             centroids, version, model_id, built_from, names=names, counts=counts, origin=origin
-        )
-
-
-def build(
-    vectors: Matrix, model_id: str, prototypes: int | None = None, seed: int = 0
-) -> PrototypeBank:
-    """Build a bank from a catalog's vectors by spherical k-means.
-
-    Args:
-        vectors: float32 of shape (n, d), ℓ2-normalised, n ≥ 1.
-        model_id: the model that made them.
-        prototypes: how many (at most n); by default :func:`default_prototypes` of n.
-        seed: of the starting points. The same vectors, seed and machine give the same bank.
-
-    Raises:
-        BankError: no vectors, or vectors that are not finite and of unit length.
-    """
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    check_unit_rows(vectors, "vectors")
-    count = min(prototypes or default_prototypes(len(vectors)), len(np.unique(vectors, axis=0)))
-    kmeans = faiss.Kmeans(
-        vectors.shape[1],
-        count,
-        niter=25,
-        spherical=True,
-        seed=seed,
-        min_points_per_centroid=1,  # silences a warning about small catalogs
-        max_points_per_centroid=256,
-    )
-    kmeans.train(vectors)
-    centroids = np.asarray(kmeans.centroids, np.float32)
-    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-    centroids = centroids[neighbour_order(centroids)]
-    return PrototypeBank(centroids, model_id=model_id, built_from=len(vectors))
-
-
-def default_prototypes(items: int) -> int:
-    """√n, so that probing costs as much as what is probed; from 10,000 items on, n / 100."""
-    return max(1, round(math.sqrt(items)), items // ITEMS_PER_PROTOTYPE)
-
-
-def neighbour_order(centroids: Matrix) -> npt.NDArray[np.int64]:
-    """Number prototypes so that runs of them lie together: halve by the principal direction.
-
-    A layout with fewer partitions than prototypes puts a run into each, and a probe of
-    neighbouring prototypes then touches few of them.
-    """
-
-    def ordered(rows: npt.NDArray[np.int64], along: Matrix) -> npt.NDArray[np.int64]:
-        if len(rows) == 1:
-            return rows
-        centred = centroids[rows] - centroids[rows].mean(axis=0)
-        direction = np.linalg.svd(centred, full_matrices=False)[2][0]
-        direction *= 1 if direction @ along >= 0 else -1  # svd leaves the sign open
-        halves = rows[np.argsort(centred @ direction, kind="stable")]
-        middle = len(rows) // 2
-        return np.concatenate(
-            [ordered(halves[:middle], direction), ordered(halves[middle:], direction)]
-        )
-
-    return ordered(np.arange(len(centroids)), np.ones(centroids.shape[1], np.float32))
-
-
-def check_unit_rows(matrix: Matrix, what: str) -> None:
-    """Raise BankError unless a matrix is (≥ 1, ≥ 1), finite, with rows of length one."""
-    if matrix.ndim != 2 or 0 in matrix.shape:
-        raise BankError(f"{what} must have the shape (n, d) with n, d ≥ 1, not {matrix.shape}")
-    off = np.abs(np.linalg.norm(matrix, axis=1) - 1)
-    bad = int(np.argmax(np.where(np.isfinite(off), off, np.inf)))
-    if not off[bad] <= NORM_TOLERANCE:
-        raise BankError(
-            f"{what} must be finite and ℓ2-normalised: row {bad} has length {off[bad] + 1:.4f}"
         )
 
 

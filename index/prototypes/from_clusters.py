@@ -10,21 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from index.prototypes.bank import (
-    Matrix,
-    Name,
-    Origin,
-    PrototypeBank,
-    Rows,
-    check_unit_rows,
-    neighbour_order,
-)
 from index.errors import BankError
+from index.prototypes.bank import Name, Origin, PrototypeBank
+from index.prototypes.kmeans import neighbour_order
+from index.vectors import Matrix, Rows, check_unit_rows
 
 METHOD = "centroids of purified clusters"
 ORDERED_AT_MOST = 20_000
 """Beyond this many, prototypes stay sorted by name: putting neighbours together takes minutes, and
-a bank of that size is searched in its mapped form (`index.prototypes.mmap_bank`), which has an order of its own.
+a bank of that size is searched in its mapped form (`index.prototypes.mmap_bank`), which has an
+order of its own.
 """
 FAINTEST = 1e-3
 """Shortest mean of unit vectors that still points somewhere."""

@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from index.prototypes.bank import Matrix, Name, Rows, check_names
 from index.errors import BankError
+from index.prototypes.bank import Name, check_names
+from index.vectors import Matrix, Rows
 
 Fractions = npt.NDArray[np.int16]
 

@@ -1,4 +1,4 @@
-"""Bringing a bank into its mapped form (`index.prototypes.mmap_bank`), in blocks and within a few minutes.
+"""Building a memory-mapped bank (`index.prototypes.mmap_bank`), in blocks, within a few minutes.
 
 The cells of the coarse index are found by k-means in two steps: a few wide cells first, then each
 of them is cut up by itself. That costs seconds where one-step k-means costs minutes, and cells come
@@ -16,9 +16,19 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from index.prototypes.bank import Matrix, Name, PrototypeBank, Rows, check_names, check_unit_rows
 from index.errors import BankError
-from index.prototypes.mmap_bank import BLOCK, FORMAT, PREFIX, SCALE, MappedBank, hash_of, open_mapped, prefix_of
+from index.prototypes.bank import Name, PrototypeBank, check_names
+from index.prototypes.mmap_bank import (
+    BLOCK,
+    FORMAT,
+    PREFIX,
+    SCALE,
+    MappedBank,
+    hash_of,
+    open_mapped,
+    prefix_of,
+)
+from index.vectors import Matrix, Rows, check_unit_rows
 
 SMALL = 20_000
 """Up to here all prefixes are compared: an index would gain nothing."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from index.prototypes.bank import Matrix, Name, PrototypeBank, Rows
+from index.prototypes.bank import Name, PrototypeBank
 from index.prototypes.from_clusters import FAINTEST
+from index.vectors import Matrix, Rows
 
 CELLS = 2**26
 """Cosines computed at once: 256 MB."""

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from index.prototypes.aliases import Aliases
-from index.prototypes.bank import BLOCK, Matrix, Name, Origin, PrototypeBank, check_names, check_unit_rows
-from index.prototypes.from_clusters import name_key, named_bank
 from index.errors import BankError
+from index.prototypes.aliases import Aliases
+from index.prototypes.bank import BLOCK, Name, Origin, PrototypeBank, check_names
+from index.prototypes.from_clusters import name_key, named_bank
 from index.prototypes.mutable_bank import LivePrototypes, Summary
 from index.prototypes.split_test import part
+from index.vectors import Matrix, check_unit_rows
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from index.errors import BankError
 from index.prototypes.aliases import Aliases
 from index.prototypes.bank import PrototypeBank
-from index.errors import BankError
 
 
 class BankShelf:

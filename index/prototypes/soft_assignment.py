@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from index.prototypes.bank import Matrix, Rows
 from index.errors import BankError
+from index.vectors import Matrix, Rows
 
 NONE = -1
 """The row where a vector has fewer prototypes than columns."""

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from index.prototypes.bank import Matrix
+from index.vectors import Matrix
 
 ROUNDS = 20
 FEWEST = 3

@@ -1,0 +1,1 @@
+"""From query vectors to items."""

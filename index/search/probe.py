@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from index.prototypes.bank import PrototypeBank
-from index.milvus.collection import Collection
 from index.item import Hit
+from index.milvus.collection import Collection
+from index.prototypes.bank import PrototypeBank
 
 CANDIDATES = 2000
 """Wanted per query, at least; `CANDIDATES_PER_HIT` × limit if that is more."""
@@ -40,8 +40,8 @@ def probe(
         limit: hits per query, 1..1000.
 
     Returns:
-        As :meth:`index.milvus.collection.Collection.search`: fewer than `limit` hits only where the whole
-        catalog holds fewer.
+        As :meth:`index.milvus.collection.Collection.search`: fewer than `limit` hits only where the
+        whole catalog holds fewer.
     """
     per_prototype = collection.recent_count() / len(bank)
     probed: list[Sequence[int] | None] = [

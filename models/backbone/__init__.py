@@ -1,0 +1,1 @@
+"""Image networks: pictures in, patch features at several depths out."""

@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.errors import WeightsError
-from models.backbone.spec import TAIL
 from models.backbone.checkpoints import read_state_dict
+from models.backbone.spec import TAIL
+from models.errors import WeightsError
 
 TRUNK = 4
 """The last stage of the trunk: blocks.4, 120 × 17 × 17 for lite2 at 260 px."""

@@ -16,10 +16,10 @@ import torch
 from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
-from models.errors import WeightsError
-from models.backbone.spec import BackboneSpec, Layout
-from models.backbone.identity_branch import Tail, load_tail
 from models.backbone.checkpoints import PackagedFile, read_state_dict, timm_key
+from models.backbone.identity_branch import Tail, load_tail
+from models.backbone.spec import BackboneSpec, Layout
+from models.errors import WeightsError
 
 STAGES = (4, 5, 6)
 """The EfficientNet stages whose outputs are kept beside the final map."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import WeightsError
-from models.juicer.juice import Floats
+from models.arrays import Floats
 from models.backbone.checkpoints import LITE0, LITE2, PackagedFile, sha256_of
+from models.errors import WeightsError
 
 EXPORT_VERSION = "2"
 """Part of the fingerprint: raise it when the exported graph changes."""

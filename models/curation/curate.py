@@ -12,15 +12,15 @@ from enum import StrEnum
 
 import numpy as np
 
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Flags, Ints
+from models.curation.explanations import reasons
 from models.curation.judges import Reranker
-from models.curation.view_space import look
 from models.curation.organize import Clusters, organize
 from models.curation.plan import Plan, plan
 from models.curation.propose import Proposal, propose
-from models.curation.explanations import reasons
 from models.curation.review import ERRORS, ROUNDS, Review, review
-from models.juicer.juice import Floats
+from models.curation.view_space import look
 
 Progress = Callable[[str, int, int], None]
 """Told the step, how much of it is done, and of how much."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.errors import CurationError
-from models.juicer.juice import Floats
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Ints
-from models.curation.view_space import KINDS, NEIGHBOURS
 from models.curation.organize import Clusters
 from models.curation.review import LOST, Review, preferences
-from models.juicer.juice import Floats
+from models.curation.view_space import KINDS, NEIGHBOURS
 
 LEAST = 0.5
 """Nats from which a judge is mentioned."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from models.arrays import Floats
+from models.catalog.folder import Catalog, read_catalog
 from models.curation.documents import Documents, View, numbered
 from models.curation.propose import Clicked, behaviour_links
-from models.catalog.folder import Catalog, read_catalog
-from models.images.files import open_picture
 from models.embedding.protocol import Encoded, PictureTextEncoder, SearchEncoder
 from models.errors import CurationError
-from models.juicer.juice import Floats
+from models.images.files import open_picture
 
 BATCH = 16
 

@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Ints
 from models.curation.view_space import KINDS, START, Look, view_evidence
-from models.juicer.juice import Floats
 
 CONFLICT = 2.0
 """Nats against a label whose category path shares nothing with the document's own."""

@@ -13,8 +13,8 @@ from typing import Any
 import faiss
 import numpy as np
 
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Flags, Ints
-from models.juicer.juice import Floats
 
 EXACT = 60_000
 """Documents compared with each other directly; more go through an inverted file."""

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Flags, Ints
-from models.juicer.juice import Floats
 
 ROUNDS = 5
 STEPS = 4

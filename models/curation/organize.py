@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Ints
-from models.curation.view_space import Look
 from models.curation.propose import Proposal
-from models.juicer.juice import Floats
+from models.curation.view_space import Look
 
 CENTROIDS = 14
 """Candidates of the first view by nearness of centroids; other views give half as many,"""

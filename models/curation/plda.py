@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from models.arrays import Floats
 from models.curation.documents import Ints
-from models.juicer.juice import Floats
 
 AXES = 160
 """At most so many axes: those along which clusters differ most."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Ints, Links
-from models.curation.view_space import Look
 from models.curation.neighbours import Neighbours
-from models.juicer.juice import Floats
+from models.curation.view_space import Look
 
 PATIENCE = 0.5
 """Shoppers look at place p about p^−0.5 times as often as at the first (cf. Joachims et al. 2017);

@@ -1,8 +1,8 @@
 """Review: every member of every cluster is judged; what drifts is pruned, with a reason.
 
-The judges' evidence is pooled with what it is worth (`models.curation.noise_model`), and memberships
-follow the pooled belief for a few rounds: what is doubted no longer shapes the cluster it is
-doubted in. An id is called wrong only if
+The judges' evidence is pooled with what it is worth (`models.curation.noise_model`), and
+memberships follow the pooled belief for a few rounds: what is doubted no longer shapes the cluster
+it is doubted in. An id is called wrong only if
 
 - it is rather wrong than right, and the belief in it is among the lowest of all, as far down the
   list as the share of errors that the beliefs themselves expect stays below `ERRORS` (local false
@@ -22,12 +22,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.curation.noise_model import Belief, Case, learn, posterior
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Flags, Ints
 from models.curation.judges import Reranker, Testimony, second_opinion, testimonies
-from models.curation.view_space import Look, look
+from models.curation.noise_model import Belief, Case, learn, posterior
 from models.curation.organize import Clusters
-from models.juicer.juice import Floats
+from models.curation.view_space import Look, look
 
 ROUNDS = 3
 """The third finds more where the views tell much and errs more where they tell little: with frozen

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Ints, View
 from models.curation.neighbours import Neighbours, mutual, nearest
 from models.curation.plda import Space, fit_space, held, membership_evidence
-from models.juicer.juice import Floats
 
 FOLDS = 3
 NEIGHBOURS = 20

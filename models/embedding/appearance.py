@@ -15,21 +15,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.images import colour_histogram
-from models.embedding.pca import Axes, Doubles, fit_axes, widened
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
-from models.embedding.layout import LOOK_WIDTH
+from models.arrays import Floats, unit
 
 DEPTH_WEIGHTS, COLOUR_WEIGHT = (0.2, 0.3, 0.6, 1.0), 0.4
 """Shallow to deep, as in `models.embedding.projection`."""
-
-NUISANCE_FLOOR = 0.002
-"""Of all that changes; flat from a quarter to four times of it."""
-
-SHRINKAGE = 5.0
-CENTRED = 0.5
-"""Share of the mean that is taken away: the whole is that of other catalogs than the one served."""
 
 
 def raw(depths: Sequence[Floats], colours: Floats) -> Floats:
@@ -40,41 +29,3 @@ def raw(depths: Sequence[Floats], colours: Floats) -> Floats:
         for weight, row in zip(weights, (*depths, colours), strict=True)
     ]
     return np.concatenate(rows, axis=-1)
-
-
-def fit_look(
-    sources: Sequence[Floats], changes: Sequence[Floats], classes: Floats | None = None
-) -> Axes:
-    """The map from raw features to a look.
-
-    Args:
-        sources: raw features of pictures, (n, c) of each catalog.
-        changes: of photos less their product's picture, (m, c) of each catalog that has such;
-            without any, nothing is played down.
-        classes: what the network's classifier looks for in its deepest features (k, d), for
-            each class; None where it has none.
-    """
-    damped = np.eye(sources[0].shape[1])
-    if changes:
-        scatter = sum(rows.T.astype(np.float64) @ rows / len(rows) for rows in changes)
-        spectrum, axes = np.linalg.eigh(scatter)
-        share = np.maximum(spectrum, 0) / spectrum.sum()
-        damped = (axes / np.sqrt(share + NUISANCE_FLOOR)) @ axes.T
-    seen = [np.matmul(rows, damped, dtype=np.float32) for rows in sources]
-    if classes is not None:
-        seen.append(_as_catalog(classes, damped, seen))
-    found = fit_axes(seen, LOOK_WIDTH, SHRINKAGE)
-    mean = CENTRED * np.mean([rows.mean(axis=0) for rows in sources], axis=0)
-    matrix = damped @ found.matrix
-    return widened(Axes(mean.astype(np.float32), matrix.astype(np.float32)), LOOK_WIDTH)
-
-
-def _as_catalog(classes: Floats, damped: Doubles, catalogs: Sequence[Floats]) -> Floats:
-    """Classes (k, d) as rows (k, c) that lie where the catalogs do, and as far apart."""
-    mean = np.mean([rows.mean(axis=0) for rows in catalogs], axis=0)
-    spread = np.mean([np.square(rows - mean).sum(axis=1).mean() for rows in catalogs])
-    deepest = slice(-colour_histogram.WIDTH - classes.shape[1], -colour_histogram.WIDTH)
-    centred = (classes - classes.mean(axis=0)) @ damped[deepest]
-    scale = np.sqrt(spread / np.square(centred).sum(axis=1).mean())
-    rows: Floats = (mean + scale * centred).astype(np.float32)
-    return rows

@@ -12,21 +12,24 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from models.backbone.onnx import Backbone, load_backbone
-from models.juicer.caption import stems, weave
-from models.juicer.object_classes import classify
-from models.embedding.protocol import Encoded
-from models.juicer.juice import EMPTY, Floats, Int8Matrix, Juice
-from models.juicer.juicer import Squeezed, squeeze, unit
+from models.arrays import Floats, unit
+from models.backbone.checkpoints import MINILM, sha256_of
+from models.backbone.load import load_backbone
+from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec, named_backbone
-from models.images.letterbox import Picture
+from models.embedding.layout import DIM, assemble, reworded, trusting
 from models.embedding.projection import Projection, has_tail, load_projection
+from models.embedding.protocol import Encoded
+from models.embedding.text_projection import PACKAGED as WORDS
+from models.embedding.text_projection import Words, load_words
+from models.images.letterbox import Picture
+from models.juicer.caption import stems, weave
+from models.juicer.juice import EMPTY, Int8Matrix, Juice
+from models.juicer.juicer import Squeezed, squeeze
+from models.juicer.object_classes import classify
 from models.juicer.saliency import crop_box, keep
 from models.text.minilm import TextEncoder
-from models.embedding.layout import DIM, assemble, reworded, trusting
-from models.backbone.checkpoints import MINILM, sha256_of
-from models.embedding.text_projection import WEIGHTS as WORDS
-from models.embedding.text_projection import Words, load_words
+from models.weights import WEIGHTS
 
 TOKENS = 16
 """K: patches kept as tokens (design/datajuicer.md); one fused token follows them."""
@@ -36,8 +39,6 @@ AGREEMENT = 0.25
 
 RULES = "5"
 """Part of the model id: raise it when the rules of juicing or assembling change."""
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 class Encoder:
@@ -108,7 +109,7 @@ class Encoder:
         ]
 
     def familiarity(self, items: Floats) -> float:
-        """How much identity is to count against look in a catalog, 0..1 (`models.embedding.identity_library`).
+        """How much identity counts in a catalog, 0..1 (`models.embedding.identity_library`).
 
         ``items`` are the vectors (n, dim) of some or all of its items.
         """

@@ -3,9 +3,9 @@
 Identity recognition is worth much on products like those it was trained to tell apart (Pailitao-VL,
 arXiv 2602.13704 §4: an absolute library, where contrast has only neighbours) and less than nothing
 on others. So the identities of training are kept, and a catalog is searched by identity as far as
-its items are near to some of them, and by look for the rest (`models.embedding.layout.trusting`). Settling
-that for a catalog and not for each query or item is ours: within one catalog some are nearer than
-others by chance.
+its items are near to some of them, and by look for the rest (`models.embedding.layout.trusting`).
+Settling that for a catalog and not for each query or item is ours: within one catalog some are
+nearer than others by chance.
 """
 
 from __future__ import annotations
@@ -13,14 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
+from models.arrays import Floats, unit
 from models.embedding.layout import IDENTITY_PREFIXES, identity_part
-
-MOST = 4096
-"""Identities kept at most, at even steps."""
 
 SAMPLE = 1000
 """Items that tell as much as a whole catalog would."""
@@ -52,7 +47,8 @@ class Library:
         """How much identity is to count against look in a catalog, `LEAST_IDENTITY`..``trust``.
 
         Args:
-            vectors: of some or all items, (n, dim), as `models.embedding.layout.assemble` makes them; those
+            vectors: of some or all items, (n, dim), as `models.embedding.layout.assemble` makes
+            them; those
                 without a picture don't count.
         """
         seen = identity_part(vectors)
@@ -65,15 +61,3 @@ class Library:
         low, high = KNOWN_FROM[place], KNOWN_AT[place]
         known = np.clip((float(np.median(nearest)) - low) / (high - low), 0, 1)
         return max(LEAST_IDENTITY, float(self.trust * known))
-
-
-def gather(identities: Floats, ids: NDArray[np.int64]) -> Floats:
-    """The mean direction of each identity, unit rows (u, d), from those of its pictures.
-
-    Args:
-        identities: of pictures, (n, d), of length 1.
-        ids: each picture's identity, (n,), 0..U − 1.
-    """
-    sums = np.zeros((int(ids.max()) + 1, identities.shape[1]), np.float32)
-    np.add.at(sums, ids, identities)
-    return unit(sums[:: -(-len(sums) // MOST)])

@@ -16,7 +16,8 @@ puts the rest into the value for what is missing, which queries leave at zero: s
 without words are compared fairly, and a query by picture alone ranks by pictures alone.
 
 How much a query's identity counts against its look is settled when it is asked (`trusting`), by how
-well the encoder knows the catalog (`models.embedding.identity_library`); no item has to change for it.
+well the encoder knows the catalog (`models.embedding.identity_library`); no item has to change for
+it.
 """
 
 from __future__ import annotations
@@ -26,9 +27,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Floats, unit
 from models.errors import TextError
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
 
 PREFIXES = (64, 128, 256, 512)
 IDENTITY_PREFIXES = (32, 64, 96, 128)

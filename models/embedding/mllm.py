@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from models.juicer.caption import stems
+from models.arrays import unit
+from models.backbone.checkpoints import sha256_of
 from models.embedding.protocol import Encoded, PictureTextEncoder, SearchEncoder
 from models.errors import PictureError, TextError, WeightsError
-from models.juicer.juicer import unit
 from models.images.letterbox import Picture, letterbox
+from models.juicer.caption import stems
 from models.text.minilm import plain
-from models.backbone.checkpoints import sha256_of
 
 if TYPE_CHECKING:
     import torch

@@ -1,9 +1,9 @@
 """From backbone features to the short vectors and tokens that are stored.
 
-A look is a map of the raw features (`models.embedding.appearance`). For the identity every depth of the pooled
-features, and the colours, are whitened on their own with a shrunk spectrum (Jégou and Chum 2012:
-whitening undoes what co-occurs), scaled to length 1 and weighted; it is a map of these parts, and
-of what a trained tail sees, learned by ``lookstream train embedding``.
+A look is a map of the raw features (`models.embedding.appearance`). For the identity every depth of
+the pooled features, and the colours, are whitened on their own with a shrunk spectrum (Jégou and
+Chum 2012: whitening undoes what co-occurs), scaled to length 1 and weighted; it is a map of these
+parts, and of what a trained tail sees, learned by ``lookstream train embedding``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from models.arrays import Floats, unit
+from models.backbone.spec import TAIL
+from models.embedding.appearance import raw
+from models.embedding.identity_library import Library
 from models.embedding.pca import Axes
 from models.errors import ProjectionError
-from models.juicer.juice import Floats
-from models.juicer.juicer import Squeezed, unit
-from models.embedding.identity_library import Library
-from models.embedding.appearance import raw
-from models.backbone.spec import TAIL
+from models.juicer.juicer import Squeezed
 
 FORMAT = 4
 TOKEN_WIDTH = 64

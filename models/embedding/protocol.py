@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.juicer.juice import Floats, Juice
+from models.arrays import Floats
 from models.images.letterbox import Picture
+from models.juicer.juice import Juice
 
 
 @dataclass(frozen=True, eq=False)

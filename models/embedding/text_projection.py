@@ -1,8 +1,8 @@
 """The text side of the encoder: a sentence's meaning and its letters in 127 values.
 
 MiniLM knows that an eggplant is an aubergine and loses an "abuergine"; character n-grams know the
-one and not the other. A linear map of each, trained together (`models.training.text.train`) so that what is
-typed lies near what is meant at every prefix, keeps both.
+one and not the other. A linear map of each, trained together (`models.training.text.train`) so that
+what is typed lies near what is meant at every prefix, keeps both.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import orjson
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from models.arrays import Floats, unit
+from models.embedding.layout import TEXT_PREFIXES, TEXT_WIDTH
 from models.errors import ProjectionError
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
 from models.text.hashed_ngrams import BUCKETS, hashed
 from models.text.minilm import WIDTH as SENTENCE_WIDTH
 from models.text.minilm import TextEncoder
-from models.embedding.layout import TEXT_PREFIXES, TEXT_WIDTH
+from models.weights import WEIGHTS
 
 FORMAT = 1
 WIDTH = TEXT_WIDTH
 PREFIXES = TEXT_PREFIXES
 """Each is usable alone, at length 1 again."""
 
-WEIGHTS = Path(__file__).parent / "weights" / "words.safetensors"
+PACKAGED = WEIGHTS / "words.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +66,13 @@ def save_words(words: Words, path: Path) -> None:
     )
 
 
-def load_words(path: Path = WEIGHTS) -> Words:
+def load_words(path: Path = PACKAGED) -> Words:
     """Read the maps; the packaged ones by default.
 
     Raises:
         ProjectionError: missing, unreadable, or of another shape.
     """
-    command = f"fit them with `lookstream train words --out {path}`"
+    command = f"fit them with `lookstream train text --out {path}`"
     try:
         card = orjson.loads(path.with_suffix(".json").read_bytes())
         tensors = {name: rows.astype(np.float32) for name, rows in load_file(path).items()}

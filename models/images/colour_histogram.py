@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.juicer.juice import Floats
+from models.arrays import Floats
 
 LIGHTNESS = (10.0, 36.67, 63.33, 90.0)
 GREEN_RED = (-35.0, -15.0, 5.0, 25.0, 45.0)

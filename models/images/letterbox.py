@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.arrays import Box, Floats
 from models.errors import PictureError
-from models.juicer.juice import Box, Floats
 
 Picture = NDArray[np.uint8]
 

@@ -13,12 +13,9 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from models.arrays import Box, Floats, unit
 from models.errors import JuiceError
-
-Floats = NDArray[np.float32]
-Box = tuple[float, float, float, float]
 
 MAX_BYTES = 4096
 """No juice is larger: it travels with every row of the index."""
@@ -55,8 +52,9 @@ EMPTY = Int8Matrix((0, 0), 1.0, b"")
 class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The juice of one item or query; every field is empty where its source is missing.
 
-    Patches are cells of ``grid`` (rows, columns), numbered row-major over the picture centred on
-    a padded square (``models.images.letterbox.letterbox``); ``box`` is relative to the picture itself.
+    Patches are cells of ``grid`` (rows, columns), numbered row-major over the picture centred on a
+    padded square (``models.images.letterbox.letterbox``); ``box`` is relative to the picture
+    itself.
     """
 
     format: Literal[1] = 1
@@ -91,17 +89,17 @@ class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
         (0, 0) without a picture.
         """
-        return _unit_rows(self.token_matrix.unpack())
+        return unit(self.token_matrix.unpack())
 
     @property
     def colour(self) -> Floats:
         """Colour descriptor (c,) of length 1; (0,) without a picture."""
-        return _unit_rows(self.colour_matrix.unpack()).reshape(-1)
+        return unit(self.colour_matrix.unpack()).reshape(-1)
 
     @property
     def text(self) -> Floats:
         """Sentence vector (t,) of length 1 of title and description; (0,) without a text."""
-        return _unit_rows(self.text_matrix.unpack()).reshape(-1)
+        return unit(self.text_matrix.unpack()).reshape(-1)
 
     def to_bytes(self) -> bytes:
         """Encode as msgpack, at most ``MAX_BYTES``; raises JuiceError when it would be more."""
@@ -119,10 +117,3 @@ class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise JuiceError(
                 f"stored juice cannot be read ({error}); index the item again"
             ) from error
-
-
-def _unit_rows(matrix: Floats) -> Floats:
-    """Scale each row to length 1; rows of zeros stay zeros."""
-    length = np.sqrt((matrix * matrix).sum(axis=1, keepdims=True))
-    unit: Floats = matrix / np.maximum(length, np.float32(1e-12))
-    return unit

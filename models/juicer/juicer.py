@@ -1,8 +1,8 @@
 """The juicer: one pass over a picture that gives everything later stages need.
 
 The same code juices catalog items, queries and training pictures (DataJuicer, arXiv 2503.14559).
-What comes out is still in the backbone's own features; ``models.embedding.projection`` makes the short
-vectors and tokens of it.
+What comes out is still in the backbone's own features; ``models.embedding.projection`` makes the
+short vectors and tokens of it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.images import colour_histogram
-from models.backbone.onnx import Backbone
-from models.juicer.juice import Floats
+from models.arrays import Floats, unit
+from models.backbone.protocol import Backbone
 from models.backbone.spec import Layout
+from models.images import colour_histogram
 from models.images.letterbox import Frame, Picture, letterbox, normalise
 from models.juicer.saliency import Mask, background, cell_pixels, saliency
 
@@ -39,7 +39,7 @@ class Squeezed:
     pooled: tuple[Floats, ...]
     identity: Floats
     cells: Floats
-    colour_histogram: Floats
+    colour: Floats
 
 
 def squeeze(pictures: Sequence[Picture], backbone: Backbone, size: int) -> list[Squeezed]:
@@ -69,13 +69,6 @@ def squeeze_rows(patches: Floats, canvas: Picture, frame: Frame, layout: Layout)
         cells=np.concatenate([unit(depth) for depth in _middle(depths)], axis=1),
         colour=colour_histogram.histogram(pixels, weights),
     )
-
-
-def unit(rows: Floats) -> Floats:
-    """Scale the last axis to length 1; zeros stay zeros."""
-    length = np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
-    scaled: Floats = rows / np.maximum(length, np.float32(1e-9))
-    return scaled
 
 
 def kept_weights(salience: Floats, inside: Mask) -> Floats:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.juicer.juice import Floats
+from models.arrays import Floats
 from models.backbone.spec import Layout
 
 TEMPERATURE = 2.0

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.juicer.juice import Box, Floats
+from models.arrays import Box, Floats
 from models.images.letterbox import Frame, Picture
 
 CELL = 6

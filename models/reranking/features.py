@@ -24,13 +24,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.reranking.chunks import Chunks
+from models.arrays import Floats, unit
 from models.errors import RerankerError
-from models.juicer.juice import Floats, Int8Matrix, Juice
+from models.juicer.juice import Int8Matrix, Juice
+from models.reranking.chunks import Chunks
+from models.reranking.protocol import Candidate
 from models.text.trigram_overlap import lexical_match
 
 FEATURES = ("similarity", "found", "explained", "support", "colour", "text", "lexical")
-
 
 BEST_SHARE = 3
 """One token in so many counts.
@@ -38,16 +39,6 @@ BEST_SHARE = 3
 I-HR@1 of retrieval, with all the candidate's tokens, with the best third: on 824 grocery photos
 .477, .493, .510; on crops of clothing photos .725, .765, .779.
 """
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One retrieved item: `similarity` is the cosine of its vector with the query's, -1..1."""
-
-    item_id: str
-    similarity: float
-    juice: Juice
-    title: str = ""
 
 
 def collect(
@@ -86,7 +77,7 @@ class _Tokens:
 
     @staticmethod
     def stack(matrices: Sequence[Int8Matrix]) -> _Tokens:
-        rows = _unit(_dense(matrices))
+        rows = unit(_dense(matrices))
         counts = np.array([matrix.shape[0] for matrix in matrices] + [0])
         present: NDArray[np.bool_] = np.arange(rows.shape[1]) < counts[:, None]
         return _Tokens(rows, present)
@@ -131,7 +122,7 @@ def _cosines(query: Int8Matrix, others: Sequence[Int8Matrix]) -> Floats:
     known = [at for at, other in enumerate(others) if other.shape[0]]
     cosines = np.full(len(others), np.nan, dtype=np.float32)
     if query.shape[0] and known:
-        rows = _unit(_dense([query, *(others[at] for at in known)]))[:-1, 0]
+        rows = unit(_dense([query, *(others[at] for at in known)]))[:-1, 0]
         cosines[known] = rows[1:] @ rows[0]
     return cosines
 
@@ -152,9 +143,3 @@ def _dense(matrices: Sequence[Int8Matrix]) -> Floats:
         rows = np.frombuffer(matrix.values, np.int8).reshape(matrix.shape)
         values[at, : len(rows)] = rows
     return values.astype(np.float32)
-
-
-def _unit(rows: Floats) -> Floats:
-    length = np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
-    unit: Floats = rows / np.maximum(length, np.float32(1e-12))
-    return unit

@@ -9,26 +9,25 @@ over behind the same call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import numpy as np
 
+from models.embedding.identity_library import LEAST_IDENTITY
+from models.embedding.protocol import Encoded
+from models.errors import RerankerError
+from models.juicer.juice import Juice
 from models.reranking.calibration import LevelModel
 from models.reranking.chunks import ABSENT, split
 from models.reranking.comparison import Comparison
-from models.embedding.protocol import Encoded
-from models.errors import RerankerError
-from models.reranking.features import FEATURES, Candidate, collect
-from models.juicer.juice import Juice
-from models.embedding.identity_library import LEAST_IDENTITY
+from models.reranking.features import FEATURES, collect
 from models.reranking.merge import merge, order
+from models.reranking.protocol import Candidate, Ranked
+from models.weights import WEIGHTS
 
 __all__ = ["Candidate", "Ranked", "Reranker", "RerankerParameters", "load_reranker"]
-
-WEIGHTS = Path(__file__).parent / "weights"
 
 Modality = Literal["picture", "text", "both"]
 """What a query brings. Cosines lie elsewhere for each, so each has parameters of its own."""
@@ -66,27 +65,6 @@ class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
     known: Stages
     unknown: Stages
     card: dict[str, object] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One candidate in its place.
-
-    Attributes:
-        index: its place among the candidates given, from 0.
-        score: r = P(level 0), calibrated, 0..1. Lists are not sorted by it alone.
-        level: the most probable level, 0..3.
-        probabilities: of the levels 0..3, summing to 1.
-        comparison: s, comparable inside its chunk only.
-        null: s_NULL of its chunk; `comparison` below it says "not this one".
-    """
-
-    index: int
-    score: float
-    level: int
-    probabilities: tuple[float, ...]
-    comparison: float
-    null: float
 
 
 class Reranker:

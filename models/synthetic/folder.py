@@ -22,11 +22,11 @@ from time import perf_counter
 import orjson
 
 from models.catalog.folder import PHOTOS, PRODUCTS
+from models.errors import StudioError
 from models.images.corruptions import ALL
+from models.synthetic.near_duplicates import design
 from models.synthetic.render_pool import Order, rendered_products
 from models.synthetic.rows import SPLITS, Row, product_row, split_of
-from models.synthetic.near_duplicates import design
-from models.errors import StudioError
 
 FORMAT = 1
 """Changes when the same seed gives other pictures."""

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.synthetic.taxonomy import COLOURS, MATERIALS, NEAR_COLOURS, PATTERNS
 from models.synthetic.meshes import Array, Patch
 from models.synthetic.product_sampler import (
     LABEL_FORMS,
@@ -24,6 +23,7 @@ from models.synthetic.product_sampler import (
     stream,
 )
 from models.synthetic.shapes.registry import shape
+from models.synthetic.taxonomy import COLOURS, MATERIALS, NEAR_COLOURS, PATTERNS
 
 TWIN_SHARE = 0.5
 """Of the odd products, so that a quarter of all are twins of another quarter."""

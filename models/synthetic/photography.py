@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.images.corruptions import ALL, CLUTTER
 from models.synthetic.backgrounds import background
 from models.synthetic.camera import Box, box_of, framed
-from models.images.corruptions import ALL, CLUTTER
 from models.synthetic.meshes import Array, Patch, rotation
+from models.synthetic.near_duplicates import design
 from models.synthetic.product_sampler import PHOTO, Design, stream
 from models.synthetic.scene import Lamp, Scene, Thing
 from models.synthetic.shapes.registry import shape
-from models.synthetic.near_duplicates import design
 
 LIKELIHOOD = {
     CLUTTER: 0.8,

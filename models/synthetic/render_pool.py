@@ -15,12 +15,12 @@ from queue import Empty
 
 from PIL import Image
 
+from models.errors import StudioError
 from models.images.corruptions import Picture, disturbed
+from models.synthetic.near_duplicates import design
+from models.synthetic.photography import on_white, photo
 from models.synthetic.rows import Row, photo_row, split_of
 from models.synthetic.scene import Studio
-from models.synthetic.photography import on_white, photo
-from models.synthetic.near_duplicates import design
-from models.errors import StudioError
 
 QUALITY = 85
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models.synthetic import words
-from models.synthetic.product_sampler import SPLIT, Design, product_id, stream
+from models.synthetic import descriptions
 from models.synthetic.photography import Shot
+from models.synthetic.product_sampler import SPLIT, Design, product_id, stream
 
 Row = dict[str, object]
 SPLITS: Mapping[str, float] = {"train": 0.6, "val": 0.1, "test": 0.3}
@@ -27,13 +27,13 @@ def product_row(made: Design) -> Row:
     """Its row in products.jsonl."""
     row: Row = {
         "product_id": made.product_id,
-        "title": words.title(made),
-        "description": words.description(made),
+        "title": descriptions.title(made),
+        "description": descriptions.description(made),
         "category": list(made.kind.category),
         "image": f"products/{made.product_id}.webp",
-        "price": words.price(made),
+        "price": descriptions.price(made),
         "currency": "EUR",
-        "attributes": words.attributes(made),
+        "attributes": descriptions.attributes(made),
     }
     if made.twin_of is not None:
         row["twin_of"] = product_id(made.seed, made.twin_of)
@@ -51,5 +51,5 @@ def photo_row(made: Design, number: int, shot: Shot, split: str) -> Row:
         "box": [round(value, 4) for value in shot.box],
         "disturbances": shot.strengths,
     }
-    text = words.query(made, number)
+    text = descriptions.query(made, number)
     return row if text is None else {**row, "text": text}

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.synthetic.vtk_actors import actor_of, vtk_texture
+from models.errors import StudioError
 from models.synthetic.camera import Camera
-from models.synthetic.taxonomy import MATERIALS
 from models.synthetic.meshes import Array, Patch
 from models.synthetic.product_sampler import RGB, Design
 from models.synthetic.surfaces import Texture, surface_of, texture_of
-from models.errors import StudioError
+from models.synthetic.taxonomy import MATERIALS
+from models.synthetic.vtk_actors import actor_of, vtk_texture
 
 Mask = NDArray[np.bool_]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from models.synthetic.taxonomy import MATERIALS
 from models.synthetic.product_sampler import LOOK, RGB, Design, Label, Surface, stream
+from models.synthetic.taxonomy import MATERIALS
 
 Texture = NDArray[np.uint8]
 Field = NDArray[np.floating]

@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from models.juicer.juice import Floats
+from models.arrays import Floats
 from models.text.minilm import normalise
 
 BUCKETS = 4096

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from models.juicer.juice import Floats
+from models.arrays import Floats
 from models.backbone.checkpoints import MINILM, MINILM_TOKENIZER
 
 WIDTH = 384

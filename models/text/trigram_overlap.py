@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.juicer.juice import Floats
+from models.arrays import Floats
 from models.text.minilm import normalise
 
 

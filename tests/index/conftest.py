@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.milvus import LiteServer, milvus_server
-from index.prototypes.bank import Matrix
 from index.milvus.config import Store
+from index.vectors import Matrix
 
 
 @pytest.fixture(scope="session")

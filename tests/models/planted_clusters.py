@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import Floats
 from models.curation.documents import Documents, Ints, Links, View
-from models.juicer.juice import Floats
 
 KINDS = 4
 

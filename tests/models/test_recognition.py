@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.recognition.retrieval_tasks import Sitting, exams_of
 from benchmarks.recognition.ablations import first_identities
+from benchmarks.recognition.retrieval_tasks import Sitting, exams_of
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.catalog.folder import read_catalog
 from models.training.embedding.samples import training_pictures

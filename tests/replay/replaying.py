@@ -29,12 +29,12 @@ from stream.delivery import Delivery, Rejection, State
 from stream.record_file import read_recording
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_uri
-from workers.ingest.last_write_wins import Change
-from workers.ingest.steps import Ingest
-from workers.intake.fetch import open_fetcher
 from workers.catalog_index import LiveIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
+from workers.ingest.last_write_wins import Change
+from workers.ingest.steps import Ingest
+from workers.intake.fetch import open_fetcher
 
 
 class Abort(BaseException):

@@ -13,12 +13,12 @@ from pathlib import Path
 import faust
 import orjson
 
-from stream.faust_app import make_app, raw_topic
 from stream.connection import Kafka
-from stream.faust_consumer import consume
 from stream.dead_letter import DeadLetters
 from stream.delivery import Delivery, Record, Rejection, Retry, State
 from stream.errors import Permanent, Transient
+from stream.faust_app import make_app, raw_topic
+from stream.faust_consumer import consume
 from stream.topics import topic_map
 
 

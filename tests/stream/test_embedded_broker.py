@@ -11,12 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream.embedded_broker import EmbeddedBroker
 from stream.child_process import spawn, stop
 from stream.connection import Kafka, check_broker
+from stream.embedded_broker import EmbeddedBroker
 from stream.errors import BrokerError
-
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
 
 
 def eventually(happened: Callable[[], bool], timeout_s: float = 10) -> bool:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from faust.auth import SASLCredentials
 
-from stream.faust_app import make_app
 from stream.connection import MAX_MESSAGE_BYTES, Kafka
+from stream.faust_app import make_app
 
 KAFKA = Kafka(bootstrap="127.0.0.1:1,127.0.0.1:2")
 

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 import pytest
 
 from stream import faust_consumer
-from stream.faust_consumer import consume
 from stream.delivery import Delivery, Record, Rejection, Retry, State
 from stream.errors import Transient
+from stream.faust_consumer import consume
 
 
 class Signal:

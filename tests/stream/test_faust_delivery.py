@@ -20,8 +20,7 @@ from stream.dead_letter import read_dead_letters
 from stream.delivery import EXIT_UNACKED
 from stream.publisher import Publisher, wait_committed
 from stream.topics import Topics, create_topics, topic_map
-
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
 
 
 class Ledger:

@@ -9,8 +9,8 @@ import pytest
 from stream.connection import Kafka
 from stream.delivery import Delivery, Record, Rejection, State
 from stream.publisher import Publisher
-from stream.topics import Topics
 from stream.stall_watchdog import watch
+from stream.topics import Topics
 
 
 class Left(Exception):

@@ -13,13 +13,24 @@ from rich.markup import escape
 from index.errors import StoreError
 from models.errors import ModelError
 from stream.errors import StreamError
-from workers.cli import bench, curate, generations, prototypes, train_words
-from workers.cli import search
-from workers.cli import replay
-from workers.cli import train
-from workers.cli import dlq
-from workers.cli import up
-from workers.cli import synthesize
+from workers.cli import (
+    bench,
+    curate,
+    demo,
+    dlq,
+    doctor,
+    evaluate,
+    generations,
+    produce,
+    prototypes,
+    record,
+    replay,
+    search,
+    synthesize,
+    train,
+    up,
+    worker,
+)
 from workers.errors import WorkerError
 
 # The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
@@ -32,24 +43,23 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(up.demo)
+app.command()(demo.demo)
 app.command()(up.up)
-app.command()(up.doctor)
-app.command()(search.produce)
+app.command()(doctor.doctor)
+app.command()(produce.produce)
 app.command()(search.search)
-app.command()(train.evaluate)
+app.command()(evaluate.evaluate)
 app.command()(curate.curate)
 app.command()(synthesize.studio)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench
 )
-app.command()(up.worker)
-train.train.command()(train_words.words)
+app.command()(worker.worker)
 app.add_typer(train.train, name="train")
 app.add_typer(prototypes.app, name="prototypes")
 app.add_typer(dlq.dlq, name="dlq")
 app.command()(replay.replay)
-app.command()(replay.record)
+app.command()(record.record)
 app.add_typer(generations.app, name="generations")
 
 

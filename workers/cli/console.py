@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -52,3 +53,24 @@ def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
         disable=quiet,
     ) as bars:
         yield bars
+
+
+def table(title: str, facts: list[tuple[str, str]]) -> object:
+    """A table of names and values."""
+    from rich.table import Table
+
+    drawn = Table(title=title, show_header=False, title_justify="left")
+    drawn.add_column(style="dim")
+    drawn.add_column(justify="right", style="bold")
+    for name, value in facts:
+        drawn.add_row(name, value)
+    return drawn
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM unwind like Ctrl-C, so that every process started is ended."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

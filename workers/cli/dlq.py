@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 dlq = typer.Typer(help="What could not be applied, and why.", no_args_is_help=True)
 SHOWN_BYTES = 2000
-BROKER_TIMEOUT_S = 5.0
 
 Where = Annotated[
     list[str] | None,
@@ -130,11 +129,11 @@ def redrive(where: Where = None, json: Json = False) -> None:
 
 def _place() -> tuple[Kafka, Topics]:
     from stream.connection import check_broker
-    from workers.config.wiring import kafka_of, topics_of
     from workers.config.settings import load_settings
+    from workers.config.wiring import kafka_of, topics_of
 
     settings = load_settings()
-    check_broker(kafka_of(settings), BROKER_TIMEOUT_S)
+    check_broker(kafka_of(settings))
     return kafka_of(settings), topics_of(settings)
 
 

@@ -19,8 +19,8 @@ def list_all(json: Json = False) -> None:
     """List the generations that were begun."""
     from dataclasses import asdict
 
-    from workers.jobs.generations import list_generations
     from workers.config.settings import load_settings
+    from workers.jobs.generations import list_generations
 
     found = list_generations(load_settings())
     if not json:
@@ -52,10 +52,10 @@ def promote(
       lookstream generations promote blue
     """
     from stream.span_reader import Edge, Span
+    from workers.config.settings import load_settings
+    from workers.config.wiring import encoder_of, topics_of
     from workers.jobs.generations import check_no_ingest, existing
     from workers.jobs.generations import promote as promote_generation
-    from workers.config.wiring import encoder_of, topics_of
-    from workers.config.settings import load_settings
 
     settings = load_settings()
     check_no_ingest(settings)
@@ -76,8 +76,8 @@ def promote(
 @app.command()
 def drop(name: Name, json: Json = False) -> None:
     """Drop a generation and all its rows; the live index is not touched."""
-    from workers.jobs.generations import drop as drop_generation
     from workers.config.settings import load_settings
+    from workers.jobs.generations import drop as drop_generation
 
     drop_generation(load_settings(), name)
     say(f"{name} is gone")

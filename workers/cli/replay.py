@@ -1,9 +1,8 @@
-"""Commands about the past: replay, record."""
+"""`lookstream replay`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -12,22 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workers.cli.console import Json, finish, progress_bars, say
-from workers.cli.replay_source import BROKER_TIMEOUT_S, Reading, apply_products, source
+from workers.cli.replay_source import End, Reading, Start, apply_products, source
 from workers.errors import SettingsError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from stream.messages import Result
-    from stream.records import Record
-    from workers.jobs.replay import Replayed
     from workers.config.settings import Settings
-
-
-Start = Annotated[
-    str, typer.Option("--from", help="BEGINNING, an offset, a time (ISO 8601), or LAST.")
-]
-End = Annotated[str, typer.Option("--to", help="NOW, an offset, or a time; excluded.")]
+    from workers.jobs.replay import Replayed
 
 
 class Kind(StrEnum):
@@ -64,9 +54,9 @@ def replay(
       lookstream replay --into blue --file stream.jsonl
     """
     from stream.span_reader import parse_span
-    from workers.jobs.generations import begin
-    from workers.config.wiring import encoder_of, topics_of
     from workers.config.settings import load_settings
+    from workers.config.wiring import encoder_of, topics_of
+    from workers.jobs.generations import begin
 
     settings, span = load_settings(), parse_span(start, end)
     beside = begin(settings, into)
@@ -92,54 +82,10 @@ def replay(
     finish(report, json)
 
 
-def record(
-    names: Annotated[
-        list[str], typer.Argument(help="Topics: catalog, query, …, or their full names.")
-    ],
-    to: Annotated[Path, typer.Option("--out", help="The file.")],
-    start: Start = "BEGINNING",
-    end: End = "NOW",
-    json: Json = False,
-) -> None:
-    """Write a span of topics to a file that `lookstream replay --file` and tests replay.
-
-    One record a line, as JSON; bytes that are no text as {"base64": …}.
-
-    [bold]Example[/]
-
-      lookstream record catalog query --out stream.jsonl
-    """
-    from stream.connection import check_broker
-    from stream.record_file import write_recording
-    from stream.span_reader import SpanReader, parse_span
-    from workers.config.wiring import kafka_of, topics_of
-    from workers.config.settings import load_settings
-
-    settings, span = load_settings(), parse_span(start, end)
-    short = {topic.name.rpartition(".")[2]: topic.name for topic in topics_of(settings)}
-    kafka = kafka_of(settings)
-    check_broker(kafka, BROKER_TIMEOUT_S)
-
-    def records(bars: Progress) -> Iterator[Record]:
-        for name in names:
-            topic = short.get(name, name)
-            group = f"{settings.kafka.prefix}-record"
-            with SpanReader(kafka, topic, span, group=group) as reader:
-                task = bars.add_task(topic, total=reader.total)
-                for count, one in enumerate(reader, start=1):
-                    bars.update(task, completed=count, total=max(count, reader.total))
-                    yield one
-
-    with progress_bars(quiet=json) as bars:
-        count = write_recording(records(bars), to)
-    say(f"{count} records written to {to}")
-    finish({"records": count, "out": str(to)}, json)
-
-
 def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | None) -> Replayed:
     from stream.codec import encode
-    from workers.jobs.replay import replay_queries
     from workers.config.wiring import reranker_of
+    from workers.jobs.replay import replay_queries
 
     reranker = reranker_of(beside, encoder)
     with ExitStack() as stack:

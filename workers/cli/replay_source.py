@@ -8,18 +8,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from stream.records import Record
+    from workers.config.settings import Settings
+    from workers.jobs.replay import Replayed
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from stream.records import Record
     from stream.span_reader import Span
+    from workers.config.settings import Settings
     from workers.ingest.items import Encoder
     from workers.jobs.replay import Replayed
-    from workers.config.settings import Settings
 
-BROKER_TIMEOUT_S = 5.0
 SAVE_EVERY_S = 1.0
 
 
@@ -36,9 +44,9 @@ def source(settings: Settings, span: Span, beside: Settings, file: Path | None) 
     from stream.connection import check_broker
     from stream.record_file import read_recording
     from stream.span_reader import SpanReader
+    from workers.config.wiring import kafka_of
     from workers.jobs.generations import replay_group
     from workers.jobs.replay import of_topic
-    from workers.config.wiring import kafka_of
 
     @contextmanager
     def from_file(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
@@ -51,7 +59,7 @@ def source(settings: Settings, span: Span, beside: Settings, file: Path | None) 
     @contextmanager
     def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
         kafka, saved = kafka_of(settings), time.monotonic()
-        check_broker(kafka, BROKER_TIMEOUT_S)
+        check_broker(kafka)
         with SpanReader(kafka, topic, span, group=replay_group(settings, beside)) as reader:
             task = bars.add_task(what, total=reader.total)
 
@@ -73,3 +81,11 @@ def apply_products(reading: Reading, beside: Settings, encoder: Encoder) -> Repl
     from workers.jobs.replay import replay_products
 
     return asyncio.run(replay_products(reading.records, beside, encoder, on_batch=reading.on_batch))
+
+
+Start = Annotated[
+    str, typer.Option("--from", help="BEGINNING, an offset, a time (ISO 8601), or LAST.")
+]
+
+
+End = Annotated[str, typer.Option("--to", help="NOW, an offset, or a time; excluded.")]

@@ -1,4 +1,4 @@
-"""Commands that talk to a running Lookstream: produce, search."""
+"""`lookstream search PHOTO`."""
 
 from __future__ import annotations
 
@@ -8,64 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, out, progress_bars, say
-
-BROKER_TIMEOUT_S = 5.0
-
-
-def produce(
-    catalog: Annotated[Path, typer.Argument(help="A catalog folder.")],
-    by_reference: Annotated[
-        bool,
-        typer.Option(help="Send file paths instead of the pictures; see intake.roots."),
-    ] = False,
-    wait: Annotated[bool, typer.Option(help="Wait until all of it is searchable.")] = True,
-    json: Json = False,
-) -> None:
-    """Send a catalog folder to the catalog topic.
-
-    Every row goes as it is: what is wrong with one is said in the dead-letter topic
-    (`lookstream dlq list`).
-
-    [bold]Examples[/]
-
-      lookstream produce examples/grocery
-      lookstream produce my-shop --no-wait
-    """
-    from stream.connection import check_broker
-    from stream.publisher import Publisher, wait_committed
-    from workers.jobs.evaluate import INGEST_TIMEOUT_S
-    from workers.jobs.produce import produce_catalog
-    from workers.config.wiring import kafka_of, topics_of
-    from workers.config.settings import load_settings
-
-    settings = load_settings()
-    kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
-    check_broker(kafka, BROKER_TIMEOUT_S)
-    with progress_bars(quiet=json) as bars:
-        sending = bars.add_task("sending", total=None)
-        with Publisher(kafka) as publisher:
-            sent = produce_catalog(
-                catalog,
-                publisher,
-                topic,
-                inline=not by_reference,
-                on_sent=lambda n: bars.update(sending, completed=n),
-            )
-            ends = publisher.flush().get(topic, {})
-        bars.update(sending, total=sent)
-        if wait and sent:
-            ingesting = bars.add_task("ingesting", total=sent)
-            wait_committed(
-                kafka,
-                settings.group("ingest"),
-                topic,
-                ends,
-                timeout_s=INGEST_TIMEOUT_S,
-                on_progress=lambda left: bars.update(ingesting, completed=sent - left),
-            )
-    say(f"{sent} events sent to {topic}" + (", all of them handled" if wait else ""))
-    finish({"events": sent, "topic": topic, "waited": wait}, json)
+from workers.cli.console import Json, finish, out, say
 
 
 def search(
@@ -88,10 +31,10 @@ def search(
     from stream.connection import check_broker
     from stream.messages import Query
     from stream.request_reply import Client
+    from workers.config.settings import load_settings
+    from workers.config.wiring import kafka_of, topics_of
     from workers.errors import FetchError, QueryRefused
     from workers.jobs.produce import picture_reference
-    from workers.config.wiring import kafka_of, topics_of
-    from workers.config.settings import load_settings
 
     settings = load_settings()
     if photo is None and not (text or "").strip():
@@ -104,7 +47,7 @@ def search(
         # A file is sent whole: the worker may be on another machine.
         image = picture_reference(Path(), photo, inline=settings.intake.max_bytes // 2)
     query = Query(query_id=uuid.uuid4().hex, image=image, text=text, top=top)
-    check_broker(kafka_of(settings), BROKER_TIMEOUT_S)
+    check_broker(kafka_of(settings))
     with Client(kafka_of(settings), topics_of(settings), timeout) as client:
         result = client.search(query)
     if result.error:

@@ -1,66 +1,16 @@
-"""Commands about quality: evaluate and train."""
+"""`lookstream train embedding|reranker|text`."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import TaskID
 
-from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.cli.console import Json, finish, progress_bars, say
 
 train = typer.Typer(help="Fit the models on your own catalogs.", no_args_is_help=True)
-
-
-def evaluate(
-    catalog: Annotated[Path, typer.Argument(help="A catalog folder with photos.jsonl.")],
-    split: Annotated[str, typer.Option(help="Which photos ask.")] = "test",
-    through_kafka: Annotated[
-        bool, typer.Option(help="Send every product and photo over real topics.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Measure search on a catalog folder: hit rates of retrieval and after reranking.
-
-    [bold]Examples[/]
-
-      lookstream evaluate examples/grocery
-      lookstream evaluate examples/grocery --through-kafka --json
-      LOOKSTREAM_KAFKA__BOOTSTRAP=host:9092 lookstream evaluate examples/grocery --through-kafka
-    """
-    from models.evaluation.metrics import HIT_RATES
-    from workers.jobs.evaluate import evaluate_offline, evaluate_through_kafka
-    from workers.deploy.ephemeral import scratch_settings
-    from workers.config.settings import load_settings
-
-    settings = load_settings()
-    with progress_bars(quiet=json) as bars:
-        if through_kafka:
-            with scratch_settings(settings, "evaluate") as scratch:
-                found = evaluate_through_kafka(catalog, split, scratch, bars)
-        else:
-            found = asyncio.run(evaluate_offline(catalog, split, settings, bars))
-    if not json:
-        from rich.table import Table
-
-        table = Table(
-            title=f"{catalog.name}/{split}: {found.products} products, "
-            f"{found.queries} queries, model {found.model_id}"
-        )
-        for name in ("", *map(str, HIT_RATES), "average"):
-            table.add_column(name, justify="right" if name else "left")
-        rows = {
-            "retrieval": found.retrieval,
-            "reranked": found.reranked,
-            "best possible": found.best_possible,
-        }
-        for name, rates in rows.items():
-            keys = [*(rate.key for rate in HIT_RATES), "average"]
-            table.add_row(name, *(f"{100 * rates[key]:.1f}" for key in keys))
-        out.print(table)
-    finish(found.report(), json)
 
 
 @train.command()
@@ -118,9 +68,9 @@ def embedding(
       lookstream train embedding my-shop --clusters clusters.jsonl --out purified.safetensors
     """
     from models.embedding.encoder import best_device, packaged_weights
+    from models.training.embedding.dataset import Lesson
     from models.training.embedding.loss_curve import plot_curves
     from models.training.embedding.train import train_embedding
-    from models.training.embedding.dataset import Lesson
     from workers.config.settings import load_settings
 
     lesson = Lesson(
@@ -184,8 +134,8 @@ def reranker(
       lookstream train reranker grocery --out models/weights/reranker-lite2.json
     """
     from models.training.reranker.linear import SPLITS, fit_reranker, write_parameters
-    from workers.config.wiring import encoder_of
     from workers.config.settings import load_settings
+    from workers.config.wiring import encoder_of
 
     encoder = encoder_of(load_settings())
     with progress_bars(quiet=json) as bars:
@@ -202,3 +152,35 @@ def reranker(
     write_parameters(fitted, to)
     say(f"written: {to}")
     finish({"out": str(to), "encoder": fitted.encoder, **fitted.card}, json)
+
+
+@train.command()
+def text(
+    to: Annotated[Path, typer.Option("--out", help="Where the maps are written.")],
+    things: Annotated[int | None, typer.Option(min=320, help="At most so many things.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of stochastic descent.")] = 1500,
+    seed: Annotated[int, typer.Option(help="Of the made-up products and of the draws.")] = 0,
+    json: Json = False,
+) -> None:
+    """Fit the text side: what is typed, with its slips, lies near what is meant.
+
+    Reads names and definitions of ImageNet's classes and made-up products; no catalog.
+
+    [bold]Example[/]
+
+      lookstream train text --out models/weights/words.safetensors
+    """
+    from models.embedding.text_projection import save_words
+    from models.training.text.train import fit_words
+
+    with progress_bars(quiet=json) as bars:
+        task = bars.add_task("reading and fitting", total=None)
+        fitted = fit_words(
+            seed=seed,
+            things=things,
+            steps=steps,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    save_words(fitted, to)
+    say(f"written: {to}")
+    finish({"out": str(to), **fitted.card}, json)

@@ -1,0 +1,1 @@
+"""Settings, secrets, and how they are wired to the rooms."""

@@ -1,8 +1,8 @@
 """Settings: one TOML of `configs/` (or your own file), overridden by the environment.
 
 `LOOKSTREAM_PROFILE` names a file of `configs/` ("embedded") or gives the path of a TOML;
-`LOOKSTREAM_SECTION__KEY` overrides one value, for instance `LOOKSTREAM_KAFKA__BOOTSTRAP`.
-Secrets come from the environment or from files (`workers.config.secrets`); they never show in a log, an
+`LOOKSTREAM_SECTION__KEY` overrides one value, for instance `LOOKSTREAM_KAFKA__BOOTSTRAP`. Secrets
+come from the environment or from files (`workers.config.secrets`); they never show in a log, an
 error or a repr.
 """
 
@@ -23,7 +23,6 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from workers.errors import SettingsError
 from workers.config.secrets import SECRETS
 from workers.config.sections import (
     FeedbackSettings,
@@ -34,6 +33,7 @@ from workers.config.sections import (
     ModelSettings,
     QuerySettings,
 )
+from workers.errors import SettingsError
 
 PROFILE_VARIABLE = "LOOKSTREAM_PROFILE"
 

@@ -9,9 +9,9 @@ from models.embedding.encoder import Encoder, load_encoder
 from models.reranking.linear import Reranker, load_reranker, shipped_parameters
 from stream.connection import Kafka
 from stream.topics import Topics, topic_map
-from workers.errors import SettingsError
 from workers.config.secrets import secret
 from workers.config.settings import Settings
+from workers.errors import SettingsError
 
 
 def kafka_of(settings: Settings) -> Kafka:

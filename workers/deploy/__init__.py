@@ -1,0 +1,1 @@
+"""Processes: supervisor, signals, telemetry, doctor."""

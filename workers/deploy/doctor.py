@@ -11,18 +11,18 @@ from pathlib import Path
 import msgspec
 from packaging.requirements import Requirement
 
+from index.errors import StoreError
 from index.milvus.client import Client
 from index.milvus.collection import Collection
-from index.errors import StoreError
-from models.errors import ModelError
 from models.embedding.identity_library import LEAST_IDENTITY, SAMPLE
+from models.errors import ModelError
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
-from workers.errors import SettingsError, WorkerError
 from workers.catalog_index import open_catalog
-from workers.config.wiring import encoder_of, kafka_of, reranker_of, store_of, topics_of
 from workers.config.settings import Settings, load_settings, profile_path
+from workers.config.wiring import encoder_of, kafka_of, reranker_of, store_of, topics_of
+from workers.errors import SettingsError, WorkerError
 
 UP = "start it with `lookstream up`"
 TEACH = "teach the encoder: `lookstream train embedding DIR`"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from stream.embedded_broker import claim_port
 from stream.topics import delete_topics
-from workers.errors import SettingsError
 from workers.catalog_index import open_catalog
-from workers.config.wiring import kafka_of, topics_of
 from workers.config.sections import EMBEDDED
 from workers.config.settings import Settings
+from workers.config.wiring import kafka_of, topics_of
+from workers.errors import SettingsError
 
 
 @contextmanager

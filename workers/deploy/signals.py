@@ -1,175 +1,20 @@
-"""The worker processes: each puts its parts together, runs until a signal, leaves tidily."""
+"""What every worker process does alike: stop on a signal, say when it is ready."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 import structlog
 
-from stream.faust_app import make_app, raw_topic
-from stream.connection import Kafka, check_broker
-from stream.faust_consumer import consume
-from stream.dead_letter import DeadLetters
-from stream.delivery import Delivery, Tally, leave_unacked
-from stream.errors import BrokerError
-from stream.publisher import Publisher
-from stream.stall_watchdog import watch
-from workers.feedback.click_join import Attribution
-from workers.ingest.items import Encoder
-from workers.errors import WorkerError
-from workers.feedback.steps import Feedback, FeedbackLoop
-from workers.ingest.tombstone_purge import tend
-from workers.ingest.steps import Ingest
-from workers.intake.fetch import open_fetcher
-from workers.catalog_index import LiveIndex
-from workers.query.steps import Answering, QueryLoop
-from workers.config.wiring import encoder_of, kafka_of, reranker_of, topics_of
-from workers.config.settings import Settings
-from workers.deploy.telemetry import EVENTS, serve_metrics
+from workers.deploy.telemetry import serve_metrics
 
 log = structlog.get_logger()
 
-# How long a worker may take to leave after SIGTERM, its last batch included.
-LEAVE_S = 5.0
-# Between two looks for a broker that is away.
-LOOK_S = 1.0
 
-
-def run_ingest(
-    settings: Settings,
-    encoder: Encoder | None = None,
-    on_tally: Callable[[Tally], None] = lambda _tally: None,
-) -> None:
-    """Consume the catalog topic until a signal comes; by default with the settings' encoder.
-
-    `on_tally` hears how the records of each batch ended.
-    """
-    asyncio.run(_ingest(settings, encoder or encoder_of(settings), on_tally))
-
-
-async def _ingest(settings: Settings, encoder: Encoder, on_tally: Callable[[Tally], None]) -> None:
-    kafka, topics, ingest = kafka_of(settings), topics_of(settings), settings.ingest
-    app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")
-
-    def mine() -> set[int]:
-        return {place.partition for place in app.consumer.assignment()}
-
-    index = LiveIndex(
-        settings, encoder.model_id, alone=lambda: len(mine()) == topics.catalog.partitions
-    )
-    async with open_fetcher(settings.intake) as fetcher:
-        steps = Ingest(fetcher, encoder, index)
-        delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
-
-        def count(tally: Tally) -> None:
-            for state in ("applied", "superseded", "dead_lettered"):
-                EVENTS.labels("ingest", state).inc(getattr(tally, state))
-            on_tally(tally)
-
-        async def catalog(stream: Any) -> None:
-            await consume(
-                stream,
-                delivery,
-                max_batch=ingest.batch,
-                within_s=ingest.within_s,
-                on_tally=count,
-                on_assigned=lambda: asyncio.to_thread(index.close),
-            )
-
-        app.agent(raw_topic(app, topics.catalog), name="catalog", concurrency=1)(catalog)
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await _broker_there(kafka, stop)
-        if stop.is_set():
-            return
-        await app.start()
-        watching = asyncio.create_task(
-            watch(kafka, settings.group("ingest"), topics.catalog.name, delivery, assigned=mine)
-        )
-        tending = asyncio.create_task(tend(steps, delivery, ingest.remember_deletes_s))
-        serve_metrics(ingest.metrics_port)
-        log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
-        ended = asyncio.create_task(app.wait_until_stopped())
-        await asyncio.wait(
-            [ended, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
-        )
-        if not stop.is_set():
-            raise WorkerError(f"the Faust app stopped by itself: {app.crash_reason}")
-        watching.cancel()
-        tending.cancel()
-        # Not wait_for: Faust swallows the cancellation and goes on waiting.
-        leaving = asyncio.create_task(app.stop())
-        if not (await asyncio.wait([leaving], timeout=LEAVE_S))[0]:
-            # No broker, or in the middle of joining. What is not acked comes again.
-            log.warning("could not leave the consumer group in time")
-            leave_unacked()
-        await leaving
-        await asyncio.to_thread(index.close)
-
-
-async def _broker_there(kafka: Kafka, stop: asyncio.Event) -> None:
-    """Return when the broker answers, or when told to stop: Faust would give up at once."""
-    while not stop.is_set():
-        try:
-            await asyncio.to_thread(check_broker, kafka, 2.0)
-        except BrokerError as error:
-            log.warning("waiting for the broker", why=str(error))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_S)
-        else:
-            return
-
-
-def run_query(settings: Settings) -> None:
-    """Answer queries until a signal comes."""
-    kafka, topics = kafka_of(settings), topics_of(settings)
-    encoder = encoder_of(settings)
-    reranker = reranker_of(settings, encoder)
-    index = LiveIndex(settings, encoder.model_id)
-    with asyncio.Runner() as runner, Publisher(kafka, linger_ms=0) as publisher:
-        opening = open_fetcher(settings.intake)
-        fetcher = runner.run(opening.__aenter__())
-        loop = QueryLoop(
-            kafka=kafka,
-            topics=topics,
-            group=settings.group("query"),
-            batch=settings.query.batch,
-            answering=Answering(fetcher, encoder, reranker, index, settings.query),
-            publisher=publisher,
-            dead_letters=DeadLetters(kafka, topics),
-        )
-        try:
-            loop.run(runner, _stop_flag(), _ready("query", settings.query.metrics_port))
-        finally:
-            runner.run(opening.__aexit__(None, None, None))
-            index.close()
-
-
-def run_feedback(settings: Settings) -> None:
-    """Attribute clicks until a signal comes."""
-    kafka, topics, feedback = kafka_of(settings), topics_of(settings), settings.feedback
-    attribution = Attribution(round(feedback.window_s * 1000), feedback.patience_s)
-    with Publisher(kafka) as publisher:
-        join = Feedback(topics, publisher, DeadLetters(kafka, topics), attribution)
-        loop = FeedbackLoop(kafka, topics, settings.group("feedback"), join)
-        loop.run(_stop_flag(), _ready("feedback", feedback.metrics_port))
-
-
-RUN: dict[str, Callable[[Settings], None]] = {
-    "ingest": run_ingest,
-    "query": run_query,
-    "feedback": run_feedback,
-}
-
-
-def _stop_flag() -> Callable[[], bool]:
+def stop_flag() -> Callable[[], bool]:
     """Says whether SIGTERM or SIGINT has come."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -177,7 +22,9 @@ def _stop_flag() -> Callable[[], bool]:
     return stopping.is_set
 
 
-def _ready(worker: str, port: int) -> Callable[[], None]:
+def when_ready(worker: str, port: int) -> Callable[[], None]:
+    """What a worker calls once it has joined: metrics are served and the log says so."""
+
     def ready() -> None:
         serve_metrics(port)
         log.info("worker ready", worker=worker, pid=os.getpid())

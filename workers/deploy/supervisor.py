@@ -19,12 +19,12 @@ from types import TracebackType
 from typing import Self
 
 from index.milvus import lite_process
-from stream.embedded_broker import EmbeddedBroker
 from stream.child_process import spawn, stop
+from stream.embedded_broker import EmbeddedBroker
 from stream.topics import create_topics
-from workers.errors import StackError
-from workers.config.wiring import kafka_of, topics_of
 from workers.config.settings import Settings, settings_environment
+from workers.config.wiring import kafka_of, topics_of
+from workers.errors import StackError
 
 WORKERS = ("ingest", "query", "feedback")
 # Waits before the first, second, … restart of a worker; one more failure in a row is the end.

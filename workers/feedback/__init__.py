@@ -1,0 +1,1 @@
+"""The feedback worker: impressions joined with clicks."""

@@ -9,23 +9,20 @@ After a crash a click may be attributed again, under the same key.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
-from confluent_kafka import Consumer, TopicPartition
 
 from stream.codec import decode, encode
-from stream.connection import Kafka, patiently
 from stream.dead_letter import DeadLetters
 from stream.delivery import Rejection
 from stream.errors import DecodeError
 from stream.messages import Click, Impression
 from stream.publisher import Publisher
-from stream.records import Record, from_confluent
+from stream.records import Record
 from stream.topics import Topics
-from workers.feedback.click_join import Attribution, Waiting
 from workers.deploy.telemetry import EVENTS
+from workers.feedback.click_join import Attribution, Waiting
 
 log = structlog.get_logger()
 
@@ -105,64 +102,3 @@ def _no_impression(late: Waiting) -> Rejection:
         "or its query_id is wrong",
         "NoImpression",
     )
-
-
-@dataclass
-class FeedbackLoop:
-    """The consumer around `Feedback`: assignment, offsets, commits."""
-
-    kafka: Kafka
-    topics: Topics
-    group: str
-    feedback: Feedback
-    _positions: dict[tuple[str, int], int] = field(default_factory=dict)
-    _done: dict[tuple[str, int], int] = field(default_factory=dict)
-
-    def run(self, stopped: Callable[[], bool], on_ready: Callable[[], None]) -> None:
-        """Consume until `stopped()`; then commit and leave the group."""
-        consumer = Consumer(self.kafka.consumer(self.group))
-        names = [self.topics.impression.name, self.topics.click.name]
-        consumer.subscribe(names, on_assign=self._assign)
-        on_ready()
-        try:
-            while not stopped():
-                records = [from_confluent(m) for m in consumer.consume(BATCH, POLL_S)]
-                self.feedback.take(records, time.monotonic())
-                for record in records:
-                    self._positions[record.topic, record.partition] = record.offset + 1
-                self._commit(consumer)
-        finally:
-            consumer.close()
-
-    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Clicks from where we left off, impressions from a window ago."""
-        since_ms = time.time_ns() // 1_000_000 - self.feedback.attribution.window_ms
-        name = self.topics.impression.name
-        impressions = [p for p in partitions if p.topic == name]
-        clicks = [p for p in partitions if p.topic != name]
-        self.feedback.judged = {
-            p.partition: max(0, p.offset)
-            for p in patiently(consumer.committed, impressions, timeout=30)
-        }
-        # Co-partitioned topics and the same group: the impressions of a click's partition are
-        # assigned to the same worker (range assignment).
-        self._positions.clear()
-        self._done.clear()
-        self.feedback.attribution.waiting.clear()
-        since = [TopicPartition(name, p.partition, since_ms) for p in impressions]
-        # A topic made a moment ago has no leader yet, and one whose broker fell gets another.
-        starts = patiently(consumer.offsets_for_times, since, timeout=30)
-        consumer.assign(clicks + starts)
-
-    def _commit(self, consumer: Consumer) -> None:
-        """Commit what changed, up to the first click that still waits."""
-        ends = dict(self._positions)
-        for at in ends:
-            if (held := self.feedback.waiting_from(*at)) is not None:
-                ends[at] = held
-        changed = [
-            TopicPartition(*at, end) for at, end in ends.items() if end != self._done.get(at)
-        ]
-        if changed:
-            consumer.commit(offsets=changed, asynchronous=True)
-            self._done.update(ends)

@@ -1,0 +1,1 @@
+"""The ingest worker: catalog events become rows."""

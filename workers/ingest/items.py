@@ -12,8 +12,8 @@ import msgspec
 from index.item import Item
 from models.catalog.folder import product_text
 from models.embedding.protocol import Encoded, SearchEncoder
-from models.juicer.juice import Juice
 from models.images.letterbox import Picture
+from models.juicer.juice import Juice
 from stream.messages import ProductUpsert
 from workers.ingest.last_write_wins import Product, item_id
 
@@ -21,7 +21,7 @@ NO_PICTURE = b""
 
 
 class Encoder(SearchEncoder, Protocol):
-    """What makes vectors and juice: `models.embedding.encoder.Encoder`, or a small one in a test."""
+    """What makes vectors and juice: `models.embedding.encoder`, or a small one in a test."""
 
     dim: int
     rewords: bool

@@ -21,6 +21,10 @@ from stream.delivery import Rejection, State
 from stream.errors import DecodeError, Permanent, Transient
 from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
 from stream.records import Record
+from workers.catalog_index import LiveIndex
+from workers.deploy.telemetry import timed
+from workers.errors import DecoderError, IntakeError
+from workers.ingest.items import Draft, Encoder, draft, make_products, picture_references
 from workers.ingest.last_write_wins import (
     Change,
     Product,
@@ -30,11 +34,7 @@ from workers.ingest.last_write_wins import (
     item_id,
     same_row,
 )
-from workers.ingest.items import Draft, Encoder, draft, make_products, picture_references
-from workers.errors import DecoderError, IntakeError
 from workers.intake.fetch import Fetcher
-from workers.catalog_index import LiveIndex
-from workers.deploy.telemetry import timed
 
 
 class Ingest:

@@ -20,8 +20,9 @@ from workers.intake.file_type import FORMATS, describe, sniff
 
 # The backbones look at 260 px; more than this is only memory.
 WORKING_SIDE = 1024
-# Below this side there is nothing to recognise (models.images.letterbox.SMALLEST), and what is longer than
-# this many times its breadth would fall below it when it is brought down to WORKING_SIDE.
+# Below this side there is nothing to recognise (models.images.letterbox.SMALLEST), and what is
+# longer than this many times its breadth would fall below it when it is brought down to
+# WORKING_SIDE.
 SMALLEST_SIDE = 8
 LARGEST_RATIO = 100
 # Rows flattened and reduced at a time, so that a large picture needs no second copy of itself.

@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from models.images.letterbox import Picture
+from workers.config.sections import IntakeSettings
 from workers.errors import DecoderError, PictureRefused
 from workers.intake.decoder_process import COMMAND, DecoderGone, DecoderProcess
-from workers.config.sections import IntakeSettings
 
 CLOSED = "the decoders are closed"
 

@@ -19,7 +19,9 @@ from typing import IO
 import numpy as np
 
 from models.images.letterbox import Picture
+from workers.config.sections import IntakeSettings
 from workers.errors import DecoderError, PictureRefused
+from workers.intake.decode_image import WORKING_SIDE
 from workers.intake.decoder import (
     ANSWER,
     LENGTH,
@@ -29,8 +31,6 @@ from workers.intake.decoder import (
     READY,
     REFUSED,
 )
-from workers.intake.decode_image import WORKING_SIDE
-from workers.config.sections import IntakeSettings
 
 COMMAND = (sys.executable, "-S", "-P", "-m", "workers.intake.decoder")
 START_TIMEOUT_S = 60.0

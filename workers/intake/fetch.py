@@ -16,13 +16,13 @@ from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes
 
 from models.images.letterbox import Picture
+from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
-from workers.intake.ssrf_guard import Resolve, resolve, shown
 from workers.intake.decoder_pool import Decoders
+from workers.intake.http import Web, open_web
 from workers.intake.limits import check_bytes, too_large
 from workers.intake.s3 import ObjectStorage
-from workers.intake.http import Web, open_web
-from workers.config.sections import IntakeSettings
+from workers.intake.ssrf_guard import Resolve, resolve, shown
 
 PIECE = 1 << 16
 

@@ -18,10 +18,10 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from workers.errors import FetchError
-from workers.intake.ssrf_guard import Guard, Resolve, parse_url, resolve, shown
-from workers.intake.limits import check_bytes, too_large
 from workers.config.sections import IntakeSettings
+from workers.errors import FetchError
+from workers.intake.limits import check_bytes, too_large
+from workers.intake.ssrf_guard import Guard, Resolve, parse_url, resolve, shown
 
 MAX_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}

@@ -16,10 +16,10 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from workers.errors import FetchError
-from workers.intake.ssrf_guard import shown
-from workers.intake.limits import check_bytes, too_large
 from workers.config.sections import IntakeSettings
+from workers.errors import FetchError
+from workers.intake.limits import check_bytes, too_large
+from workers.intake.ssrf_guard import shown
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # Where the SDKs of S3 look for credentials, as far as it is in the environment. Asking a metadata

@@ -22,8 +22,8 @@ from typing import Any
 import httpcore
 import httpx
 
-from workers.errors import FetchError
 from workers.config.sections import IntakeSettings
+from workers.errors import FetchError
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]

@@ -1,0 +1,1 @@
+"""Work that ends: produce, evaluate, replay, generations, prototypes, demo."""

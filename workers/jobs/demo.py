@@ -23,13 +23,13 @@ from stream.messages import Click, Query, Result
 from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.request_reply import Client
-from workers.reports.contact_sheet import Answer, Row, write_contact_sheet
+from workers.config.settings import Settings
+from workers.config.wiring import kafka_of, topics_of
+from workers.deploy.supervisor import Stack
 from workers.errors import QueryRefused
 from workers.jobs.evaluate import ANSWER_TIMEOUT_S, TOP, ingest_catalog
 from workers.jobs.produce import picture_reference
-from workers.config.wiring import kafka_of, topics_of
-from workers.config.settings import Settings
-from workers.deploy.supervisor import Stack
+from workers.reports.contact_sheet import Answer, Row, write_contact_sheet
 
 SHOWN = 5
 # How long the join of the last clicks may take.

@@ -24,14 +24,14 @@ from stream.codec import decode
 from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
-from workers.ingest.items import draft, make_products, picture_references
+from workers.config.settings import Settings
+from workers.config.wiring import encoder_of, kafka_of, reranker_of, topics_of
+from workers.deploy.supervisor import Stack
 from workers.errors import QueryRefused
+from workers.ingest.items import draft, make_products, picture_references
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.jobs.produce import catalog_events, picture_reference, produce_catalog
 from workers.query.rerank import rank
-from workers.config.wiring import encoder_of, kafka_of, reranker_of, topics_of
-from workers.config.settings import Settings
-from workers.deploy.supervisor import Stack
 
 ENCODE_TOGETHER = 16
 TOP = 10

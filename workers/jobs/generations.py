@@ -21,11 +21,11 @@ from index.lifecycle.promote import promote as promote_collection
 from index.lifecycle.promote import stands_for
 from index.prototypes.registry import BankShelf
 from stream.errors import BrokerError
-from workers.errors import SettingsError
 from workers.catalog_index import open_catalog
-from workers.config.wiring import kafka_of, store_of
 from workers.config.settings import Settings
+from workers.config.wiring import kafka_of, store_of
 from workers.deploy.supervisor import listening
+from workers.errors import SettingsError
 
 NAME = re.compile(r"[A-Za-z0-9]{1,24}")
 

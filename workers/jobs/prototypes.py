@@ -14,10 +14,10 @@ import numpy as np
 
 from index.prototypes.bank import Name, PrototypeBank
 from index.prototypes.from_clusters import bank_of_clusters
-from models.curation.report import read_clusters
 from models.catalog.folder import Product, read_catalog
-from models.images.files import open_picture
+from models.curation.report import read_clusters
 from models.embedding.protocol import PictureTextEncoder
+from models.images.files import open_picture
 from workers.errors import SettingsError
 
 BATCH = 16

@@ -19,12 +19,12 @@ from models.reranking.linear import Reranker
 from stream.delivery import Delivery, Rejection, Tally
 from stream.messages import Result
 from stream.records import Record
+from workers.catalog_index import LiveIndex
+from workers.config.settings import Settings
 from workers.ingest.items import Encoder
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
-from workers.catalog_index import LiveIndex
 from workers.query.steps import Answering
-from workers.config.settings import Settings
 
 SHOWN_REFUSALS = 100
 

@@ -1,0 +1,1 @@
+"""The query worker: retrieve, rerank, answer."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from models.embedding.protocol import Encoded, SearchEncoder
 from models.embedding.identity_library import SAMPLE
+from models.embedding.protocol import Encoded, SearchEncoder
 from workers.catalog_index import LiveIndex
 
 log = structlog.get_logger()

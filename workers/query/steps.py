@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import structlog
-from confluent_kafka import Consumer
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from index.errors import StoreUnavailable
@@ -22,23 +21,19 @@ from models.embedding.protocol import Encoded
 from models.errors import ModelError
 from models.juicer.juice import Juice
 from models.reranking.linear import Reranker
-from stream.codec import decode, encode
-from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
-from stream.dead_letter import DeadLetters
+from stream.codec import decode
 from stream.delivery import Rejection
 from stream.errors import DecodeError
 from stream.messages import Impression, Query, QueryJuice, Result, Shown
-from stream.publisher import Publisher
-from stream.records import Record, from_confluent
-from stream.topics import Topics
-from workers.ingest.items import Encoder
-from workers.errors import IntakeError
-from workers.query.identity_weight import Familiarity
-from workers.intake.fetch import Fetcher
+from stream.records import Record
 from workers.catalog_index import Found, LiveIndex
-from workers.query.rerank import rank
 from workers.config.sections import QuerySettings
-from workers.deploy.telemetry import EVENTS, timed
+from workers.deploy.telemetry import timed
+from workers.errors import IntakeError
+from workers.ingest.items import Encoder
+from workers.intake.fetch import Fetcher
+from workers.query.identity_weight import Familiarity
+from workers.query.rerank import rank
 
 log = structlog.get_logger()
 
@@ -180,62 +175,3 @@ def impression(result: Result, now_ms: int) -> Impression:
         model_id=result.model_id,
         bank_version=result.bank_version,
     )
-
-
-@dataclass
-class QueryLoop:
-    """The consumer around `Answering`: take what is there, answer, make it durable, commit."""
-
-    kafka: Kafka
-    topics: Topics
-    group: str
-    batch: int
-    answering: Answering
-    publisher: Publisher
-    dead_letters: DeadLetters
-
-    def run(
-        self, runner: asyncio.Runner, stopped: Callable[[], bool], on_ready: Callable[[], None]
-    ) -> None:
-        """Consume until `stopped()`; then leave the group."""
-        consumer = Consumer(self.kafka.consumer(self.group, fetch_wait_max_ms=PROMPT_FETCH_WAIT_MS))
-        consumer.subscribe([self.topics.query.name])
-        on_ready()
-        try:
-            while not stopped():
-                records = self._take(consumer)
-                if records:
-                    outcomes = runner.run(self.answering.answer(records))
-                    self._publish(outcomes)
-                    consumer.commit(asynchronous=True)
-        finally:
-            consumer.close()
-
-    def _take(self, consumer: Consumer) -> list[Record]:
-        """The first record when it comes, and what else is there at that moment."""
-        first = consumer.poll(POLL_S)
-        if first is None:
-            return []
-        rest = consumer.consume(self.batch - 1, 0) if self.batch > 1 else []
-        return [from_confluent(message) for message in (first, *rest)]
-
-    def _publish(self, outcomes: Sequence[Result | Refused]) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        for outcome in outcomes:
-            if isinstance(outcome, Refused):
-                self._refuse(outcome)
-                continue
-            key = outcome.query_id
-            self.publisher.publish(self.topics.result.name, key, encode(outcome))
-            shown = encode(impression(outcome, now_ms))
-            self.publisher.publish(self.topics.impression.name, key, shown)
-            EVENTS.labels("query", "applied").inc()
-        self.publisher.flush()
-
-    def _refuse(self, refused: Refused) -> None:
-        log.warning("query refused", source=refused.record.source, why=refused.rejection.reason)
-        if refused.query_id is not None:
-            sorry = Result(query_id=refused.query_id, error=refused.rejection.reason)
-            self.publisher.publish(self.topics.result.name, refused.query_id, encode(sorry))
-        self.dead_letters.send(refused.record, refused.rejection, attempts=1)
-        EVENTS.labels("query", "dead_lettered").inc()

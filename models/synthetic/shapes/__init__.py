@@ -1,0 +1,1 @@
+"""Parametric shapes of products, by what they are for."""

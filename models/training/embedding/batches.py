@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.training.embedding.samples import TrainingPictures
-from models.training.embedding.id_sampler import IdBatches
-from models.training.embedding.run_state import Batch, StageName
-from models.training.embedding.identity_tower import Views
 from models.training.embedding.feature_cache import ViewStore
+from models.training.embedding.id_sampler import IdBatches
+from models.training.embedding.identity_tower import Views
+from models.training.embedding.run_state import Batch, StageName
+from models.training.embedding.samples import TrainingPictures
 
 Rows = NDArray[np.int64]
 CENTROID_VIEWS = 4

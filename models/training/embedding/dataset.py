@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.backbone.onnx import load_backbone
-from models.curation.report import read_clusters
-from models.catalog.folder import Catalog, read_catalog
+from models.backbone.load import load_backbone
 from models.backbone.spec import BackboneSpec, named_backbone
+from models.catalog.folder import Catalog, read_catalog
+from models.curation.report import read_clusters
 from models.embedding.projection import has_tail, load_projection, save_projection
+from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
 from models.training.embedding.pca_init import fit_projection
 from models.training.embedding.samples import USUAL_VIEWS, TrainingPictures, training_pictures
 from models.training.embedding.validation import Exam, exam_sources
-from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
 
 BACKGROUNDS = 96
 AXES_FROM = 1500

@@ -17,17 +17,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.images import colour_histogram
-from models.backbone.onnx import Backbone, load_backbone
-from models.images.files import open_picture
-from models.errors import TrainingError
-from models.juicer.juice import Floats
-from models.juicer.juicer import kept_weights, squeeze_rows
+from models.arrays import Floats
+from models.backbone.load import load_backbone
+from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec
-from models.images.letterbox import Picture, letterbox, normalise
 from models.embedding.projection import Projection, features
-from models.training.embedding.identity_tower import Views
+from models.errors import TrainingError
+from models.images import colour_histogram
+from models.images.files import open_picture
+from models.images.letterbox import Picture, letterbox, normalise
+from models.juicer.juicer import kept_weights, squeeze_rows
 from models.training.embedding.augmentation import view
+from models.training.embedding.identity_tower import Views
 
 Rows = NDArray[np.int64]
 JOBS_TOGETHER = 8

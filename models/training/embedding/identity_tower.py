@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.embedding.pca import Axes
-from models.juicer.juice import Floats
-from models.embedding.identity_library import Library
-from models.embedding.projection import KNOWN_WEIGHT, Projection
+from models.arrays import Floats
 from models.backbone.identity_branch import Tail
+from models.embedding.identity_library import Library
+from models.embedding.pca import Axes
+from models.embedding.projection import KNOWN_WEIGHT, Projection
 from models.training.embedding.run_state import Encoder
 
 

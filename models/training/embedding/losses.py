@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.errors import TrainingError
 from models.embedding.layout import IDENTITY_PREFIXES
+from models.errors import TrainingError
 
 PREFIXES = IDENTITY_PREFIXES
 FORBIDDEN = -1e9

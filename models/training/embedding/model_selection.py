@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 
-from models.training.embedding.sharded_head import Ranks
 from models.training.embedding.run_state import Encoder, Run, device_of
+from models.training.embedding.sharded_head import Ranks
 
 Validate = Callable[[Encoder], float]
 """How good the encoder is, in eval mode and without gradients; higher is better."""

@@ -12,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from models.embedding.pca import fit_axes
-from models.backbone.onnx import Backbone, load_backbone
-from models.catalog.folder import Catalog, Photo, Product, read_catalog
-from models.images.files import open_picture
-from models.errors import ProjectionError
-from models.juicer.juice import Floats
-from models.juicer.juicer import Squeezed, squeeze
-from models.embedding.appearance import fit_look, raw
+from models.arrays import Floats
+from models.backbone.load import load_backbone
+from models.backbone.protocol import Backbone
 from models.backbone.spec import named_backbone
+from models.catalog.folder import Catalog, Photo, Product, read_catalog
+from models.embedding.appearance import raw
 from models.embedding.projection import TOKEN_WIDTH, Projection
+from models.errors import ProjectionError
+from models.images.files import open_picture
+from models.juicer.juicer import Squeezed, squeeze
+from models.training.embedding.fit_appearance import fit_look
+from models.training.embedding.fit_pca import fit_axes
 
 DEPTH_AXES = (120, 160, 256, 320)
 COLOUR_AXES = 100

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from models.training.embedding.prototype_head import PrototypeHead
-from models.training.embedding.sparse_negatives import SparseNegatives
 from models.training.embedding.recipe import Recipe
+from models.training.embedding.sparse_negatives import SparseNegatives
 
 StageName = Literal["contrast", "identity"]
 NO_DECAY_BELOW = 2

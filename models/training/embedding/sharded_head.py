@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.errors import TrainingError
-from models.training.embedding.prototype_head import PrototypeHead
 from models.training.embedding.losses import MarginSoftmax, logarithm, with_margin
+from models.training.embedding.prototype_head import PrototypeHead
 from models.training.embedding.sparse_negatives import SparseNegatives
 
 

@@ -18,12 +18,9 @@ from torch import Tensor
 
 from models.errors import TrainingError
 from models.training.embedding.checkpoint import load_run, save_run
-from models.training.embedding.step import descend
-from models.training.embedding.prototype_head import PrototypeHead, centroid_weight
-from models.training.embedding.sparse_negatives import SparseNegatives
-from models.training.embedding.recipe import Recipe
 from models.training.embedding.model_selection import Validate, follow, settle, validated
-from models.training.embedding.sharded_head import Ranks, ShardedHead, joined_ranks
+from models.training.embedding.prototype_head import PrototypeHead, centroid_weight
+from models.training.embedding.recipe import Recipe
 from models.training.embedding.run_state import (
     Batch,
     Encoder,
@@ -34,6 +31,9 @@ from models.training.embedding.run_state import (
     make_optimizer,
     precision,
 )
+from models.training.embedding.sharded_head import Ranks, ShardedHead, joined_ranks
+from models.training.embedding.sparse_negatives import SparseNegatives
+from models.training.embedding.step import descend
 
 Library = Callable[[], Iterable[Batch]]
 """One pass over the training set, every ID at least once, the same each time."""

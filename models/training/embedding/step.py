@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from models.errors import TrainingError
 from models.training.embedding.losses import matryoshka_info_nce
-from models.training.embedding.sharded_head import Ranks, ShardedHead, gather_rows, sum_gradients
 from models.training.embedding.run_state import Batch, Record, Run, precision
+from models.training.embedding.sharded_head import Ranks, ShardedHead, gather_rows, sum_gradients
 
 
 def descend(run: Run, batch: Batch, ranks: Ranks | None) -> Record:

@@ -1,8 +1,8 @@
 """Training the picture side of the encoder: `lookstream train embedding DIR...`.
 
 The three stages of Pailitao-VL §4 on catalog folders. Where nothing was trained before, principal
-axes come first (`models.training.embedding.pca_init`); else training goes on from the encoder that there is, on
-the new catalog's pictures.
+axes come first (`models.training.embedding.pca_init`); else training goes on from the encoder that
+there is, on the new catalog's pictures.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.embedding.pca import fit_axes, turn, widened
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
-from models.embedding.identity_library import Library, gather
-from models.backbone.spec import named_backbone
+from models.arrays import Floats, unit
+from models.backbone.identity_branch import Tail, load_tail, tail_tensors
 from models.backbone.patch_network import patch_network
+from models.backbone.spec import named_backbone
+from models.embedding.identity_library import Library
+from models.embedding.layout import IDENTITY_WIDTH
 from models.embedding.projection import (
     DEPTH_WEIGHTS,
     KNOWN_WEIGHT,
@@ -29,16 +29,16 @@ from models.embedding.projection import (
     load_projection,
     save_projection,
 )
-from models.backbone.identity_branch import Tail, load_tail, tail_tensors
 from models.training.embedding.batches import ViewBatches
+from models.training.embedding.class_centroids import gather
 from models.training.embedding.dataset import Lesson, Material, Progress, prepare, principal_axes
-from models.training.embedding.samples import TrainingPictures
-from models.training.embedding.recipe import Recipe
-from models.training.embedding.stages import Checkpointing, Trained, train
-from models.training.embedding.run_state import Encoder, Record
+from models.training.embedding.fit_pca import fit_axes, turn, widened
 from models.training.embedding.identity_tower import Tower
+from models.training.embedding.recipe import Recipe
+from models.training.embedding.run_state import Encoder, Record
+from models.training.embedding.samples import TrainingPictures
+from models.training.embedding.stages import Checkpointing, Trained, train
 from models.training.embedding.validation import best_trust, examine, vectors
-from models.embedding.layout import IDENTITY_WIDTH
 
 BATCH = 64
 RECIPE = Recipe(learning_rate=4e-4, scale=12.0, margin=0.1, kinship=0.3, clip=5.0)

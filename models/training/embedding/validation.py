@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
 from models.evaluation.metrics import NO_WORSE, score_rankings
-from models.training.embedding.run_state import Encoder
 from models.training.embedding.feature_cache import Source, ViewStore
+from models.training.embedding.run_state import Encoder
 
 BATCH = 64
 DEPTH = 10

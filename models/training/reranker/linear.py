@@ -23,17 +23,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.reranking.calibration import calibration_error, fit_levels
-from models.reranking.chunks import ABSENT
-from models.reranking.comparison import Comparison, fit_comparison
 from models.catalog.folder import read_catalog
-from models.embedding.protocol import SearchEncoder
-from models.training.reranker.ranking_lists import Episodes, Progress, make_episodes
-from models.errors import RerankerError
 from models.embedding.identity_library import LEAST_IDENTITY
-from models.reranking.merge import merge, order
+from models.embedding.protocol import SearchEncoder
+from models.errors import RerankerError
+from models.evaluation.calibration_error import calibration_error
 from models.evaluation.metrics import NO_WORSE, Level, hit_rates
+from models.reranking.chunks import ABSENT
+from models.reranking.comparison import Comparison
 from models.reranking.linear import RerankerParameters, Stage, Stages
+from models.reranking.merge import merge, order
+from models.training.reranker.fit_calibration import fit_levels
+from models.training.reranker.fit_comparison import fit_comparison
+from models.training.reranker.ranking_lists import Episodes, Progress, make_episodes
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5

@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.reranking.chunks import Chunks, split
+from models.arrays import Floats
 from models.catalog.folder import Catalog, Photo, Product
-from models.images.files import open_picture
 from models.catalog.typos import mistype
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import RerankerError
-from models.reranking.features import Candidate, collect
-from models.juicer.juice import Floats
 from models.evaluation.metrics import Levels, relevance, relevant_counts
+from models.images.files import open_picture
 from models.images.letterbox import Picture
+from models.reranking.chunks import Chunks, split
+from models.reranking.features import collect
+from models.reranking.protocol import Candidate
 from models.training.embedding.augmentation import view
 
 MODALITIES = ("picture", "text", "both")

@@ -1,0 +1,1 @@
+"""Fitting the text side of the encoder."""

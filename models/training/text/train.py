@@ -1,4 +1,4 @@
-"""Fitting the text side: ``lookstream train words``.
+"""Fitting the text side: ``lookstream train text``.
 
 Matryoshka InfoNCE (Pailitao-VL, arXiv 2602.13704 §4.1; Kusupati et al. 2022) between documents
 and what is typed for them. Batches are made of neighbours, classes next to each other in WordNet
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch.nn import functional
 
-from models.embedding.pca import fit_axes
-from models.training.text.queries import VIEWS, Wording, wordings
-from models.juicer.juice import Floats
+from models.arrays import Floats
+from models.embedding.text_projection import PREFIXES, WIDTH, Words
 from models.text.hashed_ngrams import BUCKETS, hashed
 from models.text.minilm import WIDTH as SENTENCE_WIDTH
 from models.text.minilm import TextEncoder, normalise
-from models.embedding.text_projection import PREFIXES, WIDTH, Words
+from models.training.embedding.fit_pca import fit_axes
+from models.training.text.queries import VIEWS, Wording, wordings
 
 STEPS = 800
 BATCH = 256
@@ -87,7 +87,7 @@ def fit_words(
     meaning, letters = (one.detach().numpy().astype(np.float32) for one in maps)
     found = _recall(maps, material, held_out)
     card: dict[str, object] = {
-        "command": f"lookstream train words --seed {seed} --steps {steps}"
+        "command": f"lookstream train text --seed {seed} --steps {steps}"
         + (f" --things {things}" if things is not None else ""),
         "data": "names and definitions of ImageNet-12k's classes (WordNet, by timm), and made-up "
         "products; no shop's catalog",

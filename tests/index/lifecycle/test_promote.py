@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.prototypes.bank import PrototypeBank, build
 from index.errors import GenerationChanged, StoreError
 from index.item import Item
-from index.milvus.open import open_collection
 from index.lifecycle.promote import promote
 from index.lifecycle.repartition import rekey
-from index.prototypes.registry import BankShelf
-from index.milvus.metadata import read_standing
 from index.milvus.config import Store
+from index.milvus.metadata import read_standing
+from index.milvus.open import open_collection
+from index.prototypes.bank import PrototypeBank
+from index.prototypes.kmeans import build
+from index.prototypes.registry import BankShelf
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(40)

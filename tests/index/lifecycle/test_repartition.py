@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.prototypes.bank import build
 from index.errors import GenerationChanged
 from index.item import Item, tombstone
-from index.milvus.open import open_collection
-from index.search.probe import choose, probe
 from index.lifecycle.repartition import outgrown, rekey
-from index.prototypes.registry import BankShelf
 from index.milvus.config import Store
+from index.milvus.open import open_collection
+from index.prototypes.kmeans import build
+from index.prototypes.registry import BankShelf
+from index.search.probe import choose, probe
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(150)

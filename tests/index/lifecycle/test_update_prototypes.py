@@ -5,16 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.prototypes.aliases import Aliases
-from index.prototypes.bank import PrototypeBank, build
-from index.prototypes.from_clusters import from_clusters
 from index.errors import BankError, ModelMismatch
 from index.item import Item
-from index.milvus.open import open_collection
 from index.lifecycle.repartition import outgrown, rekey
 from index.lifecycle.update_prototypes import renewed
-from index.prototypes.registry import BankShelf
 from index.milvus.config import Store
+from index.milvus.open import open_collection
+from index.prototypes.aliases import Aliases
+from index.prototypes.bank import PrototypeBank
+from index.prototypes.from_clusters import from_clusters
+from index.prototypes.kmeans import build
+from index.prototypes.registry import BankShelf
 from tests.index.conftest import unit_vectors
 
 CENTRES = unit_vectors(6, seed=3)

@@ -13,12 +13,12 @@ import pytest
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.certificates import make_certificates
 from benchmarks.servers.milvus import ROOT, milvus_server
-from index.prototypes.bank import build
-from index.milvus.client import Client
 from index.errors import StoreUnavailable
 from index.item import Item
-from index.milvus.open import open_collection
+from index.milvus.client import Client
 from index.milvus.config import Store
+from index.milvus.open import open_collection
+from index.prototypes.kmeans import build
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(4)

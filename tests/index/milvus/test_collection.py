@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from benchmarks.servers.milvus import LiteServer
-from index.prototypes.bank import PrototypeBank, build
-from index.milvus.collection import Collection
 from index.errors import GenerationChanged, ModelMismatch, RowRejected, StoreError, StoreUnavailable
 from index.item import Item, tombstone
-from index.milvus.open import open_collection
+from index.milvus.collection import Collection
 from index.milvus.config import Store
+from index.milvus.open import open_collection
+from index.prototypes.bank import PrototypeBank
+from index.prototypes.kmeans import build
 from stream.embedded_broker import claim_port
 from tests.index.conftest import python, unit_vectors
 

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from index.prototypes.bank import build
 from index.item import Item, content_digest, tombstone
-from index.milvus.open import open_collection
 from index.milvus.config import Store
+from index.milvus.open import open_collection
+from index.prototypes.kmeans import build
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(12, dim=8)

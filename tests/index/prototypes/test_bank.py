@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.prototypes.bank import PrototypeBank, build, default_prototypes, neighbour_order
 from index.errors import BankError
+from index.prototypes.bank import PrototypeBank
+from index.prototypes.kmeans import build, default_prototypes, neighbour_order
 from index.prototypes.registry import BankShelf
 from tests.index.conftest import unit_vectors
 

@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from index.prototypes.bank import Matrix, PrototypeBank, build
-from index.prototypes.from_clusters import bank_of_clusters, from_clusters
 from index.errors import BankError
+from index.prototypes.bank import PrototypeBank
+from index.prototypes.from_clusters import bank_of_clusters, from_clusters
+from index.prototypes.kmeans import build
 from index.prototypes.registry import BankShelf
 from index.prototypes.soft_assignment import NONE, soft_assign
+from index.vectors import Matrix
 from tests.index.conftest import unit_vectors
 
 

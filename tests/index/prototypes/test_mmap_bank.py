@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.prototypes import mmap_build
-from index.prototypes.bank import Matrix, PrototypeBank
 from index.errors import BankError
+from index.prototypes import mmap_build
+from index.prototypes.bank import PrototypeBank
 from index.prototypes.mmap_bank import MappedBank, open_mapped
 from index.prototypes.mmap_build import build_mapped, map_bank
 from index.prototypes.soft_assignment import soft_assign
+from index.vectors import Matrix
 from tests.index.conftest import unit_vectors
 
 COUNT, DIM = 3000, 64

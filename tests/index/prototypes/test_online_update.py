@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.prototypes.aliases import Aliases, nearest_part
-from index.prototypes.bank import Matrix, Name, PrototypeBank
 from index.errors import BankError
-from index.prototypes.split_test import part
+from index.prototypes.aliases import Aliases, nearest_part
+from index.prototypes.bank import Name, PrototypeBank
 from index.prototypes.online_update import Rules, Upkeep
+from index.prototypes.split_test import part
+from index.vectors import Matrix
 from tests.index.conftest import unit_vectors
 
 names = st.integers(0, 12)

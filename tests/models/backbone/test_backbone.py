@@ -7,16 +7,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from models.backbone.onnx import (
-    FIXED_BATCH,
-    TorchBackbone,
-    _export,
-    load_backbone,
-)
-from models.errors import WeightsError
-from models.juicer.juice import Floats
-from models.backbone.spec import BACKBONES, BackboneSpec, named_backbone
+from models.arrays import Floats
+from models.backbone.cuda import FIXED_BATCH, TorchBackbone
+from models.backbone.export import export_backbone
+from models.backbone.load import load_backbone
 from models.backbone.patch_network import patch_network
+from models.backbone.spec import BACKBONES, BackboneSpec, named_backbone
+from models.errors import WeightsError
 
 TINY = BackboneSpec("test_efficientnet", None, 96)
 """A real architecture with 0.36 M random weights."""
@@ -85,11 +82,11 @@ def test_no_pictures_give_no_rows() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_may_export_at_once(tmp_path: Path) -> None:
+def test_two_processes_mayexport_backbone_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "graph"
-    _export(TINY, folder)
+    export_backbone(TINY, folder)
     written = (folder / "backbone.onnx").stat()
-    _export(TINY, folder)
+    export_backbone(TINY, folder)
     assert (folder / "backbone.onnx").stat() == written
     assert list(tmp_path.iterdir()) == [folder]
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.errors import WeightsError
 from models.backbone.checkpoints import LITE0, PackagedFile, read_state_dict, timm_key
+from models.errors import WeightsError
 
 
 def test_a_missing_package_is_named() -> None:

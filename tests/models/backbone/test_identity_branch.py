@@ -6,11 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.backbone.onnx import TorchBackbone, load_backbone
-from models.errors import WeightsError
-from models.backbone.spec import BackboneSpec
-from models.backbone.patch_network import patch_network
+from models.backbone.cuda import TorchBackbone
 from models.backbone.identity_branch import Tail, tail_tensors
+from models.backbone.load import load_backbone
+from models.backbone.patch_network import patch_network
+from models.backbone.spec import BackboneSpec
+from models.errors import WeightsError
 
 SPEC = BackboneSpec("tf_efficientnet_lite0", None, 64)
 

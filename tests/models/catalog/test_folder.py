@@ -5,8 +5,7 @@ import pytest
 
 from models.catalog.folder import Photo, locate, raw_products, read_catalog
 from models.errors import CatalogError
-
-GROCERY = Path(__file__).parents[2].parent / "shared" / "data" / "grocery"
+from tests.paths import SHARED_GROCERY as GROCERY
 
 
 def write(folder: Path, name: str, *rows: object) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.arrays import unit
 from models.curation.curate import curate
 from models.curation.documents import UNKNOWN
 from models.curation.folder import read_documents, with_clicks
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import CatalogError, CurationError
-from models.juicer.juice import Int8Matrix, Juice
-from models.juicer.juicer import unit
 from models.images.letterbox import Picture
+from models.juicer.juice import Int8Matrix, Juice
 
 COLOURS = {
     "red": (200, 20, 20),

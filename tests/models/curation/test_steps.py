@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.curation.noise_model import Belief, Case, learn, posterior
 from models.curation.curate import curate
 from models.curation.documents import UNKNOWN, Documents, View, numbered
-from models.curation.neighbours import nearest
 from models.curation.label_noise import corrupt, recovery
+from models.curation.neighbours import nearest
+from models.curation.noise_model import Belief, Case, learn, posterior
 from models.curation.organize import compact, expand
+from models.curation.plda import fit_space, membership_evidence
 from models.curation.propose import Clicked, Proposal, behaviour_links, link_threshold
 from models.curation.report import clusters, read_clusters, report, write_clusters
 from models.curation.review import with_others
-from models.curation.plda import fit_space, membership_evidence
 from models.errors import CurationError
 from tests.models.planted_clusters import documents, leaves, truth_of, unit, vectors
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.images import colour_histogram
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
-from models.embedding.appearance import COLOUR_WEIGHT, DEPTH_WEIGHTS, fit_look, raw
+from models.arrays import Floats, unit
+from models.embedding.appearance import COLOUR_WEIGHT, DEPTH_WEIGHTS, raw
 from models.embedding.layout import LOOK_WIDTH
+from models.images import colour_histogram
+from models.training.embedding.fit_appearance import fit_look
 
 THINGS, WIDTH, DEEPEST = 60, 40, 400
 
@@ -64,7 +64,10 @@ def test_without_photos_looks_are_features_on_fewer_axes() -> None:
 
 def test_what_the_network_was_first_taught_counts_as_one_more_catalog() -> None:
     # Pictures differ in the first features, and other things in the last, as classes do.
-    first, last = np.full(DEEPEST + colour_histogram.WIDTH, 0.1), np.full(DEEPEST + colour_histogram.WIDTH, 0.1)
+    first, last = (
+        np.full(DEEPEST + colour_histogram.WIDTH, 0.1),
+        np.full(DEEPEST + colour_histogram.WIDTH, 0.1),
+    )
     first[:300], last[300:DEEPEST] = 1, 1
     rows, others = (drawn(3000, len(first), 6) * first, drawn(THINGS, len(last), 7) * last)
     classes = drawn(1000, DEEPEST, 8) * last[:DEEPEST]

@@ -3,14 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.arrays import Floats
 from models.catalog.folder import read_catalog
-from models.images.files import open_picture
 from models.embedding.encoder import TOKENS, Encoder, load_encoder
+from models.embedding.identity_library import LEAST_IDENTITY
 from models.embedding.protocol import Encoded
 from models.errors import PictureError, ProjectionError, TextError, WeightsError
-from models.juicer.juice import MAX_BYTES, Floats, Juice
-from models.embedding.identity_library import LEAST_IDENTITY
+from models.images.files import open_picture
 from models.images.letterbox import Picture
+from models.juicer.juice import MAX_BYTES, Juice
 
 
 @pytest.fixture(scope="module")

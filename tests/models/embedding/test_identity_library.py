@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
-from models.embedding.identity_library import LEAST_IDENTITY, MOST, Library, gather
+from models.arrays import Floats, unit
+from models.embedding.identity_library import LEAST_IDENTITY, Library
 from models.embedding.layout import PREFIXES, assemble
+from models.training.embedding.class_centroids import MOST, gather
 
 TAUGHT = 40
 

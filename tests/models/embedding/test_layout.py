@@ -3,9 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import TextError
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
+from models.arrays import Floats, unit
 from models.embedding.layout import (
     IDENTITY_PREFIXES,
     LOOK_PREFIXES,
@@ -19,6 +17,7 @@ from models.embedding.layout import (
     shortened,
     trusting,
 )
+from models.errors import TextError
 
 SEEDS = st.integers(0, 1000)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.embedding.mllm import EMB, Mllm, MllmEncoder, load_mllm, load_mllm_encoder
 from models.embedding.protocol import Encoded
 from models.errors import PictureError, TextError, WeightsError
-from models.juicer.juice import Juice
-from models.embedding.mllm import EMB, Mllm, MllmEncoder, load_mllm, load_mllm_encoder
 from models.images.letterbox import Picture
+from models.juicer.juice import Juice
 
 library: Any = pytest.importorskip("transformers", reason="the extra 'mllm' is not installed")
 

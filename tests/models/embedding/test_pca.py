@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.embedding.pca import Axes, fit_axes, turn, widened
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
+from models.arrays import Floats, unit
+from models.embedding.pca import Axes
+from models.training.embedding.fit_pca import fit_axes, turn, widened
 from models.training.embedding.identity_tower import Tower, Views
 
 WIDTH = 8

@@ -4,13 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.embedding.pca import Axes, fit_axes
-from models.errors import ProjectionError
-from models.juicer.juice import Floats
-from models.juicer.juicer import Squeezed
+from models.arrays import Floats
 from models.embedding.identity_library import Library
-from models.images.letterbox import Frame
+from models.embedding.pca import Axes
 from models.embedding.projection import Projection, load_projection, save_projection
+from models.errors import ProjectionError
+from models.images.letterbox import Frame
+from models.juicer.juicer import Squeezed
+from models.training.embedding.fit_pca import fit_axes
 
 WIDTHS = (6, 8)
 

@@ -7,13 +7,19 @@ import orjson
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from models.arrays import Floats, unit
 from models.catalog.typos import garble, mistype
-from models.training.text.queries import VIEWS, Wording, wordings
+from models.embedding.text_projection import (
+    PACKAGED,
+    PREFIXES,
+    WIDTH,
+    Words,
+    load_words,
+    save_words,
+)
 from models.errors import ProjectionError
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
 from models.text.minilm import TextEncoder
-from models.embedding.text_projection import PREFIXES, WEIGHTS, WIDTH, Words, load_words, save_words
+from models.training.text.queries import VIEWS, Wording, wordings
 from models.training.text.train import fit_words
 
 SHELF = (
@@ -83,12 +89,12 @@ def test_what_is_saved_is_read_again_and_small(words: Words, tmp_path: Path) -> 
     again = load_words(tmp_path / "new" / "words.safetensors")
     assert again.letters.tobytes() == words.letters.tobytes()
     assert again.card == words.card
-    assert WEIGHTS.stat().st_size < 1_500_000
+    assert PACKAGED.stat().st_size < 1_500_000
 
 
 def test_maps_that_cannot_be_read_say_what_to_do(words: Words, tmp_path: Path) -> None:
     path = tmp_path / "words.safetensors"
-    with pytest.raises(ProjectionError, match="lookstream train words"):
+    with pytest.raises(ProjectionError, match="lookstream train text"):
         load_words(path)
     save_words(words, path)
     tensors = load_file(path)

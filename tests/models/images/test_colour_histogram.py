@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from models.arrays import Floats
 from models.images.colour_histogram import WIDTH, histogram, to_lab
-from models.juicer.juice import Floats
 
 
 def cells(*colours: tuple[int, int, int]) -> Floats:

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from models.arrays import Floats
 from models.errors import JuiceError
-from models.juicer.juice import MAX_BYTES, Floats, Int8Matrix, Juice
+from models.juicer.juice import MAX_BYTES, Int8Matrix, Juice
 
 FLOATS = st.floats(-1e3, 1e3, width=32)
 MATRICES = arrays.arrays(

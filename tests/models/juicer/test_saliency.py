@@ -1,6 +1,6 @@
 import numpy as np
 
-from models.juicer.juice import Floats
+from models.arrays import Floats
 from models.images.letterbox import Frame
 from models.juicer.saliency import background, cell_pixels, crop_box, keep, saliency
 

@@ -4,11 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.reranking.calibration import calibration_error, fit_levels
-from models.reranking.comparison import fill, fit_comparison
+from models.arrays import Floats
 from models.errors import RerankerError
-from models.juicer.juice import Floats
+from models.evaluation.calibration_error import calibration_error
 from models.evaluation.metrics import Levels
+from models.reranking.comparison import fill
+from models.training.reranker.fit_calibration import fit_levels
+from models.training.reranker.fit_comparison import fit_comparison
 
 RANDOM = np.random.default_rng(5)
 

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from models.reranking.chunks import split
+from models.arrays import Floats
 from models.errors import RerankerError
-from models.reranking.features import FEATURES, Candidate, collect
-from models.juicer.juice import Floats, Int8Matrix, Juice
+from models.juicer.juice import Int8Matrix, Juice
+from models.reranking.chunks import split
+from models.reranking.features import FEATURES, collect
+from models.reranking.protocol import Candidate
 from tests.models.fake_juices import juice
 
 FOUND, EXPLAINED, SUPPORT = (FEATURES.index(one) for one in ("found", "explained", "support"))

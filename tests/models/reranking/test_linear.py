@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.embedding.identity_library import LEAST_IDENTITY
+from models.embedding.protocol import Encoded
+from models.errors import RerankerError
 from models.reranking.calibration import LevelModel
 from models.reranking.chunks import split
 from models.reranking.comparison import Comparison
-from models.embedding.protocol import Encoded
-from models.errors import RerankerError
 from models.reranking.features import FEATURES
-from models.embedding.identity_library import LEAST_IDENTITY
 from models.reranking.linear import (
     Candidate,
     Reranker,

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 
 from models.catalog.folder import read_catalog
-from models.images.files import open_picture
 from models.embedding.encoder import load_encoder
+from models.images.files import open_picture
 from models.reranking.linear import Candidate, load_reranker
-
-GROCERY = Path(__file__).parents[2].parent / "shared" / "data" / "grocery"
+from tests.paths import SHARED_GROCERY as GROCERY
 
 
 def test_the_card_says_that_reranking_costs_nothing() -> None:

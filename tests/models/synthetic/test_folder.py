@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.synthetic import words
+from models.images.corruptions import ALL
+from models.synthetic import descriptions
 from models.synthetic.backgrounds import background, on_background
 from models.synthetic.camera import box_of, framed
-from models.images.corruptions import ALL
-from models.synthetic.taxonomy import COLOURS, KINDS, MATERIALS, NEAR_COLOURS, PATTERNS
 from models.synthetic.meshes import box, lathe, tube
+from models.synthetic.near_duplicates import design, visibly_other
+from models.synthetic.photography import on_white, photo
 from models.synthetic.rows import SPLITS, split_of
 from models.synthetic.shapes.registry import BUILDERS, shape
-from models.synthetic.photography import on_white, photo
 from models.synthetic.surfaces import pattern, patterned, texture_of
-from models.synthetic.near_duplicates import design, visibly_other
+from models.synthetic.taxonomy import COLOURS, KINDS, MATERIALS, NEAR_COLOURS, PATTERNS
 
 MANY = [design(3, index) for index in range(400)]
 
@@ -30,7 +30,7 @@ MANY = [design(3, index) for index in range(400)]
 def test_there_are_many_kinds_under_few_purposes() -> None:
     assert len(KINDS) >= 12
     assert len({kind.purpose for kind in KINDS}) == 4
-    assert {kind.name for kind in KINDS} == set(BUILDERS) == set(words.CENTIMETRES)
+    assert {kind.name for kind in KINDS} == set(BUILDERS) == set(descriptions.CENTIMETRES)
     assert Counter(made.kind_name for made in MANY).keys() == set(BUILDERS)
 
 
@@ -38,13 +38,13 @@ def test_what_the_tables_name_exists() -> None:
     assert set(NEAR_COLOURS) == set(NEAR_COLOURS.values()) | set(COLOURS) == set(COLOURS)
     for kind in KINDS:
         assert set(kind.materials) | set(kind.accents) <= set(MATERIALS)
-    assert set(words.PATTERN_WORDS) == set(PATTERNS) - {"plain"}
+    assert set(descriptions.PATTERN_WORDS) == set(PATTERNS) - {"plain"}
 
 
 def test_a_product_depends_on_seed_and_number_only() -> None:
     assert design(3, 17) == MANY[17]
     assert design(4, 17) != MANY[17]
-    assert len({words.description(made) for made in MANY}) > 360
+    assert len({descriptions.description(made) for made in MANY}) > 360
 
 
 def test_a_quarter_of_the_products_are_near_twins_of_the_one_before() -> None:
@@ -169,37 +169,37 @@ def test_twins_share_a_split_and_shares_are_kept() -> None:
 
 def test_words_come_from_the_parameters() -> None:
     for made in MANY:
-        title, said = words.title(made), words.description(made)
+        title, said = descriptions.title(made), descriptions.description(made)
         assert made.brand in title
         assert made.main.colour in title
         assert made.main.colour in said
         assert made.accent.colour in said
         if made.main.pattern != "plain":
-            assert words.PATTERN_WORDS[made.main.pattern] in title
-        attributes = words.attributes(made)
+            assert descriptions.PATTERN_WORDS[made.main.pattern] in title
+        attributes = descriptions.attributes(made)
         assert attributes["material"] == made.main.material
         low, high = made.kind.price
-        assert low - 0.01 <= words.price(made) <= high + 0.01
+        assert low - 0.01 <= descriptions.price(made) <= high + 0.01
 
 
 def test_twins_of_another_colour_are_told_apart_by_words() -> None:
     for twin in MANY:
         if twin.twin_change in {"colour", "pattern"}:
             base = MANY[twin.index - 1]
-            assert words.title(twin) != words.title(base)
-            assert words.price(twin) == words.price(base)
+            assert descriptions.title(twin) != descriptions.title(base)
+            assert descriptions.price(twin) == descriptions.price(base)
 
 
 def test_shoppers_words_are_noisy_and_repeatable() -> None:
-    asked = [words.query(made, number) for made in MANY for number in range(2)]
-    assert asked == [words.query(made, number) for made in MANY for number in range(2)]
+    asked = [descriptions.query(made, number) for made in MANY for number in range(2)]
+    assert asked == [descriptions.query(made, number) for made in MANY for number in range(2)]
     texts = [text for text in asked if text is not None]
     assert 0.75 < len(texts) / len(asked) < 0.92
     known = {
         word
         for made in MANY
         for phrase in (
-            words.title(made), made.kind_name, made.kind.plural, made.main.material, *made.kind.also
+            descriptions.title(made), made.kind_name, made.kind.plural, made.main.material, *made.kind.also
         )
         for word in phrase.lower().split()
     }  # fmt: skip

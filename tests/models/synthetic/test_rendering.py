@@ -9,15 +9,15 @@ import orjson
 import pytest
 
 from models.catalog.folder import read_catalog
+from models.errors import StudioError
+from models.images.corruptions import CLUTTER, PIXEL, disturbed
 from models.images.files import open_picture
 from models.synthetic import write_studio
-from models.images.corruptions import CLUTTER, PIXEL, disturbed
+from models.synthetic.near_duplicates import design
+from models.synthetic.photography import on_white, photo
 from models.synthetic.render_pool import opened
 from models.synthetic.rows import SPLITS
 from models.synthetic.scene import Studio
-from models.synthetic.photography import on_white, photo
-from models.synthetic.near_duplicates import design
-from models.errors import StudioError
 
 pytest.importorskip("pyvista")
 

@@ -16,8 +16,8 @@ from stream.record_file import write_recording
 from stream.records import Record
 from tests.models.planted_clusters import truth_of, vectors
 from workers.cli.curate import read_clicks
-from workers.reports.curation_page import write_page
 from workers.errors import WorkerError
+from workers.reports.curation_page import write_page
 
 CLICK = {
     "type": "attributed_click",

@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from models.catalog.folder import read_catalog
-from models.synthetic.scene import Studio
 from models.errors import StudioError
+from models.synthetic.scene import Studio
 from workers.cli.synthesize import studio
 
 app = typer.Typer()

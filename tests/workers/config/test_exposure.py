@@ -15,9 +15,9 @@ from stream.messages import Query
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
 from tests.workers.fakes import picture_uri
+from workers.config.settings import Settings, load_settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import scratch_settings
-from workers.config.settings import Settings, load_settings, settings_environment
 from workers.deploy.supervisor import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -10,10 +10,11 @@ import pytest
 import structlog
 
 from stream.connection import Kafka
-from workers.errors import SettingsError
-from workers.config.wiring import kafka_of, store_of
+from tests.paths import ROOT
 from workers.config.settings import Settings, load_settings, settings_environment
+from workers.config.wiring import kafka_of, store_of
 from workers.deploy.telemetry import configure_logging
+from workers.errors import SettingsError
 
 HUSH = "open-sesame-47"
 
@@ -132,7 +133,7 @@ def test_a_command_that_fails_says_none(tmp_path: Path) -> None:
     }
     done = subprocess.run(
         [sys.executable, "-m", "workers.cli", "dlq", "list"],
-        env=os.environ | environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | environment | {"PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,
         text=True,

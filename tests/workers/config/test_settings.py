@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from workers.errors import SettingsError
 from workers.config.settings import Settings, load_settings, settings_environment
+from workers.errors import SettingsError
 
 
 @pytest.fixture(autouse=True)

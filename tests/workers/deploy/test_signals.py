@@ -8,8 +8,8 @@ import pytest
 from benchmarks.shop.worker_pool import Staff
 from stream.embedded_broker import EmbeddedBroker, claim_port
 from stream.topics import create_topics
-from workers.config.wiring import kafka_of, topics_of
 from workers.config.settings import Settings
+from workers.config.wiring import kafka_of, topics_of
 
 pytestmark = pytest.mark.slow
 

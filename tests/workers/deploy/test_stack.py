@@ -17,17 +17,18 @@ from stream.dead_letter import read_dead_letters
 from stream.messages import Query
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
-from workers.jobs.evaluate import evaluate_offline, ingest_catalog
+from tests.paths import EXAMPLE as GROCERY
+from tests.paths import ROOT
 from workers.catalog_index import open_catalog
-from workers.jobs.produce import picture_reference
+from workers.config.settings import Settings, load_settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import scratch_settings
-from workers.config.settings import Settings, load_settings
 from workers.deploy.supervisor import Stack
+from workers.jobs.evaluate import evaluate_offline, ingest_catalog
+from workers.jobs.produce import picture_reference
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-GROCERY = Path(__file__).parents[2] / "examples" / "grocery"
 PRODUCTS = 12
 
 
@@ -153,7 +154,7 @@ def test_ctrl_c_leaves_no_process_behind(seconds: float, catalog: Path, tmp_path
     demo = subprocess.Popen(
         [sys.executable, "-m", "workers.cli", "demo", str(catalog)],
         cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(GROCERY.parents[1])},
+        env=environment | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

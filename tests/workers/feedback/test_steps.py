@@ -15,7 +15,8 @@ from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.topics import Topics
 from workers.feedback.click_join import Attribution
-from workers.feedback.steps import Feedback, FeedbackLoop
+from workers.feedback.steps import Feedback
+from workers.feedback.worker import FeedbackLoop
 
 PATIENCE_S = 2.0
 

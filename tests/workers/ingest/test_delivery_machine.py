@@ -31,12 +31,12 @@ from benchmarks.shop.oracle import Model
 from index.milvus.client import Client
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
-from workers.ingest.last_write_wins import Change
-from workers.ingest.steps import Ingest
-from workers.intake.fetch import open_fetcher
 from workers.catalog_index import LiveIndex, open_catalog
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
+from workers.ingest.last_write_wins import Change
+from workers.ingest.steps import Ingest
+from workers.intake.fetch import open_fetcher
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

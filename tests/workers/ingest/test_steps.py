@@ -11,12 +11,12 @@ from index.item import Item
 from stream.delivery import Rejection, State
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_png, picture_uri
-from workers.ingest.last_write_wins import Change
-from workers.ingest.steps import Ingest
-from workers.intake.fetch import open_fetcher
 from workers.catalog_index import LiveIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
+from workers.ingest.last_write_wins import Change
+from workers.ingest.steps import Ingest
+from workers.intake.fetch import open_fetcher
 
 
 class Shop:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -19,11 +18,12 @@ from benchmarks.hostile.case import Case
 from benchmarks.hostile.harness import DEFAULT
 from benchmarks.hostile.pictures import flat, noisy
 from benchmarks.intake import Tally, judge
+from tests.paths import ROOT
+from workers.config.sections import IntakeSettings
 from workers.errors import DecoderError, PictureRefused
 from workers.intake.decode import decode_picture
 from workers.intake.decoder_pool import Decoders
 from workers.intake.fetch import Fetcher, open_fetcher
-from workers.config.sections import IntakeSettings
 
 QUICK = IntakeSettings(decode_s=1.0, decoder_mb=200)
 GOOD = noisy("JPEG", (400, 300))
@@ -156,7 +156,7 @@ asyncio.run(main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a busy decoder ends at its limit")
 def test_decoders_die_with_their_parent_even_busy_ones() -> None:
-    root = Path(__file__).parents[2]
+    root = ROOT
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=root)
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]

@@ -16,11 +16,11 @@ from PIL import Image
 
 from benchmarks.hostile.not_images import MAGIC
 from models.images.letterbox import SMALLEST, check
+from workers.config.sections import IntakeSettings
 from workers.errors import FetchError, PictureRefused
 from workers.intake.decode import decode_picture
-from workers.intake.fetch import open_fetcher
 from workers.intake.decode_image import LARGEST_RATIO, SMALLEST_SIDE, WORKING_SIDE
-from workers.config.sections import IntakeSettings
+from workers.intake.fetch import open_fetcher
 
 MAX_PIXELS = 1_000_000
 

@@ -13,10 +13,10 @@ import pytest
 from benchmarks.hostile.server import HostileServer, hostile_server
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.certificates import make_certificates
-from workers.errors import FetchError
-from workers.intake.ssrf_guard import Guard
-from workers.intake.http import Web, open_web
 from workers.config.sections import IntakeSettings
+from workers.errors import FetchError
+from workers.intake.http import Web, open_web
+from workers.intake.ssrf_guard import Guard
 
 SETTINGS = IntakeSettings.model_validate(
     {"allowed_networks": ["127.0.0.1/32"], "timeout_s": 1, "total_s": 3, "attempts": 3}

@@ -9,9 +9,9 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from moto.server import ThreadedMotoServer
 
+from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
 from workers.intake.fetch import Fetcher, open_fetcher
-from workers.config.sections import IntakeSettings
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.hostile.addresses import HOSTS, NAMES, lookup
+from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
 from workers.intake.ssrf_guard import Guard, is_public, parse_url, shown
-from workers.config.sections import IntakeSettings
 
 
 @pytest.mark.parametrize(

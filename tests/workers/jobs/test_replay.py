@@ -12,10 +12,10 @@ from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
 from models.reranking.linear import load_reranker, shipped_parameters
-from stream.embedded_broker import claim_port
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
 from stream.delivery import Delivery
+from stream.embedded_broker import claim_port
 from stream.messages import Result
 from stream.publisher import Publisher
 from stream.record_file import read_recording
@@ -23,15 +23,15 @@ from stream.records import Record
 from stream.span_reader import Edge, Span, SpanReader
 from stream.topics import create_topics
 from tests.workers.fakes import ColourEncoder, picture_uri
+from workers.catalog_index import LiveIndex
 from workers.cli import app
+from workers.config.settings import Settings
+from workers.config.wiring import kafka_of, topics_of
 from workers.errors import SettingsError
-from workers.jobs.generations import begin, drop, existing, list_generations, promote, replay_group
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
-from workers.catalog_index import LiveIndex
+from workers.jobs.generations import begin, drop, existing, list_generations, promote, replay_group
 from workers.jobs.replay import of_topic, replay_products, replay_queries
-from workers.config.wiring import kafka_of, topics_of
-from workers.config.settings import Settings
 
 COLOURS = ("red", "green", "blue")
 

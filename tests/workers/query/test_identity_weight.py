@@ -6,12 +6,13 @@ from typing import cast
 import numpy as np
 import pytest
 
-from models.embedding.protocol import Encoded
-from models.juicer.juice import Floats, Juice
+from models.arrays import Floats
 from models.embedding.identity_library import SAMPLE
+from models.embedding.protocol import Encoded
+from models.juicer.juice import Juice
 from tests.workers.fakes import ColourEncoder
-from workers.query.identity_weight import AGAIN_EVERY_S, Familiarity
 from workers.catalog_index import LiveIndex
+from workers.query.identity_weight import AGAIN_EVERY_S, Familiarity
 
 
 class Shelf:

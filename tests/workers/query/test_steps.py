@@ -12,12 +12,12 @@ from stream.delivery import Delivery
 from stream.messages import Query, Result
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_uri
-from workers.ingest.steps import Ingest
-from workers.intake.fetch import open_fetcher
 from workers.catalog_index import LiveIndex
-from workers.query.steps import Answering, Refused, impression
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
+from workers.ingest.steps import Ingest
+from workers.intake.fetch import open_fetcher
+from workers.query.steps import Answering, Refused, impression
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from models.errors import TrainingError
-from models.training.embedding.stages import Checkpointing, train
 from models.training.embedding.run_state import Record
+from models.training.embedding.stages import Checkpointing, train
 from tests.models.training.embedding.toy import Linear, batches, library, recipe
 
 PLAN = recipe(2, 2)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.backbone.onnx import load_backbone
-from models.images.files import open_picture
-from models.errors import PictureError, ProjectionError
-from models.juicer.juicer import squeeze
+from models.backbone.load import load_backbone
 from models.backbone.spec import named_backbone
 from models.embedding.projection import load_projection, save_projection
+from models.errors import PictureError, ProjectionError
+from models.images.files import open_picture
+from models.juicer.juicer import squeeze
 from models.training.embedding.pca_init import FEWEST, fit_projection
 
 

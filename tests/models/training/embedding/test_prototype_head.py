@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.errors import TrainingError
-from models.training.embedding.prototype_head import PrototypeHead, centroid_weight, drifted
 from models.training.embedding.losses import MarginSoftmax, arcface
+from models.training.embedding.prototype_head import PrototypeHead, centroid_weight, drifted
 
 
 def in_plane(*degrees: float) -> Tensor:

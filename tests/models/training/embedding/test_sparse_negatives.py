@@ -4,9 +4,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.errors import TrainingError
-from models.training.embedding.prototype_head import PrototypeHead
 from models.training.embedding.losses import MarginSoftmax
-from models.training.embedding.sparse_negatives import SparseNegatives, Sparseness, nearest_prototypes
+from models.training.embedding.prototype_head import PrototypeHead
+from models.training.embedding.sparse_negatives import (
+    SparseNegatives,
+    Sparseness,
+    nearest_prototypes,
+)
 
 
 def prototypes(count: int = 50, seed: int = 0) -> Tensor:

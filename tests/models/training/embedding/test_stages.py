@@ -10,8 +10,8 @@ from torch.nn import functional
 from models.errors import TrainingError
 from models.training.embedding.prototype_head import PrototypeHead
 from models.training.embedding.recipe import Recipe
-from models.training.embedding.stages import Checkpointing, Trained, embed, train
 from models.training.embedding.run_state import Batch, Encoder, Record, StageName
+from models.training.embedding.stages import Checkpointing, Trained, embed, train
 from tests.models.training.embedding.toy import Linear, batches, library, recipe, unseen_recall
 
 SHORT = recipe(4, 4)

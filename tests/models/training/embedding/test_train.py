@@ -10,15 +10,20 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from models.embedding.pca import Axes
-from models.catalog.folder import read_catalog
-from models.images.files import open_picture
-from models.embedding.encoder import load_encoder
-from models.errors import PictureError, TrainingError
-from models.juicer.juice import Floats
-from models.juicer.juicer import unit
+from models.arrays import Floats, unit
 from models.backbone.spec import named_backbone
+from models.catalog.folder import read_catalog
+from models.embedding.encoder import load_encoder
+from models.embedding.layout import assemble
+from models.embedding.pca import Axes
 from models.embedding.projection import has_tail, load_projection
+from models.errors import PictureError, TrainingError
+from models.images.files import open_picture
+from models.training.embedding.dataset import Lesson, prepare
+from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
+from models.training.embedding.identity_tower import Tower, Views
+from models.training.embedding.run_state import Encoder
+from models.training.embedding.samples import MOST_DRAWS, training_pictures
 from models.training.embedding.train import (
     TRUST_FROM_PICTURES,
     Fitted,
@@ -26,13 +31,7 @@ from models.training.embedding.train import (
     blend,
     train_embedding,
 )
-from models.training.embedding.dataset import Lesson, prepare
-from models.training.embedding.samples import MOST_DRAWS, training_pictures
-from models.training.embedding.run_state import Encoder
-from models.training.embedding.identity_tower import Tower, Views
 from models.training.embedding.validation import best_trust, vectors
-from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
-from models.embedding.layout import assemble
 
 PRODUCTS = 70
 

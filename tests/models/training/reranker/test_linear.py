@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.arrays import Floats
 from models.catalog.folder import Product, read_catalog
 from models.embedding.protocol import Encoded, SearchEncoder
-from models.training.reranker.ranking_lists import VIEWS, make_episodes, shopper_text
 from models.errors import PictureError, RerankerError
-from models.juicer.juice import EMPTY, Floats, Int8Matrix, Juice
 from models.images.letterbox import Picture
+from models.juicer.juice import EMPTY, Int8Matrix, Juice
 from models.reranking.linear import Candidate, Reranker, RerankerParameters
 from models.training.reranker.linear import fit_reranker
+from models.training.reranker.ranking_lists import VIEWS, make_episodes, shopper_text
 
 COLOURS = 12
 

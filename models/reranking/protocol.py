@@ -1,0 +1,38 @@
+"""What goes into a reranker, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.juicer.juice import Juice
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One retrieved item: `similarity` is the cosine of its vector with the query's, -1..1."""
+
+    item_id: str
+    similarity: float
+    juice: Juice
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One candidate in its place.
+
+    Attributes:
+        index: its place among the candidates given, from 0.
+        score: r = P(level 0), calibrated, 0..1. Lists are not sorted by it alone.
+        level: the most probable level, 0..3.
+        probabilities: of the levels 0..3, summing to 1.
+        comparison: s, comparable inside its chunk only.
+        null: s_NULL of its chunk; `comparison` below it says "not this one".
+    """
+
+    index: int
+    score: float
+    level: int
+    probabilities: tuple[float, ...]
+    comparison: float
+    null: float

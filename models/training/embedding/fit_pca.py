@@ -1,0 +1,54 @@
+"""Fit principal axes and rotations onto them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.arrays import Doubles, Floats
+from models.embedding.pca import Axes
+
+
+def fit_axes(sources: Sequence[Floats], width: int, shrinkage: float | None) -> Axes:
+    """Principal axes of rows (n, c) from several sources, every source counting the same.
+
+    ``shrinkage`` whitens: axis i is divided by √(λ_i + shrinkage · mean λ), which keeps the noise
+    of weak axes small. None only rotates. Fewer than ``width`` axes come back where c or the rows
+    are fewer.
+    """
+    mean: Doubles = np.mean([rows.mean(axis=0, dtype=np.float64) for rows in sources], axis=0)
+    covariance = np.zeros((len(mean), len(mean)))
+    for rows in sources:
+        centred = rows - mean
+        covariance += centred.T @ centred / len(rows) / len(sources)
+    spectrum, axes = _strongest_first(covariance)
+    width = min(width, sum(map(len, sources)))
+    chosen, matrix = spectrum[:width], axes[:, :width]
+    if shrinkage is not None:
+        matrix = matrix / np.sqrt(chosen + shrinkage * chosen.mean())
+    return Axes(mean.astype(np.float32), matrix.astype(np.float32))
+
+
+def turn(sources: Sequence[Floats]) -> Floats:
+    """A rotation (c, c) of rows (n, c) that gathers their lengths in as few values as can be.
+
+    It takes no mean away, so that cosines stay what they are; every source counts the same.
+    """
+    moments = [rows.T.astype(np.float64) @ rows / len(rows) for rows in sources]
+    rotation: Floats = _strongest_first(np.mean(moments, axis=0))[1].astype(np.float32)
+    return rotation
+
+
+def _strongest_first(moments: Doubles) -> tuple[Doubles, Doubles]:
+    """Eigenvalues (c,) and eigenvectors (c, c), in columns."""
+    spectrum, axes = np.linalg.eigh(moments)
+    spectrum, axes = spectrum[::-1], axes[:, ::-1]
+    # An axis may point either way; fixing it makes a fit reproducible.
+    return spectrum, axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))])
+
+
+def widened(axes: Axes, width: int) -> Axes:
+    """The axes with zeros up to ``width``: few pictures span fewer axes than a vector has."""
+    missing = width - axes.matrix.shape[1]
+    return Axes(axes.mean, np.pad(axes.matrix, ((0, 0), (0, missing))))

@@ -1,0 +1,7 @@
+"""Folders that tests read: the checkout, and real catalogs that may lie beside it."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "grocery"
+SHARED_GROCERY = ROOT.parent / "shared" / "data" / "grocery"

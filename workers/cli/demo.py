@@ -1,0 +1,40 @@
+"""`lookstream demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workers.cli.console import Json, exit_on_sigterm, finish, out, progress_bars, say, table
+from workers.cli.up import GROCERY
+
+
+def demo(
+    catalog: Annotated[Path, typer.Argument(help="A catalog folder.")] = GROCERY,
+    page: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.html"),
+    queries: Annotated[int, typer.Option(min=1, help="At most so many photos ask.")] = 300,
+    json: Json = False,
+) -> None:
+    """Run the whole thing on a catalog, end to end, and show what came out.
+
+    Starts the broker, the index and the workers, sends the catalog, asks with its photos, clicks
+    some results, prints a table and draws every query beside its answers.
+
+    [bold]Examples[/]
+
+      lookstream demo
+      lookstream demo my-shop --page my-shop.html
+    """
+    from workers.config.settings import load_settings
+    from workers.deploy.ephemeral import scratch_settings
+    from workers.jobs.demo import run_demo
+
+    exit_on_sigterm()
+    with scratch_settings(load_settings(), "demo") as settings, progress_bars(quiet=json) as bars:
+        report = run_demo(catalog, settings, page, bars, queries)
+    if not json:
+        out.print(table(f"Lookstream on {catalog.name}", report.facts()))
+        say(f"every query beside its answers: {page}")
+    finish(report.json(), json)

@@ -1,0 +1,61 @@
+"""`lookstream record TOPIC`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.cli.console import Json, finish, progress_bars, say
+from workers.cli.replay_source import End, Start
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from stream.records import Record
+
+
+def record(
+    names: Annotated[
+        list[str], typer.Argument(help="Topics: catalog, query, …, or their full names.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="The file.")],
+    start: Start = "BEGINNING",
+    end: End = "NOW",
+    json: Json = False,
+) -> None:
+    """Write a span of topics to a file that `lookstream replay --file` and tests replay.
+
+    One record a line, as JSON; bytes that are no text as {"base64": …}.
+
+    [bold]Example[/]
+
+      lookstream record catalog query --out stream.jsonl
+    """
+    from stream.connection import check_broker
+    from stream.record_file import write_recording
+    from stream.span_reader import SpanReader, parse_span
+    from workers.config.settings import load_settings
+    from workers.config.wiring import kafka_of, topics_of
+
+    settings, span = load_settings(), parse_span(start, end)
+    short = {topic.name.rpartition(".")[2]: topic.name for topic in topics_of(settings)}
+    kafka = kafka_of(settings)
+    check_broker(kafka)
+
+    def records(bars: Progress) -> Iterator[Record]:
+        for name in names:
+            topic = short.get(name, name)
+            group = f"{settings.kafka.prefix}-record"
+            with SpanReader(kafka, topic, span, group=group) as reader:
+                task = bars.add_task(topic, total=reader.total)
+                for count, one in enumerate(reader, start=1):
+                    bars.update(task, completed=count, total=max(count, reader.total))
+                    yield one
+
+    with progress_bars(quiet=json) as bars:
+        count = write_recording(records(bars), to)
+    say(f"{count} records written to {to}")
+    finish({"records": count, "out": str(to)}, json)
