@@ -33,24 +33,24 @@ from benchmarks.recognition.ablations import (
     CONTRAST,
     IDENTITY,
     SPARSE,
+    appearance_of,
     first_identities,
-    look_of,
     part,
     relabelled,
-    without_exams_of,
+    without_tasks_of,
 )
 from benchmarks.recognition.bench import STUDIO, Bench, Rates, begin
 from benchmarks.recognition.finetune_on_catalog import own_rates
 from benchmarks.recognition.noisy import Noisy, recovery_in
 from benchmarks.recognition.plots import plot_scaling, plot_table
 from benchmarks.recognition.reranked import juices, reranked
-from benchmarks.recognition.retrieval_tasks import Rows, Sitting, exams_of
+from benchmarks.recognition.retrieval_tasks import Rows, TaskFeatures, retrieval_tasks
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.backbone.load import load_backbone
 from models.embedding.encoder import load_encoder, packaged_weights
 from models.embedding.projection import load_projection
 from models.reranking.linear import load_reranker
-from models.synthetic.folder import write_studio
+from models.synthetic.folder import write_synthetic_catalog
 from models.training.embedding.feature_cache import Recorded, make_views
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.train import begin_tower, identities, library_of
@@ -81,7 +81,12 @@ def main() -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
         bench = begin(
-            options.catalogs, options.products, options.passes, options.tail, options.work, bars
+            options.catalogs,
+            options.products,
+            options.passes,
+            options.identity_branch,
+            options.work,
+            bars,
         )
         found = recognition(bench, console) | scaling(bench, options.out) | unseen(bench)
         found |= curation(bench) | packaged(bench, options.catalogs)
@@ -98,15 +103,15 @@ def main() -> None:
 
 def recognition(bench: Bench, console: Console) -> dict[str, Any]:
     """The table: how it was learned, everything else the same."""
-    bench.table[RAW] = {name: exam.raw(bench.answers) for name, exam in bench.exams.items()}
+    bench.table[RAW] = {name: task.raw(bench.answers) for name, task in bench.tasks.items()}
     for course in (CONTRAST, IDENTITY, SPARSE):
-        tower = bench.teach(course, bench.material, course.name, bench.passes)
-        bench.table[course.name] = bench.examine(tower)
+        tower = bench.teach(course, bench.data, course.name, bench.passes)
+        bench.table[course.name] = bench.evaluate_task(tower)
     _print(bench.table, console)
     contrast = 100 * bench.table[CONTRAST.name][STUDIO]["average"]
     identity = 100 * bench.table[IDENTITY.name][STUDIO]["average"]
     return {
-        "identities": bench.material.pictures.identities,
+        "identities": bench.data.pictures.identities,
         "contrast_average": round(contrast, 2),
         "id_average": round(identity, 2),
         "id_minus_contrast": round(identity - contrast, 2),
@@ -115,16 +120,16 @@ def recognition(bench: Bench, console: Console) -> dict[str, Any]:
 
 def scaling(bench: Bench, out: Path) -> dict[str, Any]:
     """Recall on the studio's unseen products by the number of prototypes; the same steps each."""
-    pictures = bench.material.pictures
+    pictures = bench.data.pictures
     counts = counts_up_to(pictures.identities)
     recall = []
     for count in counts:
         chosen = first_identities(pictures, count)
-        less = part(bench.material, chosen)
+        less = part(bench.data, chosen)
         passes = bench.passes * pictures.draws.sum() / less.pictures.draws.sum()
         name = f"{count} prototypes" if count < pictures.identities else IDENTITY.name
         tower = bench.teach(IDENTITY, less, name, passes)
-        recall.append(bench.exams[STUDIO].rates(tower, bench.answers)["i_hr_1"])
+        recall.append(bench.tasks[STUDIO].rates(tower, bench.answers)["i_hr_1"])
     law = fit_power_law(counts, recall)
     plot_scaling(counts, recall, law, out / "scaling.png")
     return {
@@ -145,25 +150,25 @@ def unseen(bench: Bench) -> dict[str, Any]:
     """
     gains, reranked_gains, own, rates = {}, {}, {}, {}
     encoder, reranker = load_encoder(), load_reranker()
-    for number, catalog in enumerate(bench.material.catalogs):
-        name, catalogs = catalog.folder.name, bench.material.pictures.catalogs
-        lesson = part(bench.material, np.flatnonzero(catalogs != number))
-        lesson, axes = without_exams_of(lesson, catalog), look_of(lesson)
-        tower = bench.teach(IDENTITY, lesson, f"without {name}", bench.passes)
-        title, rate = (name, "average") if name in bench.exams else (f"{name} photos", "c_hr_1")
-        exam, raw = bench.exams[title], bench.table[RAW][title][rate]
+    for number, catalog in enumerate(bench.data.catalogs):
+        name, catalogs = catalog.folder.name, bench.data.pictures.catalogs
+        config = part(bench.data, np.flatnonzero(catalogs != number))
+        config, axes = without_tasks_of(config, catalog), appearance_of(config)
+        tower = bench.teach(IDENTITY, config, f"without {name}", bench.passes)
+        title, rate = (name, "average") if name in bench.tasks else (f"{name} photos", "c_hr_1")
+        task, raw = bench.tasks[title], bench.table[RAW][title][rate]
         answers = bench.answers.through(axes)
-        library = library_of(tower, lesson, identities(tower, lesson))
-        similarity, known = exam.similarity(tower, library, answers)
-        gains[name] = _points(exam.by(similarity)[rate], raw)
+        library = library_of(tower, config, identities(tower, config))
+        similarity, known = task.similarity(tower, library, answers)
+        gains[name] = _points(task.by(similarity)[rate], raw)
         with bench.step(f"comparing {name}") as step:
-            juice = juices(exam, answers, encoder, lambda done, total: step("", done, total))
-            compared = reranked(exam, similarity, known, juice, reranker)
+            juice = juices(task, answers, encoder, lambda done, total: step("", done, total))
+            compared = reranked(task, similarity, known, juice, reranker)
         reranked_gains[name] = _points(compared[rate], raw)
-        if name in bench.exams:
+        if name in bench.tasks:
             with bench.step(f"{name} by its own pictures") as step:
                 begun, taught = own_rates(
-                    catalog, axes, bench.material.spec, bench.work / f"own-{name}", step
+                    catalog, axes, bench.data.spec, bench.work / f"own-{name}", step
                 )
             rates[name] = {"raw": begun, "taught": taught}
             own[name] = _points(taught["average"], begun["average"])
@@ -192,7 +197,7 @@ def curation(bench: Bench) -> dict[str, Any]:
     """
     strangers = bench.work / "strangers"
     with bench.step("rendering strangers") as step:
-        write_studio(
+        write_synthetic_catalog(
             strangers,
             products=STRANGERS,
             photos=PHOTOS,
@@ -201,14 +206,14 @@ def curation(bench: Bench) -> dict[str, Any]:
         )
     with bench.step("curating strangers") as step:
         curated = recovery_in(strangers, load_encoder(), lambda done, total: step("", done, total))
-    number = len(bench.material.catalogs) - 1
-    own = part(bench.material, np.flatnonzero(bench.material.pictures.catalogs == number))
+    number = len(bench.data.catalogs) - 1
+    own = part(bench.data, np.flatnonzero(bench.data.pictures.catalogs == number))
     few = part(own, first_identities(own.pictures, NOISY))
-    noisy = Noisy.of(few, bench.material.catalogs[number], load_encoder())
+    noisy = Noisy.of(few, bench.data.catalogs[number], load_encoder())
 
     def learned(labels: Rows, name: str) -> tuple[Tower, float]:
         tower = bench.teach(IDENTITY, relabelled(few, labels), name, bench.passes)
-        rates = bench.exams[STUDIO].rates(tower, bench.answers)
+        rates = bench.tasks[STUDIO].rates(tower, bench.answers)
         bench.table[f"{few.pictures.identities:,} ids, {name}"] = {STUDIO: rates}
         return tower, rates["average"]
 
@@ -237,9 +242,9 @@ def curation(bench: Bench) -> dict[str, Any]:
 
 def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
     """The packaged weights by pictures alone: grocery, and what a prefix of 128 loses."""
-    sitting = Sitting()
-    exams = exams_of([*folders, bench.work / STUDIO], sitting)
-    base, spec = packaged_weights("lite2"), bench.material.spec
+    sitting = TaskFeatures()
+    tasks = retrieval_tasks([*folders, bench.work / STUDIO], sitting)
+    base, spec = packaged_weights("lite2"), bench.data.spec
     axes = load_projection(base, load_backbone(spec).layout.widths)
     with bench.step("looking with the packaged weights") as step:
         store = make_views(
@@ -249,10 +254,12 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
             axes,
             progress=lambda done, total: step("", done, total),
         )
-    tower = begin_tower(replace(bench.material, base=base, store=store), tail=False)[0].eval()
-    whole = {name: exam.served(tower, axes.library, store) for name, exam in exams.items()}
-    short = {name: exam.served(tower, axes.library, store, 128) for name, exam in exams.items()}
-    losses = {name: 100 * (whole[name]["average"] - short[name]["average"]) for name in exams}
+    tower = begin_tower(replace(bench.data, base=base, store=store), identity_branch=False)[
+        0
+    ].eval()
+    whole = {name: task.served(tower, axes.library, store) for name, task in tasks.items()}
+    short = {name: task.served(tower, axes.library, store, 128) for name, task in tasks.items()}
+    losses = {name: 100 * (whole[name]["average"] - short[name]["average"]) for name in tasks}
     bench.table["packaged weights"] = whole
     found: dict[str, Any] = {"prefix128_losses": losses, "prefix128_loss": max(losses.values())}
     if GROCERY in whole:
@@ -265,13 +272,13 @@ def _print(table: dict[str, Rates], console: Console) -> None:
     """A table for each exam, narrow enough for 80 columns."""
     rates = {f"{kind}_hr_{k}": f"{kind.upper()}@{k}" for kind in "ic" for k in (1, 5, 10)}
     rates["average"] = "mean"
-    for exam in next(iter(table.values())):
-        title = f"{exam}, pictures alone: I-HR@k and C-HR@k, %"
+    for task in next(iter(table.values())):
+        title = f"{task}, pictures alone: I-HR@k and C-HR@k, %"
         shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in ("", *rates.values()):
             shown.add_column(name, justify="right" if name else "left", no_wrap=True)
-        for course, exams in table.items():
-            shown.add_row(course, *(f"{100 * exams[exam][rate]:.1f}" for rate in rates))
+        for course, tasks in table.items():
+            shown.add_row(course, *(f"{100 * tasks[task][rate]:.1f}" for rate in rates))
         console.print(shown)
 
 

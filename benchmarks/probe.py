@@ -26,7 +26,7 @@ import orjson
 from index.item import Item
 from index.milvus import lite_process
 from index.milvus.collection import Collection
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build
@@ -137,7 +137,7 @@ def compare(uri: str, kind: Any, items: int, count: int, limit: int, seed: int) 
     probes = [len(bank) if picked is None else len(picked) for picked in chosen]
     ivf.nprobe = round(float(np.mean(probes)))
 
-    store = Store(uri=uri, kind=kind, consistency="Strong" if kind == "lite" else "Bounded")
+    store = MilvusConfig(uri=uri, kind=kind, consistency="Strong" if kind == "lite" else "Bounded")
     with open_collection(store, bank, f"bench_{time.time_ns()}") as collection:
         rate = fill(collection, bank, vectors)
         collection.count()  # sees everything, so later searches do

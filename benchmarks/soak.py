@@ -38,7 +38,7 @@ from stream.request_reply import Client
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings, load_settings
 from workers.config.wiring import kafka_of, topics_of
-from workers.deploy.ephemeral import scratch_settings
+from workers.deploy.ephemeral import ephemeral_settings
 from workers.deploy.supervisor import WORKERS, Stack
 from workers.jobs.produce import picture_reference
 
@@ -277,7 +277,7 @@ def main() -> None:
                 cluster = stack.enter_context(KafkaCluster(1))
                 changed["kafka"]["bootstrap"] = cluster.plain.bootstrap
                 settings = Settings.model_validate(changed)
-            scratch = stack.enter_context(scratch_settings(settings, "soak"))
+            scratch = stack.enter_context(ephemeral_settings(settings, "soak"))
             found = run(scratch, options.catalog, options.minutes, options.load, options.seed)
     except ServerMissing as missing:
         raise SystemExit(str(missing)) from missing

@@ -12,7 +12,7 @@ from index.errors import RowRejected
 
 Vector = npt.NDArray[np.float32]
 
-BURIED = -1
+TOMBSTONE = -1
 """The prototype of a tombstone: kept so that late events find it, never searched or counted."""
 
 
@@ -22,7 +22,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         item_id: unique in the collection, 1..1024 bytes of UTF-8.
         product_id: what it shows; several items may share it, 1..512 bytes of UTF-8.
-        prototype: index of its nearest prototype in the bank, or ``BURIED``.
+        prototype: index of its nearest prototype in the bank, or ``TOMBSTONE``.
         vector: float32 of shape (d,), ℓ2-normalised; None where vectors were not asked for.
         payload: JSON that changes with the content (title, category, image, caption, …).
         offer: JSON that changes without it (price, currency, in_stock, attributes).
@@ -42,9 +42,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     juice: bytes = b""
 
     @property
-    def buried(self) -> bool:
+    def is_tombstone(self) -> bool:
         """Whether this is the tombstone of a deleted item."""
-        return self.prototype == BURIED
+        return self.prototype == TOMBSTONE
 
 
 class Hit(msgspec.Struct, frozen=True, eq=False):
@@ -59,7 +59,11 @@ def tombstone(item_id: str, product_id: str, dim: int, versions: dict[str, int])
     vector = np.zeros(dim, np.float32)
     vector[0] = 1  # any unit vector: a row must have one, and nothing ever searches it
     return Item(
-        item_id=item_id, product_id=product_id, prototype=BURIED, vector=vector, versions=versions
+        item_id=item_id,
+        product_id=product_id,
+        prototype=TOMBSTONE,
+        vector=vector,
+        versions=versions,
     )
 
 

@@ -11,7 +11,7 @@ ModelError
 ├── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
 ├── TrainingError     training was asked for what cannot be, or no longer converges
 ├── CurationError     documents, labels or links to curate that do not fit together
-└── StudioError       the studio cannot render here, or its folder was made otherwise
+└── SyntheticError       the studio cannot render here, or its folder was made otherwise
 """
 
 from __future__ import annotations
@@ -62,5 +62,5 @@ class TrainingError(ModelError):
     of another run."""
 
 
-class StudioError(ModelError):
+class SyntheticError(ModelError):
     """The studio cannot render on this machine, or its folder was made with other options."""

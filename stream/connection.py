@@ -137,7 +137,9 @@ def check_broker(kafka: Kafka, timeout_s: float = 5.0) -> int:
         ) from error
 
 
-def patiently(ask: Callable[..., T], *what: Any, patience_s: float = PATIENCE_S, **how: Any) -> T:
+def retry_until_leader(
+    ask: Callable[..., T], *what: Any, patience_s: float = PATIENCE_S, **how: Any
+) -> T:
     """What a broker answers to `ask(*what, **how)`, asked again while it refuses.
 
     Raises the last `KafkaException` after `patience_s` seconds of refusals.

@@ -31,12 +31,12 @@ from stream.records import Record
 
 __all__ = [
     "EXIT_UNACKED",
+    "BatchResult",
     "Delivery",
     "Record",
     "Rejection",
     "Retry",
     "State",
-    "Tally",
     "leave_unacked",
 ]
 
@@ -71,7 +71,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class BatchResult:
     """How the records of a batch ended; tallies add up."""
 
     applied: int = 0
@@ -83,8 +83,8 @@ class Tally:
         """All records."""
         return self.applied + self.superseded + self.dead_lettered
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
+    def __add__(self, other: "BatchResult") -> "BatchResult":
+        return BatchResult(
             applied=self.applied + other.applied,
             superseded=self.superseded + other.superseded,
             dead_lettered=self.dead_lettered + other.dead_lettered,
@@ -125,49 +125,49 @@ class Delivery(Generic[T]):
     ) -> None:
         self._prepare = prepare
         self._write = write
-        self._dead_letter = dead_letter
+        self._send_dead_letter = dead_letter
         self._retry = retry or Retry()
         self._giving_way = asyncio.Event()
         self.busy = False
         self.delivered = 0
 
-    def give_way(self) -> None:
+    def interrupt(self) -> None:
         """Try no more: the try under way may end, then `deliver` lets its `Transient` through."""
         self._giving_way.set()
 
-    def carry_on(self) -> None:
+    def resume(self) -> None:
         """Retry without limit again."""
         self._giving_way.clear()
 
-    async def deliver(self, batch: Sequence[Record]) -> Tally:
+    async def deliver(self, batch: Sequence[Record]) -> BatchResult:
         """Bring every record of the batch to its end, and say how many ended how.
 
-        Lets errors that are neither `Transient` nor `Permanent` through, and after `give_way`
+        Lets errors that are neither `Transient` nor `Permanent` through, and after `interrupt`
         `Transient` too: then nothing may be acked, and the batch must be delivered again.
         """
         self.busy = True
         try:
-            tally = await self._deliver(batch)
+            result = await self._deliver(batch)
         finally:
             self.busy = False
-        self.delivered += tally.total
-        return tally
+        self.delivered += result.total
+        return result
 
-    async def _deliver(self, batch: Sequence[Record]) -> Tally:
+    async def _deliver(self, batch: Sequence[Record]) -> BatchResult:
         prepared = await self._settle(self._prepare, batch)
         values = [value for value, _ in prepared if not isinstance(value, Rejection)]
         written = iter(await self._settle(self._write, values))
-        tally = Counter[State]()
+        result = Counter[State]()
         for record, (value, attempts) in zip(batch, prepared, strict=True):
             end, tried = (value, attempts) if isinstance(value, Rejection) else next(written)
             if isinstance(end, Rejection):
-                await self._bury(record, end, tried)
+                await self._dead_letter(record, end, tried)
             else:
-                tally[end] += 1
-        return Tally(
-            applied=tally[State.APPLIED],
-            superseded=tally[State.SUPERSEDED],
-            dead_lettered=len(batch) - tally.total(),
+                result[end] += 1
+        return BatchResult(
+            applied=result[State.APPLIED],
+            superseded=result[State.SUPERSEDED],
+            dead_lettered=len(batch) - result.total(),
         )
 
     async def _settle(
@@ -195,11 +195,11 @@ class Delivery(Generic[T]):
             raise StreamError(f"{step} gave {len(outcomes)} outcomes for {len(items)} records")
         return [(outcome, tried) for outcome in outcomes]
 
-    async def _bury(self, record: Record, rejection: Rejection, attempts: int) -> None:
+    async def _dead_letter(self, record: Record, rejection: Rejection, attempts: int) -> None:
         log.warning("dead-lettering %s: %s", record.source, rejection.reason)
         async for attempt in self._tries():
             with attempt:
-                await self._dead_letter(record, rejection, attempts)
+                await self._send_dead_letter(record, rejection, attempts)
 
     def _tries(self) -> tenacity.AsyncRetrying:
         return tenacity.AsyncRetrying(

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stream.connection import COMMIT_S
-from stream.delivery import Delivery, Tally, leave_unacked
+from stream.delivery import BatchResult, Delivery, leave_unacked
 from stream.errors import Transient
 from stream.records import from_faust
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # How long the group waits for our batch. A store may take its time to refuse a request; Kafka
 # gives the partitions away after a minute (Faust's broker_rebalance_timeout).
-GIVE_WAY_S = 40.0
+INTERRUPT_S = 40.0
 # How long a batch may take to end after SIGTERM; the rest of five seconds is for leaving the group.
 FINISH_S = 3.0
 
@@ -40,7 +40,7 @@ async def consume(
     *,
     max_batch: int = 64,
     within_s: float = 0.2,
-    on_tally: Callable[[Tally], None] | None = None,
+    on_batch_result: Callable[[BatchResult], None] | None = None,
     on_assigned: Callable[[], Awaitable[None]] | None = None,
     leave: Callable[[], NoReturn] = leave_unacked,
 ) -> None:
@@ -55,8 +55,8 @@ async def consume(
     batches = stream.noack_take(max_batch, within=within_s)  # type: ignore[attr-defined]
     with consumption.following():
         async for events in batches:
-            if (tally := await consumption.deliver(events)) and on_tally:
-                on_tally(tally)
+            if (result := await consumption.deliver(events)) and on_batch_result:
+                on_batch_result(result)
 
 
 async def commit_acked(consumer: Any) -> None:
@@ -107,7 +107,7 @@ class _Consumption:
             for signal, handler in signals:
                 signal.disconnect(handler)
 
-    async def deliver(self, events: Sequence[Any]) -> Tally | None:
+    async def deliver(self, events: Sequence[Any]) -> BatchResult | None:
         """Deliver and ack; None if the partitions changed hands before the batch could end."""
         await self._may_begin.wait()
         # Read before the partitions changed hands; they come again, from what was committed.
@@ -117,7 +117,7 @@ class _Consumption:
             return None
         self._idle.clear()
         try:
-            tally = await self._delivery.deliver([from_faust(event.message) for event in events])
+            result = await self._delivery.deliver([from_faust(event.message) for event in events])
         except Transient as error:
             log.warning("gave way with %d records un-acked: %s", len(events), error)
             return None
@@ -127,20 +127,20 @@ class _Consumption:
         else:
             for event in events:
                 event.ack()
-            return tally
+            return result
         finally:
             self._idle.set()
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         """The group changes hands: end the batch, commit it, begin no other."""
-        await self._end_batch(GIVE_WAY_S)
+        await self._end_batch(INTERRUPT_S)
         await commit_acked(self._app.consumer)
 
     async def _assigned(self, *_: Any, **__: Any) -> None:
         """We have partitions again, perhaps others."""
         if self._on_assigned:
             await self._on_assigned()
-        self._delivery.carry_on()
+        self._delivery.resume()
         self._may_begin.set()
 
     async def _stopping(self, *_: Any, **__: Any) -> None:
@@ -149,7 +149,7 @@ class _Consumption:
 
     async def _end_batch(self, within_s: float) -> None:
         self._may_begin.clear()
-        self._delivery.give_way()
+        self._delivery.interrupt()
         try:
             await asyncio.wait_for(self._idle.wait(), within_s)
         except TimeoutError:

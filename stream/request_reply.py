@@ -17,7 +17,7 @@ from typing import Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream.codec import decode, encode
-from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka, patiently
+from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka, retry_until_leader
 from stream.errors import BrokerError, RequestTimeout, StreamError
 from stream.messages import Query, Result
 from stream.records import from_confluent, partitions
@@ -155,7 +155,7 @@ class Client:
         try:
             for place in places:
                 # The embedded broker's end may be one batch low: old results, nobody's.
-                _, place.offset = patiently(
+                _, place.offset = retry_until_leader(
                     self._consumer.get_watermark_offsets,
                     place,
                     timeout=10,

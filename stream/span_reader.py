@@ -25,7 +25,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream.connection import Kafka, patiently
+from stream.connection import Kafka, retry_until_leader
 from stream.errors import BrokerError, StreamError
 from stream.records import Record, from_confluent, partitions, take
 
@@ -107,8 +107,10 @@ class SpanReader:
         try:
             found = sorted(partitions(self._consumer, topic, timeout_s))
             places = [TopicPartition(topic, partition) for partition in found]
-            self._starts = patiently(self._start, places)
-            self._ends = {place.partition: patiently(self._watermark, place) for place in places}
+            self._starts = retry_until_leader(self._start, places)
+            self._ends = {
+                place.partition: retry_until_leader(self._watermark, place) for place in places
+            }
             if isinstance(span.start, Offset):
                 for place in self._starts:
                     # Asked for what is behind its end, the embedded broker is silent for ever.
@@ -162,7 +164,7 @@ class SpanReader:
         if not places:
             return
         try:
-            patiently(self._consumer.commit, offsets=places, asynchronous=False)
+            retry_until_leader(self._consumer.commit, offsets=places, asynchronous=False)
         except KafkaException as error:
             raise BrokerError(f"cannot keep the place: {error.args[0].str()}") from error
 

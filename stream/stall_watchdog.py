@@ -20,7 +20,7 @@ from stream.errors import DeliveryStuck
 log = logging.getLogger(__name__)
 
 
-async def watch(
+async def watch_for_stall(
     kafka: Kafka,
     group: str,
     topic: str,

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from index.errors import GenerationChanged, ModelMismatch
 from index.item import Hit, Item
-from index.lifecycle.repartition import outgrown, rekey
+from index.lifecycle.repartition import outgrown, repartition
 from index.milvus.collection import Collection
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
-from index.prototypes.registry import BankShelf
+from index.prototypes.registry import BankRegistry
 from index.search.probe import probe
 from index.vectors import Matrix
 from workers.config.settings import Settings
-from workers.config.wiring import store_of
+from workers.config.wiring import milvus_config_of
 from workers.errors import SettingsError
 
 log = structlog.get_logger()
@@ -38,26 +38,26 @@ class Found:
     bank_version: str
 
 
-def open_catalog(settings: Settings) -> tuple[Collection, BankShelf]:
+def open_catalog(settings: Settings) -> tuple[Collection, BankRegistry]:
     """The catalog's collection, whatever model made it, and the shelf of its banks.
 
     Raises:
         SettingsError: nothing was ever indexed here.
     """
-    shelf = BankShelf(settings.data_dir)
-    if (version := shelf.current()) is None:
+    registry = BankRegistry(settings.data_dir)
+    if (version := registry.current()) is None:
         raise SettingsError(
             f"there is no index in {settings.data_dir} yet: produce a catalog first "
             "(lookstream produce DIR), or set data_dir"
         )
-    name, store = settings.milvus.collection, store_of(settings)
+    name, store = settings.milvus.collection, milvus_config_of(settings)
     try:
-        return open_collection(store, shelf.get(version), name), shelf
+        return open_collection(store, registry.get(version), name), registry
     except GenerationChanged as error:
-        return open_collection(store, shelf.get(error.bank_version), name), shelf
+        return open_collection(store, registry.get(error.bank_version), name), registry
 
 
-class LiveIndex:
+class CatalogIndex:
     """One catalog's index for one model; not thread-safe.
 
     Several processes may write, each to products of its own. What they write is taken to be known
@@ -71,7 +71,7 @@ class LiveIndex:
         self._settings = settings
         self._model_id = model_id
         self._alone = alone
-        self._shelf = BankShelf(settings.data_dir)
+        self._registry = BankRegistry(settings.data_dir)
         self._collection: Collection | None = None
 
     def stored(self, product_ids: Sequence[str]) -> list[Item]:
@@ -94,11 +94,11 @@ class LiveIndex:
         except GenerationChanged:  # re-keyed, or another process was first to write anything
             self.close()
             collection = self._write(items, gone)
-        if not self._settings.milvus.rekey or not self._alone():
+        if not self._settings.milvus.repartition or not self._alone():
             return
         if outgrown(collection.recent_count(), collection.bank):
             log.info("the catalog has outgrown its prototypes", items=collection.recent_count())
-            self._collection = rekey(collection, self._shelf)
+            self._collection = repartition(collection, self._registry)
 
     def _write(self, items: Sequence[Item], gone: Sequence[str]) -> Collection:
         vectors = np.stack([item.vector for item in items if item.vector is not None])
@@ -106,7 +106,9 @@ class LiveIndex:
         prototypes, _ = collection.bank.assign(vectors)
         collection.write(
             [
-                item if item.buried else msgspec.structs.replace(item, prototype=int(prototype))
+                item
+                if item.is_tombstone
+                else msgspec.structs.replace(item, prototype=int(prototype))
                 for item, prototype in zip(items, prototypes, strict=True)
             ]
         )
@@ -141,10 +143,10 @@ class LiveIndex:
             self.close()
             return self.sample(limit)
 
-    def forget_deletes(self, before_ns: int) -> int:
+    def purge_tombstones(self, before_ns: int) -> int:
         """Remove tombstones written before a time (ns since the epoch); how many."""
         collection = self._opened()
-        return 0 if collection is None else collection.forget(before_ns)
+        return 0 if collection is None else collection.purge_tombstones(before_ns)
 
     def flush(self) -> None:
         """Make what was written cheap to search; it is safe already."""
@@ -169,7 +171,7 @@ class LiveIndex:
 
     def _opened(self) -> Collection | None:
         """The collection under its present bank; None before anything was ever written."""
-        if self._collection is None and self._shelf.current() is not None:
+        if self._collection is None and self._registry.current() is not None:
             collection, _ = open_catalog(self._settings)
             if collection.bank.model_id != self._model_id:
                 collection.close()
@@ -185,9 +187,9 @@ class LiveIndex:
         """The collection, with a first bank made from the first vectors."""
         bank = build(vectors, self._model_id)
         settings = self._settings
-        collection = open_collection(store_of(settings), bank, settings.milvus.collection)
-        self._shelf.put(bank)
-        self._shelf.make_current(bank.version)
+        collection = open_collection(milvus_config_of(settings), bank, settings.milvus.collection)
+        self._registry.put(bank)
+        self._registry.make_current(bank.version)
         log.info("first prototype bank", bank=bank.version, prototypes=len(bank))
         self._collection = collection
         return collection

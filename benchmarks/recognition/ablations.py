@@ -17,8 +17,8 @@ from models.catalog.folder import Catalog
 from models.curation.documents import UNKNOWN
 from models.embedding.encoder import best_device
 from models.embedding.projection import Projection
-from models.training.embedding.dataset import Lesson, Material, Progress
-from models.training.embedding.fit_appearance import fit_look
+from models.training.embedding.dataset import Progress, TrainingConfig, TrainingData
+from models.training.embedding.fit_appearance import fit_appearance
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.recipe import Recipe
 from models.training.embedding.samples import TrainingPictures
@@ -48,16 +48,16 @@ class Course:
     sparse: bool = False
     maps: Recipe = MAPS
 
-    def recipe(self, tail: bool) -> Recipe:
+    def recipe(self, identity_branch: bool) -> Recipe:
         """Of a tail and the maps behind it, or of the maps alone."""
-        recipe = RECIPE if tail else self.maps
+        recipe = RECIPE if identity_branch else self.maps
         return recipe.sparse() if self.sparse else recipe
 
-    def contrast_share(self, tail: bool) -> float:
+    def contrast_share(self, identity_branch: bool) -> float:
         """Of the passes, 0..1; the rest is identification."""
         if self.contrast:
             return 1.0
-        return CONTRAST_SHARE if tail else 0.0
+        return CONTRAST_SHARE if identity_branch else 0.0
 
 
 CONTRAST = Course("contrastive", contrast=True, maps=CONTRAST_MAPS)
@@ -67,29 +67,29 @@ SPARSE = Course("ID recognition, sparse negatives", sparse=True)
 
 def taught(
     course: Course,
-    material: Material,
+    data: TrainingData,
     passes: float,
     checkpoint: Path,
     progress: Progress,
     *,
-    tail: bool = False,
+    identity_branch: bool = False,
 ) -> Tower:
     """A tower trained on the material for ``passes`` over its pictures.
 
     No validation: every course ends with its last weights after the same number of steps.
     """
-    tower = begin_tower(material, tail=tail)[0].to(best_device())
-    contrast = passes * course.contrast_share(tail)
-    lesson = Lesson(folders=(), contrast_passes=contrast, passes=passes - contrast)
-    alone = replace(material, exams=(), answers=None)
-    teach(tower, alone, lesson, course.recipe(tail), checkpoint, progress=progress)
+    tower = begin_tower(data, identity_branch=identity_branch)[0].to(best_device())
+    contrast = passes * course.contrast_share(identity_branch)
+    config = TrainingConfig(folders=(), contrast_passes=contrast, passes=passes - contrast)
+    alone = replace(data, tasks=(), answers=None)
+    teach(tower, alone, config, course.recipe(identity_branch), checkpoint, progress=progress)
     return tower.eval()
 
 
-def look_of(material: Material) -> Projection:
+def appearance_of(data: TrainingData) -> Projection:
     """The axes of a material with a look that is fitted on its own pictures alone, and on what the
     network was first trained to tell apart."""
-    pictures, store = material.pictures, material.store
+    pictures, store = data.pictures, data.store
     rows = store.projection.raw(store.features(store.clean()))
     shown = {one: place for place, one in enumerate(pictures.ids) if pictures.own[place]}
     sources, changes = [], []
@@ -99,37 +99,37 @@ def look_of(material: Material) -> Projection:
         sources.append(rows[places])
         if photos:
             changes.append(rows[photos] - rows[[shown[one] for one in pictures.ids[photos]]])
-    classifier = load_backbone(material.spec).layout.classifier
+    classifier = load_backbone(data.spec).layout.classifier
     classes = None if classifier is None else classifier[0]
-    return replace(store.projection, look=fit_look(sources, changes, classes))
+    return replace(store.projection, appearance=fit_appearance(sources, changes, classes))
 
 
-def without_exams_of(material: Material, catalog: Catalog) -> Material:
+def without_tasks_of(data: TrainingData, catalog: Catalog) -> TrainingData:
     """The material less what photos of one catalog say about how far training is to be trusted."""
     left = [
-        exam
-        for exam in material.exams
-        if catalog.by_id.get(exam.products[0].product_id) is not exam.products[0]
+        task
+        for task in data.tasks
+        if catalog.by_id.get(task.products[0].product_id) is not task.products[0]
     ]
-    return replace(material, exams=tuple(left), answers=material.answers if left else None)
+    return replace(data, tasks=tuple(left), answers=data.answers if left else None)
 
 
-def part(material: Material, sources: Rows) -> Material:
+def part(data: TrainingData, sources: Rows) -> TrainingData:
     """The material of some pictures, by their numbers."""
-    pictures, store = material.pictures.only(sources), material.store.only(sources)
-    return replace(material, pictures=pictures, store=store)
+    pictures, store = data.pictures.only(sources), data.store.only(sources)
+    return replace(data, pictures=pictures, store=store)
 
 
-def relabelled(material: Material, labels: Rows) -> Material:
+def relabelled(data: TrainingData, labels: Rows) -> TrainingData:
     """The material under other labels (sources,); what is UNKNOWN is left out.
 
     Labels beyond the identities that there were are concepts of their own.
     """
-    pictures = material.pictures
+    pictures = data.pictures
     beyond = np.arange(max(0, int(labels.max()) + 1 - pictures.identities))
     concepts = np.concatenate([pictures.concepts, pictures.concepts.max() + 1 + beyond])
     renamed = replace(pictures, ids=labels, concepts=concepts)
-    return part(replace(material, pictures=renamed), np.flatnonzero(labels != UNKNOWN))
+    return part(replace(data, pictures=renamed), np.flatnonzero(labels != UNKNOWN))
 
 
 def first_identities(pictures: TrainingPictures, count: int, seed: int = 0) -> Rows:

@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.progress import Progress
 
 from benchmarks.recognition.ablations import Course, taught
-from benchmarks.recognition.retrieval_tasks import Exam, Sitting, exams_of
-from models.synthetic.folder import write_studio
-from models.training.embedding.dataset import Lesson, Material, prepare
+from benchmarks.recognition.retrieval_tasks import RetrievalTask, TaskFeatures, retrieval_tasks
+from models.synthetic.folder import write_synthetic_catalog
+from models.training.embedding.dataset import TrainingConfig, TrainingData, prepare
 from models.training.embedding.feature_cache import Recorded, ViewStore, make_views
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.run_state import Encoder
@@ -20,7 +20,7 @@ from models.training.embedding.run_state import Encoder
 STUDIO = "studio"
 VIEWS = (4, 2)
 Rates = dict[str, dict[str, float]]
-"""Exam -> hit rates, 0..1."""
+"""RetrievalTask -> hit rates, 0..1."""
 
 
 @dataclass
@@ -37,24 +37,26 @@ class Bench:
         table: course -> exam -> hit rates, as they are measured.
     """
 
-    material: Material
-    exams: dict[str, Exam]
+    data: TrainingData
+    tasks: dict[str, RetrievalTask]
     answers: ViewStore
     passes: float
-    tail: bool
+    identity_branch: bool
     work: Path
     bars: Progress
     table: dict[str, Rates] = field(default_factory=dict)
 
-    def examine(self, encoder: Encoder) -> Rates:
+    def evaluate_task(self, encoder: Encoder) -> Rates:
         """All exams."""
-        return {name: exam.rates(encoder, self.answers) for name, exam in self.exams.items()}
+        return {name: task.rates(encoder, self.answers) for name, task in self.tasks.items()}
 
-    def teach(self, course: Course, material: Material, name: str, passes: float) -> Tower:
+    def teach(self, course: Course, data: TrainingData, name: str, passes: float) -> Tower:
         """Train by a course, with a bar; the run is kept under ``name``."""
         with self.step(f"training: {name}") as step:
-            checkpoint = self.work / ("tails" if self.tail else "maps") / name
-            return taught(course, material, passes, checkpoint, step, tail=self.tail)
+            checkpoint = self.work / ("tails" if self.identity_branch else "maps") / name
+            return taught(
+                course, data, passes, checkpoint, step, identity_branch=self.identity_branch
+            )
 
     @contextmanager
     def step(self, what: str) -> Iterator[Callable[[str, int, int], None]]:
@@ -65,35 +67,40 @@ class Bench:
 
 
 def begin(
-    catalogs: Sequence[Path], products: int, passes: float, tail: bool, work: Path, bars: Progress
+    catalogs: Sequence[Path],
+    products: int,
+    passes: float,
+    identity_branch: bool,
+    work: Path,
+    bars: Progress,
 ) -> Bench:
     """Render a studio of so many products, cut views, set exams."""
     studio = work / STUDIO
     task = bars.add_task("rendering", total=None)
-    write_studio(
+    write_synthetic_catalog(
         studio,
         products=products,
         photos=2,
         size=224,
         progress=lambda done, total: bars.update(task, completed=done, total=total),
     )
-    tasks = {"rendering": task}
+    shown = {"rendering": task}
 
     def show(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done, total=total)
+        if what not in shown:
+            shown[what] = bars.add_task(what, total=total)
+        bars.update(shown[what], completed=done, total=total)
 
     folders = (*catalogs, studio)
-    lesson = Lesson(folders=folders, tail=tail, views=VIEWS)
-    material = prepare(lesson, work, progress=show)
-    sitting = Sitting()
-    exams = exams_of(folders, sitting)
+    config = TrainingConfig(folders=folders, identity_branch=identity_branch, views=VIEWS)
+    data = prepare(config, work, progress=show)
+    features = TaskFeatures()
+    tasks = retrieval_tasks(folders, features)
     answers = make_views(
         work / "answers",
-        sitting.sources,
-        Recorded(material.spec, trunk=tail),
-        material.store.projection,
+        features.sources,
+        Recorded(data.spec, trunk=identity_branch),
+        data.store.projection,
         progress=lambda done, total: show("looking at exams", done, total),
     )
-    return Bench(material, exams, answers, passes, tail, work, bars)
+    return Bench(data, tasks, answers, passes, identity_branch, work, bars)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.recognition.retrieval_tasks import Sitting
+from benchmarks.recognition.retrieval_tasks import TaskFeatures
 from models.backbone.spec import BackboneSpec
 from models.catalog.folder import PRODUCTS, Catalog, Product
 from models.embedding.projection import Projection, save_projection
-from models.training.embedding.dataset import Lesson, Progress
+from models.training.embedding.dataset import Progress, TrainingConfig
 from models.training.embedding.feature_cache import Recorded, make_views
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.train import train_embedding
@@ -41,17 +41,17 @@ def own_rates(
     base = work / "axes.safetensors"
     save_projection(start, base)
     fitted = train_embedding(
-        Lesson(folders=(_alone(catalog, shown, work / catalog.folder.name),), start=base),
+        TrainingConfig(folders=(_alone(catalog, shown, work / catalog.folder.name),), start=base),
         work,
         progress=progress,
     )
-    sitting = Sitting()
-    exam = sitting.exam(catalog, asked, shown)
+    features = TaskFeatures()
+    task = features.task(catalog, asked, shown)
     learned = fitted.projection
-    store = make_views(work / "answers", sitting.sources, Recorded(spec), learned)
+    store = make_views(work / "answers", features.sources, Recorded(spec), learned)
     assert learned.identity is not None
-    tower = Tower(learned.identity, learned.known, fitted.tail).eval()
-    return exam.raw(store), exam.served(tower, learned.library, store)
+    tower = Tower(learned.identity, learned.known, fitted.identity_branch).eval()
+    return task.raw(store), task.served(tower, learned.library, store)
 
 
 def _alone(catalog: Catalog, products: list[Product], folder: Path) -> Path:

@@ -17,7 +17,7 @@ from models.curation.documents import Documents, View
 from models.curation.folder import read_documents, text_vectors, tight
 from models.curation.label_noise import Recovery, corrupt, recovery
 from models.embedding.protocol import PictureTextEncoder, SearchEncoder
-from models.training.embedding.dataset import Material
+from models.training.embedding.dataset import TrainingData
 from models.training.embedding.run_state import Encoder
 from models.training.embedding.validation import vectors
 
@@ -31,25 +31,25 @@ Rows = NDArray[np.int64]
 class Noisy:
     """Pictures with their words: the labels they should have, and those they are given."""
 
-    material: Material
+    data: TrainingData
     words: Floats
     truth: Rows
     given: Rows
 
     @classmethod
     def of(
-        cls, material: Material, catalog: Catalog, encoder: PictureTextEncoder, seed: int = 0
+        cls, data: TrainingData, catalog: Catalog, encoder: PictureTextEncoder, seed: int = 0
     ) -> Noisy:
         """The pictures of one catalog, a fifth of them under another product's id."""
         texts = {catalog.locate(one.image or ""): one.title for one in catalog.products}
         texts |= {catalog.locate(one.image): one.text or "" for one in catalog.photos}
-        sources, truth = material.pictures.sources, material.pictures.ids
+        sources, truth = data.pictures.sources, data.pictures.ids
         said = text_vectors([texts[source.path] for source in sources], encoder)
-        return cls(material, said, truth, corrupt(truth, WRONG, seed))
+        return cls(data, said, truth, corrupt(truth, WRONG, seed))
 
     def curated(self, tower: Encoder) -> tuple[Curated, Recovery]:
         """What curation by a tower's eyes makes of the given labels."""
-        store = self.material.store
+        store = self.data.store
         seen = unit(vectors(tower, store, store.clean()))
         # Colour is the last of the parts, see `Projection.parts`.
         width = store.projection.colour.matrix.shape[1]

@@ -17,19 +17,19 @@ Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 def plot_table(table: Table, path: Path) -> None:
     """Average hit rate of every course, one panel for each exam."""
-    exams = list(dict.fromkeys(exam for rates in table.values() for exam in rates))
-    figure = Figure(figsize=(4.2 * len(exams), 0.5 * len(table) + 1.6), layout="constrained")
+    tasks = list(dict.fromkeys(task for rates in table.values() for task in rates))
+    figure = Figure(figsize=(4.2 * len(tasks), 0.5 * len(table) + 1.6), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(exams), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
     panels[0].set_yticks(range(len(table)), list(table))
     panels[0].invert_yaxis()
-    for panel, exam in zip(panels, exams, strict=True):
-        shown = [place for place, rates in enumerate(table.values()) if exam in rates]
-        values = [100 * rates[exam]["average"] for rates in table.values() if exam in rates]
+    for panel, task in zip(panels, tasks, strict=True):
+        shown = [place for place, rates in enumerate(table.values()) if task in rates]
+        values = [100 * rates[task]["average"] for rates in table.values() if task in rates]
         bars = panel.barh(shown, values, color=[f"C{place}" for place in shown])
         panel.bar_label(bars, fmt="%.1f", padding=3)
         panel.set_xlim(0, 1.18 * max(values))
-        panel.set_title(exam)
+        panel.set_title(task)
         panel.spines[["top", "right"]].set_visible(False)
         panel.set_xlabel("average of six hit rates, %")
     figure.savefig(path, dpi=120)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.recognition.retrieval_tasks import Exam, Rows
+from benchmarks.recognition.retrieval_tasks import RetrievalTask, Rows
 from models.arrays import Floats
 from models.embedding.protocol import Encoded, PictureTextEncoder
 from models.images.files import open_picture
@@ -20,13 +20,13 @@ BATCH = 16
 
 
 def juices(
-    exam: Exam,
+    task: RetrievalTask,
     store: ViewStore,
     encoder: PictureTextEncoder,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, Juice]:
     """What the pictures of an exam are judged by, by their rows in its store."""
-    rows = np.union1d(exam.query_rows, exam.document_rows).tolist()
+    rows = np.union1d(task.query_rows, task.document_rows).tolist()
     found: dict[int, Juice] = {}
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
@@ -38,9 +38,9 @@ def juices(
 
 
 def reranked(
-    exam: Exam,
+    task: RetrievalTask,
     similarity: Floats,
-    familiarity: float,
+    identity_weight: float,
     juice: Mapping[int, Juice],
     reranker: Reranker,
 ) -> dict[str, float]:
@@ -55,12 +55,12 @@ def reranked(
     """
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :CANDIDATES]
     ordered: list[Rows] = []
-    for row, asked, places in zip(similarity, exam.query_rows, nearest, strict=True):
+    for row, asked, places in zip(similarity, task.query_rows, nearest, strict=True):
         candidates = [
-            Candidate(str(place), float(row[place]), juice[int(exam.document_rows[place])])
+            Candidate(str(place), float(row[place]), juice[int(task.document_rows[place])])
             for place in places
         ]
-        query = Encoded(np.zeros(1, np.float32), juice[int(asked)], familiarity)
+        query = Encoded(np.zeros(1, np.float32), juice[int(asked)], identity_weight)
         ranked = reranker.rerank(query, None, candidates)
         ordered.append(places[[one.index for one in ranked]])
-    return exam.hit_rates(np.stack(ordered))
+    return task.hit_rates(np.stack(ordered))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product, read_catalog
-from models.embedding.identity_library import Library
-from models.embedding.layout import DIM, assemble, trusting
+from models.embedding.identity_library import IdentityLibrary
+from models.embedding.layout import DIM, compose, weigh_identity
 from models.errors import CatalogError
 from models.evaluation.metrics import Levels, hit_rates, relevance, relevant_counts
 from models.training.embedding.feature_cache import Source, ViewStore
@@ -30,7 +30,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
+class RetrievalTask:
     """Queries and documents, their rows in a store of pictures as they are, and their levels."""
 
     query_rows: Rows
@@ -51,13 +51,13 @@ class Exam:
         return self.by(asked @ shown.T)
 
     def served(
-        self, encoder: Encoder, library: Library | None, store: ViewStore, dim: int = DIM
+        self, encoder: Encoder, library: IdentityLibrary | None, store: ViewStore, dim: int = DIM
     ) -> dict[str, float]:
         """The same as it is retrieved when it is served: see `similarity`."""
         return self.by(self.similarity(encoder, library, store, dim)[0])
 
     def similarity(
-        self, encoder: Encoder, library: Library | None, store: ViewStore, dim: int = DIM
+        self, encoder: Encoder, library: IdentityLibrary | None, store: ViewStore, dim: int = DIM
     ) -> tuple[Floats, float]:
         """Cosines (queries, documents) of vectors with identity and look, and the familiarity.
 
@@ -70,18 +70,18 @@ class Exam:
         asked, shown = (
             np.stack(
                 [
-                    assemble(identity, look, None, query=query, dim=dim)
-                    for identity, look in zip(
+                    compose(identity, appearance, None, query=query, dim=dim)
+                    for identity, appearance in zip(
                         unit(vectors(encoder, store, rows)),
-                        store.looks(rows),
+                        store.appearances(rows),
                         strict=True,
                     )
                 ]
             )
             for rows, query in ((self.query_rows, True), (self.document_rows, False))
         )
-        known = 0.0 if library is None else library.familiarity(shown)
-        return np.stack([trusting(query, known) for query in asked]) @ shown.T, known
+        known = 0.0 if library is None else library.identity_weight(shown)
+        return np.stack([weigh_identity(query, known) for query in asked]) @ shown.T, known
 
     def by(self, similarity: Floats) -> dict[str, float]:
         """Those of documents by their similarity (queries, documents)."""
@@ -93,7 +93,7 @@ class Exam:
         return hit_rates(ranked, relevant_counts(self.levels))
 
 
-class Sitting:
+class TaskFeatures:
     """Gathers the pictures of several exams, each picture once."""
 
     def __init__(self) -> None:
@@ -104,13 +104,13 @@ class Sitting:
         """All pictures, one view each: what a store of exams is made from."""
         return [Source(path, 1) for path in self._rows]
 
-    def exam(
+    def task(
         self, catalog: Catalog, queries: Sequence[Photo], documents: Sequence[Photo | Product]
-    ) -> Exam:
+    ) -> RetrievalTask:
         """Photos of a catalog against products, or against other photos."""
         asked = queries[:: max(1, -(-len(queries) // MOST))]
         shown = [one for one in documents if one.image]
-        return Exam(
+        return RetrievalTask(
             self._places(catalog, asked), self._places(catalog, shown), relevance(asked, shown)
         )
 
@@ -119,14 +119,14 @@ class Sitting:
         return np.array([self._rows.setdefault(path, len(self._rows)) for path in paths], np.int64)
 
 
-def exams_of(folders: Sequence[Path], sitting: Sitting) -> dict[str, Exam]:
+def retrieval_tasks(folders: Sequence[Path], features: TaskFeatures) -> dict[str, RetrievalTask]:
     """The exams of catalog folders, by name.
 
     ``NAME``: test photos against the products' pictures, where photos show known products; those of
     products that were not learned from, if there are such. ``NAME photos``: test photos against
     those of the training split.
     """
-    exams: dict[str, Exam] = {}
+    tasks: dict[str, RetrievalTask] = {}
     for folder in folders:
         catalog = read_catalog(folder)
         asked, learned = catalog.split("test"), split_or_none(catalog, "train")
@@ -134,10 +134,10 @@ def exams_of(folders: Sequence[Path], sitting: Sitting) -> dict[str, Exam]:
         unseen = shown.isdisjoint({photo.product_id for photo in learned})
         known = [one for one in catalog.products if not unseen or one.product_id in shown]
         if known:
-            exams[folder.name] = sitting.exam(catalog, asked, known)
+            tasks[folder.name] = features.task(catalog, asked, known)
         if learned and not (known and unseen):
-            exams[f"{folder.name} photos"] = sitting.exam(catalog, asked, learned)
-    return exams
+            tasks[f"{folder.name} photos"] = features.task(catalog, asked, learned)
+    return tasks
 
 
 def split_or_none(catalog: Catalog, name: str) -> tuple[Photo, ...]:

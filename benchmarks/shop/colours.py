@@ -22,7 +22,7 @@ class ColourEncoder(SearchEncoder):
 
     model_id = "colour-8"
     dim = 8
-    rewords = True
+    replaces_text = True
 
     def __init__(self) -> None:
         self.encoded = 0

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from benchmarks.shop.colours import ColourEncoder
-from stream.delivery import Tally
+from stream.delivery import BatchResult
 from workers.config.settings import load_settings
 from workers.deploy.telemetry import configure_logging
 from workers.ingest.worker import run_ingest
@@ -19,24 +19,24 @@ def main() -> None:
     """Run until a signal comes."""
     settings = load_settings()
     configure_logging(settings.log_level)
-    tallies = tallies_in(settings.data_dir)
+    tallies = batch_results_in(settings.data_dir)
     tallies.mkdir(exist_ok=True)
     with (tallies / str(os.getpid())).open("a", buffering=1) as file:
 
-        def note(tally: Tally) -> None:
-            file.write(f"{tally.total}\n")
+        def note(result: BatchResult) -> None:
+            file.write(f"{result.total}\n")
 
         run_ingest(settings, ColourEncoder(), note)
 
 
-def tallies_in(data_dir: Path) -> Path:
+def batch_results_in(data_dir: Path) -> Path:
     """The folder of these files."""
     return data_dir / "tallies"
 
 
 def handled(data_dir: Path) -> int:
     """Records that all workers brought to an end; one that came twice counts twice."""
-    files = tallies_in(data_dir).glob("*")
+    files = batch_results_in(data_dir).glob("*")
     return sum(int(line) for file in files for line in file.read_text().split())
 
 

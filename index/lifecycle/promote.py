@@ -13,14 +13,16 @@ import structlog
 from index.errors import StoreError
 from index.milvus.client import Client
 from index.milvus.collection import Collection
-from index.milvus.config import Store
-from index.milvus.metadata import generation_name, read_standing
-from index.prototypes.registry import BankShelf
+from index.milvus.config import MilvusConfig
+from index.milvus.metadata import generation_name, resolve_alias
+from index.prototypes.registry import BankRegistry
 
 log = structlog.get_logger(__name__)
 
 
-def promote(beside: Collection, live: str, shelf: BankShelf, *, grace_s: float = 5.0) -> str | None:
+def promote(
+    beside: Collection, live: str, registry: BankRegistry, *, grace_s: float = 5.0
+) -> str | None:
     """Let the name `live` stand for what `beside` holds, and drop what it stood for.
 
     Args:
@@ -39,11 +41,11 @@ def promote(beside: Collection, live: str, shelf: BankShelf, *, grace_s: float =
     if not beside.exists():
         raise StoreError(f"there is nothing in {beside.name!r} to promote")
     beside.flush()
-    shelf.put(beside.bank)
-    client = Client(beside.store)
+    registry.put(beside.bank)
+    client = Client(beside.config)
     try:
-        before = read_standing(client, live)
-        shelf.make_current(beside.bank.version)
+        before = resolve_alias(client, live)
+        registry.make_current(beside.bank.version)
         if before is None:
             client.call("create_alias", beside.generation, live)
         else:
@@ -51,7 +53,7 @@ def promote(beside: Collection, live: str, shelf: BankShelf, *, grace_s: float =
         log.info("catalog promoted", name=live, generation=beside.generation)
         # It is done: what fails now leaves something behind, and no more.
         with contextlib.suppress(StoreError):
-            if read_standing(client, beside.name) is not None:
+            if resolve_alias(client, beside.name) is not None:
                 client.call("drop_alias", beside.name)
         if before is None or before.generation == beside.generation:
             return None
@@ -63,11 +65,11 @@ def promote(beside: Collection, live: str, shelf: BankShelf, *, grace_s: float =
         client.close()
 
 
-def stands_for(store: Store, live: str, name: str) -> bool:
+def alias_of(config: MilvusConfig, live: str, name: str) -> bool:
     """Whether the name `live` stands for what was built under `name`."""
-    client = Client(store)
+    client = Client(config)
     try:
-        standing = read_standing(client, live)
+        alias = resolve_alias(client, live)
     finally:
         client.close()
-    return standing is not None and standing.generation.startswith(generation_name(name, ""))
+    return alias is not None and alias.generation.startswith(generation_name(name, ""))

@@ -22,7 +22,7 @@ from index.item import Item, Vector
 from index.milvus.collection import Collection
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build, default_prototypes
-from index.prototypes.registry import BankShelf
+from index.prototypes.registry import BankRegistry
 from index.vectors import Matrix, stack
 
 SAMPLE = 200_000
@@ -40,9 +40,9 @@ def outgrown(items: int, bank: PrototypeBank) -> bool:
     return not bank.named and default_prototypes(items) >= 2 * len(bank)
 
 
-def rekey(
+def repartition(
     collection: Collection,
-    shelf: BankShelf,
+    registry: BankRegistry,
     *,
     bank: PrototypeBank | None = None,
     prototypes: int | None = None,
@@ -80,17 +80,17 @@ def rekey(
         )
     if bank.version == collection.bank.version:
         return collection
-    shelf.put(bank)
-    successor = type(collection)(collection.store, bank, collection.name, published=False)
+    registry.put(bank)
+    successor = type(collection)(collection.config, bank, collection.name, published=False)
     copied = 0
-    for page in collection.scan(vectors=True, buried=True):
+    for page in collection.scan(vectors=True, tombstones=True):
         successor.write(assigned(page, bank))
         copied += len(page)
         if on_progress is not None:
             on_progress(copied)
     successor.flush()
     successor.publish()
-    shelf.make_current(bank.version)
+    registry.make_current(bank.version)
     log.info("catalog re-keyed", name=collection.name, bank=bank.version, rows=copied)
     time.sleep(grace_s)
     collection.close()
@@ -103,7 +103,7 @@ def assigned(items: list[Item], bank: PrototypeBank) -> list[Item]:
     """Items with the prototypes of another bank; tombstones stay tombstones."""
     nearest, _ = bank.assign(stack(items))
     return [
-        item if item.buried else msgspec.structs.replace(item, prototype=int(prototype))
+        item if item.is_tombstone else msgspec.structs.replace(item, prototype=int(prototype))
         for item, prototype in zip(items, nearest, strict=True)
     ]
 

@@ -10,15 +10,15 @@ from index.errors import BankError
 from index.milvus.collection import Collection
 from index.prototypes.aliases import Aliases
 from index.prototypes.bank import PrototypeBank
-from index.prototypes.online_update import Rules, Upkeep
-from index.prototypes.registry import BankShelf
+from index.prototypes.online_update import OnlineUpdate, UpdateRules
+from index.prototypes.registry import BankRegistry
 from index.vectors import stack
 
 
-def renewed(
+def update_prototypes(
     collection: Collection,
-    shelf: BankShelf,
-    rules: Rules | None = None,
+    registry: BankRegistry,
+    rules: UpdateRules | None = None,
     on_progress: Callable[[int], None] = lambda items: None,
 ) -> tuple[PrototypeBank, Aliases]:
     """The bank of a catalog and its aliases after every stored item has joined a prototype.
@@ -40,7 +40,7 @@ def renewed(
             f"bank {collection.bank.version} stands for no products: build one from clusters first "
             "(lookstream prototypes build --clusters FILE --catalog DIR)"
         )
-    upkeep = Upkeep(collection.bank, shelf.aliases(collection.bank.version), rules)
+    upkeep = OnlineUpdate(collection.bank, registry.aliases(collection.bank.version), rules)
     seen = 0
     for page in collection.scan(vectors=True):
         upkeep.observe(stack(page), [item.product_id for item in page])

@@ -16,7 +16,7 @@ from pymilvus.exceptions import (
 )
 
 from index.errors import RowRejected, StoreUnavailable
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 
 REJECTED = (ParamError, DataNotMatchException, DataTypeNotMatchException)
 REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
@@ -44,10 +44,10 @@ class Client:
     (Lite forgets what was loaded) is told to load again, once per call.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.uri = store.uri
-        self._store = store
-        self._timeout_s = store.timeout_s
+    def __init__(self, config: MilvusConfig) -> None:
+        self.uri = config.uri
+        self._store = config
+        self._timeout_s = config.timeout_s
         self._client: MilvusClient | None = None
         self._lock = threading.Lock()
         # pymilvus logs each failed call with a traceback; the caller gets the same as our error.

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import orjson
 
 from index.errors import RowRejected
-from index.item import BURIED, Hit, Item, content_digest
+from index.item import TOMBSTONE, Hit, Item, content_digest
 from index.milvus.generation import Generation
 from index.milvus.schema import ROW_FIELDS, check_vectors, to_item, to_row
 from index.vectors import Matrix
@@ -80,7 +80,7 @@ class Collection(Generation):
         """Every row, in pages."""
 
     @abstractmethod
-    def _tombs(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+    def _tombstones(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         """Every tombstone, in pages."""
 
     @abstractmethod
@@ -107,7 +107,7 @@ class Collection(Generation):
         rows.sort(key=lambda row: (row["item_id"], row["written_ns"]))
         items: dict[str, Item] = {}
         for row in rows:
-            items.setdefault(row["item_id"], to_item(row, self.stamp))
+            items.setdefault(row["item_id"], to_item(row, self.metadata))
         return list(items.values())
 
     def write(self, items: Sequence[Item]) -> None:
@@ -120,7 +120,7 @@ class Collection(Generation):
             RowRejected: an item can never be stored; then none of them was.
         """
         rows = {
-            item.item_id: to_row(item, self.stamp, len(self.bank), self._copy(item))
+            item.item_id: to_row(item, self.metadata, len(self.bank), self._copy(item))
             for item in items
         }
         if not rows:
@@ -145,7 +145,7 @@ class Collection(Generation):
                 if row_ids := [row_id for place in places for row_id in place]:
                     self._remove(row_ids)
 
-    def forget(self, before_ns: int) -> int:
+    def purge_tombstones(self, before_ns: int) -> int:
         """Remove tombstones written before a time (ns since the epoch); says how many rows went.
 
         An event older than the delete could then raise its product again.
@@ -155,7 +155,7 @@ class Collection(Generation):
                 return 0
             old = [
                 row["row_id"]
-                for page in self._tombs(["row_id", "written_ns"])
+                for page in self._tombstones(["row_id", "written_ns"])
                 for row in page
                 if row["written_ns"] < before_ns
             ]
@@ -221,13 +221,17 @@ class Collection(Generation):
             self._count, self._counted_at = self.count(), time.monotonic()
         return self._count
 
-    def scan(self, vectors: bool = False, buried: bool = False) -> Iterator[list[Item]]:
+    def scan(self, vectors: bool = False, tombstones: bool = False) -> Iterator[list[Item]]:
         """Every item in pages of no particular order, tombstones only where asked for."""
         if not self.exists():
             return
         fields = [*ROW_FIELDS, "vector"] if vectors else ROW_FIELDS
         for page in self._pages(fields):
-            yield [to_item(row, self.stamp) for row in page if buried or row["prototype"] != BURIED]
+            yield [
+                to_item(row, self.metadata)
+                for row in page
+                if tombstones or row["prototype"] != TOMBSTONE
+            ]
 
     def content_hash(self) -> str:
         """SHA-256 over every item sorted by id: equal exactly when shoppers see the same catalog.
@@ -241,7 +245,7 @@ class Collection(Generation):
                 for page in self.scan(vectors=True)
                 for item in page
             }
-        whole = hashlib.sha256(self.stamp.model_id.encode())
+        whole = hashlib.sha256(self.metadata.model_id.encode())
         for item_id in sorted(digests):
             whole.update(digests[item_id])
         return whole.hexdigest()
@@ -249,6 +253,6 @@ class Collection(Generation):
     def _hits(self, answers: Iterable[Mapping[str, Any]]) -> list[Hit]:
         best: dict[str, Hit] = {}
         for answer in answers:
-            item = to_item(answer["entity"], self.stamp)
+            item = to_item(answer["entity"], self.metadata)
             best.setdefault(item.item_id, Hit(item, float(answer["distance"])))
         return sorted(best.values(), key=lambda hit: (-hit.similarity, hit.item.item_id))

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 
-class Store(msgspec.Struct, frozen=True, kw_only=True):
+class MilvusConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where the rows are and how they are laid out.
 
     Attributes:
@@ -52,4 +52,4 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in said.items() if value is not None}
 
     def __repr__(self) -> str:
-        return f"Store({self.kind}, {self.uri!r}, {self.index_type})"
+        return f"MilvusConfig({self.kind}, {self.uri!r}, {self.index_type})"

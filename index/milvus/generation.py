@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from index.errors import GenerationChanged, StoreError
 from index.milvus.client import Client, NotThere
-from index.milvus.config import Store
-from index.milvus.metadata import Stamp, check_stamp, generation_name, read_standing
+from index.milvus.config import MilvusConfig
+from index.milvus.metadata import CollectionMetadata, check_metadata, generation_name, resolve_alias
 from index.prototypes.bank import PrototypeBank
 
-LOOK_EVERY_S = 2.0
+CHECK_ALIAS_EVERY_S = 2.0
 """How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
 PAGE = 1000
 
@@ -38,17 +38,19 @@ class Generation(ABC):
     """
 
     def __init__(
-        self, store: Store, bank: PrototypeBank, name: str, *, published: bool = True
+        self, config: MilvusConfig, bank: PrototypeBank, name: str, *, published: bool = True
     ) -> None:
-        self.store = store
+        self.config = config
         self.bank = bank
         self.name = name
-        self.stamp = Stamp(model_id=bank.model_id, bank_version=bank.version, dim=bank.dim)
+        self.metadata = CollectionMetadata(
+            model_id=bank.model_id, bank_version=bank.version, dim=bank.dim
+        )
         self.generation = generation_name(name, bank.version)
         self._published = published
-        self._client = Client(store)
+        self._client = Client(config)
         self._lock = threading.RLock()
-        self._looked_at = -LOOK_EVERY_S
+        self._looked_at = -CHECK_ALIAS_EVERY_S
         self._exists = False
 
     @abstractmethod
@@ -57,15 +59,15 @@ class Generation(ABC):
 
     def exists(self) -> bool:
         """Whether anything was ever written under this name."""
-        self._look(always=not self._exists)
+        self._check_alias(always=not self._exists)
         return self._exists
 
     def publish(self) -> None:
         """Let the public name stand for this generation, in one step for all readers."""
-        there = read_standing(self._client, self.name) is not None
+        there = resolve_alias(self._client, self.name) is not None
         self._client.call("alter_alias" if there else "create_alias", self.generation, self.name)
         self._published = True
-        self._look(always=True)
+        self._check_alias(always=True)
 
     def generations(self) -> list[str]:
         """All generations under this name, whether the name stands for them or not."""
@@ -80,13 +82,13 @@ class Generation(ABC):
 
     def drop_all(self) -> None:
         """Drop the catalog: its alias and every generation. Nothing of it is left."""
-        standing = read_standing(self._client, self.name)
-        if standing is not None:
+        alias = resolve_alias(self._client, self.name)
+        if alias is not None:
             self._client.call("drop_alias", self.name)
-            self.drop(standing.generation)
+            self.drop(alias.generation)
         for generation in self.generations():
             self.drop(generation)
-        self._look(always=True)
+        self._check_alias(always=True)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -103,13 +105,13 @@ class Generation(ABC):
     ) -> None:
         self.close()
 
-    def _look(self, *, always: bool = False) -> None:
+    def _check_alias(self, *, always: bool = False) -> None:
         """See from time to time that the name still stands for our model and bank."""
-        if not always and time.monotonic() - self._looked_at < LOOK_EVERY_S:
+        if not always and time.monotonic() - self._looked_at < CHECK_ALIAS_EVERY_S:
             return
-        found = read_standing(self._client, self.name if self._published else self.generation)
+        found = resolve_alias(self._client, self.name if self._published else self.generation)
         if found is not None:
-            check_stamp(found.stamp, self.stamp, self.name)
+            check_metadata(found.metadata, self.metadata, self.name)
             if self._exists and found.generation != self.generation:
                 raise GenerationChanged(
                     f"{self.name!r} stands for {found.generation!r} now: open it again",
@@ -124,14 +126,14 @@ class Generation(ABC):
             self._create()
             if self._published:
                 self._client.call("create_alias", self.generation, self.name)
-            self._look(always=True)
+            self._check_alias(always=True)
 
     def _call(self, method: str, **kwargs: Any) -> Any:
         """Call Milvus about our generation, which another process may have dropped."""
         try:
             return self._client.call(method, self.generation, **kwargs)
         except NotThere as error:
-            self._look(always=True)
+            self._check_alias(always=True)
             raise GenerationChanged(
                 f"the collection {self.generation!r} is gone: open {self.name!r} again",
                 self.bank.version,
@@ -156,7 +158,7 @@ class Generation(ABC):
             )
             keys = [row["row_id"] for row in page]
             if keys != sorted(keys):  # then rows between two pages would be lost
-                raise StoreError(f"Milvus at {self.store.uri} does not page by primary key")
+                raise StoreError(f"Milvus at {self.config.uri} does not page by primary key")
             if page:
                 yield list(page)
             if len(page) < PAGE:

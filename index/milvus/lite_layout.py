@@ -22,9 +22,9 @@ from typing import Any
 from pymilvus import MilvusClient
 
 from index.errors import StoreError
-from index.item import BURIED, Item
+from index.item import TOMBSTONE, Item
 from index.milvus.collection import Collection, Prototypes
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
 from index.milvus.schema import any_of, schema
 from index.prototypes.bank import PrototypeBank
@@ -46,16 +46,16 @@ class LiteCollection(Collection):
     """A catalog on Milvus Lite, through its server or (one process only) from a path."""
 
     def __init__(
-        self, store: Store, bank: PrototypeBank, name: str, *, published: bool = True
+        self, config: MilvusConfig, bank: PrototypeBank, name: str, *, published: bool = True
     ) -> None:
-        if store.index_type not in INDEX_TYPES:
+        if config.index_type not in INDEX_TYPES:
             raise StoreError(
-                f"Milvus Lite does not build {store.index_type}: use {', '.join(INDEX_TYPES)}"
+                f"Milvus Lite does not build {config.index_type}: use {', '.join(INDEX_TYPES)}"
             )
-        if "://" not in store.uri:
+        if "://" not in config.uri:
             for variable, value in environment().items():
                 os.environ.setdefault(variable, value)
-        super().__init__(store, bank, name, published=published)
+        super().__init__(config, bank, name, published=published)
         self._directory: Directory | None = None
         self._idle: threading.Timer | None = None
 
@@ -64,17 +64,17 @@ class LiteCollection(Collection):
         if not self._client.call("has_collection", self.generation):
             index = MilvusClient.prepare_index_params()
             # FLAT, because in a scope small enough to walk an exact search costs nothing more.
-            kind = "FLAT" if self.store.index_type == "AUTOINDEX" else self.store.index_type
+            kind = "FLAT" if self.config.index_type == "AUTOINDEX" else self.config.index_type
             index.add_index("vector", index_type=kind, metric_type="COSINE")
             self._client.call(
                 "create_collection",
                 self.generation,
                 schema=schema(self.bank.dim, partition_key=False),
                 index_params=index,
-                properties={PROPERTY: self.stamp.encoded()},
+                properties={PROPERTY: self.metadata.encoded()},
             )
         there = set(self._client.call("list_partitions", self.generation))
-        for partition in [*self._partitions(range(len(self.bank))), self._partition(BURIED)]:
+        for partition in [*self._partitions(range(len(self.bank))), self._partition(TOMBSTONE)]:
             if partition not in there:
                 self._client.call("create_partition", self.generation, partition)
 
@@ -122,13 +122,13 @@ class LiteCollection(Collection):
 
     def _pages(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         # Each page of an iterator sorts all rows in scope, so go through small scopes.
-        for partition in [*self._partitions(range(len(self.bank))), self._partition(BURIED)]:
+        for partition in [*self._partitions(range(len(self.bank))), self._partition(TOMBSTONE)]:
             # "iterator" asks Lite for rows in the order of their keys.
             yield from self._iterate(fields, partition_names=[partition], iterator="True")
 
-    def _tombs(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
-        buried = [self._partition(BURIED)]
-        return self._iterate(fields, partition_names=buried, iterator="True")
+    def _tombstones(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        tombstones = [self._partition(TOMBSTONE)]
+        return self._iterate(fields, partition_names=tombstones, iterator="True")
 
     def count(self) -> int:
         """Items that can be found, tombstones not counted; sees every acknowledged write."""
@@ -136,7 +136,7 @@ class LiteCollection(Collection):
             return 0
         with self._lock:
             stored = self._call("query", filter="", output_fields=["count(*)"])[0]["count(*)"]
-            tombs = self._call("get_partition_stats", partition_name=self._partition(BURIED))
+            tombs = self._call("get_partition_stats", partition_name=self._partition(TOMBSTONE))
         return int(stored) - int(tombs["row_count"])
 
     def flush(self) -> None:
@@ -159,7 +159,7 @@ class LiteCollection(Collection):
     def _flush_when_idle(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
-        self._idle = threading.Timer(self.store.flush_idle_s, self._flush_if_there)
+        self._idle = threading.Timer(self.config.flush_idle_s, self._flush_if_there)
         self._idle.daemon = True
         self._idle.start()
 
@@ -171,7 +171,7 @@ class LiteCollection(Collection):
         return list(self._call("query", filter=expression, output_fields=fields))
 
     def _partition(self, prototype: int) -> str:
-        if prototype == BURIED:
+        if prototype == TOMBSTONE:
             return "buried"
         return f"p{prototype * min(len(self.bank), MAX_PARTITIONS) // len(self.bank)}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from index.errors import StoreUnavailable
 from index.milvus.client import Client
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.milvus.lite_layout import environment
 
 __all__ = ["argv", "environment", "wait_ready"]
@@ -44,7 +44,7 @@ def wait_ready(uri: str, timeout_s: float = 60.0, token: str | None = None) -> N
 
 def answers(uri: str, token: str | None = None) -> bool:
     """Whether a Milvus answers at this address within two seconds."""
-    client = Client(Store(uri=uri, token=token, timeout_s=2.0))
+    client = Client(MilvusConfig(uri=uri, token=token, timeout_s=2.0))
     try:
         client.call("get_server_version")
     except StoreUnavailable:

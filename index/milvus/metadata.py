@@ -13,7 +13,7 @@ from index.milvus.client import Client, NotThere
 PROPERTY = "lookstream.stamp"
 
 
-class Stamp(msgspec.Struct, frozen=True, kw_only=True, tag_field="format", tag="1"):
+class CollectionMetadata(msgspec.Struct, frozen=True, kw_only=True, tag_field="format", tag="1"):
     """The law-3 stamp of a generation: model, bank and vector length."""
 
     model_id: str
@@ -30,29 +30,29 @@ def generation_name(name: str, bank_version: str) -> str:
     return f"{name}_{bank_version}"
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class ResolvedAlias(msgspec.Struct, frozen=True, kw_only=True):
     """What a name stands for: a generation, and what it says of itself."""
 
     generation: str
-    stamp: Stamp
+    metadata: CollectionMetadata
 
 
-def read_standing(client: Client, name: str) -> Standing | None:
+def resolve_alias(client: Client, name: str) -> ResolvedAlias | None:
     """What a name stands for, be it an alias or a generation; None when there is none yet."""
     try:
         said = client.call("describe_collection", name)
     except NotThere:
         return None
-    stamp = dict(said.get("properties") or {}).get(PROPERTY)
-    if stamp is None:
+    metadata = dict(said.get("properties") or {}).get(PROPERTY)
+    if metadata is None:
         raise StoreError(
             f"the collection {name!r} was not made by Lookstream: use another name or drop it"
         )
-    decoded = msgspec.json.decode(stamp, type=Stamp)
-    return Standing(generation=str(said["collection_name"]), stamp=decoded)
+    decoded = msgspec.json.decode(metadata, type=CollectionMetadata)
+    return ResolvedAlias(generation=str(said["collection_name"]), metadata=decoded)
 
 
-def check_stamp(found: Stamp, expected: Stamp, name: str) -> None:
+def check_metadata(found: CollectionMetadata, expected: CollectionMetadata, name: str) -> None:
     """Raise unless a collection holds vectors of our model, keyed by our bank.
 
     Raises:

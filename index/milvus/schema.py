@@ -12,8 +12,8 @@ import orjson
 from pymilvus import CollectionSchema, DataType, MilvusClient
 
 from index.errors import ModelMismatch, RowRejected
-from index.item import BURIED, Item, Vector, canonical_json
-from index.milvus.metadata import Stamp
+from index.item import TOMBSTONE, Item, Vector, canonical_json
+from index.milvus.metadata import CollectionMetadata
 from index.vectors import NORM_TOLERANCE
 
 MAX_ITEM_ID = 1024
@@ -54,14 +54,14 @@ def row_id(item_id: str, copy: int) -> str:
     return f"{hashlib.blake2b(item_id.encode(), digest_size=16).hexdigest()}-{copy}"
 
 
-def to_row(item: Item, stamp: Stamp, prototypes: int, copy: int) -> dict[str, Any]:
+def to_row(item: Item, metadata: CollectionMetadata, prototypes: int, copy: int) -> dict[str, Any]:
     """A checked item as a row, under the primary key of this copy of it.
 
     Raises:
         RowRejected: the row can never be stored; the message says which item and why.
     """
     try:
-        check_item(item, stamp.dim, prototypes)
+        check_item(item, metadata.dim, prototypes)
     except RowRejected as error:
         raise RowRejected(f"item {item.item_id!r}: {error}") from error
     assert item.vector is not None  # noqa: S101 - check_item has seen to it
@@ -76,8 +76,8 @@ def to_row(item: Item, stamp: Stamp, prototypes: int, copy: int) -> dict[str, An
         "versions": item.versions,
         "digest": item.digest,
         "juice": {"base64": b64encode(item.juice).decode()},
-        "model_id": stamp.model_id,
-        "bank_version": stamp.bank_version,
+        "model_id": metadata.model_id,
+        "bank_version": metadata.bank_version,
         "written_ns": time.time_ns(),
     }
 
@@ -98,7 +98,7 @@ def check_item(item: Item, dim: int, prototypes: int) -> None:
             raise RowRejected(f"its {name} has {size} bytes as JSON; at most {MAX_TEXT} fit")
     if len(item.juice) > MAX_JUICE:
         raise RowRejected(f"its juice has {len(item.juice)} bytes; at most {MAX_JUICE} fit")
-    if not BURIED <= item.prototype < prototypes:
+    if not TOMBSTONE <= item.prototype < prototypes:
         raise RowRejected(f"prototype {item.prototype} is not in a bank of {prototypes}")
     if item.vector is None:
         raise RowRejected("it has no vector: read it with vectors=True before writing it back")
@@ -117,16 +117,16 @@ def check_vectors(vectors: npt.NDArray[Any], dim: int) -> None:
         raise RowRejected(f"a vector has length {worst:.4f}: ℓ2-normalise before writing")
 
 
-def to_item(row: Mapping[str, Any], stamp: Stamp) -> Item:
+def to_item(row: Mapping[str, Any], metadata: CollectionMetadata) -> Item:
     """A row as an item; its vector only where the row was read with it.
 
     Raises:
         ModelMismatch: another model wrote this row.
     """
-    if row["model_id"] != stamp.model_id:
+    if row["model_id"] != metadata.model_id:
         raise ModelMismatch(
             f"item {row['item_id']!r} was written by model {row['model_id']!r} into a collection "
-            f"of {stamp.model_id!r}: write its product again"
+            f"of {metadata.model_id!r}: write its product again"
         )
     vector: Vector | None = None
     if "vector" in row:

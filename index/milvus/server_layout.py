@@ -14,9 +14,9 @@ from typing import Any
 from pymilvus import MilvusClient
 
 from index.errors import StoreError
-from index.item import BURIED, Item
+from index.item import TOMBSTONE, Item
 from index.milvus.collection import QUERY_IDS, Collection, Prototypes
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
 from index.milvus.schema import any_of, schema
 from index.prototypes.bank import PrototypeBank
@@ -39,19 +39,19 @@ class ServerCollection(Collection):
     """A catalog on a Milvus server (2.3 or later)."""
 
     def __init__(
-        self, store: Store, bank: PrototypeBank, name: str, *, published: bool = True
+        self, config: MilvusConfig, bank: PrototypeBank, name: str, *, published: bool = True
     ) -> None:
-        if store.index_type not in INDEX_PARAMS:
-            raise StoreError(f"unknown index {store.index_type}: use {', '.join(INDEX_PARAMS)}")
-        super().__init__(store, bank, name, published=published)
+        if config.index_type not in INDEX_PARAMS:
+            raise StoreError(f"unknown index {config.index_type}: use {', '.join(INDEX_PARAMS)}")
+        super().__init__(config, bank, name, published=published)
 
     def _create(self) -> None:
         index = MilvusClient.prepare_index_params()
         index.add_index(
             "vector",
-            index_type=self.store.index_type,
+            index_type=self.config.index_type,
             metric_type="COSINE",
-            params=INDEX_PARAMS[self.store.index_type],
+            params=INDEX_PARAMS[self.config.index_type],
         )
         for field in ("item_id", "product_id"):
             index.add_index(field, index_type="Trie")
@@ -61,7 +61,7 @@ class ServerCollection(Collection):
                 self.generation,
                 schema=schema(self.bank.dim, partition_key=True),
                 num_partitions=NUM_PARTITIONS,
-                properties={PROPERTY: self.stamp.encoded()},
+                properties={PROPERTY: self.metadata.encoded()},
             )
         # Each of these is a no-op where a crash came after it.
         self._client.call("create_index", self.generation, index)
@@ -101,14 +101,14 @@ class ServerCollection(Collection):
         effort = {"ef": max(64, limit), "nprobe": 32}
         return {
             "search_params": {"metric_type": "COSINE", "params": effort},
-            "consistency_level": self.store.consistency,
+            "consistency_level": self.config.consistency,
         }
 
     def _pages(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         return self._iterate(fields, **NOW)
 
-    def _tombs(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
-        return self._iterate(fields, where=f"prototype == {BURIED}", **NOW)
+    def _tombstones(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        return self._iterate(fields, where=f"prototype == {TOMBSTONE}", **NOW)
 
     def count(self) -> int:
         """Items that can be found, tombstones not counted; sees every acknowledged write."""

@@ -28,7 +28,7 @@ class Summary:
     met: int = 0
 
 
-class LivePrototypes:
+class MutableBank:
     """A bank's prototypes by row. A row stays the same until the next bank is taken.
 
     Attributes:
@@ -127,9 +127,9 @@ class LivePrototypes:
         mean = ours.mean + share * (theirs.mean - ours.mean)
         members = ours.members + theirs.members
         if len(members) > reservoir:
-            stands_for = [one.met / len(one.members) for one in (ours, theirs) for _ in one.members]
+            alias_of = [one.met / len(one.members) for one in (ours, theirs) for _ in one.members]
             chosen = rng.choice(
-                len(members), reservoir, replace=False, p=np.array(stands_for) / sum(stands_for)
+                len(members), reservoir, replace=False, p=np.array(alias_of) / sum(alias_of)
             )
             members = [members[at] for at in sorted(chosen)]
         ours.members, ours.met = members, ours.met + theirs.met

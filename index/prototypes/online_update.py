@@ -8,7 +8,7 @@ names then lead to what became of them (`index.prototypes.aliases`).
 All is deterministic: the same bank, rules, seed and calls give the same banks. Cutting the stream
 into other calls may not, since a call's vectors are compared with where prototypes stood when a
 block of them began. In memory beside the bank: a second copy of its centroids, and up to
-`Rules.reservoir` vectors for each prototype that has been met (64 KB at 512-d).
+`UpdateRules.reservoir` vectors for each prototype that has been met (64 KB at 512-d).
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from index.errors import BankError
 from index.prototypes.aliases import Aliases
 from index.prototypes.bank import BLOCK, Name, Origin, PrototypeBank, check_names
 from index.prototypes.from_clusters import name_key, named_bank
-from index.prototypes.mutable_bank import LivePrototypes, Summary
-from index.prototypes.split_test import part
+from index.prototypes.mutable_bank import MutableBank, Summary
+from index.prototypes.split_test import split_test
 from index.vectors import Matrix, check_unit_rows
 
 
 @dataclass(frozen=True)
-class Rules:
+class UpdateRules:
     """When prototypes appear, move, merge and split. All cosines are the encoder's own.
 
     Attributes:
@@ -55,7 +55,7 @@ class Rules:
             raise BankError("rate must be in (0, 1], and fewest in 2..reservoir")
 
 
-class Upkeep:
+class OnlineUpdate:
     """A bank that changes; what `publish` gives out does not.
 
     Args:
@@ -72,16 +72,16 @@ class Upkeep:
         self,
         bank: PrototypeBank,
         aliases: Aliases | None = None,
-        rules: Rules | None = None,
+        rules: UpdateRules | None = None,
         seed: int = 0,
     ) -> None:
         self.bank = bank
-        self.rules = rules or Rules()
+        self.rules = rules or UpdateRules()
         self._aliases = Aliases() if aliases is None else aliases.copy()
         self._rng = np.random.default_rng(seed)
         self._observed = 0
         self._named: dict[str, int] = {}
-        self._live = LivePrototypes(bank, {})
+        self._live = MutableBank(bank, {})
         for name in self._aliases:
             if strays := [one for one in self._aliases.resolve(name) if one not in bank.rows]:
                 raise BankError(
@@ -164,7 +164,7 @@ class Upkeep:
             origin=Origin("upkeep", self.bank.version, {"observed": self._observed}),
         )
         remembered = {live.names[row]: summary for row, summary in live.summaries.items()}
-        self._live, self._observed = LivePrototypes(self.bank, remembered), 0
+        self._live, self._observed = MutableBank(self.bank, remembered), 0
         return self.bank, self._aliases.copy()
 
     def _place(self, vector: Matrix, label: Name | None, row: int, cosine: float) -> int:
@@ -228,7 +228,7 @@ class Upkeep:
         if len(summary.members) < self.rules.fewest:
             return
         members = np.stack(summary.members)
-        second = part(members, self.rules.gap)
+        second = split_test(members, self.rules.gap)
         if second is None:
             return
         groups = [members[~second], members[second]]

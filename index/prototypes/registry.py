@@ -14,7 +14,7 @@ from index.prototypes.aliases import Aliases
 from index.prototypes.bank import PrototypeBank
 
 
-class BankShelf:
+class BankRegistry:
     """Banks by version. Writers are atomic: a reader sees a whole bank or none.
 
     Args:

@@ -20,7 +20,7 @@ FOLD_SEED = 7
 """Members may come in turns (one group, the other, …): halves are drawn, not alternated."""
 
 
-def part(members: Matrix, gap: float) -> npt.NDArray[np.bool_] | None:
+def split_test(members: Matrix, gap: float) -> npt.NDArray[np.bool_] | None:
     """Which members (n, d) are in the second of two groups; None if they are one.
 
     Args:

@@ -16,14 +16,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.backbone.checkpoints import read_state_dict
-from models.backbone.spec import TAIL
+from models.backbone.spec import IDENTITY_BRANCH
 from models.errors import WeightsError
 
 TRUNK = 4
 """The last stage of the trunk: blocks.4, 120 × 17 × 17 for lite2 at 260 px."""
 
 
-class Tail(nn.Module):
+class IdentityBranch(nn.Module):
     """Trunk map (n, c, h, w) → identity map (n, 1280, h / 2, w / 2)."""
 
     def __init__(self, network: Any) -> None:
@@ -35,7 +35,7 @@ class Tail(nn.Module):
         self.norm = copy.deepcopy(network.bn2)
         self.eval()
 
-    def train(self, mode: bool = True) -> Tail:
+    def train(self, mode: bool = True) -> IdentityBranch:
         """Batch norms keep the statistics they were trained with: our batches are small."""
         return super().train(False)
 
@@ -45,22 +45,24 @@ class Tail(nn.Module):
         return found
 
 
-def load_tail(tail: Tail, path: Path) -> None:
+def load_identity_branch(identity_branch: IdentityBranch, path: Path) -> None:
     """Fill a tail from an encoder's file; raises WeightsError when it does not fit."""
     tensors = {
-        key.removeprefix(TAIL): tensor.float() if tensor.is_floating_point() else tensor
+        key.removeprefix(IDENTITY_BRANCH): tensor.float() if tensor.is_floating_point() else tensor
         for key, tensor in read_state_dict(path).items()
-        if key.startswith(TAIL)
+        if key.startswith(IDENTITY_BRANCH)
     }
     try:
-        tail.load_state_dict(tensors)
+        identity_branch.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(f"the tail in {path} does not fit this backbone: {error}") from error
 
 
-def tail_tensors(tail: Tail) -> Mapping[str, Tensor]:
+def identity_branch_tensors(identity_branch: IdentityBranch) -> Mapping[str, Tensor]:
     """The tail's tensors as they are stored in the encoder's file, fp16."""
     return {
-        f"{TAIL}{key}": tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for key, tensor in tail.state_dict().items()
+        f"{IDENTITY_BRANCH}{key}": tensor.half().contiguous()
+        if tensor.is_floating_point()
+        else tensor
+        for key, tensor in identity_branch.state_dict().items()
     }

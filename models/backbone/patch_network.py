@@ -17,7 +17,7 @@ from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
 from models.backbone.checkpoints import PackagedFile, read_state_dict, timm_key
-from models.backbone.identity_branch import Tail, load_tail
+from models.backbone.identity_branch import IdentityBranch, load_identity_branch
 from models.backbone.spec import BackboneSpec, Layout
 from models.errors import WeightsError
 
@@ -47,11 +47,11 @@ class PatchNetwork(nn.Module):
         size: int,
         mean: Sequence[float] = LITE_MEAN,
         std: Sequence[float] = LITE_STD,
-        tail: Tail | None = None,
+        identity_branch: IdentityBranch | None = None,
     ) -> None:
         super().__init__()
         self.network = network.eval()
-        self.tail = tail
+        self.identity_branch = identity_branch
         gain, shift = torch.tensor(LITE_STD) / torch.tensor(std), torch.tensor(LITE_MEAN)
         self.renormalised = tuple(mean) != LITE_MEAN or tuple(std) != LITE_STD
         self.register_buffer("gain", gain.view(3, 1, 1))
@@ -61,8 +61,10 @@ class PatchNetwork(nn.Module):
         with torch.inference_mode():
             maps = self.maps(torch.zeros(1, 3, size, size))
         self.grid: tuple[int, int] = (maps[-1].shape[2], maps[-1].shape[3])
-        self.widths = tuple(one.shape[1] for one in maps[: len(maps) - (tail is not None)])
-        self.identity: int = maps[-1].shape[1] if tail is not None else 0
+        self.widths = tuple(
+            one.shape[1] for one in maps[: len(maps) - (identity_branch is not None)]
+        )
+        self.identity: int = maps[-1].shape[1] if identity_branch is not None else 0
         for depth, one in enumerate(maps):
             self.register_buffer(f"rows{depth}", _pooling(one.shape[2], self.grid[0]))
             self.register_buffer(f"columns{depth}", _pooling(one.shape[3], self.grid[1]))
@@ -84,7 +86,9 @@ class PatchNetwork(nn.Module):
             if number in STAGES:
                 found.append(signal)
         found.append(net.bn2(net.conv_head(signal)))
-        return [*found, self.tail(found[0])] if self.tail is not None else found
+        return (
+            [*found, self.identity_branch(found[0])] if self.identity_branch is not None else found
+        )
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Patch rows of all depths, concatenated, and the shallowest map (n, c, h, w)."""
@@ -121,11 +125,13 @@ def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
     trained = (LITE_MEAN, LITE_STD)
     if not isinstance(spec.weights, PackagedFile):
         trained = (network.pretrained_cfg["mean"], network.pretrained_cfg["std"])
-    tail = None
-    if spec.tail is not None:
-        tail = Tail(network)
-        load_tail(tail, spec.tail)
-    patches = PatchNetwork(network, spec.size, *trained, tail).eval().requires_grad_(False)
+    identity_branch = None
+    if spec.identity_branch is not None:
+        identity_branch = IdentityBranch(network)
+        load_identity_branch(identity_branch, spec.identity_branch)
+    patches = (
+        PatchNetwork(network, spec.size, *trained, identity_branch).eval().requires_grad_(False)
+    )
     head = network.get_classifier()
     fits = isinstance(head, nn.Linear) and head.in_features == patches.widths[-1]
     classifier = (head.weight.numpy(), head.bias.numpy()) if fits else None

@@ -16,7 +16,7 @@ EXPORT_VERSION = "2"
 """Part of the fingerprint: raise it when the exported graph changes."""
 
 
-TAIL = "tail."
+IDENTITY_BRANCH = "identity_branch."
 """What the names of a trained tail's tensors begin with in an encoder's file."""
 
 
@@ -25,14 +25,14 @@ class BackboneSpec:
     """Which network: a timm name, its weights, its input size in pixels.
 
     ``weights`` is a packaged file, a local ``.safetensors``/``.pth``, or None for random weights
-    (tests only: they are drawn from seed 0). ``tail`` is an encoder's file with a trained tail
-    (`models.backbone.identity_branch`), for EfficientNets.
+    (tests only: they are drawn from seed 0). ``identity_branch`` is an encoder's file with a
+    trained tail (`models.backbone.identity_branch`), for EfficientNets.
     """
 
     timm_name: str
     weights: PackagedFile | Path | None
     size: int
-    tail: Path | None = None
+    identity_branch: Path | None = None
 
     def weights_path(self) -> Path | None:
         """The weights on disk, checked; raises WeightsError."""
@@ -44,8 +44,8 @@ class BackboneSpec:
         if path is not None and not path.is_file():
             raise WeightsError(f"no weights for {self.timm_name} at {path}")
         digest = "random" if path is None else sha256_of(path)
-        tail = "" if self.tail is None else sha256_of(self.tail)
-        key = f"{EXPORT_VERSION}/{self.timm_name}/{self.size}/{digest}/{tail}"
+        identity_branch = "" if self.identity_branch is None else sha256_of(self.identity_branch)
+        key = f"{EXPORT_VERSION}/{self.timm_name}/{self.size}/{digest}/{identity_branch}"
         return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 

@@ -54,11 +54,11 @@ def mistype(text: str, draw: random.Random, slips: int = 1) -> str:
     return " ".join(words)
 
 
-def garble(text: str, draw: random.Random) -> str:
+def corrupt_query(text: str, draw: random.Random) -> str:
     """The text as somebody in a hurry types it: any of the slips below, often several, or none.
 
-    Words left out or in another order, singular for plural and the reverse, words cut short or
-    run together, other case, and `mistype`.
+    Words left out or in another order, singular for plural and the reverse, words cut
+    short or run together, other case, and `mistype`.
     """
     words = text.split()
     if len(words) > 2 and draw.random() < 0.25:

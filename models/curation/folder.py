@@ -77,8 +77,8 @@ def read_documents(
     for one in found:
         if one.product_id:
             paths.setdefault(one.product_id, one.category)
-    known = encoder.familiarity(np.stack([one.vector for one in pictures]))
-    seen = np.stack([encoder.trusting(one, known).vector for one in pictures])
+    known = encoder.identity_weight(np.stack([one.vector for one in pictures]))
+    seen = np.stack([encoder.weigh_identity(one, known).vector for one in pictures])
     colours = np.stack([one.juice.colour for one in pictures])
     views = [View("picture", tight(seen)), View("colour", tight(colours))]
     words = text_vectors([one.text for one in found], encoder)

@@ -60,14 +60,14 @@ class Case:
         evidence: (n, m, e), in nats for the candidate against a document at random.
         given: (n,) labels as they came, UNKNOWN for none.
         leaves: (u,) number of each label's leaf category.
-        stands_for: (n, m) how many labels a candidate stands for: 1, or more where it was drawn.
+        alias_of: (n, m) how many labels a candidate stands for: 1, or more where it was drawn.
     """
 
     candidates: Ints
     evidence: Floats
     given: Ints
     leaves: Ints
-    stands_for: Floats
+    alias_of: Floats
 
 
 def pooled(case: Case, belief: Belief) -> Floats:
@@ -76,7 +76,7 @@ def pooled(case: Case, belief: Belief) -> Floats:
     scores[:, 1:] = np.where(
         case.candidates == UNKNOWN,
         -np.inf,
-        case.evidence @ belief.weights.astype(np.float64) + np.log(case.stands_for),
+        case.evidence @ belief.weights.astype(np.float64) + np.log(case.alias_of),
     )
     labels = max(len(case.leaves), 1)
     # Every label is as likely as the next; "none" holds its share against all of them.
@@ -113,7 +113,7 @@ def learn(case: Case, start: Floats, known: Flags | None = None) -> Belief:
         case.evidence[rows],
         case.given[rows],
         case.leaves,
-        case.stands_for[rows],
+        case.alias_of[rows],
     )
     for _ in range(ROUNDS):
         for _ in range(STEPS):

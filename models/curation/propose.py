@@ -18,7 +18,7 @@ from models.curation.documents import UNKNOWN, Documents, Ints, Links
 from models.curation.neighbours import Neighbours
 from models.curation.view_space import Look
 
-PATIENCE = 0.5
+POSITION_BIAS_EXPONENT = 0.5
 """Shoppers look at place p about p^−0.5 times as often as at the first (cf. Joachims et al. 2017);
 a click further down counts that much more,"""
 LOUDEST = 4.0
@@ -64,7 +64,7 @@ def behaviour_links(clicks: Iterable[Clicked]) -> Links:
     counts: dict[tuple[int, int], float] = defaultdict(float)
     totals: dict[int, float] = defaultdict(float)
     for click in clicks:
-        heard = click.count * min(max(click.position, 1) ** PATIENCE, LOUDEST)
+        heard = click.count * min(max(click.position, 1) ** POSITION_BIAS_EXPONENT, LOUDEST)
         counts[click.document, click.label] += heard
         totals[click.document] += heard
     ordered = sorted(counts.items())

@@ -100,7 +100,7 @@ def review(
     leaves = leaf_numbers(documents, len(clusters.names))
     for turn in range(rounds):
         listed = candidates.shape[1]
-        candidates, stands_for = with_others(candidates, clusters.members, len(clusters.names))
+        candidates, alias_of = with_others(candidates, clusters.members, len(clusters.names))
         shares = np.pad(shares, ((0, 0), (0, candidates.shape[1] - listed)))
         said = testimonies(documents, looks, candidates, shares, len(clusters.names))
         case = Case(
@@ -108,7 +108,7 @@ def review(
             np.concatenate([one.evidence for one in said], axis=2),
             documents.labels,
             leaves,
-            stands_for,
+            alias_of,
         )
         belief = learn(
             case,
@@ -167,9 +167,9 @@ def with_others(candidates: Ints, members: Ints, clusters: int) -> tuple[Ints, F
     drawn = np.where(known, UNKNOWN, drawn)
     beside = clusters - (candidates != UNKNOWN).sum(axis=1)
     each = beside / np.maximum((drawn != UNKNOWN).sum(axis=1), 1)
-    stands_for = np.ones((len(members), candidates.shape[1] + len(steps)), np.float32)
-    stands_for[:, candidates.shape[1] :] = np.maximum(each, 1)[:, None]
-    return np.concatenate([candidates, drawn], axis=1), stands_for
+    alias_of = np.ones((len(members), candidates.shape[1] + len(steps)), np.float32)
+    alias_of[:, candidates.shape[1] :] = np.maximum(each, 1)[:, None]
+    return np.concatenate([candidates, drawn], axis=1), alias_of
 
 
 def leaf_numbers(documents: Documents, clusters: int) -> Ints:

@@ -17,11 +17,11 @@ from models.backbone.checkpoints import MINILM, sha256_of
 from models.backbone.load import load_backbone
 from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec, named_backbone
-from models.embedding.layout import DIM, assemble, reworded, trusting
-from models.embedding.projection import Projection, has_tail, load_projection
+from models.embedding.layout import DIM, compose, replace_text, weigh_identity
+from models.embedding.projection import Projection, has_identity_branch, load_projection
 from models.embedding.protocol import Encoded
 from models.embedding.text_projection import PACKAGED as WORDS
-from models.embedding.text_projection import Words, load_words
+from models.embedding.text_projection import TextProjection, load_text_projection
 from models.images.letterbox import Picture
 from models.juicer.caption import stems, weave
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
@@ -45,18 +45,18 @@ class Encoder:
     """Encodes products and queries. The same input gives the same bytes in any batch.
 
     ``model_id`` names backbone, dimensions and a hash of every weight and rule: vectors with
-    different ids must never meet (law 3). ``dim`` is the length of the vectors. ``rewords`` says
-    that an item encoded before can be given other words without its picture.
+    different ids must never meet (law 3). ``dim`` is the length of the vectors. ``replaces_text``
+    says that an item encoded before can be given other words without its picture.
     """
 
-    rewords = True
+    replaces_text = True
 
     def __init__(
         self,
         spec: BackboneSpec,
         backbone: Backbone,
         projection: Projection,
-        words: Words,
+        words: TextProjection,
         model_id: str,
         dim: int = DIM,
     ) -> None:
@@ -108,23 +108,23 @@ class Encoder:
             for picture, text, path in zip(pictures, texts, paths, strict=True)
         ]
 
-    def familiarity(self, items: Floats) -> float:
+    def identity_weight(self, items: Floats) -> float:
         """How much identity counts in a catalog, 0..1 (`models.embedding.identity_library`).
 
         ``items`` are the vectors (n, dim) of some or all of its items.
         """
         library = self._projection.library
-        return 0.0 if library is None else library.familiarity(items)
+        return 0.0 if library is None else library.identity_weight(items)
 
-    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
+    def weigh_identity(self, query: Encoded, identity_weight: float) -> Encoded:
         """A query as it is to be asked of a catalog of that familiarity."""
-        weighed = trusting(query.vector, familiarity)
-        return replace(query, vector=weighed, familiarity=familiarity)
+        weighed = weigh_identity(query.vector, identity_weight)
+        return replace(query, vector=weighed, identity_weight=identity_weight)
 
     def _seen(self, squeezed: Squeezed) -> Encoded:
         """What a picture alone says."""
-        identity, look = self._projection.picture(squeezed)
-        vector = assemble(identity, look, None, query=False, dim=self.dim)
+        identity, appearance = self._projection.picture(squeezed)
+        vector = compose(identity, appearance, None, query=False, dim=self.dim)
         return Encoded(vector, self._juice(squeezed))
 
     def _worded(self, seen: Encoded, read: str, text: str, *, query: bool) -> Encoded:
@@ -136,7 +136,7 @@ class Encoder:
         sentence = self._sentence(read)
         spoken = bool(sentence.any())
         words = self._words.vector(read, sentence) if spoken else None
-        vector = reworded(seen.vector, words, query=query)
+        vector = replace_text(seen.vector, words, query=query)
 
         def fits(label: str) -> bool:
             return not spoken or float(self._class_vector(label) @ sentence) >= AGREEMENT
@@ -193,15 +193,15 @@ def load_encoder(
     """
     spec, name = named_backbone(backbone), backbone.partition(":")[0]
     path = projection or packaged_weights(backbone)
-    if has_tail(path):
-        spec = replace(spec, tail=path)
+    if has_identity_branch(path):
+        spec = replace(spec, identity_branch=path)
     network = load_backbone(
         spec,
         device=best_device() if device == "auto" else device,
         threads=threads or min(4, len(os.sched_getaffinity(0))),
     )
     maps = load_projection(path, network.layout.widths)
-    words = load_words()
+    words = load_text_projection()
     parts = (RULES, spec.fingerprint(), sha256_of(path), sha256_of(WORDS), MINILM.sha256)
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
     return Encoder(spec, network, maps, words, f"{name}-minilm-{dim}-{digest}", dim)

@@ -3,9 +3,9 @@
 Identity recognition is worth much on products like those it was trained to tell apart (Pailitao-VL,
 arXiv 2602.13704 §4: an absolute library, where contrast has only neighbours) and less than nothing
 on others. So the identities of training are kept, and a catalog is searched by identity as far as
-its items are near to some of them, and by look for the rest (`models.embedding.layout.trusting`).
-Settling that for a catalog and not for each query or item is ours: within one catalog some are
-nearer than others by chance.
+its items are near to some of them, and by look for the rest
+(`models.embedding.layout.weigh_identity`). Settling that for a catalog and not for each query or
+item is ours: within one catalog some are nearer than others by chance.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ which it is known. Of products left out of a catalog that was not, it is .91 in 
 grocery left out altogether .54 (.71, .62 and .56 in 32, 64 and 96)."""
 
 
-LEAST_IDENTITY = 0.25
+MIN_IDENTITY_WEIGHT = 0.25
 """How much identity counts in a catalog that is unknown: what an encoder makes of it still tells
 something that the look does not (decision 11)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Library:
+class IdentityLibrary:
     """The identities of training.
 
     Attributes:
         identities: unit rows (u, 128), the mean direction of each.
-        trust: how much identity is to count against look, 0..1, where all items are known.
+        known_weight: how much identity is to count against look, 0..1, where all items are known.
     """
 
     identities: Floats
-    trust: float
+    known_weight: float
 
-    def familiarity(self, vectors: Floats) -> float:
-        """How much identity is to count against look in a catalog, `LEAST_IDENTITY`..``trust``.
+    def identity_weight(self, vectors: Floats) -> float:
+        """How much identity counts in a catalog, `MIN_IDENTITY_WEIGHT`..``known_weight``.
 
         Args:
-            vectors: of some or all items, (n, dim), as `models.embedding.layout.assemble` makes
+            vectors: of some or all items, (n, dim), as `models.embedding.layout.compose` makes
             them; those
                 without a picture don't count.
         """
@@ -60,4 +60,4 @@ class Library:
         place = IDENTITY_PREFIXES.index(width)
         low, high = KNOWN_FROM[place], KNOWN_AT[place]
         known = np.clip((float(np.median(nearest)) - low) / (high - low), 0, 1)
-        return max(LEAST_IDENTITY, float(self.trust * known))
+        return max(MIN_IDENTITY_WEIGHT, float(self.known_weight * known))

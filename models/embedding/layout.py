@@ -15,9 +15,9 @@ The picture weighs 0.8, shared evenly by identity and look, and the text 0.6. An
 puts the rest into the value for what is missing, which queries leave at zero: so items with and
 without words are compared fairly, and a query by picture alone ranks by pictures alone.
 
-How much a query's identity counts against its look is settled when it is asked (`trusting`), by how
-well the encoder knows the catalog (`models.embedding.identity_library`); no item has to change for
-it.
+How much a query's identity counts against its look is settled when it is asked (`weigh_identity`),
+by how well the encoder knows the catalog (`models.embedding.identity_library`); no item has to
+change for it.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from models.errors import TextError
 
 PREFIXES = (64, 128, 256, 512)
 IDENTITY_PREFIXES = (32, 64, 96, 128)
-LOOK_PREFIXES = (16, 32, 96, 256)
+APPEARANCE_PREFIXES = (16, 32, 96, 256)
 TEXT_PREFIXES = (15, 31, 63, 127)
 """How many values of each part the prefixes hold; one more is for what is missing."""
 
 DIM, IDENTITY_WIDTH = PREFIXES[-1], IDENTITY_PREFIXES[-1]
-LOOK_WIDTH, TEXT_WIDTH = LOOK_PREFIXES[-1], TEXT_PREFIXES[-1]
+APPEARANCE_WIDTH, TEXT_WIDTH = APPEARANCE_PREFIXES[-1], TEXT_PREFIXES[-1]
 PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
 
 Places = NDArray[np.intp]
 
 
-def assemble(
+def compose(
     identity: Floats | None,
-    look: Floats | None,
+    appearance: Floats | None,
     text: Floats | None,
     *,
     query: bool,
@@ -57,23 +57,23 @@ def assemble(
     used, each scaled to length 1 again. Raises TextError for a query that has none of them.
     """
     vector = np.zeros(dim, np.float32)
-    for part, places in zip((identity, look), _places(dim), strict=False):
+    for part, places in zip((identity, appearance), _places(dim), strict=False):
         if part is not None:
             half = np.float32(PICTURE_WEIGHT * np.sqrt(0.5))
             vector[places] = half * unit(part[: len(places)])
-    return reworded(vector, text, query=query)
+    return replace_text(vector, text, query=query)
 
 
-def reworded(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
+def replace_text(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
     """An item's vector (dim,) with another text (127,) of length 1, or none.
 
     An item's picture part is stored as it is weighted, never scaled again, so that it can be used
     again bit for bit; the value for what is missing makes the length 1. Raises TextError for an
     empty query.
     """
-    identity, look, worded = _places(len(vector))
+    identity, appearance, worded = _places(len(vector))
     changed = np.zeros_like(vector)
-    changed[identity], changed[look] = vector[identity], vector[look]
+    changed[identity], changed[appearance] = vector[identity], vector[appearance]
     if text is not None:
         changed[worded] = TEXT_WEIGHT * unit(text[: len(worded)])
     if not query:
@@ -84,13 +84,14 @@ def reworded(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
     return unit(changed)
 
 
-def trusting(query: Floats, familiarity: float) -> Floats:
-    """A query's vector (dim,) with its identity counting by ``familiarity``, 0..1, its look by the
-    rest; as it came from `assemble` at ½. How both together count against words stays the same."""
-    identity, look, _ = _places(len(query))
+def weigh_identity(query: Floats, identity_weight: float) -> Floats:
+    """A query's vector (dim,) with its identity counting by ``identity_weight``, 0..1, its look by
+    the rest; as it came from `compose` at ½. How both together count against words stays the
+    same."""
+    identity, appearance, _ = _places(len(query))
     weighed = query.copy()
-    weighed[identity] *= np.float32(2 * familiarity)
-    weighed[look] *= np.float32(2 * (1 - familiarity))
+    weighed[identity] *= np.float32(2 * identity_weight)
+    weighed[appearance] *= np.float32(2 * (1 - identity_weight))
     return unit(weighed)
 
 
@@ -107,7 +108,7 @@ def shortened(vectors: Floats, dim: int) -> Floats:
 @cache
 def _places(dim: int) -> tuple[Places, Places, Places]:
     """Where identity, look and text lie in a vector of one of the lengths."""
-    widths = zip(IDENTITY_PREFIXES, LOOK_PREFIXES, TEXT_PREFIXES, strict=True)
+    widths = zip(IDENTITY_PREFIXES, APPEARANCE_PREFIXES, TEXT_PREFIXES, strict=True)
     places: tuple[list[int], ...] = ([], [], [])
     start = 0
     for prefix, ends in zip(PREFIXES, widths, strict=True):
@@ -119,8 +120,8 @@ def _places(dim: int) -> tuple[Places, Places, Places]:
             part.extend(range(at, at + count))
             at += count
         start = prefix
-    identity, look, text = (np.array(part, np.intp) for part in places)
-    return identity, look, text
+    identity, appearance, text = (np.array(part, np.intp) for part in places)
+    return identity, appearance, text
 
 
 _MISSING = PREFIXES[0] - 1

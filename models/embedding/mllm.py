@@ -133,12 +133,12 @@ def reading(text: str, path: Sequence[str]) -> str:
 class MllmEncoder(SearchEncoder):
     """A vision-language model behind the interface of `models.embedding.encoder.Encoder`.
 
-    Its vectors mix picture and words in every value, so ``rewords`` is False: an item encoded
+    Its vectors mix picture and words in every value, so ``replaces_text`` is False: an item encoded
     before can't stand for its picture. Juice comes from ``juicer``, the standard encoder, whose
     patches are what the reranker was fitted on; beside the large model it costs next to nothing.
     """
 
-    rewords = False
+    replaces_text = False
 
     def __init__(
         self, mllm: Mllm, juicer: PictureTextEncoder, name: str, dim: int = SERVED
@@ -256,7 +256,7 @@ def _fresh(picture: Picture | Encoded | None) -> Picture | None:
     if isinstance(picture, Encoded):
         raise PictureError(
             "a vision-language model's vector cannot be given other words: pass the picture itself "
-            "(this encoder's `rewords` is False)"
+            "(this encoder's `replaces_text` is False)"
         )
     return picture
 

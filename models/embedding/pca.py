@@ -10,7 +10,7 @@ from models.arrays import Floats
 
 
 @dataclass(frozen=True, eq=False)
-class Axes:
+class PrincipalAxes:
     """An affine map x ↦ (x − mean) · matrix from (…, c) to (…, k)."""
 
     mean: Floats

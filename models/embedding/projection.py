@@ -19,21 +19,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from models.arrays import Floats, unit
-from models.backbone.spec import TAIL
+from models.backbone.spec import IDENTITY_BRANCH
 from models.embedding.appearance import raw
-from models.embedding.identity_library import Library
-from models.embedding.pca import Axes
+from models.embedding.identity_library import IdentityLibrary
+from models.embedding.pca import PrincipalAxes
 from models.errors import ProjectionError
 from models.juicer.juicer import Squeezed
 
-FORMAT = 4
+FORMAT = 5
 TOKEN_WIDTH = 64
 
 DEPTH_WEIGHTS = (0.4, 0.7, 1.0, 0.9)
 """Shallow to deep (blocks.4, .5, .6 and the head of EfficientNet); the last ones for others."""
 
 COLOUR_WEIGHT = 0.7
-KNOWN_WEIGHT = 1.5
+IDENTITY_BRANCH_WEIGHT = 1.5
 """Of the trained tail's features where training starts from; the identity map learns its own."""
 
 
@@ -45,19 +45,19 @@ class Projection:
         depths, colour: of pooled features and colours, onto their own axes.
         look: of raw features.
         tokens: of patches.
-        known: of the trained tail's map; None without one.
-        identity: of depths, colour and ``known`` side by side; None where nothing was trained.
+        branch: of the trained tail's map; None without one.
+        identity: of depths, colour and ``branch`` side by side; None where nothing was trained.
         library: the identities that training told apart; None likewise.
     """
 
-    depths: tuple[Axes, ...]
-    colour: Axes
-    look: Axes
-    tokens: Axes
+    depths: tuple[PrincipalAxes, ...]
+    colour: PrincipalAxes
+    appearance: PrincipalAxes
+    tokens: PrincipalAxes
     card: dict[str, object]
-    known: Axes | None = None
-    identity: Axes | None = None
-    library: Library | None = None
+    branch: PrincipalAxes | None = None
+    identity: PrincipalAxes | None = None
+    library: IdentityLibrary | None = None
 
     def picture(self, squeezed: Squeezed) -> tuple[Floats | None, Floats]:
         """The picture's identity (128,), None where nothing was trained, and its look (256,).
@@ -65,23 +65,23 @@ class Projection:
         Both of length 1.
         """
         pooled = features(squeezed)
-        look = self.looks(pooled)
+        appearance = self.appearances(pooled)
         if self.identity is None:
-            return None, look
+            return None, appearance
         parts = self.parts(pooled)
-        if self.known is not None:
-            known = np.float32(KNOWN_WEIGHT) * unit(self.known(squeezed.identity))
-            parts = np.concatenate([parts, known])
-        return unit(self.identity(parts)), look
+        if self.branch is not None:
+            branch = np.float32(IDENTITY_BRANCH_WEIGHT) * unit(self.branch(squeezed.identity))
+            parts = np.concatenate([parts, branch])
+        return unit(self.identity(parts)), appearance
 
     @property
     def widths(self) -> tuple[int, ...]:
         """How many values each depth has, and the colours."""
         return tuple(len(axes.mean) for axes in (*self.depths, self.colour))
 
-    def looks(self, pooled: Floats) -> Floats:
+    def appearances(self, pooled: Floats) -> Floats:
         """Looks (…, 256) of length 1 from what `features` gives."""
-        return unit(self.look(self.raw(pooled)))
+        return unit(self.appearance(self.raw(pooled)))
 
     def raw(self, pooled: Floats) -> Floats:
         """Raw features (…, c) of what `features` gives: see `models.embedding.appearance.raw`."""
@@ -112,13 +112,16 @@ def features(squeezed: Squeezed) -> Floats:
 
 
 def save_projection(
-    projection: Projection, path: Path, tail: Mapping[str, NDArray[np.generic]] | None = None
+    projection: Projection,
+    path: Path,
+    identity_branch: Mapping[str, NDArray[np.generic]] | None = None,
 ) -> None:
     """Write ``path`` (safetensors, fp16) and its card beside it (``.json``).
 
-    ``tail`` are the tensors of a trained tail, their names as in `models.backbone.identity_branch`.
+    ``identity_branch`` are the tensors of a trained tail, their names as in
+    `models.backbone.identity_branch`.
     """
-    tensors = dict(tail or {}) | {
+    tensors = dict(identity_branch or {}) | {
         f"{name}.{part}": np.ascontiguousarray(getattr(axes, part), np.float16)
         for name, axes in _named(projection)
         for part in ("mean", "matrix")
@@ -129,7 +132,7 @@ def save_projection(
     save_file(tensors, path)
     card = {"format": FORMAT, "depths": len(projection.depths), **projection.card}
     if projection.library is not None:
-        card["trust"] = projection.library.trust
+        card["known_weight"] = projection.library.known_weight
     path.with_suffix(".json").write_bytes(
         orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )
@@ -146,7 +149,7 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
         card = orjson.loads(path.with_suffix(".json").read_bytes())
         tensors = load_file(path)
         axes = {
-            name.removesuffix(".mean"): Axes(
+            name.removesuffix(".mean"): PrincipalAxes(
                 mean.astype(np.float32),
                 tensors[f"{name.removesuffix('.mean')}.matrix"].astype(np.float32),
             )
@@ -158,7 +161,9 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
             raise ProjectionError(f"{path} was written by another version; {command}")
         library = None
         if "library" in tensors:
-            library = Library(tensors["library"].astype(np.float32), float(card.pop("trust")))
+            library = IdentityLibrary(
+                tensors["library"].astype(np.float32), float(card.pop("known_weight"))
+            )
         projection = Projection(**axes, depths=depths, card=card, library=library)
     except FileNotFoundError as error:
         raise ProjectionError(f"no projection at {path}; {command}") from error
@@ -173,17 +178,17 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
     return projection
 
 
-def has_tail(path: Path) -> bool:
+def has_identity_branch(path: Path) -> bool:
     """Whether an encoder's file holds a trained tail; False where there is no such file."""
     try:
         with safe_open(path, "np") as file:
-            return any(key.startswith(TAIL) for key in file.keys())  # noqa: SIM118
+            return any(key.startswith(IDENTITY_BRANCH) for key in file.keys())  # noqa: SIM118
     except (OSError, SafetensorError):
         return False
 
 
-def _named(projection: Projection) -> list[tuple[str, Axes]]:
-    names = ("colour", "look", "tokens", "known", "identity")
+def _named(projection: Projection) -> list[tuple[str, PrincipalAxes]]:
+    names = ("colour", "appearance", "tokens", "branch", "identity")
     whole = [(name, getattr(projection, name)) for name in names]
     deep = [(f"depth{number}", axes) for number, axes in enumerate(projection.depths)]
     return [*deep, *((name, axes) for name, axes in whole if axes is not None)]

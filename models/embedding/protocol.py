@@ -23,7 +23,7 @@ class Encoded:
 
     vector: Floats
     juice: Juice
-    familiarity: float = 1.0
+    identity_weight: float = 1.0
 
 
 class PictureTextEncoder(Protocol):
@@ -48,10 +48,10 @@ class SearchEncoder(PictureTextEncoder, Protocol):
     Who inherits it has vectors of one piece, which there is nothing to weigh in.
     """
 
-    def familiarity(self, items: Floats) -> float:
+    def identity_weight(self, items: Floats) -> float:
         """How far a catalog can be recognised, 0..1, by the vectors (n, dim) of some items."""
         return 1.0
 
-    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
+    def weigh_identity(self, query: Encoded, identity_weight: float) -> Encoded:
         """The query as it is to be asked of a catalog of that familiarity."""
         return query

@@ -32,7 +32,7 @@ PACKAGED = WEIGHTS / "words.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
+class TextProjection:
     """Both maps: ``meaning`` (384, 127), ``letters`` (4096, 127). ``card`` says how they came."""
 
     meaning: Floats
@@ -52,7 +52,7 @@ class Words:
         return self.vector(text, encoder.encode([text])[0])
 
 
-def save_words(words: Words, path: Path) -> None:
+def save_text_projection(words: TextProjection, path: Path) -> None:
     """Write ``path`` (safetensors, fp16) and its card beside it (``.json``)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"meaning": words.meaning, "letters": words.letters}
@@ -66,7 +66,7 @@ def save_words(words: Words, path: Path) -> None:
     )
 
 
-def load_words(path: Path = PACKAGED) -> Words:
+def load_text_projection(path: Path = PACKAGED) -> TextProjection:
     """Read the maps; the packaged ones by default.
 
     Raises:
@@ -78,7 +78,7 @@ def load_words(path: Path = PACKAGED) -> Words:
         tensors = {name: rows.astype(np.float32) for name, rows in load_file(path).items()}
         if card.pop("format") != FORMAT:
             raise ProjectionError(f"{path} was written by another version; {command}")
-        words = Words(**tensors, card=card)
+        words = TextProjection(**tensors, card=card)
     except FileNotFoundError as error:
         raise ProjectionError(f"no maps of words at {path}; {command}") from error
     except (SafetensorError, orjson.JSONDecodeError, KeyError, TypeError) as error:

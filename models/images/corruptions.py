@@ -177,8 +177,8 @@ def low_resolution(picture: Picture, strength: float, rng: np.random.Generator) 
     return np.asarray(again.convert("RGB"))
 
 
-Disturbance = Callable[[Picture, float, np.random.Generator], Picture]
-PIXEL: Mapping[str, Disturbance] = {
+Corruption = Callable[[Picture, float, np.random.Generator], Picture]
+PIXEL: Mapping[str, Corruption] = {
     "occlusion": occlusion,
     "low_light": low_light,
     "blur": blur,
@@ -190,7 +190,7 @@ ALL: tuple[str, ...] = (CLUTTER, *PIXEL)
 """Every disturbance the studio knows."""
 
 
-def disturbed(picture: Picture, strengths: Mapping[str, float], seed: list[int]) -> Picture:
+def corrupted(picture: Picture, strengths: Mapping[str, float], seed: list[int]) -> Picture:
     """Apply pixel disturbances in their order; unknown names (clutter) are passed over.
 
     Each draws from a stream of its own, so that leaving one out changes no other.

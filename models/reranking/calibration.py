@@ -27,9 +27,9 @@ class LevelModel(msgspec.Struct, frozen=True, kw_only=True):
     weights: tuple[tuple[float, ...], ...]
     bias: tuple[float, ...]
 
-    def probabilities(self, evidence: Floats) -> Doubles:
+    def probabilities(self, features: Floats) -> Doubles:
         """P(level) of one list's candidates, (chunks, size, 4), each row summing to 1."""
-        rows, _ = rows_with_gaps(evidence)
+        rows, _ = rows_with_gaps(features)
         standard = np.nan_to_num((rows - np.array(self.mean)) / np.array(self.scale), nan=0.0)
         logits = standard @ np.array(self.weights).T + np.array(self.bias)
         odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -37,12 +37,12 @@ class LevelModel(msgspec.Struct, frozen=True, kw_only=True):
         return probabilities
 
 
-def rows_with_gaps(evidence: Floats) -> tuple[Doubles, NDArray[np.bool_]]:
+def rows_with_gaps(features: Floats) -> tuple[Doubles, NDArray[np.bool_]]:
     """Evidence beside its gap to the best other candidate of the list; and who is there.
 
     (..., chunks, size, features) gives (..., chunks, size, 2 × features), NaN where not known.
     """
-    filled, there = fill(evidence)
+    filled, there = fill(features)
     *lists, chunks, size, features = filled.shape
     flat = np.where(np.isnan(filled), -np.inf, filled).reshape(*lists, chunks * size, features)
     # A list of one has no other: -inf stands in, and the gap is not known.

@@ -25,30 +25,30 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     null_bias: float = 0.0
     null_slope: float = 1.0
 
-    def scores(self, evidence: Floats) -> tuple[Doubles, Doubles]:
+    def scores(self, features: Floats) -> tuple[Doubles, Doubles]:
         """Comparative scores s (chunks, size) and s_NULL (chunks,) of (chunks, size, features).
 
         A candidate that is absent, NaN throughout, has score NaN.
         """
-        filled, there = fill(evidence)
+        filled, there = fill(features)
         standard = (filled - np.array(self.mean)) / np.array(self.scale)
         standard[np.isnan(standard)] = 0.0
         s = np.where(there, standard @ np.array(self.weights), np.nan)
         return s, self.null_bias + self.null_slope * np.nanmean(s, axis=1)
 
 
-def fill(evidence: Floats) -> tuple[Doubles, NDArray[np.bool_]]:
+def fill(features: Floats) -> tuple[Doubles, NDArray[np.bool_]]:
     """Replace what is not known of a candidate by the mean of its chunk.
 
     Takes (..., size, features). Returns float64 evidence, NaN only where a whole chunk does not
     know a feature, and which candidates are there (..., size).
     """
-    known = ~np.isnan(evidence)
-    total = np.where(known, evidence, 0.0).sum(axis=-2, keepdims=True, dtype=np.float64)
+    known = ~np.isnan(features)
+    total = np.where(known, features, 0.0).sum(axis=-2, keepdims=True, dtype=np.float64)
     number = known.sum(axis=-2, keepdims=True)
     mean = np.where(number > 0, total / np.maximum(number, 1), np.nan)
     there: NDArray[np.bool_] = known.sum(axis=-1) > 0
-    return np.where(known, evidence, mean).astype(np.float64), there
+    return np.where(known, features, mean).astype(np.float64), there
 
 
 def standardise(rows: Doubles) -> tuple[Doubles, Doubles]:

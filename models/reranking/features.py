@@ -41,7 +41,7 @@ I-HR@1 of retrieval, with all the candidate's tokens, with the best third: on 82
 """
 
 
-def collect(
+def collect_features(
     query: Juice, query_text: str | None, candidates: Sequence[Candidate], chunks: Chunks
 ) -> Floats:
     """Evidence (chunks, size, features), in the order of FEATURES.
@@ -58,11 +58,11 @@ def collect(
     flat[:-1, 5] = _cosines(query.text_matrix, [juice.text_matrix for juice in juices])
     if query_text:
         flat[:-1, 6] = lexical_match(query_text, [candidate.title for candidate in candidates])
-    evidence = flat[chunks]  # ABSENT is the last row, NaN throughout
+    features = flat[chunks]  # ABSENT is the last row, NaN throughout
     tokens = _Tokens.stack([juice.token_matrix for juice in juices])
     if query.has_picture and tokens.present.any():
-        evidence[..., 1:4] = _compare(_Tokens.stack([query.token_matrix]), tokens, chunks)
-    return evidence
+        features[..., 1:4] = _compare(_Tokens.stack([query.token_matrix]), tokens, chunks)
+    return features
 
 
 @dataclass(frozen=True, eq=False)

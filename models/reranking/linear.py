@@ -15,14 +15,14 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from models.embedding.identity_library import LEAST_IDENTITY
+from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
 from models.embedding.protocol import Encoded
 from models.errors import RerankerError
 from models.juicer.juice import Juice
 from models.reranking.calibration import LevelModel
 from models.reranking.chunks import ABSENT, split
 from models.reranking.comparison import Comparison
-from models.reranking.features import FEATURES, collect
+from models.reranking.features import FEATURES, collect_features
 from models.reranking.merge import merge, order
 from models.reranking.protocol import Candidate, Ranked
 from models.weights import WEIGHTS
@@ -33,19 +33,19 @@ Modality = Literal["picture", "text", "both"]
 """What a query brings. Cosines lie elsewhere for each, so each has parameters of its own."""
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True):
+class ModalityParameters(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters of one modality."""
 
     comparison: Comparison
     levels: LevelModel
 
 
-class Stages(msgspec.Struct, frozen=True, kw_only=True):
+class ParametersByModality(msgspec.Struct, frozen=True, kw_only=True):
     """Those of all modalities."""
 
-    picture: Stage
-    text: Stage
-    both: Stage
+    picture: ModalityParameters
+    text: ModalityParameters
+    both: ModalityParameters
 
 
 class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +62,8 @@ class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal[2] = 2
     encoder: str
     features: tuple[str, ...] = FEATURES
-    known: Stages
-    unknown: Stages
+    known: ParametersByModality
+    unknown: ParametersByModality
     card: dict[str, object] = {}
 
 
@@ -92,10 +92,12 @@ class Reranker:
         if not candidates:
             return []
         chunks = split(len(candidates))
-        evidence = collect(query.juice, query_text, candidates, chunks)
-        stage = self.stage(modality(query.juice, query_text), query.familiarity)
-        s, null = stage.comparison.scores(evidence)
-        probabilities = stage.levels.probabilities(evidence)
+        features = collect_features(query.juice, query_text, candidates, chunks)
+        parameters_for = self.parameters_for(
+            modality(query.juice, query_text), query.identity_weight
+        )
+        s, null = parameters_for.comparison.scores(features)
+        probabilities = parameters_for.levels.probabilities(features)
         there = chunks != ABSENT
         by_candidate = probabilities[there]  # chunks are contiguous: row i is candidate i
         flat_s, flat_null = s[there], np.broadcast_to(null[:, None], s.shape)[there]
@@ -111,12 +113,12 @@ class Reranker:
             for index in merge(order(chunks, s), by_candidate[:, 0].tolist())
         ]
 
-    def stage(self, of: Modality, familiarity: float) -> Stage:
+    def parameters_for(self, of: Modality, identity_weight: float) -> ModalityParameters:
         """The parameters for queries of one modality to a catalog so familiar, 0..1."""
-        recognised = familiarity > LEAST_IDENTITY
-        stages = self.parameters.known if recognised else self.parameters.unknown
-        stage: Stage = getattr(stages, of)
-        return stage
+        recognised = identity_weight > MIN_IDENTITY_WEIGHT
+        by_modality = self.parameters.known if recognised else self.parameters.unknown
+        parameters_for: ModalityParameters = getattr(by_modality, of)
+        return parameters_for
 
 
 def modality(query: Juice, query_text: str | None) -> Modality:
@@ -126,7 +128,7 @@ def modality(query: Juice, query_text: str | None) -> Modality:
     return "both" if query.has_picture else "text"
 
 
-def shipped_parameters(backbone: str = "lite2") -> Path:
+def packaged_reranker(backbone: str = "lite2") -> Path:
     """Where the parameters that come along for a backbone's encoder are."""
     return WEIGHTS / f"reranker-{backbone}.json"
 
@@ -137,7 +139,7 @@ def load_reranker(path: Path | None = None) -> Reranker:
     Raises:
         RerankerError: the file is missing, damaged, or weighs other features.
     """
-    path = path or shipped_parameters()
+    path = path or packaged_reranker()
     try:
         parameters = msgspec.json.decode(path.read_bytes(), type=RerankerParameters)
     except FileNotFoundError as error:

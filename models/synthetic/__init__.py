@@ -1,6 +1,6 @@
 """The studio: rendered products, for truth that no photo set gives."""
 
-from models.images.corruptions import ALL as DISTURBANCES
-from models.synthetic.folder import StudioSummary, write_studio
+from models.images.corruptions import ALL as CORRUPTIONS
+from models.synthetic.folder import SyntheticSummary, write_synthetic_catalog
 
-__all__ = ["DISTURBANCES", "StudioSummary", "write_studio"]
+__all__ = ["CORRUPTIONS", "SyntheticSummary", "write_synthetic_catalog"]

@@ -129,7 +129,7 @@ def measured(made: Design) -> dict[str, float]:
 
 def price(made: Design) -> float:
     """In euros, the same for the same product; twins cost the same."""
-    base = made.index if made.twin_of is None else made.twin_of
+    base = made.index if made.near_duplicate_of is None else made.near_duplicate_of
     low, high = made.kind.price
     share = stream(made.seed, base, WORDS).random()
     return round(float(low * (high / low) ** share), 2)
@@ -149,8 +149,8 @@ def attributes(made: Design) -> dict[str, str | int | float | bool]:
     }
     if made.label is not None:
         found["label"] = made.label.form
-    if made.twin_of is not None and made.twin_change is not None:
-        found["twin_change"] = made.twin_change
+    if made.near_duplicate_of is not None and made.changed is not None:
+        found["changed"] = made.changed
     return found
 
 

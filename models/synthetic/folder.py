@@ -6,7 +6,7 @@
     DIR/studio.json                        the options, and how much of it is complete
 
 Rows of photos carry more than the format asks: "box" [left, top, right, bottom] of the product in
-0..1 and "disturbances" with their strengths; rows of twins carry "twin_of" and "twin_change".
+0..1 and "disturbances" with their strengths; rows of twins carry "near_duplicate_of" and "changed".
 Readers ignore what they do not know. Pictures that are there already are not rendered again, so an
 interrupted call goes on where it stopped, and a larger catalog keeps what a smaller one had.
 """
@@ -22,7 +22,7 @@ from time import perf_counter
 import orjson
 
 from models.catalog.folder import PHOTOS, PRODUCTS
-from models.errors import StudioError
+from models.errors import SyntheticError
 from models.images.corruptions import ALL
 from models.synthetic.near_duplicates import design
 from models.synthetic.render_pool import Order, rendered_products
@@ -35,8 +35,8 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class StudioSummary:
-    """What a call to `write_studio` left in the folder.
+class SyntheticSummary:
+    """What a call to `write_synthetic_catalog` left in the folder.
 
     Attributes:
         rendered: pictures rendered by this call, out of `pictures`.
@@ -58,18 +58,18 @@ class StudioSummary:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-def write_studio(
+def write_synthetic_catalog(
     folder: Path,
     *,
     products: int,
     photos: int = 3,
     seed: int = 0,
     size: int = 256,
-    disturbances: Sequence[str] = ALL,
+    corruptions: Sequence[str] = ALL,
     splits: Mapping[str, float] = SPLITS,
     processes: int | None = None,
     progress: Progress = lambda done, total: None,
-) -> StudioSummary:
+) -> SyntheticSummary:
     """Write a catalog of rendered products.
 
     Args:
@@ -84,11 +84,11 @@ def write_studio(
         progress: called with the number of pictures seen to, and all.
 
     Raises:
-        StudioError: an unknown disturbance, a folder with other pictures, or no renderer here.
+        SyntheticError: an unknown disturbance, a folder with other pictures, or no renderer here.
     """
     started = perf_counter()
-    _check(products, photos, size, disturbances, splits)
-    wanted = tuple(name for name in ALL if name in disturbances)
+    _check(products, photos, size, corruptions, splits)
+    wanted = tuple(name for name in ALL if name in corruptions)
     order = Order(folder, seed, photos, size, wanted, dict(splits))
     options = {
         "format": FORMAT,
@@ -117,11 +117,11 @@ def write_studio(
         _write_options(folder, options, complete)
     made = [design(seed, index) for index in range(products)]
     parts = [split_of(one, splits) for one in made]
-    return StudioSummary(
+    return SyntheticSummary(
         folder=folder,
         products=products,
         photos=products * photos,
-        twins=sum(one.twin_of is not None for one in made),
+        twins=sum(one.near_duplicate_of is not None for one in made),
         kinds=len({one.kind_name for one in made}),
         splits={name: parts.count(name) for name in splits},
         pictures=total,
@@ -156,21 +156,21 @@ def _read_options(folder: Path, options: Row) -> object:
     """How much of the folder is complete, None if nothing is known.
 
     Raises:
-        StudioError: it was made with other options, or holds another catalog.
+        SyntheticError: it was made with other options, or holds another catalog.
     """
     path = folder / OPTIONS
     if not path.is_file():
         if (folder / PRODUCTS).exists() or (folder / PHOTOS).exists():
-            raise StudioError(f"{folder} holds another catalog: choose a new folder")
+            raise SyntheticError(f"{folder} holds another catalog: choose a new folder")
         return None
     try:
         found = orjson.loads(path.read_bytes())
         complete = found.pop("complete", None)
     except (ValueError, AttributeError) as error:
-        raise StudioError(f"{path} cannot be read ({error}): choose a new folder") from error
+        raise SyntheticError(f"{path} cannot be read ({error}): choose a new folder") from error
     other = [name for name, value in options.items() if found.get(name) != value]
     if other:
-        raise StudioError(
+        raise SyntheticError(
             f"{folder} was made with other options ({', '.join(other)}): choose a new folder, or "
             "the same options to go on with it"
         )
@@ -181,18 +181,18 @@ def _check(
     products: int,
     photos: int,
     size: int,
-    disturbances: Sequence[str],
+    corruptions: Sequence[str],
     splits: Mapping[str, float],
 ) -> None:
-    unknown = sorted(set(disturbances) - set(ALL))
+    unknown = sorted(set(corruptions) - set(ALL))
     if unknown:
-        raise StudioError(f"no disturbance {', '.join(unknown)}: there are {', '.join(ALL)}")
+        raise SyntheticError(f"no disturbance {', '.join(unknown)}: there are {', '.join(ALL)}")
     if products < 1 or photos < 0 or not 32 <= size <= 2048:
-        raise StudioError(
+        raise SyntheticError(
             f"{products} products, {photos} photos each, {size} px: at least 1 product, 0 photos, "
             "and 32 to 2048 px are needed"
         )
     if not splits or min(splits.values()) < 0 or sum(splits.values()) <= 0:
-        raise StudioError(
+        raise SyntheticError(
             f"the shares of the splits must not be negative nor all 0: {dict(splits)}"
         )

@@ -1,8 +1,8 @@
 """Every product of a seed, near twins among them.
 
 Product i of a seed depends on nothing but the two. Every odd product is, with probability
-`TWIN_SHARE`, the near twin of the one before it: the same but for one attribute changed a little,
-yet enough to be seen.
+`NEAR_DUPLICATE_SHARE`, the near twin of the one before it: the same but for one attribute changed a
+little, yet enough to be seen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.synthetic.product_sampler import (
 from models.synthetic.shapes.registry import shape
 from models.synthetic.taxonomy import COLOURS, MATERIALS, NEAR_COLOURS, PATTERNS
 
-TWIN_SHARE = 0.5
+NEAR_DUPLICATE_SHARE = 0.5
 """Of the odd products, so that a quarter of all are twins of another quarter."""
 SEEN = 0.06
 """A change of shape moves some point by this share of the largest side, or it is none: 15 px."""
@@ -33,8 +33,8 @@ SEEN = 0.06
 
 def design(seed: int, index: int) -> Design:
     """Product `index` of `seed`."""
-    if index % 2 and stream(seed, index, TWIN).random() < TWIN_SHARE:
-        return _twin(original(seed, index - 1), index)
+    if index % 2 and stream(seed, index, TWIN).random() < NEAR_DUPLICATE_SHARE:
+        return _near_duplicate(original(seed, index - 1), index)
     return original(seed, index)
 
 
@@ -46,14 +46,14 @@ def visibly_other(one: Design, other: Design) -> bool:
     return bool(np.linalg.norm(points - others, axis=1).max() > SEEN)
 
 
-def _twin(base: Design, index: int) -> Design:
+def _near_duplicate(base: Design, index: int) -> Design:
     rng = stream(base.seed, index, TWIN, 1)
     changes = _changes(base)
     for number in rng.permutation(len(changes)):
         change = changes[number]
         twin = _changed(base, change, rng)
         if not change.startswith(("size", "style")) or visibly_other(base, twin):
-            return replace(twin, index=index, twin_of=base.index, twin_change=change)
+            return replace(twin, index=index, near_duplicate_of=base.index, changed=change)
     raise AssertionError(f"{base.kind_name} has no attribute that could change")
 
 

@@ -61,7 +61,7 @@ def on_white(made: Design) -> Shot:
     return Shot(Scene((thing,), camera, SHOP_LAMPS), box_of(camera, points), {}, [])
 
 
-def photo(made: Design, number: int, disturbances: Collection[str] = ALL) -> Shot:
+def photo(made: Design, number: int, corruptions: Collection[str] = ALL) -> Shot:
     """A shopper's photo: the same product whatever disturbs it.
 
     Args:
@@ -83,7 +83,7 @@ def photo(made: Design, number: int, disturbances: Collection[str] = ALL) -> Sho
         shift=(float(view.uniform(-room, room)), float(view.uniform(-room, room))),
         roll=float(np.clip(view.normal(0, 5), -14, 14)),
     )
-    strengths = _strengths(stream(*keys, _WHICH), disturbances)
+    strengths = _strengths(stream(*keys, _WHICH), corruptions)
     light = stream(*keys, _LIGHT)
     scene = Scene(
         (thing,),

@@ -72,8 +72,8 @@ class Design:
     brand: str
     label: Label | None
     line: str
-    twin_of: int | None = None
-    twin_change: str | None = None
+    near_duplicate_of: int | None = None
+    changed: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -170,5 +170,5 @@ BRANDS = ("Norvik", "Halden", "Aurelia", "Brisa", "Castor", "Dovre", "Elmira", "
           "Hoku", "Ilmari", "Juno", "Kestrel", "Lumo", "Mirabel", "Nimbus", "Orla", "Piko",
           "Quill", "Rondo", "Solano", "Tarn", "Umbra", "Velo", "Wexford", "Yara", "Zephyr",
           "Alba", "Bexley", "Corvo")  # fmt: skip
-LINES = ("Classic", "Studio", "Coast", "Daily", "Heritage", "Urban", "Alpine", "Nova", "Prime",
+LINES = ("Classic", "Renderer", "Coast", "Daily", "Heritage", "Urban", "Alpine", "Nova", "Prime",
          "Petit", "Atelier", "Field", "Harbour", "Mono", "Retro", "Loft")  # fmt: skip

@@ -15,12 +15,12 @@ from queue import Empty
 
 from PIL import Image
 
-from models.errors import StudioError
-from models.images.corruptions import Picture, disturbed
+from models.errors import SyntheticError
+from models.images.corruptions import Picture, corrupted
 from models.synthetic.near_duplicates import design
 from models.synthetic.photography import on_white, photo
 from models.synthetic.rows import Row, photo_row, split_of
-from models.synthetic.scene import Studio
+from models.synthetic.scene import Renderer
 
 QUALITY = 85
 
@@ -33,7 +33,7 @@ class Order:
     seed: int
     photos: int
     size: int
-    disturbances: tuple[str, ...]
+    corruptions: tuple[str, ...]
     splits: dict[str, float]
 
 
@@ -64,13 +64,13 @@ def rendered_products(
             except Empty:
                 fallen = [one.exitcode for one in workers if one.exitcode]
                 if fallen:
-                    raise StudioError(
+                    raise SyntheticError(
                         f"a rendering process died (exit status {fallen[0]}): run the same command "
                         "again, it goes on where it stopped; with one process you see its output"
                     ) from None
                 continue
             if isinstance(found, str):
-                raise StudioError(found)
+                raise SyntheticError(found)
             yield found  # type: ignore[misc]
             left -= 1
     finally:
@@ -84,7 +84,7 @@ def _render_share(order: Order, numbers: range, results: Queue[object]) -> None:
     try:
         for found in _share(order, numbers):
             results.put(found)
-    except StudioError as error:
+    except SyntheticError as error:
         results.put(str(error))
 
 
@@ -93,7 +93,7 @@ def _share(order: Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]]
         made = design(order.seed, index)
         shots = [(f"products/{made.product_id}.webp", on_white(made))]
         shots += [
-            (f"photos/{made.product_id}-{number}.webp", photo(made, number, order.disturbances))
+            (f"photos/{made.product_id}-{number}.webp", photo(made, number, order.corruptions))
             for number in range(order.photos)
         ]
         missing = [
@@ -103,7 +103,7 @@ def _share(order: Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]]
         ]
         for path, shot in missing:
             # Opening takes seconds: not for a folder that is complete.
-            picture = disturbed(opened(order.size).render(shot.scene), shot.strengths, shot.seed)
+            picture = corrupted(opened(order.size).render(shot.scene), shot.strengths, shot.seed)
             _save(picture, path)
         split = split_of(made, order.splits)
         rows = [photo_row(made, number, shot, split) for number, (_, shot) in enumerate(shots[1:])]
@@ -111,9 +111,9 @@ def _share(order: Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]]
 
 
 @lru_cache(maxsize=1)
-def opened(size: int) -> Studio:
+def opened(size: int) -> Renderer:
     """The window of this process: opening one takes longer than dozens of pictures."""
-    return Studio(size)
+    return Renderer(size)
 
 
 def _save(picture: Picture, path: Path) -> None:

@@ -35,9 +35,9 @@ def product_row(made: Design) -> Row:
         "currency": "EUR",
         "attributes": descriptions.attributes(made),
     }
-    if made.twin_of is not None:
-        row["twin_of"] = product_id(made.seed, made.twin_of)
-        row["twin_change"] = made.twin_change
+    if made.near_duplicate_of is not None:
+        row["near_duplicate_of"] = product_id(made.seed, made.near_duplicate_of)
+        row["changed"] = made.changed
     return row
 
 

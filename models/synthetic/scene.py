@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import StudioError
+from models.errors import SyntheticError
 from models.synthetic.camera import Camera
 from models.synthetic.meshes import Array, Patch
 from models.synthetic.product_sampler import RGB, Design
@@ -73,11 +73,11 @@ class Scene:
     shadow: float = 0.35
 
 
-class Studio:
+class Renderer:
     """A window of `size` × `size` pixels. One per process; close it when done.
 
     Raises:
-        StudioError: pyvista is missing or this machine has no OpenGL; says what to install.
+        SyntheticError: pyvista is missing or this machine has no OpenGL; says what to install.
     """
 
     def __init__(self, size: int = 256) -> None:
@@ -88,7 +88,7 @@ class Studio:
             import pyvista  # noqa: PLC0415 - the rest of the studio works without it
             from vtkmodules.vtkCommonCore import vtkLogger, vtkObject  # noqa: PLC0415
         except ImportError as error:
-            raise StudioError(f"the studio renders with pyvista: {INSTALL} ({error})") from error
+            raise SyntheticError(f"the studio renders with pyvista: {INSTALL} ({error})") from error
         vtkObject.GlobalWarningDisplayOff()
         vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
         self.size = size
@@ -100,7 +100,7 @@ class Studio:
         self._window = window
         window.Initialize()
         if window.GetGenericContext() is None:  # rendering would crash the process
-            raise StudioError(f"no OpenGL on this machine: {INSTALL}")
+            raise SyntheticError(f"no OpenGL on this machine: {INSTALL}")
         # Smoothing edges afterwards costs a fifth of sampling each pixel four times.
         self._window.SetMultiSamples(0)
         self._renderer: Any = self._plotter.renderer

@@ -40,7 +40,11 @@ def surface_of(design: Design, role: str) -> Surface:  # noqa: PLR0911 - a table
         case "lace":
             return LACE if sum(design.main.rgb) < 600 else DARK
         case "sole":
-            light = design.index % 2 == 0 if design.twin_of is None else design.twin_of % 2 == 0
+            light = (
+                design.index % 2 == 0
+                if design.near_duplicate_of is None
+                else design.near_duplicate_of % 2 == 0
+            )
             white = Surface("rubber", "white", (232, 230, 222))
             return white if light else Surface("rubber", "accent", design.accent.rgb)
         case _:
@@ -50,7 +54,11 @@ def surface_of(design: Design, role: str) -> Surface:  # noqa: PLR0911 - a table
 def texture_of(design: Design, role: str, aspect: float) -> Texture | None:
     """The texture of a role, None where one colour says it all."""
     surface = surface_of(design, role)
-    rng = stream(design.seed, design.twin_of if design.twin_of is not None else design.index, LOOK)
+    rng = stream(
+        design.seed,
+        design.near_duplicate_of if design.near_duplicate_of is not None else design.index,
+        LOOK,
+    )
     if role == "face":
         return dial(design, rng)
     label = design.label if role == "main" and design.kind_name != "watch" else None

@@ -1,7 +1,8 @@
 """What the studio can make: purposes, kinds, and what varies within a kind.
 
 Every number of a shape lies in a range, every choice in a list; a product is one draw from them
-(see `products`). Words are made from the same entries, so that texts never contradict a picture.
+(see `products`). Words are made from the same entries, so that texts never contradict a
+picture.
 """
 
 from __future__ import annotations

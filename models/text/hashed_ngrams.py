@@ -1,4 +1,4 @@
-"""Words as hashed character trigrams (Weinberger et al. 2009): what is left of them after typos.
+"""Hashed character n-grams: what survives a typo.
 
 A query mistyped in one letter keeps most of its trigrams, and a brand no network ever read has as
 many of them as a common word. Buckets and signs come from CRC-32, so they are the same in every
@@ -21,8 +21,8 @@ LENGTHS = (3,)
 """Longer ones as well tell more words apart and leave less of a mistyped one: found less."""
 
 FADING = 4
-"""Words: the fifth counts half as much as the first. What a product is stands in its title, and
-the title stands first; a long description would drown it."""
+"""Words: the fifth counts half as much as the first. What a product is stands in its
+title, and the title stands first; a long description would drown it."""
 
 _WORD = re.compile(r"\w+")
 

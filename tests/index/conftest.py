@@ -11,37 +11,37 @@ import pytest
 
 from benchmarks.servers import ServerMissing
 from benchmarks.servers.milvus import LiteServer, milvus_server
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.vectors import Matrix
 
 
 @pytest.fixture(scope="session")
-def lite_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def lite_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusConfig]:
     with LiteServer(tmp_path_factory.mktemp("lite") / "data") as server:
-        yield Store(uri=server.uri, kind="lite", flush_idle_s=0.2)
+        yield MilvusConfig(uri=server.uri, kind="lite", flush_idle_s=0.2)
 
 
 @pytest.fixture(scope="session")
-def milvus_store() -> Iterator[Store]:
+def server_config() -> Iterator[MilvusConfig]:
     """A real server: LOOKSTREAM_TEST_MILVUS, else one from PyPI in a virtual environment."""
     if address := os.environ.get("LOOKSTREAM_TEST_MILVUS"):
-        yield Store(uri=address, kind="server", consistency="Strong")
+        yield MilvusConfig(uri=address, kind="server", consistency="Strong")
         return
     try:
         with milvus_server() as address:
-            yield Store(uri=address, kind="server", consistency="Strong")
+            yield MilvusConfig(uri=address, kind="server", consistency="Strong")
     except ServerMissing as missing:
         pytest.skip(str(missing))
 
 
 @pytest.fixture(
     params=[
-        "lite_store",
-        pytest.param("milvus_store", marks=[pytest.mark.milvus, pytest.mark.slow]),
+        "lite_config",
+        pytest.param("server_config", marks=[pytest.mark.milvus, pytest.mark.slow]),
     ]
 )
-def store(request: pytest.FixtureRequest) -> Store:
-    found: Store = request.getfixturevalue(request.param)
+def config(request: pytest.FixtureRequest) -> MilvusConfig:
+    found: MilvusConfig = request.getfixturevalue(request.param)
     return found
 
 

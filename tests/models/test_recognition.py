@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.recognition.ablations import first_identities
-from benchmarks.recognition.retrieval_tasks import Sitting, exams_of
+from benchmarks.recognition.retrieval_tasks import TaskFeatures, retrieval_tasks
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.catalog.folder import read_catalog
 from models.training.embedding.samples import training_pictures
@@ -61,25 +61,25 @@ def nameless(tmp_path: Path) -> Path:
 
 
 def test_photos_ask_for_all_products_and_for_the_photos_that_were_learned_from(seen: Path) -> None:
-    sitting = Sitting()
-    exams = exams_of([seen], sitting)
-    assert exams["seen"].levels.tolist() == [[0, 1, 1]]
-    assert exams["seen photos"].levels.tolist() == [[0]]
-    names = [Path(source.path).name for source in sitting.sources]
-    assert [names[row] for row in exams["seen"].query_rows] == ["2.jpg"]
-    assert [names[row] for row in exams["seen photos"].document_rows] == ["1.jpg"]
+    features = TaskFeatures()
+    tasks = retrieval_tasks([seen], features)
+    assert tasks["seen"].levels.tolist() == [[0, 1, 1]]
+    assert tasks["seen photos"].levels.tolist() == [[0]]
+    names = [Path(source.path).name for source in features.sources]
+    assert [names[row] for row in tasks["seen"].query_rows] == ["2.jpg"]
+    assert [names[row] for row in tasks["seen photos"].document_rows] == ["1.jpg"]
 
 
 def test_products_that_were_learned_from_are_not_among_unseen_ones(apart: Path) -> None:
-    exams = exams_of([apart], Sitting())
-    assert exams.keys() == {"apart"}
-    assert exams["apart"].levels.tolist() == [[0, 1], [1, 0]]
+    tasks = retrieval_tasks([apart], TaskFeatures())
+    assert tasks.keys() == {"apart"}
+    assert tasks["apart"].levels.tolist() == [[0, 1], [1, 0]]
 
 
 def test_without_products_photos_ask_for_their_kind(nameless: Path) -> None:
-    exams = exams_of([nameless], Sitting())
-    assert exams.keys() == {"nameless photos"}
-    assert exams["nameless photos"].levels.tolist() == [[1]]
+    tasks = retrieval_tasks([nameless], TaskFeatures())
+    assert tasks.keys() == {"nameless photos"}
+    assert tasks["nameless photos"].levels.tolist() == [[1]]
 
 
 def test_fewer_identities_are_among_more(seen: Path) -> None:

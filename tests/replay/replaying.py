@@ -29,7 +29,7 @@ from stream.delivery import Delivery, Rejection, State
 from stream.record_file import read_recording
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_uri
-from workers.catalog_index import LiveIndex
+from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
 from workers.ingest.last_write_wins import Change
@@ -65,12 +65,12 @@ class Replay:
     async def run(self) -> dict[str, Any]:
         """Start a worker where the last one was; what it brought to an end and left behind."""
         encoder = ColourEncoder()
-        index = LiveIndex(self.settings, encoder.model_id)
+        index = CatalogIndex(self.settings, encoder.model_id)
         states: list[str] = []
         try:
             async with open_fetcher(IntakeSettings()) as fetcher:
                 worker = _Watched(Ingest(fetcher, encoder, index), states)
-                delivery = Delivery(worker.prepare, worker.write, self._bury)
+                delivery = Delivery(worker.prepare, worker.write, self._dead_letter)
                 while batch := self.recorded.records[self.acked :][: self.recorded.batch]:
                     worker.kill = self._stage(batch)
                     await delivery.deliver(batch)
@@ -90,14 +90,14 @@ class Replay:
                 return stage
         return None
 
-    async def _bury(self, record: Record, rejection: Rejection, _attempts: int) -> None:
+    async def _dead_letter(self, record: Record, rejection: Rejection, _attempts: int) -> None:
         self.dead_letters[record.offset] = rejection.error_class
 
-    def _left(self, index: LiveIndex) -> dict[str, Any]:
+    def _left(self, index: CatalogIndex) -> dict[str, Any]:
         keys = {record.key.decode() for record in self.recorded.records if record.key}
         products: dict[str, Any] = {}
         for item in index.stored(sorted(keys)):
-            if not item.buried:
+            if not item.is_tombstone:
                 seen = {
                     "title": item.payload["title"],
                     "colour": _colour(item.vector),

@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream.connection import patiently
+from stream.connection import retry_until_leader
 
 
 class Refusing:
@@ -20,10 +20,10 @@ class Refusing:
 
 
 def test_a_refusal_is_asked_again() -> None:
-    assert patiently(Refusing(2).ask, "offsets", timeout=1) == "offsets within 1"
+    assert retry_until_leader(Refusing(2).ask, "offsets", timeout=1) == "offsets within 1"
 
 
 def test_patience_ends_with_the_reason() -> None:
     with pytest.raises(KafkaException) as refused:
-        patiently(Refusing(1_000).ask, "offsets", timeout=1, patience_s=0.3)
+        retry_until_leader(Refusing(1_000).ask, "offsets", timeout=1, patience_s=0.3)
     assert refused.value.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION

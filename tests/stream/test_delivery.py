@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.delivery import Delivery, Record, Rejection, Retry, State, Tally
+from stream.delivery import BatchResult, Delivery, Record, Rejection, Retry, State
 from stream.errors import Permanent, StreamError, Transient
 
 NO_WAIT = Retry(first_s=0, max_s=0)
@@ -21,7 +21,7 @@ def record(offset: int, fate: str) -> Record:
     )
 
 
-class Store:
+class MilvusConfig:
     """Both steps and the dead-letter topic; `luck` says which calls fail in passing."""
 
     def __init__(self, luck: Sequence[bool] = ()) -> None:
@@ -57,7 +57,7 @@ class Store:
         self.stumble()
         self.letters.append((letter.offset, rejection.reason, attempts))
 
-    def deliver(self, *fates: str) -> Tally:
+    def deliver(self, *fates: str) -> BatchResult:
         delivery = Delivery(self.prepare, self.write, self.bury, NO_WAIT)
         return asyncio.run(delivery.deliver([record(i, fate) for i, fate in enumerate(fates)]))
 
@@ -66,26 +66,26 @@ class Store:
 def test_exactly_the_poison_is_dead_lettered_and_order_is_kept(
     fates: list[str], luck: list[bool]
 ) -> None:
-    store = Store(luck)
-    tally = store.deliver(*fates)
+    store = MilvusConfig(luck)
+    result = store.deliver(*fates)
     fine = {"ok", "old"}
     assert store.applied == [i for i, fate in enumerate(fates) if fate == "ok"]
     assert [(i, reason) for i, reason, _ in store.letters] == [
         (i, fate) for i, fate in enumerate(fates) if fate not in fine
     ]
-    assert tally == Tally(
+    assert result == BatchResult(
         applied=fates.count("ok"),
         superseded=fates.count("old"),
         dead_lettered=sum(fate not in fine for fate in fates),
     )
-    assert tally.total == len(fates)
+    assert result.total == len(fates)
 
 
 def test_attempts_count_retries_and_bisections() -> None:
-    store = Store([True, True, False])
+    store = MilvusConfig([True, True, False])
     store.deliver("undecodable")
     assert store.letters == [(0, "undecodable", 3)]
-    store = Store()
+    store = MilvusConfig()
     store.deliver("ok", "ok", "ok", "poison to write")
     assert store.letters == [(3, "poison to write", 3)]  # with 4, with 2, alone
 
@@ -95,7 +95,7 @@ def test_the_unexpected_goes_through(step: str, monkeypatch: pytest.MonkeyPatch)
     async def burst(*_: object) -> None:
         raise ZeroDivisionError
 
-    store = Store()
+    store = MilvusConfig()
     monkeypatch.setattr(store, step, burst)
     with pytest.raises(ZeroDivisionError):
         store.deliver("ok", "rejected by store")
@@ -105,7 +105,7 @@ async def test_a_step_that_loses_a_record_is_caught() -> None:
     async def forgetful(records: Sequence[Record]) -> list[Record | Rejection]:
         return list(records[1:])
 
-    store = Store()
+    store = MilvusConfig()
     delivery = Delivery(forgetful, store.write, store.bury, NO_WAIT)
     with pytest.raises(StreamError, match="1 outcomes for 2 records"):
         await delivery.deliver([record(0, "ok"), record(1, "ok")])
@@ -115,7 +115,7 @@ async def test_waiting_for_the_store_can_be_cancelled() -> None:
     async def down(_: Sequence[Record]) -> list[State | Rejection]:
         raise Transient("down for good")
 
-    store = Store()
+    store = MilvusConfig()
     delivery = Delivery(store.prepare, down, store.bury, Retry(first_s=0.01, max_s=0.01))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(delivery.deliver([record(0, "ok")]), 0.2)
@@ -123,5 +123,5 @@ async def test_waiting_for_the_store_can_be_cancelled() -> None:
 
 
 def test_tallies_add_up() -> None:
-    first = Tally(applied=1, superseded=2, dead_lettered=3)
-    assert first + first == Tally(applied=2, superseded=4, dead_lettered=6)
+    first = BatchResult(applied=1, superseded=2, dead_lettered=3)
+    assert first + first == BatchResult(applied=2, superseded=4, dead_lettered=6)

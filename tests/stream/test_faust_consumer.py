@@ -187,7 +187,7 @@ async def test_a_store_that_is_away_does_not_hold_up_the_group() -> None:
 async def test_a_batch_that_does_not_end_makes_the_process_leave(
     signal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faust_consumer, "GIVE_WAY_S", 0.05)
+    monkeypatch.setattr(faust_consumer, "INTERRUPT_S", 0.05)
     monkeypatch.setattr(faust_consumer, "FINISH_S", 0.05)
     async with consuming_app() as (app, stream, sink):
         sink.open.clear()

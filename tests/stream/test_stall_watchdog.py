@@ -9,7 +9,7 @@ import pytest
 from stream.connection import Kafka
 from stream.delivery import Delivery, Record, Rejection, State
 from stream.publisher import Publisher
-from stream.stall_watchdog import watch
+from stream.stall_watchdog import watch_for_stall
 from stream.topics import Topics
 
 
@@ -36,7 +36,7 @@ async def leaves(
     kafka: Kafka, topics: Topics, delivery: Delivery[Record], assigned: set[int]
 ) -> bool:
     """Whether the process was left within two seconds."""
-    task = watch(
+    task = watch_for_stall(
         kafka,
         f"watched-{topics.click.name}",
         topics.click.name,

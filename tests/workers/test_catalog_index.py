@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.servers.milvus import LiteServer
 from index.item import Item, tombstone
-from index.lifecycle.repartition import rekey
-from index.prototypes.registry import BankShelf
-from workers.catalog_index import LiveIndex, open_catalog
+from index.lifecycle.repartition import repartition
+from index.prototypes.registry import BankRegistry
+from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -44,12 +44,12 @@ def item(product: str, price: float = 1.0, seed: int = 0) -> Item:
     )
 
 
-def prices(index: LiveIndex, *products: str) -> list[float]:
-    return [one.offer["price"] for one in index.stored(products) if not one.buried]
+def prices(index: CatalogIndex, *products: str) -> list[float]:
+    return [one.offer["price"] for one in index.stored(products) if not one.is_tombstone]
 
 
 def test_two_may_be_the_first(deployment: Settings) -> None:
-    one, other = LiveIndex(deployment, MODEL), LiveIndex(deployment, MODEL)
+    one, other = CatalogIndex(deployment, MODEL), CatalogIndex(deployment, MODEL)
     assert one.stored(["a"]) == other.stored(["b"]) == []
     for index, seed in ((one, 1), (other, 2)):  # each makes a bank of what it has
         index._first(np.array([item("", seed=seed).vector]))
@@ -62,7 +62,7 @@ def test_two_may_be_the_first(deployment: Settings) -> None:
 
 
 def test_what_changed_hands_is_read_again(deployment: Settings) -> None:
-    one, other = LiveIndex(deployment, MODEL), LiveIndex(deployment, MODEL)
+    one, other = CatalogIndex(deployment, MODEL), CatalogIndex(deployment, MODEL)
     one.write([item("a", 1.0, seed=1)])
     other.write([item("b", 1.0, seed=2)])  # now it knows its rows, and not those to come
     one.write([item("a", 2.0, seed=3), item("c", 2.0, seed=4)])
@@ -73,12 +73,12 @@ def test_what_changed_hands_is_read_again(deployment: Settings) -> None:
     assert prices(one, "a", "b", "c") == [3.0, 1.0]
     one.write([item("c", 4.0, seed=6)])
     with open_catalog(deployment)[0] as collection:
-        rows = [row.item_id for page in collection.scan(buried=True) for row in page]
+        rows = [row.item_id for page in collection.scan(tombstones=True) for row in page]
     assert sorted(rows) == ["a#0", "b#0", "c#0"]
 
 
 def test_a_sample_follows_the_catalog(deployment: Settings) -> None:
-    reader, writer = LiveIndex(deployment, MODEL), LiveIndex(deployment, MODEL)
+    reader, writer = CatalogIndex(deployment, MODEL), CatalogIndex(deployment, MODEL)
     assert reader.bank_version() == ""
     assert len(reader.sample(10)) == 0
     writer.write([item("a", seed=1), item("b", seed=2)])
@@ -87,13 +87,13 @@ def test_a_sample_follows_the_catalog(deployment: Settings) -> None:
     writer.write([item("c", seed=3)])
     assert len(reader.sample(10)) == 3
     with open_catalog(deployment)[0] as collection:
-        rekey(collection, BankShelf(deployment.data_dir), prototypes=3, grace_s=0).close()
+        repartition(collection, BankRegistry(deployment.data_dir), prototypes=3, grace_s=0).close()
     assert len(reader.sample(10)) == 3
 
 
 def test_only_who_is_alone_re_keys(deployment: Settings) -> None:
     alone = False
-    index = LiveIndex(deployment, MODEL, alone=lambda: alone)
+    index = CatalogIndex(deployment, MODEL, alone=lambda: alone)
     index.write([item("first")])
     index.close()
     index.write([item(f"p{n}", seed=n) for n in range(300)])

@@ -28,11 +28,11 @@ def demo(
       lookstream demo my-shop --page my-shop.html
     """
     from workers.config.settings import load_settings
-    from workers.deploy.ephemeral import scratch_settings
+    from workers.deploy.ephemeral import ephemeral_settings
     from workers.jobs.demo import run_demo
 
     exit_on_sigterm()
-    with scratch_settings(load_settings(), "demo") as settings, progress_bars(quiet=json) as bars:
+    with ephemeral_settings(load_settings(), "demo") as settings, progress_bars(quiet=json) as bars:
         report = run_demo(catalog, settings, page, bars, queries)
     if not json:
         out.print(table(f"Lookstream on {catalog.name}", report.facts()))

@@ -29,13 +29,13 @@ def evaluate(
     """
     from models.evaluation.metrics import HIT_RATES
     from workers.config.settings import load_settings
-    from workers.deploy.ephemeral import scratch_settings
+    from workers.deploy.ephemeral import ephemeral_settings
     from workers.jobs.evaluate import evaluate_offline, evaluate_through_kafka
 
     settings = load_settings()
     with progress_bars(quiet=json) as bars:
         if through_kafka:
-            with scratch_settings(settings, "evaluate") as scratch:
+            with ephemeral_settings(settings, "evaluate") as scratch:
                 found = evaluate_through_kafka(catalog, split, scratch, bars)
         else:
             found = asyncio.run(evaluate_offline(catalog, split, settings, bars))

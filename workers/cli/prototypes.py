@@ -35,7 +35,7 @@ def build(
       lookstream prototypes build --count 500
       lookstream prototypes build --clusters clusters.jsonl --catalog my-shop
     """
-    from index.lifecycle.repartition import rekey
+    from index.lifecycle.repartition import repartition
     from workers.catalog_index import open_catalog
     from workers.config.settings import load_settings
     from workers.config.wiring import encoder_of
@@ -46,7 +46,7 @@ def build(
             "give --clusters with the --catalog that was curated, or --count, or none of them"
         )
     settings = load_settings()
-    collection, shelf = open_catalog(settings)
+    collection, registry = open_catalog(settings)
     with progress_bars(quiet=json) as bars:
         bank: PrototypeBank | None = None
         if clusters is not None and catalog is not None:
@@ -58,9 +58,9 @@ def build(
                 lambda done, total: bars.update(looking, completed=done, total=total),
             )
         task = bars.add_task("re-keying", total=collection.count())
-        keyed = rekey(
+        keyed = repartition(
             collection,
-            shelf,
+            registry,
             bank=bank,
             prototypes=count,
             on_progress=lambda rows: bars.update(task, completed=rows),
@@ -80,25 +80,25 @@ def update(json: Json = False) -> None:
 
       lookstream prototypes update
     """
-    from index.lifecycle.repartition import rekey
-    from index.lifecycle.update_prototypes import renewed
+    from index.lifecycle.repartition import repartition
+    from index.lifecycle.update_prototypes import update_prototypes
     from workers.catalog_index import open_catalog
     from workers.config.settings import load_settings
 
-    collection, shelf = open_catalog(load_settings())
+    collection, registry = open_catalog(load_settings())
     with progress_bars(quiet=json) as bars:
         count = collection.count()
         joining = bars.add_task("joining", total=count)
-        bank, aliases = renewed(
+        bank, aliases = update_prototypes(
             collection,
-            shelf,
+            registry,
             on_progress=lambda items: bars.update(joining, completed=items),
         )
-        shelf.put(bank, aliases)
+        registry.put(bank, aliases)
         task = bars.add_task("re-keying", total=count)
-        keyed = rekey(
+        keyed = repartition(
             collection,
-            shelf,
+            registry,
             bank=bank,
             on_progress=lambda rows: bars.update(task, completed=rows),
         )
@@ -119,9 +119,9 @@ def resolve(
     from workers.catalog_index import open_catalog
     from workers.config.settings import load_settings
 
-    collection, shelf = open_catalog(load_settings())
+    collection, registry = open_catalog(load_settings())
     bank = collection.bank
-    found = [one for one in shelf.aliases(bank.version).resolve(name) if one in bank.rows]
+    found = [one for one in registry.aliases(bank.version).resolve(name) if one in bank.rows]
     if not found:
         raise SettingsError(
             f"bank {bank.version} knows no prototype {name!r}, nor what became of it: "

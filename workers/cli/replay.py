@@ -109,9 +109,9 @@ def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | N
 
 def _hashes(settings: Settings, beside: Settings, model_id: str) -> dict[str, Any]:
     """What the replay built, beside what is live: content hashes, equal for equal catalogs."""
-    from workers.catalog_index import LiveIndex, open_catalog
+    from workers.catalog_index import CatalogIndex, open_catalog
 
-    index = LiveIndex(beside, model_id)
+    index = CatalogIndex(beside, model_id)
     try:
         built = {"content_hash": index.content_hash(), "items": index.count()}
     finally:

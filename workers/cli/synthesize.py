@@ -42,25 +42,25 @@ def studio(
       lookstream studio /tmp/clean --products 200 --without clutter --without watermark
       lookstream studio /tmp/unseen --seed 7 --shares test=1 --json
     """
-    from models.synthetic import DISTURBANCES, write_studio
+    from models.synthetic import CORRUPTIONS, write_synthetic_catalog
 
     left_out = set(without or ())
-    wanted = [name for name in DISTURBANCES if name not in left_out and "all" not in left_out]
-    unknown = left_out - {*DISTURBANCES, "all"}
+    wanted = [name for name in CORRUPTIONS if name not in left_out and "all" not in left_out]
+    unknown = left_out - {*CORRUPTIONS, "all"}
     if unknown:
         raise typer.BadParameter(
-            f"{', '.join(sorted(unknown))}: there are {', '.join(DISTURBANCES)}, all",
+            f"{', '.join(sorted(unknown))}: there are {', '.join(CORRUPTIONS)}, all",
             param_hint="--without",
         )
     with progress_bars(quiet=json) as bars:
         task = bars.add_task("rendering", total=products * (1 + photos))
-        made = write_studio(
+        made = write_synthetic_catalog(
             folder,
             products=products,
             photos=photos,
             seed=seed,
             size=size,
-            disturbances=wanted,
+            corruptions=wanted,
             splits=_shares(shares),
             processes=processes,
             progress=lambda done, total: bars.update(task, completed=done, total=total),

@@ -46,7 +46,7 @@ def embedding(
     keep: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the first weights in the last ones.")
     ] = 0.0,
-    tail: Annotated[
+    identity_branch: Annotated[
         bool, typer.Option(help="Train the network's last stages too, not the maps alone.")
     ] = True,
     work: Annotated[
@@ -68,12 +68,12 @@ def embedding(
       lookstream train embedding my-shop --clusters clusters.jsonl --out purified.safetensors
     """
     from models.embedding.encoder import best_device, packaged_weights
-    from models.training.embedding.dataset import Lesson
+    from models.training.embedding.dataset import TrainingConfig
     from models.training.embedding.loss_curve import plot_curves
     from models.training.embedding.train import train_embedding
     from workers.config.settings import load_settings
 
-    lesson = Lesson(
+    config = TrainingConfig(
         folders=tuple(catalogs),
         backbone=backbone,
         start=None if afresh else start or packaged_weights(backbone),
@@ -82,7 +82,7 @@ def embedding(
         clusters=tuple(clusters or ()),
         contrast_passes=contrast_passes,
         passes=passes,
-        tail=tail,
+        identity_branch=identity_branch,
         views=views,
         keep=keep,
         seed=seed,
@@ -98,7 +98,7 @@ def embedding(
             bars.update(tasks[what], completed=done, total=total)
 
         fitted = train_embedding(
-            lesson, folder, device=best_device() if wanted == "auto" else wanted, progress=show
+            config, folder, device=best_device() if wanted == "auto" else wanted, progress=show
         )
     fitted.save(to)
     if fitted.history:
@@ -170,17 +170,17 @@ def text(
 
       lookstream train text --out models/weights/words.safetensors
     """
-    from models.embedding.text_projection import save_words
-    from models.training.text.train import fit_words
+    from models.embedding.text_projection import save_text_projection
+    from models.training.text.train import fit_text_projection
 
     with progress_bars(quiet=json) as bars:
         task = bars.add_task("reading and fitting", total=None)
-        fitted = fit_words(
+        fitted = fit_text_projection(
             seed=seed,
             things=things,
             steps=steps,
             progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
-    save_words(fitted, to)
+    save_text_projection(fitted, to)
     say(f"written: {to}")
     finish({"out": str(to), **fitted.card}, json)

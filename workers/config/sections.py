@@ -79,7 +79,7 @@ class MilvusSettings(Section):
         None, description="what the server's certificate calls it, if not by its address"
     )
     collection: str = Field("products", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
-    rekey: bool = Field(True, description="re-key a catalog that has outgrown its prototypes")
+    repartition: bool = Field(True, description="re-key a catalog that has outgrown its prototypes")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

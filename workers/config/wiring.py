@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from threadpoolctl import threadpool_limits
 
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from models.embedding.encoder import Encoder, load_encoder
-from models.reranking.linear import Reranker, load_reranker, shipped_parameters
+from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from stream.connection import Kafka
 from stream.topics import Topics, topic_map
 from workers.config.secrets import secret
@@ -35,10 +35,10 @@ def topics_of(settings: Settings) -> Topics:
     return topic_map(settings.kafka.prefix)
 
 
-def store_of(settings: Settings) -> Store:
+def milvus_config_of(settings: Settings) -> MilvusConfig:
     """Address, credentials and physical layout of the index."""
     milvus = settings.milvus
-    return Store(
+    return MilvusConfig(
         uri=milvus.address,
         token=secret(milvus, "token"),
         ca_file=str(milvus.ca_file) if milvus.ca_file else None,
@@ -67,7 +67,7 @@ def reranker_of(settings: Settings, encoder: Encoder) -> Reranker:
         SettingsError: they were fitted on another one, so that its scores would mean nothing.
     """
     models = settings.models
-    reranker = load_reranker(models.reranker or shipped_parameters(models.backbone))
+    reranker = load_reranker(models.reranker or packaged_reranker(models.backbone))
     if reranker.parameters.encoder != encoder.model_id:
         raise SettingsError(
             f"the reranker was fitted on {reranker.parameters.encoder}, the encoder is "

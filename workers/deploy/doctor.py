@@ -14,14 +14,14 @@ from packaging.requirements import Requirement
 from index.errors import StoreError
 from index.milvus.client import Client
 from index.milvus.collection import Collection
-from models.embedding.identity_library import LEAST_IDENTITY, SAMPLE
+from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, SAMPLE
 from models.errors import ModelError
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings, load_settings, profile_path
-from workers.config.wiring import encoder_of, kafka_of, reranker_of, store_of, topics_of
+from workers.config.wiring import encoder_of, kafka_of, milvus_config_of, reranker_of, topics_of
 from workers.errors import SettingsError, WorkerError
 
 UP = "start it with `lookstream up`"
@@ -124,7 +124,7 @@ def _topics(settings: Settings) -> Finding:
 
 
 def _milvus(settings: Settings) -> str:
-    client = Client(msgspec.structs.replace(store_of(settings), timeout_s=5.0))
+    client = Client(msgspec.structs.replace(milvus_config_of(settings), timeout_s=5.0))
     try:
         return f"{client.call('get_server_version')} at {settings.milvus.address}"
     finally:
@@ -140,8 +140,8 @@ def _index(settings: Settings) -> str:
         encoder = encoder_of(settings)
         if bank.model_id != encoder.model_id:
             return found
-        known = encoder.familiarity(collection.sample(SAMPLE))
-    if known <= LEAST_IDENTITY:
+        known = encoder.identity_weight(collection.sample(SAMPLE))
+    if known <= MIN_IDENTITY_WEIGHT:
         return f"{found}, not recognised ({TEACH})"
     return f"{found}, recognised by {known:.0%}"
 

@@ -22,7 +22,7 @@ from workers.errors import SettingsError
 
 
 @contextmanager
-def scratch_settings(settings: Settings, purpose: str) -> Iterator[Settings]:
+def ephemeral_settings(settings: Settings, purpose: str) -> Iterator[Settings]:
     """`settings` with addresses and names for this run only.
 
     The embedded processes must have ended before the block does.

@@ -23,7 +23,7 @@ class Waiting:
 
 
 @dataclass
-class Attribution:
+class ClickJoin:
     """Impressions of the last `window_ms`, and the clicks that wait for theirs.
 
     Times of events are in milliseconds since the epoch; `now` is the caller's clock in seconds,

@@ -22,7 +22,7 @@ from stream.publisher import Publisher
 from stream.records import Record
 from stream.topics import Topics
 from workers.deploy.telemetry import EVENTS
-from workers.feedback.click_join import Attribution, Waiting
+from workers.feedback.click_join import ClickJoin, Waiting
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class Feedback:
     topics: Topics
     publisher: Publisher
     dead_letters: DeadLetters
-    attribution: Attribution
+    attribution: ClickJoin
     # Per impression partition: what lies before was judged by an earlier run.
     judged: dict[int, int] = field(default_factory=dict)
 

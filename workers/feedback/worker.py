@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, TopicPartition
 
-from stream.connection import Kafka, patiently
+from stream.connection import Kafka, retry_until_leader
 from stream.dead_letter import DeadLetters
 from stream.publisher import Publisher
 from stream.records import from_confluent
@@ -16,7 +16,7 @@ from stream.topics import Topics
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.signals import stop_flag, when_ready
-from workers.feedback.click_join import Attribution
+from workers.feedback.click_join import ClickJoin
 from workers.feedback.steps import BATCH, POLL_S, Feedback
 
 
@@ -55,7 +55,7 @@ class FeedbackLoop:
         clicks = [p for p in partitions if p.topic != name]
         self.feedback.judged = {
             p.partition: max(0, p.offset)
-            for p in patiently(consumer.committed, impressions, timeout=30)
+            for p in retry_until_leader(consumer.committed, impressions, timeout=30)
         }
         # Co-partitioned topics and the same group: the impressions of a click's partition are
         # assigned to the same worker (range assignment).
@@ -64,7 +64,7 @@ class FeedbackLoop:
         self.feedback.attribution.waiting.clear()
         since = [TopicPartition(name, p.partition, since_ms) for p in impressions]
         # A topic made a moment ago has no leader yet, and one whose broker fell gets another.
-        starts = patiently(consumer.offsets_for_times, since, timeout=30)
+        starts = retry_until_leader(consumer.offsets_for_times, since, timeout=30)
         consumer.assign(clicks + starts)
 
     def _commit(self, consumer: Consumer) -> None:
@@ -84,7 +84,7 @@ class FeedbackLoop:
 def run_feedback(settings: Settings) -> None:
     """Attribute clicks until a signal comes."""
     kafka, topics, feedback = kafka_of(settings), topics_of(settings), settings.feedback
-    attribution = Attribution(round(feedback.window_s * 1000), feedback.patience_s)
+    attribution = ClickJoin(round(feedback.window_s * 1000), feedback.patience_s)
     with Publisher(kafka) as publisher:
         join = Feedback(topics, publisher, DeadLetters(kafka, topics), attribution)
         loop = FeedbackLoop(kafka, topics, settings.group("feedback"), join)

@@ -24,7 +24,7 @@ class Encoder(SearchEncoder, Protocol):
     """What makes vectors and juice: `models.embedding.encoder`, or a small one in a test."""
 
     dim: int
-    rewords: bool
+    replaces_text: bool
     """Whether an item encoded before can stand for its picture, which is then not looked at."""
 
     def encode(
@@ -89,7 +89,7 @@ def make_products(
     where only the words changed, only the words are.
     """
     made = dict(known or {})
-    seen = {_picture_half(digest): item for digest, item in made.items() if encoder.rewords}
+    seen = {_picture_half(digest): item for digest, item in made.items() if encoder.replaces_text}
     fresh = {
         part.digest: (part, one.event)
         for one in drafts

@@ -21,7 +21,7 @@ from stream.delivery import Rejection, State
 from stream.errors import DecodeError, Permanent, Transient
 from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
 from stream.records import Record
-from workers.catalog_index import LiveIndex
+from workers.catalog_index import CatalogIndex
 from workers.deploy.telemetry import timed
 from workers.errors import DecoderError, IntakeError
 from workers.ingest.items import Draft, Encoder, draft, make_products, picture_references
@@ -40,7 +40,7 @@ from workers.intake.fetch import Fetcher
 class Ingest:
     """The two steps of delivery for catalog events; nobody else writes their products."""
 
-    def __init__(self, fetcher: Fetcher, encoder: Encoder, index: LiveIndex) -> None:
+    def __init__(self, fetcher: Fetcher, encoder: Encoder, index: CatalogIndex) -> None:
         self._fetcher = fetcher
         self._encoder = encoder
         self._index = index
@@ -72,10 +72,10 @@ class Ingest:
             with timed("ingest", "write"), _in_words_of_delivery():
                 return await asyncio.to_thread(self._write, changes)
 
-    async def forget_deletes(self, before_ns: int) -> int:
+    async def purge_tombstones(self, before_ns: int) -> int:
         """Purge deletes written before a time (ns since the epoch); never beside a write."""
         async with self._writing:
-            return await asyncio.to_thread(self._index.forget_deletes, before_ns)
+            return await asyncio.to_thread(self._index.purge_tombstones, before_ns)
 
     async def _open(self, record: Record) -> CatalogEvent | Draft | Rejection:
         try:
@@ -94,7 +94,7 @@ class Ingest:
 
     def _encode(self, drafts: Sequence[Draft]) -> list[Product]:
         stored = self._index.stored([one.event.product_id for one in drafts])
-        known = {item.digest: item for item in stored if not item.buried}
+        known = {item.digest: item for item in stored if not item.is_tombstone}
         return make_products(drafts, self._encoder, known)
 
     def _write(self, changes: Sequence[Change]) -> list[State | Rejection]:

@@ -22,10 +22,10 @@ BETWEEN_BATCHES_S = 0.05
 log = structlog.get_logger()
 
 
-class Keeper(Protocol):
+class TombstoneIndex(Protocol):
     """Who may remove tombstones: the ingest worker."""
 
-    async def forget_deletes(self, before_ns: int) -> int:
+    async def purge_tombstones(self, before_ns: int) -> int:
         """Remove those written before a time (ns since the epoch); how many."""
 
 
@@ -35,8 +35,8 @@ class Busy(Protocol):
     busy: bool
 
 
-async def tend(
-    keeper: Keeper,
+async def purge_regularly(
+    keeper: TombstoneIndex,
     delivery: Busy,
     remember_s: float,
     *,
@@ -52,7 +52,7 @@ async def tend(
         while delivery.busy:  # noqa: ASYNC110 - batches come and go, and tell nobody
             await asyncio.sleep(BETWEEN_BATCHES_S)
         try:
-            forgotten = await keeper.forget_deletes(clock_ns() - round(remember_s * 1e9))
+            forgotten = await keeper.purge_tombstones(clock_ns() - round(remember_s * 1e9))
         except StoreError as error:
             log.warning("old deletes are still remembered", why=str(error))
         else:

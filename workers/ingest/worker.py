@@ -12,19 +12,19 @@ import structlog
 
 from stream.connection import Kafka, check_broker
 from stream.dead_letter import DeadLetters
-from stream.delivery import Delivery, Tally, leave_unacked
+from stream.delivery import BatchResult, Delivery, leave_unacked
 from stream.errors import BrokerError
 from stream.faust_app import make_app, raw_topic
 from stream.faust_consumer import consume
-from stream.stall_watchdog import watch
-from workers.catalog_index import LiveIndex
+from stream.stall_watchdog import watch_for_stall
+from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.config.wiring import encoder_of, kafka_of, topics_of
 from workers.deploy.telemetry import EVENTS, serve_metrics
 from workers.errors import WorkerError
 from workers.ingest.items import Encoder
 from workers.ingest.steps import Ingest
-from workers.ingest.tombstone_purge import tend
+from workers.ingest.tombstone_purge import purge_regularly
 from workers.intake.fetch import open_fetcher
 
 log = structlog.get_logger()
@@ -38,33 +38,35 @@ LOOK_S = 1.0
 def run_ingest(
     settings: Settings,
     encoder: Encoder | None = None,
-    on_tally: Callable[[Tally], None] = lambda _tally: None,
+    on_batch_result: Callable[[BatchResult], None] = lambda _tally: None,
 ) -> None:
     """Consume the catalog topic until a signal comes; by default with the settings' encoder.
 
-    `on_tally` hears how the records of each batch ended.
+    `on_batch_result` hears how the records of each batch ended.
     """
-    asyncio.run(_ingest(settings, encoder or encoder_of(settings), on_tally))
+    asyncio.run(_ingest(settings, encoder or encoder_of(settings), on_batch_result))
 
 
-async def _ingest(settings: Settings, encoder: Encoder, on_tally: Callable[[Tally], None]) -> None:
+async def _ingest(
+    settings: Settings, encoder: Encoder, on_batch_result: Callable[[BatchResult], None]
+) -> None:
     kafka, topics, ingest = kafka_of(settings), topics_of(settings), settings.ingest
     app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")
 
     def mine() -> set[int]:
         return {place.partition for place in app.consumer.assignment()}
 
-    index = LiveIndex(
+    index = CatalogIndex(
         settings, encoder.model_id, alone=lambda: len(mine()) == topics.catalog.partitions
     )
     async with open_fetcher(settings.intake) as fetcher:
         steps = Ingest(fetcher, encoder, index)
         delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
 
-        def count(tally: Tally) -> None:
+        def count(result: BatchResult) -> None:
             for state in ("applied", "superseded", "dead_lettered"):
-                EVENTS.labels("ingest", state).inc(getattr(tally, state))
-            on_tally(tally)
+                EVENTS.labels("ingest", state).inc(getattr(result, state))
+            on_batch_result(result)
 
         async def catalog(stream: Any) -> None:
             await consume(
@@ -72,7 +74,7 @@ async def _ingest(settings: Settings, encoder: Encoder, on_tally: Callable[[Tall
                 delivery,
                 max_batch=ingest.batch,
                 within_s=ingest.within_s,
-                on_tally=count,
+                on_batch_result=count,
                 on_assigned=lambda: asyncio.to_thread(index.close),
             )
 
@@ -85,9 +87,11 @@ async def _ingest(settings: Settings, encoder: Encoder, on_tally: Callable[[Tall
             return
         await app.start()
         watching = asyncio.create_task(
-            watch(kafka, settings.group("ingest"), topics.catalog.name, delivery, assigned=mine)
+            watch_for_stall(
+                kafka, settings.group("ingest"), topics.catalog.name, delivery, assigned=mine
+            )
         )
-        tending = asyncio.create_task(tend(steps, delivery, ingest.remember_deletes_s))
+        tending = asyncio.create_task(purge_regularly(steps, delivery, ingest.remember_deletes_s))
         serve_metrics(ingest.metrics_port)
         log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
         ended = asyncio.create_task(app.wait_until_stopped())

@@ -17,13 +17,13 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from index.lifecycle.promote import alias_of
 from index.lifecycle.promote import promote as promote_collection
-from index.lifecycle.promote import stands_for
-from index.prototypes.registry import BankShelf
+from index.prototypes.registry import BankRegistry
 from stream.errors import BrokerError
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings
-from workers.config.wiring import kafka_of, store_of
+from workers.config.wiring import kafka_of, milvus_config_of
 from workers.deploy.supervisor import listening
 from workers.errors import SettingsError
 
@@ -70,7 +70,7 @@ def list_generations(settings: Settings) -> list[Generation]:
     found = []
     for folder in sorted(_folder(settings).glob("[A-Za-z0-9]*-*")):
         name, beside = folder.name.partition("-")[0], _settings_in(settings, folder)
-        if BankShelf(beside.data_dir).current() is None:
+        if BankRegistry(beside.data_dir).current() is None:
             found.append(Generation(name, 0, "", ""))
             continue
         collection, _ = open_catalog(beside)
@@ -94,7 +94,9 @@ def promote(settings: Settings, name: str) -> None:
         beside = _settings_in(settings, folder).model_copy(update={"data_dir": leaving})
         collection, _ = open_catalog(beside)
         with collection:
-            promote_collection(collection, settings.milvus.collection, BankShelf(settings.data_dir))
+            promote_collection(
+                collection, settings.milvus.collection, BankRegistry(settings.data_dir)
+            )
     except Exception:
         leaving.rename(folder)
         raise
@@ -108,7 +110,7 @@ def drop(settings: Settings, name: str) -> None:
         SettingsError: there is no such generation.
     """
     beside = existing(settings, name)
-    if BankShelf(beside.data_dir).current() is not None:
+    if BankRegistry(beside.data_dir).current() is not None:
         collection, _ = open_catalog(beside)
         with collection:
             collection.drop_all()
@@ -148,7 +150,7 @@ def _find(settings: Settings, name: str) -> Path | None:
     if folder is None:
         return None
     beside = _settings_in(settings, folder)
-    if stands_for(store_of(settings), settings.milvus.collection, beside.milvus.collection):
+    if alias_of(milvus_config_of(settings), settings.milvus.collection, beside.milvus.collection):
         # Milvus moved the name and its answer was lost: it is the live one, and nothing beside it.
         shutil.rmtree(folder)
         return None

@@ -16,10 +16,10 @@ from time import perf_counter
 from typing import Any
 
 from models.reranking.linear import Reranker
-from stream.delivery import Delivery, Rejection, Tally
+from stream.delivery import BatchResult, Delivery, Rejection
 from stream.messages import Result
 from stream.records import Record
-from workers.catalog_index import LiveIndex
+from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.ingest.items import Encoder
 from workers.ingest.steps import Ingest
@@ -79,7 +79,7 @@ async def replay_products(
     ingest worker: then what was not told of must be replayed again.
     """
     report, began = Replayed(), perf_counter()
-    index = LiveIndex(settings, encoder.model_id)
+    index = CatalogIndex(settings, encoder.model_id)
 
     async def refused(record: Record, rejection: Rejection, _attempts: int) -> None:
         report.refuse(record, rejection)
@@ -89,10 +89,10 @@ async def replay_products(
             steps = Ingest(fetcher, encoder, index)
             delivery = Delivery(steps.prepare, steps.write, refused)
             while batch := await asyncio.to_thread(_take, records, settings.ingest.batch):
-                tally: Tally = await delivery.deliver(batch)
+                result: BatchResult = await delivery.deliver(batch)
                 report.read += len(batch)
-                report.applied += tally.applied
-                report.superseded += tally.superseded
+                report.applied += result.applied
+                report.superseded += result.superseded
                 on_batch(report.read)
         index.flush()
     finally:
@@ -112,7 +112,7 @@ async def replay_queries(
 ) -> Replayed:
     """Answer query records from the index of `settings`; `on_result` gets the answers in order."""
     report, began = Replayed(), perf_counter()
-    index = LiveIndex(settings, encoder.model_id)
+    index = CatalogIndex(settings, encoder.model_id)
     try:
         async with open_fetcher(settings.intake) as fetcher:
             answering = Answering(fetcher, encoder, reranker, index, settings.query)

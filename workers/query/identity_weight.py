@@ -9,7 +9,7 @@ import structlog
 
 from models.embedding.identity_library import SAMPLE
 from models.embedding.protocol import Encoded, SearchEncoder
-from workers.catalog_index import LiveIndex
+from workers.catalog_index import CatalogIndex
 
 log = structlog.get_logger()
 
@@ -17,13 +17,13 @@ AGAIN_EVERY_S = 10.0
 """While a catalog is small: it may grow to many times its size before it is re-keyed."""
 
 
-class Familiarity:
+class IdentityWeight:
     """Queries as they are to be asked of the catalog that an index holds now."""
 
     def __init__(
         self,
         encoder: SearchEncoder,
-        index: LiveIndex,
+        index: CatalogIndex,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._encoder = encoder
@@ -31,18 +31,18 @@ class Familiarity:
         self._clock = clock
         self._bank, self._again_at, self._now = "", 0.0, 0.0
 
-    def trusting(self, query: Encoded) -> Encoded:
+    def weigh_identity(self, query: Encoded) -> Encoded:
         """The query, its identity counting as far as the catalog can be recognised."""
-        return self._encoder.trusting(query, self.now())
+        return self._encoder.weigh_identity(query, self.now())
 
     def now(self) -> float:
         """0..1; raises StoreUnavailable."""
         bank = self._index.bank_version()
         if bank and (bank != self._bank or self._clock() >= self._again_at):
             items = self._index.sample(SAMPLE)
-            known = self._encoder.familiarity(items)
+            known = self._encoder.identity_weight(items)
             if known != self._now or bank != self._bank:
-                log.info("how far the catalog is known", familiarity=known, of_items=len(items))
+                log.info("how far the catalog is known", identity_weight=known, of_items=len(items))
             self._now = known
             few = len(items) < SAMPLE // 2
             self._bank = bank

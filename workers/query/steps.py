@@ -26,13 +26,13 @@ from stream.delivery import Rejection
 from stream.errors import DecodeError
 from stream.messages import Impression, Query, QueryJuice, Result, Shown
 from stream.records import Record
-from workers.catalog_index import Found, LiveIndex
+from workers.catalog_index import CatalogIndex, Found
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
 from workers.errors import IntakeError
 from workers.ingest.items import Encoder
 from workers.intake.fetch import Fetcher
-from workers.query.identity_weight import Familiarity
+from workers.query.identity_weight import IdentityWeight
 from workers.query.rerank import rank
 
 log = structlog.get_logger()
@@ -67,14 +67,14 @@ class Answering:
         fetcher: Fetcher,
         encoder: Encoder,
         reranker: Reranker,
-        index: LiveIndex,
+        index: CatalogIndex,
         settings: QuerySettings,
     ) -> None:
         self._fetcher = fetcher
         self._encoder = encoder
         self._reranker = reranker
         self._index = index
-        self._familiarity = Familiarity(encoder, index)
+        self._familiarity = IdentityWeight(encoder, index)
         self._settings = settings
 
     async def answer(self, records: Sequence[Record]) -> list[Result | Refused]:
@@ -133,7 +133,7 @@ class Answering:
 
     def _probe(self, queries: Sequence[Encoded]) -> tuple[list[Encoded], Found]:
         """The queries as the catalog is to be asked, and what is near to them."""
-        asked = [self._familiarity.trusting(query) for query in queries]
+        asked = [self._familiarity.weigh_identity(query) for query in queries]
         candidates = self._settings.candidates
         return asked, self._index.search([one.vector for one in asked], candidates)
 

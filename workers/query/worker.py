@@ -16,7 +16,7 @@ from stream.messages import Result
 from stream.publisher import Publisher
 from stream.records import Record, from_confluent
 from stream.topics import Topics
-from workers.catalog_index import LiveIndex
+from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.config.wiring import encoder_of, kafka_of, reranker_of, topics_of
 from workers.deploy.signals import stop_flag, when_ready
@@ -89,7 +89,7 @@ def run_query(settings: Settings) -> None:
     kafka, topics = kafka_of(settings), topics_of(settings)
     encoder = encoder_of(settings)
     reranker = reranker_of(settings, encoder)
-    index = LiveIndex(settings, encoder.model_id)
+    index = CatalogIndex(settings, encoder.model_id)
     with asyncio.Runner() as runner, Publisher(kafka, linger_ms=0) as publisher:
         opening = open_fetcher(settings.intake)
         fetcher = runner.run(opening.__aenter__())

@@ -11,7 +11,7 @@ MOST = 4096
 """Identities kept at most, at even steps."""
 
 
-def gather(identities: Floats, ids: NDArray[np.int64]) -> Floats:
+def class_centroids(identities: Floats, ids: NDArray[np.int64]) -> Floats:
     """The mean direction of each identity, unit rows (u, d), from those of its pictures.
 
     Args:

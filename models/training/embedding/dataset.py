@@ -14,11 +14,11 @@ from models.backbone.load import load_backbone
 from models.backbone.spec import BackboneSpec, named_backbone
 from models.catalog.folder import Catalog, read_catalog
 from models.curation.report import read_clusters
-from models.embedding.projection import has_tail, load_projection, save_projection
+from models.embedding.projection import has_identity_branch, load_projection, save_projection
 from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
 from models.training.embedding.pca_init import fit_projection
 from models.training.embedding.samples import USUAL_VIEWS, TrainingPictures, training_pictures
-from models.training.embedding.validation import Exam, exam_sources
+from models.training.embedding.validation import RetrievalTask, task_sources
 
 BACKGROUNDS = 96
 AXES_FROM = 1500
@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class TrainingConfig:
     """What is learned from, and for how long.
 
     Attributes:
@@ -58,7 +58,7 @@ class Lesson:
     clusters: tuple[Path, ...] = ()
     contrast_passes: float = 1.0
     passes: float = 12.0
-    tail: bool = True
+    identity_branch: bool = True
     views: tuple[int, int] = USUAL_VIEWS
     keep: float = 0.0
     seed: int = 0
@@ -70,7 +70,7 @@ class Lesson:
         words += [f"--backbone {self.backbone} --split {self.split} --seed {self.seed}"]
         words += [f"--contrast-passes {self.contrast_passes:g} --passes {self.passes:g}"]
         words += [] if self.limit is None else [f"--limit {self.limit}"]
-        words += [] if self.tail else ["--no-tail"]
+        words += [] if self.identity_branch else ["--no-tail"]
         words += ["--views {} {}".format(*self.views)] if self.views != USUAL_VIEWS else []
         words += [f"--keep {self.keep:g}"] if self.keep else []
         words += [f"--clusters {path.name}" for path in self.clusters]
@@ -78,7 +78,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class TrainingData:
     """Everything that a training run reads.
 
     Attributes:
@@ -95,17 +95,17 @@ class Material:
     catalogs: tuple[Catalog, ...]
     pictures: TrainingPictures
     store: ViewStore
-    exams: tuple[Exam, ...]
+    tasks: tuple[RetrievalTask, ...]
     answers: ViewStore | None
 
 
 def prepare(
-    lesson: Lesson,
+    config: TrainingConfig,
     work: Path,
     *,
     processes: int = 2,
     progress: Progress = lambda what, done, total: None,
-) -> Material:
+) -> TrainingData:
     """Make the material of a lesson in the folder ``work``, or what is still missing there.
 
     Raises:
@@ -114,20 +114,20 @@ def prepare(
         ProjectionError: too few pictures for principal axes.
         TrainingError: too few identities.
     """
-    catalogs = tuple(read_catalog(folder) for folder in lesson.folders)
+    catalogs = tuple(read_catalog(folder) for folder in config.folders)
     curated = [
-        {key: label for key, (label, _) in read_clusters(path).items()} for path in lesson.clusters
+        {key: label for key, (label, _) in read_clusters(path).items()} for path in config.clusters
     ]
-    pictures = training_pictures(catalogs, lesson.split, lesson.limit, curated, views=lesson.views)
-    base = lesson.start or principal_axes(lesson, work, progress)
-    spec = named_backbone(lesson.backbone)
+    pictures = training_pictures(catalogs, config.split, config.limit, curated, views=config.views)
+    base = config.start or principal_axes(config, work, progress)
+    spec = named_backbone(config.backbone)
     layout = load_backbone(spec, threads=1).layout
     projection = load_projection(base, layout.widths)
     recorded = Recorded(
         spec,
         backgrounds_of(pictures),
-        lesson.seed,
-        trunk=lesson.tail or has_tail(base),
+        config.seed,
+        trunk=config.identity_branch or has_identity_branch(base),
     )
 
     def views(name: str, sources: Sequence[Source]) -> ViewStore:
@@ -140,31 +140,31 @@ def prepare(
             progress=lambda done, total: progress(f"making {name}", done, total),
         )
 
-    asked, exams = exam_sources(catalogs, VALIDATION_SPLIT)
-    return Material(
+    asked, tasks = task_sources(catalogs, VALIDATION_SPLIT)
+    return TrainingData(
         spec,
         base,
         catalogs,
         pictures,
         views("views", pictures.sources),
-        tuple(exams),
+        tuple(tasks),
         views("exams", asked) if asked else None,
     )
 
 
-def principal_axes(lesson: Lesson, work: Path, progress: Progress) -> Path:
+def principal_axes(config: TrainingConfig, work: Path, progress: Progress) -> Path:
     """The file of an encoder that nothing was trained for, fitted on the lesson's pictures."""
     path = work / "axes.safetensors"
     if not path.is_file():
         fitted = fit_projection(
-            lesson.folders,
-            backbone=lesson.backbone,
-            split=lesson.split,
-            limit=min(AXES_FROM, lesson.limit or AXES_FROM),
-            seed=lesson.seed,
+            config.folders,
+            backbone=config.backbone,
+            split=config.split,
+            limit=min(AXES_FROM, config.limit or AXES_FROM),
+            seed=config.seed,
             progress=lambda done, total: progress("finding principal axes", done, total),
         )
-        card = {"command": lesson.command, **fitted.card}
+        card = {"command": config.command, **fitted.card}
         save_projection(replace(fitted, card=card), path)
     return path
 

@@ -100,9 +100,9 @@ class ViewStore:
         """Depths and colour of some rows, (n, d): see `Projection.parts`."""
         return self.projection.parts(self.features(rows))
 
-    def looks(self, rows: Rows) -> Floats:
+    def appearances(self, rows: Rows) -> Floats:
         """Looks of some rows, (n, 256), of length 1."""
-        return self.projection.looks(self.features(rows))
+        return self.projection.appearances(self.features(rows))
 
     def through(self, projection: Projection) -> ViewStore:
         """The same views with other axes."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.arrays import Doubles, Floats
-from models.embedding.layout import LOOK_WIDTH
-from models.embedding.pca import Axes
+from models.embedding.layout import APPEARANCE_WIDTH
+from models.embedding.pca import PrincipalAxes
 from models.images import colour_histogram
-from models.training.embedding.fit_pca import fit_axes, widened
+from models.training.embedding.fit_pca import fit_principal_axes, zero_padded
 
 NUISANCE_FLOOR = 0.002
 """Of all that changes; flat from a quarter to four times of it."""
@@ -20,9 +20,9 @@ CENTRED = 0.5
 """Share of the mean that is taken away: the whole is that of other catalogs than the one served."""
 
 
-def fit_look(
+def fit_appearance(
     sources: Sequence[Floats], changes: Sequence[Floats], classes: Floats | None = None
-) -> Axes:
+) -> PrincipalAxes:
     """The map from raw features to a look.
 
     Args:
@@ -41,10 +41,12 @@ def fit_look(
     seen = [np.matmul(rows, damped, dtype=np.float32) for rows in sources]
     if classes is not None:
         seen.append(_as_catalog(classes, damped, seen))
-    found = fit_axes(seen, LOOK_WIDTH, SHRINKAGE)
+    found = fit_principal_axes(seen, APPEARANCE_WIDTH, SHRINKAGE)
     mean = CENTRED * np.mean([rows.mean(axis=0) for rows in sources], axis=0)
     matrix = damped @ found.matrix
-    return widened(Axes(mean.astype(np.float32), matrix.astype(np.float32)), LOOK_WIDTH)
+    return zero_padded(
+        PrincipalAxes(mean.astype(np.float32), matrix.astype(np.float32)), APPEARANCE_WIDTH
+    )
 
 
 def _as_catalog(classes: Floats, damped: Doubles, catalogs: Sequence[Floats]) -> Floats:

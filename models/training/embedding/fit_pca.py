@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.arrays import Doubles, Floats
-from models.embedding.pca import Axes
+from models.embedding.pca import PrincipalAxes
 
 
-def fit_axes(sources: Sequence[Floats], width: int, shrinkage: float | None) -> Axes:
+def fit_principal_axes(
+    sources: Sequence[Floats], width: int, shrinkage: float | None
+) -> PrincipalAxes:
     """Principal axes of rows (n, c) from several sources, every source counting the same.
 
     ``shrinkage`` whitens: axis i is divided by √(λ_i + shrinkage · mean λ), which keeps the noise
@@ -27,10 +29,10 @@ def fit_axes(sources: Sequence[Floats], width: int, shrinkage: float | None) -> 
     chosen, matrix = spectrum[:width], axes[:, :width]
     if shrinkage is not None:
         matrix = matrix / np.sqrt(chosen + shrinkage * chosen.mean())
-    return Axes(mean.astype(np.float32), matrix.astype(np.float32))
+    return PrincipalAxes(mean.astype(np.float32), matrix.astype(np.float32))
 
 
-def turn(sources: Sequence[Floats]) -> Floats:
+def fit_rotation(sources: Sequence[Floats]) -> Floats:
     """A rotation (c, c) of rows (n, c) that gathers their lengths in as few values as can be.
 
     It takes no mean away, so that cosines stay what they are; every source counts the same.
@@ -48,7 +50,7 @@ def _strongest_first(moments: Doubles) -> tuple[Doubles, Doubles]:
     return spectrum, axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))])
 
 
-def widened(axes: Axes, width: int) -> Axes:
+def zero_padded(axes: PrincipalAxes, width: int) -> PrincipalAxes:
     """The axes with zeros up to ``width``: few pictures span fewer axes than a vector has."""
     missing = width - axes.matrix.shape[1]
-    return Axes(axes.mean, np.pad(axes.matrix, ((0, 0), (0, missing))))
+    return PrincipalAxes(axes.mean, np.pad(axes.matrix, ((0, 0), (0, missing))))

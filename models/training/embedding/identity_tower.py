@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.arrays import Floats
-from models.backbone.identity_branch import Tail
-from models.embedding.identity_library import Library
-from models.embedding.pca import Axes
-from models.embedding.projection import KNOWN_WEIGHT, Projection
+from models.backbone.identity_branch import IdentityBranch
+from models.embedding.identity_library import IdentityLibrary
+from models.embedding.pca import PrincipalAxes
+from models.embedding.projection import IDENTITY_BRANCH_WEIGHT, Projection
 from models.training.embedding.run_state import Encoder
 
 
@@ -39,45 +39,50 @@ class Views:
 class Tower(Encoder):
     """Views in, identities (n, 128) out; trains a tail, its axes and the identity map.
 
-    Without ``tail`` only the identity map is trained, on frozen features.
+    Without ``identity_branch`` only the identity map is trained, on frozen features.
     """
 
-    def __init__(self, identity: Axes, known: Axes | None = None, tail: Tail | None = None) -> None:
+    def __init__(
+        self,
+        identity: PrincipalAxes,
+        branch: PrincipalAxes | None = None,
+        identity_branch: IdentityBranch | None = None,
+    ) -> None:
         super().__init__()
-        self.tail = tail
+        self.identity_branch = identity_branch
         self.identity = _linear(identity)
-        self.known = None if known is None else _linear(known)
+        self.branch = None if branch is None else _linear(branch)
 
     def encode(self, inputs: Views) -> Tensor:
         """See `Projection.picture`, which does the same with numpy; not of length 1."""
         device = self.identity.weight.device
         parts = torch.from_numpy(inputs.parts).to(device)
-        if self.tail is not None and self.known is not None:
+        if self.identity_branch is not None and self.branch is not None:
             trunk = torch.from_numpy(inputs.trunk).to(
                 device, torch.float32, memory_format=torch.channels_last
             )
             weights = torch.from_numpy(inputs.weights).to(device)
-            cells = self.tail(trunk).flatten(2)
+            cells = self.identity_branch(trunk).flatten(2)
             pooled = torch.bmm(cells, weights.to(cells.dtype).unsqueeze(2)).squeeze(2)
-            known = functional.normalize(self.known(pooled).float(), dim=1)
-            parts = torch.cat([parts, KNOWN_WEIGHT * known], dim=1)
+            branch = functional.normalize(self.branch(pooled).float(), dim=1)
+            parts = torch.cat([parts, IDENTITY_BRANCH_WEIGHT * branch], dim=1)
         vectors: Tensor = self.identity(parts)
         return vectors
 
     @torch.no_grad()
-    def turn(self, rotation: Floats) -> None:
+    def fit_rotation(self, rotation: Floats) -> None:
         """Turn the identities: h becomes h · rotation (128, 128)."""
         turned = torch.from_numpy(rotation).to(self.identity.weight)
         self.identity.weight.copy_(turned.T @ self.identity.weight)
         self.identity.bias.copy_(self.identity.bias @ turned)
 
-    def into(self, projection: Projection, library: Library) -> Projection:
+    def into(self, projection: Projection, library: IdentityLibrary) -> Projection:
         """The projection with what was learned."""
-        known = None if self.known is None else _axes(self.known)
-        return replace(projection, identity=_axes(self.identity), known=known, library=library)
+        branch = None if self.branch is None else _axes(self.branch)
+        return replace(projection, identity=_axes(self.identity), branch=branch, library=library)
 
 
-def _linear(axes: Axes) -> nn.Linear:
+def _linear(axes: PrincipalAxes) -> nn.Linear:
     """x ↦ (x − mean) · matrix as a layer."""
     layer = nn.Linear(*axes.matrix.shape)
     with torch.no_grad():
@@ -86,9 +91,9 @@ def _linear(axes: Axes) -> nn.Linear:
     return layer
 
 
-def _axes(layer: nn.Linear) -> Axes:
+def _axes(layer: nn.Linear) -> PrincipalAxes:
     """The same map with its mean taken out: the least one that gives the bias."""
     matrix = layer.weight.detach().cpu().double().numpy().T
     bias = layer.bias.detach().cpu().double().numpy()
     mean = -np.linalg.lstsq(matrix.T, bias, rcond=None)[0]
-    return Axes(mean.astype(np.float32), matrix.astype(np.float32))
+    return PrincipalAxes(mean.astype(np.float32), matrix.astype(np.float32))

@@ -32,15 +32,15 @@ class MarginSoftmax:
     """How rows are compared with prototypes.
 
     ``scale`` is s = 1/τ; ``margin`` m is in radians; ``smoothing`` is the share of the target that
-    is spread evenly over all classes, and ``kinship`` that over the classes of the same concept,
-    which keeps one kind together where every product is told from every other; ``weights`` are the
-    λ_g, by default 1/|G| each.
+    is spread evenly over all classes, and ``concept_smoothing`` that over the classes of the same
+    concept, which keeps one kind together where every product is told from every other; ``weights``
+    are the λ_g, by default 1/|G| each.
     """
 
     scale: float = 32.0
     margin: float = 0.3
     smoothing: float = 0.0
-    kinship: float = 0.0
+    concept_smoothing: float = 0.0
     prefixes: tuple[int, ...] = PREFIXES
     weights: tuple[float, ...] | None = None
 
@@ -168,18 +168,20 @@ def arcface(
         weights: w, how many classes each stands for in a row's sums, (n, u): 0 does not count; 1 by
             default, as for the row's own class always.
         kin: True where a class is of the concept of a row's own, (n, u), itself among them; with
-            none there is no ``kinship``.
+            none there is no ``concept_smoothing``.
     """
     own = targets[:, None]
     widened = with_margin(cosines.gather(1, own), softmax.margin)
     logits = softmax.scale * cosines.scatter(1, own, widened)
     counted = logits if weights is None else logits + logarithm(weights)
-    kinship = 0.0 if kin is None else softmax.kinship
-    wanted = (1 - softmax.smoothing - kinship) * logits.gather(1, own).squeeze(1)
+    concept_smoothing = 0.0 if kin is None else softmax.concept_smoothing
+    wanted = (1 - softmax.smoothing - concept_smoothing) * logits.gather(1, own).squeeze(1)
     if softmax.smoothing:
         wanted = wanted + softmax.smoothing * mean_over(logits, weights)
-    if kin is not None and kinship:
-        wanted = wanted + kinship * mean_over(logits, kin if weights is None else kin * weights)
+    if kin is not None and concept_smoothing:
+        wanted = wanted + concept_smoothing * mean_over(
+            logits, kin if weights is None else kin * weights
+        )
     return (torch.logsumexp(counted, dim=1) - wanted).mean()
 
 

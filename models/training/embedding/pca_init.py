@@ -22,8 +22,8 @@ from models.embedding.projection import TOKEN_WIDTH, Projection
 from models.errors import ProjectionError
 from models.images.files import open_picture
 from models.juicer.juicer import Squeezed, squeeze
-from models.training.embedding.fit_appearance import fit_look
-from models.training.embedding.fit_pca import fit_axes
+from models.training.embedding.fit_appearance import fit_appearance
+from models.training.embedding.fit_pca import fit_principal_axes
 
 DEPTH_AXES = (120, 160, 256, 320)
 COLOUR_AXES = 100
@@ -110,17 +110,17 @@ def _fit(
 ) -> Projection:
     count = len(sources[0][0].pooled)
     depths = tuple(
-        fit_axes(
+        fit_principal_axes(
             [np.stack([one.pooled[depth] for one in source]) for source in sources],
             width,
             SHRINKAGE,
         )
         for depth, width in enumerate(DEPTH_AXES[-count:])
     )
-    colour = fit_axes(
+    colour = fit_principal_axes(
         [np.stack([one.colour for one in source]) for source in sources], COLOUR_AXES, SHRINKAGE
     )
-    tokens = fit_axes(
+    tokens = fit_principal_axes(
         [np.concatenate([_draw_cells(one, random) for one in source]) for source in sources],
         TOKEN_WIDTH,
         TOKEN_SHRINKAGE,
@@ -131,7 +131,7 @@ def _fit(
         for row, (photos, products) in zip(rows, pairs, strict=True)
         if len(photos)
     ]
-    return Projection(depths, colour, fit_look(rows, changes, classes), tokens, card)
+    return Projection(depths, colour, fit_appearance(rows, changes, classes), tokens, card)
 
 
 def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[Squeezed]:

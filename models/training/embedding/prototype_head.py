@@ -70,7 +70,7 @@ class PrototypeHead(nn.Module):
         if negatives is not None:
             columns, weights = negatives.select(ids)
             targets = ids if columns is None else torch.searchsorted(columns, ids)
-        if self.concepts is not None and softmax.kinship:
+        if self.concepts is not None and softmax.concept_smoothing:
             others = self.concepts if columns is None else self.concepts[columns]
             kin = self.concepts[ids][:, None] == others
         total = features.new_zeros((), dtype=torch.float32)

@@ -45,7 +45,7 @@ class Recipe:
     margin: float = 0.3
     margin_ramp: float = 0.5
     smoothing: float = 0.0
-    kinship: float = 0.0
+    concept_smoothing: float = 0.0
     sub_centres: int = 1
     full_up_to: int = 100_000
     sparseness: Sparseness = field(default_factory=Sparseness)
@@ -62,7 +62,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         weighted_prefixes(self.prefixes, self.prefix_weights)
-        smoothed = self.smoothing + self.kinship
+        smoothed = self.smoothing + self.concept_smoothing
         shares = (self.margin_ramp, self.warm_up, self.smoothing, smoothed, self.average)
         if min(self.contrast_steps, self.identity_steps) < 0 or not all(
             0 <= share <= 1 for share in shares
@@ -89,7 +89,7 @@ class Recipe:
             self.scale,
             self.margin * reached,
             self.smoothing,
-            self.kinship,
+            self.concept_smoothing,
             self.prefixes,
             self.prefix_weights,
         )

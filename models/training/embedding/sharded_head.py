@@ -92,7 +92,7 @@ class ShardedHead(PrototypeHead):
             places = torch.searchsorted(columns, places).clamp(max=len(columns) - 1)
         places = torch.where(mine, places, 0)
         kin = None
-        if self.concepts is not None and softmax.kinship:
+        if self.concepts is not None and softmax.concept_smoothing:
             others = self.concepts[self.start : self.stop]
             others = others if columns is None else others[columns]
             kin = self.concepts[targets][:, None] == others
@@ -158,15 +158,17 @@ def sharded_arcface(
     sums = torch.exp(counted - largest[:, None]).sum(dim=1)
     wanted = logits.gather(1, own).squeeze(1) * mine
     everyone = torch.ones_like(logits) if weights is None else weights
-    kinship = 0.0 if kin is None else softmax.kinship
+    concept_smoothing = 0.0 if kin is None else softmax.concept_smoothing
     related = torch.zeros_like(logits) if kin is None else kin * everyone
     parts = [sums, wanted]
     for chosen in (everyone, related):
         parts += [(logits * chosen).sum(dim=1), chosen.sum(dim=1).to(sums.dtype)]
     summed: Tensor = _SumOverRanks.apply(torch.stack(parts))
     total, wanted, spread, counts, kindred, kins = summed.unbind()
-    smoothed = (1 - softmax.smoothing - kinship) * wanted + softmax.smoothing * spread / counts
-    smoothed = smoothed + kinship * kindred / kins.clamp(min=1)
+    smoothed = (
+        1 - softmax.smoothing - concept_smoothing
+    ) * wanted + softmax.smoothing * spread / counts
+    smoothed = smoothed + concept_smoothing * kindred / kins.clamp(min=1)
     loss: Tensor = (torch.log(total) + largest - smoothed).mean()
     return loss
 

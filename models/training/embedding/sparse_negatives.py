@@ -93,20 +93,20 @@ class SparseNegatives:
         near = torch.zeros(len(ids), self.classes, dtype=torch.bool, device=ids.device)
         near.scatter_(1, self.graph[ids].long(), True)
         near.scatter_(1, ids[:, None], True)
-        stands_for = self._drawn().to(ids.device)
-        columns = (near.any(dim=0) | (stands_for > 0)).nonzero().squeeze(1)
+        alias_of = self._drawn().to(ids.device)
+        columns = (near.any(dim=0) | (alias_of > 0)).nonzero().squeeze(1)
         if len(columns) > DENSE_FROM * self.classes:
-            return None, torch.where(near, 1.0, stands_for)
-        return columns, torch.where(near[:, columns], 1.0, stands_for[columns])
+            return None, torch.where(near, 1.0, alias_of)
+        return columns, torch.where(near[:, columns], 1.0, alias_of[columns])
 
     def _drawn(self) -> Tensor:
         """How many prototypes each of the U stands for in this step, (U,): 0 if not drawn."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         count = math.ceil(self.sparseness.random * self.classes)
-        stands_for = torch.zeros(self.classes)
+        alias_of = torch.zeros(self.classes)
         drawn = torch.randperm(self.classes, generator=generator)[:count]
-        stands_for[drawn] = self.classes / max(count, 1)
-        return stands_for
+        alias_of[drawn] = self.classes / max(count, 1)
+        return alias_of
 
 
 @torch.no_grad()

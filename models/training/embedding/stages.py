@@ -33,7 +33,7 @@ from models.training.embedding.run_state import (
 )
 from models.training.embedding.sharded_head import Ranks, ShardedHead, joined_ranks
 from models.training.embedding.sparse_negatives import SparseNegatives
-from models.training.embedding.step import descend
+from models.training.embedding.step import training_step
 
 Library = Callable[[], Iterable[Batch]]
 """One pass over the training set, every ID at least once, the same each time."""
@@ -88,7 +88,8 @@ def train(
         batches: see `Batches`.
         recipe: what is run, and how.
         library: the training set for stage 2; needed when the recipe has ``identity_steps``.
-        concepts: the number of each ID's concept, (U,), for the recipe's ``kinship``; none without.
+        concepts: the number of each ID's concept, (U,), for the recipe's ``concept_smoothing``;
+        none without.
         validate: asked every ``recipe.validate_every`` steps and at the end of each stage; the
             stage then ends with its best weights.
         progress: called after each step. What it raises ends the run.
@@ -158,7 +159,7 @@ def _run_stage(
                 f"the batches of stage {run.stage} ended at step {run.step} of {run.steps}: "
                 "let them go on, or ask for fewer steps"
             )
-        record = descend(run, batch, ranks)
+        record = training_step(run, batch, ranks)
         follow(run)
         record = replace(record, score=validated(run, validate, ranks))
         run.history.append(record)

@@ -12,7 +12,7 @@ from models.training.embedding.run_state import Batch, Record, Run, precision
 from models.training.embedding.sharded_head import Ranks, ShardedHead, gather_rows, sum_gradients
 
 
-def descend(run: Run, batch: Batch, ranks: Ranks | None) -> Record:
+def training_step(run: Run, batch: Batch, ranks: Ranks | None) -> Record:
     """Move encoder and head one step down the stage's loss, and count it.
 
     Raises:

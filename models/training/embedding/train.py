@@ -16,32 +16,42 @@ import numpy as np
 import torch
 
 from models.arrays import Floats, unit
-from models.backbone.identity_branch import Tail, load_tail, tail_tensors
+from models.backbone.identity_branch import (
+    IdentityBranch,
+    identity_branch_tensors,
+    load_identity_branch,
+)
 from models.backbone.patch_network import patch_network
 from models.backbone.spec import named_backbone
-from models.embedding.identity_library import Library
+from models.embedding.identity_library import IdentityLibrary
 from models.embedding.layout import IDENTITY_WIDTH
 from models.embedding.projection import (
     DEPTH_WEIGHTS,
-    KNOWN_WEIGHT,
+    IDENTITY_BRANCH_WEIGHT,
     Projection,
-    has_tail,
+    has_identity_branch,
     load_projection,
     save_projection,
 )
 from models.training.embedding.batches import ViewBatches
-from models.training.embedding.class_centroids import gather
-from models.training.embedding.dataset import Lesson, Material, Progress, prepare, principal_axes
-from models.training.embedding.fit_pca import fit_axes, turn, widened
+from models.training.embedding.class_centroids import class_centroids
+from models.training.embedding.dataset import (
+    Progress,
+    TrainingConfig,
+    TrainingData,
+    prepare,
+    principal_axes,
+)
+from models.training.embedding.fit_pca import fit_principal_axes, fit_rotation, zero_padded
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.recipe import Recipe
 from models.training.embedding.run_state import Encoder, Record
 from models.training.embedding.samples import TrainingPictures
 from models.training.embedding.stages import Checkpointing, Trained, train
-from models.training.embedding.validation import best_trust, examine, vectors
+from models.training.embedding.validation import best_identity_weight, evaluate_task, vectors
 
 BATCH = 64
-RECIPE = Recipe(learning_rate=4e-4, scale=12.0, margin=0.1, kinship=0.3, clip=5.0)
+RECIPE = Recipe(learning_rate=4e-4, scale=12.0, margin=0.1, concept_smoothing=0.3, clip=5.0)
 """Of a tail and the maps behind it; the numbers of steps are the lesson's.
 
 At twice the scale prototypes soon know the training photos by heart, so that nothing is left to be
@@ -50,7 +60,7 @@ apart (decision 9)."""
 MAPS = replace(RECIPE, learning_rate=2e-3)
 """Of maps alone, which by the tail's rate are far from learned."""
 
-TRUST_FROM_PHOTOS, TRUST_FROM_PICTURES = 0.8, 0.5
+WEIGHT_FROM_PHOTOS, WEIGHT_FROM_PICTURES = 0.8, 0.5
 """Trust in what no photo examined, learned from photos of the products or from the products' own
 pictures alone. Of grocery by the latter (I-HR@1): look .45, identity .38, half of each .51."""
 
@@ -60,19 +70,21 @@ class Fitted:
     """What training ended with: the maps, the tail if one was trained, and how it went."""
 
     projection: Projection
-    tail: Tail | None
+    identity_branch: IdentityBranch | None
     history: list[Record]
 
     def save(self, path: Path) -> None:
         """Write the encoder's file (safetensors, fp16) and its card."""
-        tensors = {} if self.tail is None else tail_tensors(self.tail)
+        tensors = (
+            {} if self.identity_branch is None else identity_branch_tensors(self.identity_branch)
+        )
         save_projection(
             self.projection, path, {name: tensor.numpy() for name, tensor in tensors.items()}
         )
 
 
 def train_embedding(
-    lesson: Lesson,
+    config: TrainingConfig,
     work: Path,
     *,
     device: str = "cpu",
@@ -93,51 +105,49 @@ def train_embedding(
         ProjectionError: too few pictures for principal axes.
         TrainingError: too few identities; or the loss is not finite.
     """
-    if not lesson.passes and not lesson.contrast_passes:
-        base = lesson.start or principal_axes(lesson, work, progress)
-        _, layout = patch_network(named_backbone(lesson.backbone))
+    if not config.passes and not config.contrast_passes:
+        base = config.start or principal_axes(config, work, progress)
+        _, layout = patch_network(named_backbone(config.backbone))
         return Fitted(load_projection(base, layout.widths), None, [])
-    material = prepare(lesson, work, processes=processes, progress=progress)
-    tower, projection = begin_tower(material, tail=lesson.tail)
+    data = prepare(config, work, processes=processes, progress=progress)
+    tower, projection = begin_tower(data, identity_branch=config.identity_branch)
     begun = {name: value.clone() for name, value in tower.state_dict().items()}
-    recipe = RECIPE if lesson.tail else MAPS
-    trained = teach(
-        tower.to(device), material, lesson, recipe, work / "checkpoint", progress=progress
-    )
-    blend(tower, begun, lesson.keep)
-    rows = identities(tower, material)
-    axes = turn(prototypes(rows, material.pictures))
-    tower.turn(axes)
-    learned = tower.into(projection, library_of(tower, material, rows @ axes))
-    card = _card(lesson, material, trained, tower)
-    return Fitted(replace(learned, card=card), tower.tail, trained.history)
+    recipe = RECIPE if config.identity_branch else MAPS
+    trained = teach(tower.to(device), data, config, recipe, work / "checkpoint", progress=progress)
+    blend(tower, begun, config.keep)
+    rows = identities(tower, data)
+    axes = fit_rotation(prototypes(rows, data.pictures))
+    tower.fit_rotation(axes)
+    learned = tower.into(projection, library_of(tower, data, rows @ axes))
+    card = _card(config, data, trained, tower)
+    return Fitted(replace(learned, card=card), tower.identity_branch, trained.history)
 
 
 def teach(
     tower: Tower,
-    material: Material,
-    lesson: Lesson,
+    data: TrainingData,
+    config: TrainingConfig,
     recipe: Recipe,
     checkpoint: Path,
     *,
     progress: Progress = lambda what, done, total: None,
 ) -> Trained:
     """Train a tower in place by a recipe, for as many passes as the lesson has of each stage."""
-    batches = ViewBatches(material.store, material.pictures, BATCH, lesson.seed)
+    batches = ViewBatches(data.store, data.pictures, BATCH, config.seed)
     per_pass = batches.steps_per_pass
     return train(
         tower,
         batches,
         replace(
             recipe,
-            contrast_steps=math.ceil(lesson.contrast_passes * per_pass),
-            identity_steps=math.ceil(lesson.passes * per_pass),
+            contrast_steps=math.ceil(config.contrast_passes * per_pass),
+            identity_steps=math.ceil(config.passes * per_pass),
             validate_every=2 * per_pass,
-            seed=lesson.seed,
+            seed=config.seed,
         ),
         library=batches.library,
-        concepts=torch.from_numpy(material.pictures.concepts),
-        validate=None if material.answers is None else lambda one: validation(one, material),
+        concepts=torch.from_numpy(data.pictures.concepts),
+        validate=None if data.answers is None else lambda one: validation(one, data),
         progress=lambda record: progress(f"stage {record.stage}", record.step, record.steps),
         checkpoint=Checkpointing(checkpoint),
     )
@@ -151,17 +161,17 @@ def blend(tower: Tower, other: Mapping[str, torch.Tensor], share: float) -> None
             value.lerp_(other[name].to(value), share)
 
 
-def validation(encoder: Encoder, material: Material) -> float:
+def validation(encoder: Encoder, data: TrainingData) -> float:
     """Mean over the exams of their average hit rate, 0..1; 0 without exams."""
-    if material.answers is None:
+    if data.answers is None:
         return 0.0
-    rates = [examine(encoder, material.answers, exam)["average"] for exam in material.exams]
+    rates = [evaluate_task(encoder, data.answers, task)["average"] for task in data.tasks]
     return float(np.mean(rates))
 
 
-def identities(tower: Tower, material: Material) -> Floats:
+def identities(tower: Tower, data: TrainingData) -> Floats:
     """What a tower makes of the pictures as they are, unit rows (n, 128)."""
-    return unit(vectors(tower.eval(), material.store, material.store.clean()))
+    return unit(vectors(tower.eval(), data.store, data.store.clean()))
 
 
 def prototypes(rows: Floats, pictures: TrainingPictures) -> list[Floats]:
@@ -175,70 +185,75 @@ def prototypes(rows: Floats, pictures: TrainingPictures) -> list[Floats]:
     for number in np.unique(pictures.catalogs):
         own = pictures.catalogs == number
         _, ids = np.unique(pictures.ids[own], return_inverse=True)
-        found.append(gather(rows[own], ids))
+        found.append(class_centroids(rows[own], ids))
     return found
 
 
-def library_of(tower: Tower, material: Material, rows: Floats) -> Library:
+def library_of(tower: Tower, data: TrainingData, rows: Floats) -> IdentityLibrary:
     """What a tower was taught by a material, and how far its exams say that it is to be trusted.
 
     ``rows`` (n, 128) are the `identities` of the material's pictures.
     """
-    pictures = material.pictures
-    if material.answers is not None:
-        trust = best_trust(tower.eval(), material.answers, material.exams)
+    pictures = data.pictures
+    if data.answers is not None:
+        known_weight = best_identity_weight(tower.eval(), data.answers, data.tasks)
     else:
         photographed = np.intersect1d(pictures.ids[pictures.own], pictures.ids[~pictures.own])
-        trust = TRUST_FROM_PHOTOS if len(photographed) else TRUST_FROM_PICTURES
-    return Library(gather(rows, pictures.ids), trust)
+        known_weight = WEIGHT_FROM_PHOTOS if len(photographed) else WEIGHT_FROM_PICTURES
+    return IdentityLibrary(class_centroids(rows, pictures.ids), known_weight)
 
 
-def begin_tower(material: Material, *, tail: bool) -> tuple[Tower, Projection]:
+def begin_tower(data: TrainingData, *, identity_branch: bool) -> tuple[Tower, Projection]:
     """A tower at its first step, and the maps that it does not train.
 
     One that was trained before goes on. Else the identity begins on the principal axes of all parts
     together; a new tail is a copy of the pretrained one, with the axes of the deepest features.
     """
-    projection, copied = material.store.projection, None
-    if tail or has_tail(material.base):
-        copied = Tail(patch_network(material.spec)[0].network)
-        copied.requires_grad_(tail)
-    if copied is not None and has_tail(material.base) and projection.identity is not None:
-        load_tail(copied, material.base)
-        return Tower(projection.identity, projection.known, copied), projection
+    projection, copied = data.store.projection, None
+    if identity_branch or has_identity_branch(data.base):
+        copied = IdentityBranch(patch_network(data.spec)[0].network)
+        copied.requires_grad_(identity_branch)
+    if copied is not None and has_identity_branch(data.base) and projection.identity is not None:
+        load_identity_branch(copied, data.base)
+        return Tower(projection.identity, projection.branch, copied), projection
     if copied is None and projection.identity is not None:
         return Tower(projection.identity), projection
-    parts = material.store.parts(material.store.clean())
+    parts = data.store.parts(data.store.clean())
     if copied is not None:
         parts = np.concatenate([parts, _first_known(projection, parts)], axis=1)
-    catalogs = material.pictures.catalogs
+    catalogs = data.pictures.catalogs
     sources = [parts[catalogs == one] for one in np.unique(catalogs)]
-    identity = widened(fit_axes(sources, IDENTITY_WIDTH, None), IDENTITY_WIDTH)
-    known = None if copied is None else projection.depths[-1]
-    return Tower(identity, known, copied), projection
+    identity = zero_padded(fit_principal_axes(sources, IDENTITY_WIDTH, None), IDENTITY_WIDTH)
+    branch = None if copied is None else projection.depths[-1]
+    return Tower(identity, branch, copied), projection
 
 
 def _first_known(projection: Projection, parts: Floats) -> Floats:
     """What the tail knows (n, k) while it is a copy: the deepest part with its own weight."""
     end = parts.shape[1] - projection.colour.matrix.shape[1]
     deepest = parts[:, end - projection.depths[-1].matrix.shape[1] : end]
-    return np.float32(KNOWN_WEIGHT / DEPTH_WEIGHTS[-1]) * deepest
+    return np.float32(IDENTITY_BRANCH_WEIGHT / DEPTH_WEIGHTS[-1]) * deepest
 
 
-def _card(lesson: Lesson, material: Material, trained: Trained, tower: Tower) -> dict[str, object]:
-    names = [catalog.folder.name for catalog in material.catalogs]
-    counts = np.bincount(material.pictures.catalogs, minlength=len(names)).tolist()
+def _card(
+    config: TrainingConfig, data: TrainingData, trained: Trained, tower: Tower
+) -> dict[str, object]:
+    names = [catalog.folder.name for catalog in data.catalogs]
+    counts = np.bincount(data.pictures.catalogs, minlength=len(names)).tolist()
     card: dict[str, object] = {
-        "command": lesson.command,
-        "backbone": material.spec.timm_name,
-        "fingerprint": material.spec.fingerprint(),
+        "command": config.command,
+        "backbone": data.spec.timm_name,
+        "fingerprint": data.spec.fingerprint(),
         "pictures": dict(zip(names, counts, strict=True)),
-        "identities": material.pictures.identities,
+        "identities": data.pictures.identities,
         "steps": len(trained.history),
     }
-    if material.answers is not None:
+    if data.answers is not None:
         card["validation"] = [
-            {name: round(rate, 4) for name, rate in examine(tower, material.answers, exam).items()}
-            for exam in material.exams
+            {
+                name: round(rate, 4)
+                for name, rate in evaluate_task(tower, data.answers, task).items()
+            }
+            for task in data.tasks
         ]
     return card

@@ -21,7 +21,7 @@ SHARES = tuple(tenths / 10 for tenths in range(11))
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
+class RetrievalTask:
     """Photos to ask with and products to find, of one catalog, and their rows in a store."""
 
     photos: tuple[Photo, ...]
@@ -30,15 +30,15 @@ class Exam:
     product_rows: NDArray[np.int64]
 
 
-def exam_sources(
+def task_sources(
     catalogs: Sequence[Catalog], split: str, limit: int = 500
-) -> tuple[list[Source], list[Exam]]:
+) -> tuple[list[Source], list[RetrievalTask]]:
     """The clean pictures of exams over all catalogs that have photos of known products.
 
     At most ``limit`` photos per catalog, taken at even steps. Other catalogs have no exam.
     """
     sources: list[Source] = []
-    exams: list[Exam] = []
+    tasks: list[RetrievalTask] = []
     for catalog in catalogs:
         photos = [
             photo
@@ -53,47 +53,49 @@ def exam_sources(
         sources += [Source(catalog.locate(photo.image), 1) for photo in photos]
         sources += [Source(catalog.locate(product.image or ""), 1) for product in products]
         middle = first + len(photos)
-        exams.append(
-            Exam(
+        tasks.append(
+            RetrievalTask(
                 tuple(photos),
                 tuple(products),
                 np.arange(first, middle),
                 np.arange(middle, len(sources)),
             )
         )
-    return sources, exams
+    return sources, tasks
 
 
-def examine(
-    encoder: Encoder, store: ViewStore, exam: Exam, width: int | None = None
+def evaluate_task(
+    encoder: Encoder, store: ViewStore, task: RetrievalTask, width: int | None = None
 ) -> dict[str, float]:
     """Hit rates (0..1, with their average) by identity alone; of a prefix with ``width``."""
-    photos = vectors(encoder, store, exam.photo_rows)[:, :width]
-    products = vectors(encoder, store, exam.product_rows)[:, :width]
-    return _rates(exam, unit(photos) @ unit(products).T)
+    photos = vectors(encoder, store, task.photo_rows)[:, :width]
+    products = vectors(encoder, store, task.product_rows)[:, :width]
+    return _rates(task, unit(photos) @ unit(products).T)
 
 
-def best_trust(encoder: Encoder, store: ViewStore, exams: Sequence[Exam]) -> float:
+def best_identity_weight(
+    encoder: Encoder, store: ViewStore, tasks: Sequence[RetrievalTask]
+) -> float:
     """The largest share of identity against look, 0..1 in tenths, that exams go no worse by than by
     the best."""
     found = np.zeros(len(SHARES))
-    for exam in exams:
-        rows = exam.photo_rows, exam.product_rows
+    for task in tasks:
+        rows = task.photo_rows, task.product_rows
         asked, shown = (unit(vectors(encoder, store, some)) for some in rows)
         by_identity = asked @ shown.T
-        asked, shown = (store.looks(some) for some in rows)
+        asked, shown = (store.appearances(some) for some in rows)
         by_look = asked @ shown.T
         mixed = [share * by_identity + (1 - share) * by_look for share in SHARES]
-        found += [_rates(exam, similarity)["average"] for similarity in mixed]
-    found /= len(exams)
+        found += [_rates(task, similarity)["average"] for similarity in mixed]
+    found /= len(tasks)
     return SHARES[int(np.flatnonzero(found >= found.max() - NO_WORSE)[-1])]
 
 
-def _rates(exam: Exam, similarity: Floats) -> dict[str, float]:
+def _rates(task: RetrievalTask, similarity: Floats) -> dict[str, float]:
     ranked = np.argsort(-similarity, axis=1, kind="stable")[:, :DEPTH]
-    names = [product.product_id for product in exam.products]
+    names = [product.product_id for product in task.products]
     lists = [tuple(names[place] for place in row) for row in ranked]
-    return score_rankings(exam.photos, exam.products, lists)
+    return score_rankings(task.photos, task.products, lists)
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ UNSEEN = -20.0
 """Logit of a level that never occurred: a probability of zero, to any precision that matters."""
 
 
-def fit_levels(evidence: Floats, levels: Levels, *, strength: float = 0.1) -> LevelModel:
+def fit_levels(features: Floats, levels: Levels, *, strength: float = 0.1) -> LevelModel:
     """Fit on evidence (lists, chunks, size, features) and levels (lists, chunks, size).
 
     Args:
@@ -25,7 +25,7 @@ def fit_levels(evidence: Floats, levels: Levels, *, strength: float = 0.1) -> Le
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  serving never needs it
 
-    rows, there = rows_with_gaps(evidence)
+    rows, there = rows_with_gaps(features)
     known, labels = rows[there], levels[there]
     occurring = np.unique(labels)
     if len(occurring) < 2:

@@ -11,7 +11,7 @@ from models.evaluation.metrics import Level, Levels
 from models.reranking.comparison import Comparison, fill, standardise
 
 
-def fit_comparison(evidence: Floats, levels: Levels, *, shrinkage: float) -> Comparison:
+def fit_comparison(features: Floats, levels: Levels, *, shrinkage: float) -> Comparison:
     """Minimise the ranking loss of §5.2, then the NULL loss of §5.3, τ = 1.
 
     Args:
@@ -20,7 +20,7 @@ def fit_comparison(evidence: Floats, levels: Levels, *, shrinkage: float) -> Com
         shrinkage: strength ≥ 0 of the pull of all weights but the first to zero: where it is
             large, s orders as retrieval does.
     """
-    filled, there = fill(evidence)
+    filled, there = fill(features)
     mean, scale = standardise(filled[there])
     standard = np.nan_to_num((filled - mean) / scale, nan=0.0)
     better, worse = _pairs(levels, there)

@@ -24,18 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog.folder import read_catalog
-from models.embedding.identity_library import LEAST_IDENTITY
+from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
 from models.embedding.protocol import SearchEncoder
 from models.errors import RerankerError
 from models.evaluation.calibration_error import calibration_error
 from models.evaluation.metrics import NO_WORSE, Level, hit_rates
 from models.reranking.chunks import ABSENT
 from models.reranking.comparison import Comparison
-from models.reranking.linear import RerankerParameters, Stage, Stages
+from models.reranking.linear import ModalityParameters, ParametersByModality, RerankerParameters
 from models.reranking.merge import merge, order
 from models.training.reranker.fit_calibration import fit_levels
 from models.training.reranker.fit_comparison import fit_comparison
-from models.training.reranker.ranking_lists import Episodes, Progress, make_episodes
+from models.training.reranker.ranking_lists import Progress, RankingLists, make_ranking_lists
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
@@ -69,25 +69,27 @@ def fit_reranker(
         RerankerError: too few products with photos to hold some out.
     """
 
-    def asked(source: Path, of: Sequence[str], familiarity: float | None) -> dict[str, Episodes]:
-        return make_episodes(
+    def asked(
+        source: Path, of: Sequence[str], identity_weight: float | None
+    ) -> dict[str, RankingLists]:
+        return make_ranking_lists(
             encoder,
             read_catalog(source),
             of,
             limit=limit,
             depth=depth,
             seed=seed,
-            familiarity=familiarity,
+            identity_weight=identity_weight,
             progress=progress,
         )
 
     made = asked(folder, splits, None)
-    known, card = _fit_stages(made)
+    known, card = _fit_modalities(made)
     strange, strange_card = known, card
     if unknown is not None:
-        strange, strange_card = _fit_stages(asked(unknown, SPLITS, 0.0))
-    elif made["picture"].familiarity > LEAST_IDENTITY:
-        strange, strange_card = _fit_stages(asked(folder, splits, 0.0))
+        strange, strange_card = _fit_modalities(asked(unknown, SPLITS, 0.0))
+    elif made["picture"].identity_weight > MIN_IDENTITY_WEIGHT:
+        strange, strange_card = _fit_modalities(asked(folder, splits, 0.0))
     return RerankerParameters(
         encoder=encoder.model_id,
         known=known,
@@ -111,70 +113,74 @@ def _command(
     return " ".join([*words, f"--seed {seed}"])
 
 
-def _fit_stages(episodes: dict[str, Episodes]) -> tuple[Stages, dict[str, object]]:
+def _fit_modalities(
+    lists: dict[str, RankingLists],
+) -> tuple[ParametersByModality, dict[str, object]]:
     """Parameters of all modalities, and what there is to say of each."""
-    stages = {modality: fit_stage(one) for modality, one in episodes.items()}
-    queries, candidates = episodes["picture"].levels.shape
-    card = {modality: report for modality, (_, report) in stages.items()}
+    by_modality = {modality: fit_modality(one) for modality, one in lists.items()}
+    queries, candidates = lists["picture"].levels.shape
+    card = {modality: report for modality, (_, report) in by_modality.items()}
     return (
-        Stages(**{modality: stage for modality, (stage, _) in stages.items()}),
+        ParametersByModality(
+            **{modality: parameters_for for modality, (parameters_for, _) in by_modality.items()}
+        ),
         {"queries": queries, "candidates": candidates, **card},
     )
 
 
-def fit_stage(episodes: Episodes) -> tuple[Stage, dict[str, object]]:
+def fit_modality(lists: RankingLists) -> tuple[ModalityParameters, dict[str, object]]:
     """Parameters of one modality, and what cross-validation says of them.
 
     Of the shrinkages that keep I-HR@1 of the retrieval order, the strongest wins whose average is
     no worse than the best; where none does, the strongest, which all but keeps that order.
     """
-    retrieval = hit_rates(episodes.levels, episodes.relevant)
-    trials = cross_validate(episodes, SHRINKAGES)
+    retrieval = hit_rates(lists.levels, lists.relevant)
+    trials = cross_validate(lists, SHRINKAGES)
     harmless = [
         shrinkage for shrinkage, rates in trials.items() if rates["i_hr_1"] >= retrieval["i_hr_1"]
     ]
     best = max((trials[one]["average"] for one in harmless), default=0.0)
     good = [one for one in harmless if trials[one]["average"] >= best - NO_WORSE]
     chosen = max(good, default=SHRINKAGES[-1])
-    everything = np.arange(len(episodes.products))
+    everything = np.arange(len(lists.products))
     card = {
         "shrinkage": chosen,
         "retrieval": _rounded(retrieval),
         "reranked, products held out": _rounded(trials[chosen]),
     }
-    stage = Stage(
-        comparison=_fit_comparison(episodes, everything, chosen),
-        levels=fit_levels(episodes.evidence, episodes.chunk_levels),
+    parameters_for = ModalityParameters(
+        comparison=_comparison_on(lists, everything, chosen),
+        levels=fit_levels(lists.features, lists.chunk_levels),
     )
-    return stage, card
+    return parameters_for, card
 
 
 def cross_validate(
-    episodes: Episodes, shrinkages: Sequence[float]
+    lists: RankingLists, shrinkages: Sequence[float]
 ) -> dict[float, dict[str, float]]:
     """By shrinkage: hit rates, 0..1, of queries whose products the fit has not seen.
 
     `calibration_error` beside them is that of the largest r of each list, the one that a shopper
     would see; no shrinkage changes it.
     """
-    ranked = {shrinkage: np.empty_like(episodes.levels) for shrinkage in shrinkages}
-    promised = np.empty(episodes.levels.shape)
-    there = episodes.chunks != ABSENT
-    for fitting, held_out in _folds(episodes.products):
-        levels = fit_levels(episodes.evidence[fitting], episodes.chunk_levels[fitting])
+    ranked = {shrinkage: np.empty_like(lists.levels) for shrinkage in shrinkages}
+    promised = np.empty(lists.levels.shape)
+    there = lists.chunks != ABSENT
+    for fitting, held_out in _folds(lists.products):
+        levels = fit_levels(lists.features[fitting], lists.chunk_levels[fitting])
         for query in held_out:
-            probabilities = levels.probabilities(episodes.evidence[query])
+            probabilities = levels.probabilities(lists.features[query])
             promised[query] = probabilities[..., Level.INSTANCE][there]
         for shrinkage in shrinkages:
-            comparison = _fit_comparison(episodes, fitting, shrinkage)
+            comparison = _comparison_on(lists, fitting, shrinkage)
             for query in held_out:
-                s, _ = comparison.scores(episodes.evidence[query])
-                places = merge(order(episodes.chunks, s), promised[query].tolist())
-                ranked[shrinkage][query] = episodes.levels[query, places]
+                s, _ = comparison.scores(lists.features[query])
+                places = merge(order(lists.chunks, s), promised[query].tolist())
+                ranked[shrinkage][query] = lists.levels[query, places]
     surest = np.arange(len(promised)), promised.argmax(axis=1)
-    error = calibration_error(promised[surest], episodes.levels[surest] == Level.INSTANCE)
+    error = calibration_error(promised[surest], lists.levels[surest] == Level.INSTANCE)
     return {
-        shrinkage: {**hit_rates(levels, episodes.relevant), "calibration_error": error}
+        shrinkage: {**hit_rates(levels, lists.relevant), "calibration_error": error}
         for shrinkage, levels in ranked.items()
     }
 
@@ -187,11 +193,11 @@ def write_parameters(parameters: RerankerParameters, path: Path) -> None:
     scratch.replace(path)
 
 
-def _fit_comparison(episodes: Episodes, queries: NDArray[np.intp], shrinkage: float) -> Comparison:
-    evidence, levels = episodes.evidence[queries], episodes.chunk_levels[queries]
-    size = episodes.chunks.shape[1]
+def _comparison_on(lists: RankingLists, queries: NDArray[np.intp], shrinkage: float) -> Comparison:
+    features, levels = lists.features[queries], lists.chunk_levels[queries]
+    size = lists.chunks.shape[1]
     return fit_comparison(
-        evidence.reshape(-1, size, evidence.shape[-1]),
+        features.reshape(-1, size, features.shape[-1]),
         levels.reshape(-1, size),
         shrinkage=shrinkage,
     )

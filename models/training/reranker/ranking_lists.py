@@ -26,7 +26,7 @@ from models.evaluation.metrics import Levels, relevance, relevant_counts
 from models.images.files import open_picture
 from models.images.letterbox import Picture
 from models.reranking.chunks import Chunks, split
-from models.reranking.features import collect
+from models.reranking.features import collect_features
 from models.reranking.protocol import Candidate
 from models.training.embedding.augmentation import view
 
@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Episodes:
+class RankingLists:
     """Queries of one modality, each with the same number of candidates in retrieval order.
 
     Attributes:
@@ -54,11 +54,11 @@ class Episodes:
     """
 
     chunks: Chunks
-    evidence: Floats
+    features: Floats
     levels: Levels
     relevant: NDArray[np.int64]
     products: tuple[str, ...]
-    familiarity: float
+    identity_weight: float
 
     @property
     def chunk_levels(self) -> Levels:
@@ -66,7 +66,7 @@ class Episodes:
         return self.levels[:, self.chunks]
 
 
-def make_episodes(
+def make_ranking_lists(
     encoder: SearchEncoder,
     catalog: Catalog,
     splits: Sequence[str],
@@ -74,10 +74,10 @@ def make_episodes(
     limit: int | None = None,
     depth: int = 100,
     seed: int = 0,
-    familiarity: float | None = None,
+    identity_weight: float | None = None,
     progress: Progress = lambda done, total: None,
-) -> dict[str, Episodes]:
-    """Episodes of each modality from the photos of some splits that show a known product.
+) -> dict[str, RankingLists]:
+    """Ranking lists of each modality from the photos of some splits that show a known product.
 
     Where the folder has no such photos at all, views of the products' pictures take their place.
 
@@ -108,8 +108,8 @@ def make_episodes(
         picture = _open(catalog, product.image) if product.image else None
         items += encoder.encode([picture], [product.text], [product.category])
         tick()
-    if familiarity is None:
-        familiarity = encoder.familiarity(np.stack([one.vector for one in items]))
+    if identity_weight is None:
+        identity_weight = encoder.identity_weight(np.stack([one.vector for one in items]))
     draw = random.Random(seed)
     words = [shopper_text(catalog.by_id[photo.product_id or ""], draw) for photo in photos]
     made = {}
@@ -119,13 +119,15 @@ def make_episodes(
         for shot, text in zip(shots, texts, strict=True):
             picture = None if modality == "text" else _look(catalog, *shot)
             (query,) = encoder.encode([picture], [text], query=True)
-            queries.append(encoder.trusting(query, familiarity))
+            queries.append(encoder.weigh_identity(query, identity_weight))
             tick()
-        made[modality] = _episodes(photos, queries, texts, catalog.products, items, depth=depth)
+        made[modality] = _ranking_lists(
+            photos, queries, texts, catalog.products, items, depth=depth
+        )
     return made
 
 
-def _episodes(
+def _ranking_lists(
     photos: Sequence[Photo],
     queries: Sequence[Encoded],
     texts: Sequence[str | None],
@@ -133,13 +135,13 @@ def _episodes(
     items: Sequence[Encoded],
     *,
     depth: int,
-) -> Episodes:
+) -> RankingLists:
     similarity = np.stack([one.vector for one in queries]) @ np.stack([i.vector for i in items]).T
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :depth]
     levels = relevance(photos, products)
     chunks = split(nearest.shape[1])
-    evidence = [
-        collect(
+    features = [
+        collect_features(
             query.juice,
             text,
             [
@@ -152,13 +154,13 @@ def _episodes(
         )
         for query, text, row, places in zip(queries, texts, similarity, nearest, strict=True)
     ]
-    return Episodes(
+    return RankingLists(
         chunks=chunks,
-        evidence=np.stack(evidence),
+        features=np.stack(features),
         levels=np.take_along_axis(levels, nearest, axis=1),
         relevant=relevant_counts(levels),
         products=tuple(photo.product_id or "" for photo in photos),
-        familiarity=queries[0].familiarity,
+        identity_weight=queries[0].identity_weight,
     )
 
 

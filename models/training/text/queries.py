@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from models.catalog.typos import garble
+from models.catalog.typos import corrupt_query
 
 SUBSET = "imagenet12k"
 GOODS = re.compile("n0(2[6-9]|[34]|7)")
@@ -139,7 +139,7 @@ def _product(
 
 def _typed(meant: str, view: int, draw: random.Random) -> str:
     right = view == 0 and draw.random() < TYPED_RIGHT
-    return meant.lower() if right else garble(meant, draw)
+    return meant.lower() if right else corrupt_query(meant, draw)
 
 
 def _brand(draw: random.Random) -> str:

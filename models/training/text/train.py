@@ -17,11 +17,11 @@ from scipy.sparse import csr_array
 from torch.nn import functional
 
 from models.arrays import Floats
-from models.embedding.text_projection import PREFIXES, WIDTH, Words
+from models.embedding.text_projection import PREFIXES, WIDTH, TextProjection
 from models.text.hashed_ngrams import BUCKETS, hashed
 from models.text.minilm import WIDTH as SENTENCE_WIDTH
 from models.text.minilm import TextEncoder, normalise
-from models.training.embedding.fit_pca import fit_axes
+from models.training.embedding.fit_pca import fit_principal_axes
 from models.training.text.queries import VIEWS, Wording, wordings
 
 STEPS = 800
@@ -44,7 +44,7 @@ Read = Callable[[Sequence[str]], Floats]
 
 
 @dataclass(frozen=True, eq=False)
-class _Material:
+class _TrainingData:
     """Texts as rows of numbers, and which of them are wordings of what.
 
     Attributes:
@@ -62,14 +62,14 @@ class _Material:
     told: csr_array
 
 
-def fit_words(
+def fit_text_projection(
     *,
     seed: int = 0,
     things: int | None = None,
     steps: int = STEPS,
     read: Read | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Words:
+) -> TextProjection:
     """Fit on `models.training.text.queries`; deterministic for a seed on one machine.
 
     Args:
@@ -79,24 +79,24 @@ def fit_words(
         read: in place of MiniLM.
         progress: called with (texts read, all of them), then (steps, all of them).
     """
-    material = _material(_drawn(wordings(seed), things, seed), read or _reader(progress))
-    runs = np.arange(len(material.documents) // RUN)
+    data = _training_data(_drawn(wordings(seed), things, seed), read or _reader(progress))
+    runs = np.arange(len(data.documents) // RUN)
     held_out, fitting = runs[::HELD_OUT], np.delete(runs, np.s_[::HELD_OUT])
-    maps = _start(material, seed)
-    _descend(maps, material, fitting, steps, seed, progress)
+    maps = _start(data, seed)
+    _descend(maps, data, fitting, steps, seed, progress)
     meaning, letters = (one.detach().numpy().astype(np.float32) for one in maps)
-    found = _recall(maps, material, held_out)
+    found = _recall(maps, data, held_out)
     card: dict[str, object] = {
         "command": f"lookstream train text --seed {seed} --steps {steps}"
         + (f" --things {things}" if things is not None else ""),
         "data": "names and definitions of ImageNet-12k's classes (WordNet, by timm), and made-up "
         "products; no shop's catalog",
-        "things": len(material.documents),
+        "things": len(data.documents),
         "licence": "Apache-2.0; WordNet 3.0 licence for names and definitions",
         "prefixes": list(PREFIXES),
         "held out, mistyped, R@1 by prefix": found,
     }
-    return Words(meaning, letters, card)
+    return TextProjection(meaning, letters, card)
 
 
 def _drawn(made: Sequence[Wording], things: int | None, seed: int) -> list[Wording]:
@@ -120,12 +120,12 @@ def _reader(progress: Callable[[int, int], None]) -> Read:
     return read
 
 
-def _material(made: Sequence[Wording], read: Read) -> _Material:
+def _training_data(made: Sequence[Wording], read: Read) -> _TrainingData:
     texts = sorted({normalise(text) for one in made for text in (one.document, one.typed)})
     row = {text: number for number, text in enumerate(texts)}
     things = made[::VIEWS]
     vocabulary: dict[str, int] = {}
-    return _Material(
+    return _TrainingData(
         sentences=read(texts).astype(np.float16),
         letters=_hashed(texts),
         documents=np.array([row[normalise(one.document)] for one in things]),
@@ -158,10 +158,10 @@ def _incidence(texts: Sequence[str], vocabulary: dict[str, int]) -> csr_array:
     return csr_array((ones, (rows, columns)), shape=(len(texts), 2**16))
 
 
-def _start(material: _Material, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _start(data: _TrainingData, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Principal axes for meaning; for letters directions drawn at random, which keep cosines."""
-    sentences = material.sentences[material.documents].astype(np.float32)
-    axes = fit_axes([np.concatenate([sentences, -sentences])], WIDTH, None).matrix
+    sentences = data.sentences[data.documents].astype(np.float32)
+    axes = fit_principal_axes([np.concatenate([sentences, -sentences])], WIDTH, None).matrix
     drawn = np.random.default_rng(seed).standard_normal((BUCKETS, WIDTH))
     letters = np.repeat(LETTERS, np.diff((0, *PREFIXES))) * drawn / np.sqrt(WIDTH)
     return (
@@ -172,7 +172,7 @@ def _start(material: _Material, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _descend(
     maps: tuple[torch.Tensor, torch.Tensor],
-    material: _Material,
+    data: _TrainingData,
     runs: NDArray[np.intp],
     steps: int,
     seed: int,
@@ -187,7 +187,7 @@ def _descend(
         chosen = random.choice(runs, min(BATCH // RUN, len(runs)), replace=False)
         things = (chosen[:, None] * RUN + np.arange(RUN)).reshape(-1)
         views = random.integers(VIEWS, size=len(things))
-        loss = _loss(maps, material, things, views)
+        loss = _loss(maps, data, things, views)
         descent.zero_grad()
         torch.autograd.backward(loss)
         descent.step()
@@ -197,16 +197,16 @@ def _descend(
 
 def _loss(
     maps: tuple[torch.Tensor, torch.Tensor],
-    material: _Material,
+    data: _TrainingData,
     things: NDArray[np.intp],
     views: NDArray[np.intp],
 ) -> torch.Tensor:
-    typed = _project(maps, material, material.typed[things, views])
-    documents = _project(maps, material, material.documents[things])
-    asked = material.asked[things * VIEWS + views]
-    shared = (asked @ material.told[things].T).toarray()
+    typed = _project(maps, data, data.typed[things, views])
+    documents = _project(maps, data, data.documents[things])
+    asked = data.asked[things * VIEWS + views]
+    shared = (asked @ data.told[things].T).toarray()
     # A document that holds every word that was meant is an answer too, and so is its twin.
-    same = material.documents[things][:, None] == material.documents[things]
+    same = data.documents[things][:, None] == data.documents[things]
     answers = torch.from_numpy((shared >= asked.sum(axis=1)[:, None]) | same)
     answers.fill_diagonal_(False)
     target = torch.arange(len(things))
@@ -222,9 +222,9 @@ def _loss(
 
 
 def _project(
-    maps: tuple[torch.Tensor, torch.Tensor], material: _Material, rows: NDArray[np.intp]
+    maps: tuple[torch.Tensor, torch.Tensor], data: _TrainingData, rows: NDArray[np.intp]
 ) -> torch.Tensor:
-    sparse = material.letters[rows]
+    sparse = data.letters[rows]
     letters = functional.embedding_bag(
         torch.from_numpy(sparse.indices.astype(np.int64)),
         maps[1],
@@ -232,22 +232,22 @@ def _project(
         mode="sum",
         per_sample_weights=torch.from_numpy(sparse.data),
     )
-    return torch.from_numpy(material.sentences[rows].astype(np.float32)) @ maps[0] + letters
+    return torch.from_numpy(data.sentences[rows].astype(np.float32)) @ maps[0] + letters
 
 
 def _recall(
-    maps: tuple[torch.Tensor, torch.Tensor], material: _Material, runs: NDArray[np.intp]
+    maps: tuple[torch.Tensor, torch.Tensor], data: _TrainingData, runs: NDArray[np.intp]
 ) -> dict[str, float]:
     """Share of held-out garbled texts whose document is nearest among those held out."""
     things = (runs[:, None] * RUN + np.arange(RUN)).reshape(-1)
     with torch.no_grad():
-        documents = _project(maps, material, material.documents[things])
-        typed = _project(maps, material, material.typed[things, 1])
+        documents = _project(maps, data, data.documents[things])
+        typed = _project(maps, data, data.typed[things, 1])
     rates = {}
     for width in PREFIXES:
         near = (
             functional.normalize(typed[:, :width]) @ functional.normalize(documents[:, :width]).T
         ).argmax(dim=1)
-        hits = material.documents[things][near.numpy()] == material.documents[things]
+        hits = data.documents[things][near.numpy()] == data.documents[things]
         rates[str(width)] = round(float(hits.mean()), 4)
     return rates

@@ -8,13 +8,13 @@ import pytest
 from index.errors import GenerationChanged, StoreError
 from index.item import Item
 from index.lifecycle.promote import promote
-from index.lifecycle.repartition import rekey
-from index.milvus.config import Store
-from index.milvus.metadata import read_standing
+from index.lifecycle.repartition import repartition
+from index.milvus.config import MilvusConfig
+from index.milvus.metadata import resolve_alias
 from index.milvus.open import open_collection
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build
-from index.prototypes.registry import BankShelf
+from index.prototypes.registry import BankRegistry
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(40)
@@ -38,38 +38,38 @@ def items(count: int, title: str, bank: PrototypeBank = BANK) -> list[Item]:
 
 @pytest.mark.parametrize("bank", [BANK, OTHER], ids=["same bank", "other bank"])
 def test_what_was_built_beside_becomes_the_live_one(
-    store: Store, name: str, tmp_path: Path, bank: PrototypeBank
+    config: MilvusConfig, name: str, tmp_path: Path, bank: PrototypeBank
 ) -> None:
-    shelf = BankShelf(tmp_path)
-    shelf.put(BANK)
-    shelf.make_current(BANK.version)
-    live, reader = (open_collection(store, BANK, name) for _ in range(2))
+    registry = BankRegistry(tmp_path)
+    registry.put(BANK)
+    registry.make_current(BANK.version)
+    live, reader = (open_collection(config, BANK, name) for _ in range(2))
     live.write(items(10, "old"))
     assert len(reader.search(VECTORS[:1], 50)[0]) == 10
-    beside = open_collection(store, bank, f"{name}_gen_g")
+    beside = open_collection(config, bank, f"{name}_gen_g")
     beside.write(items(12, "new", bank))
     expected = beside.content_hash()
     assert live.generations() == [live.generation], "a re-key would sweep the other one"
     live.close()
 
-    assert promote(beside, name, shelf, grace_s=0) == live.generation
+    assert promote(beside, name, registry, grace_s=0) == live.generation
     beside.close()
 
-    assert shelf.current() == bank.version
+    assert registry.current() == bank.version
     reader._looked_at = -np.inf  # two seconds later
     with pytest.raises(GenerationChanged) as caught:
         reader.search(VECTORS[:1], 50)
     assert caught.value.bank_version == bank.version
     reader.close()
-    followed = open_collection(store, shelf.get(bank.version), name)
+    followed = open_collection(config, registry.get(bank.version), name)
     assert followed.content_hash() == expected
     assert {item.payload["title"] for page in followed.scan() for item in page} == {"new"}
-    assert read_standing(followed._client, f"{name}_gen_g") is None
+    assert resolve_alias(followed._client, f"{name}_gen_g") is None
 
     # It lives on as any other: it is written to, and keyed by another bank.
     followed.write(items(3, "newer", bank))
     assert followed.count() == 12
-    successor = rekey(followed, shelf, prototypes=5, grace_s=0)
+    successor = repartition(followed, registry, prototypes=5, grace_s=0)
     assert successor.count() == 12
     left = [one for one in successor._client.call("list_collections") if one.startswith(name)]
     assert left == [successor.generation]
@@ -78,16 +78,16 @@ def test_what_was_built_beside_becomes_the_live_one(
 
 
 def test_the_first_catalog_may_be_promoted_too(
-    lite_store: Store, name: str, tmp_path: Path
+    lite_config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
-    shelf = BankShelf(tmp_path)
-    beside = open_collection(lite_store, BANK, f"{name}_gen_g")
+    registry = BankRegistry(tmp_path)
+    beside = open_collection(lite_config, BANK, f"{name}_gen_g")
     with pytest.raises(StoreError, match=r"nothing in .*_gen_g"):
-        promote(beside, name, shelf, grace_s=0)
+        promote(beside, name, registry, grace_s=0)
     beside.write(items(5, "new"))
-    assert promote(beside, name, shelf, grace_s=0) is None
-    assert promote(beside, name, shelf, grace_s=0) is None, "a crash before the end is mended"
-    with open_collection(lite_store, BANK, name) as live:
+    assert promote(beside, name, registry, grace_s=0) is None
+    assert promote(beside, name, registry, grace_s=0) is None, "a crash before the end is mended"
+    with open_collection(lite_config, BANK, name) as live:
         assert live.count() == 5
         live.drop_all()
         assert not live.exists()

@@ -8,11 +8,11 @@ import pytest
 
 from index.errors import GenerationChanged
 from index.item import Item, tombstone
-from index.lifecycle.repartition import outgrown, rekey
-from index.milvus.config import Store
+from index.lifecycle.repartition import outgrown, repartition
+from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
-from index.prototypes.registry import BankShelf
+from index.prototypes.registry import BankRegistry
 from index.search.probe import choose, probe
 from tests.index.conftest import unit_vectors
 
@@ -34,17 +34,17 @@ def test_a_catalog_grows_out_of_its_bank() -> None:
 
 
 def test_rekeying_changes_the_bank_and_nothing_a_shopper_sees(
-    store: Store, name: str, tmp_path: Path
+    config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
-    shelf = BankShelf(tmp_path)
-    shelf.put(FIRST)
-    writer, reader = (open_collection(store, FIRST, name) for _ in range(2))
+    registry = BankRegistry(tmp_path)
+    registry.put(FIRST)
+    writer, reader = (open_collection(config, FIRST, name) for _ in range(2))
     writer.write([*items(), tombstone("i-gone", "p-gone", FIRST.dim, {"delete": 3})])
     before = writer.content_hash()
     expected = [hit.item.item_id for hit in reader.search(VECTORS[:1], 20)[0]]
     progress: list[int] = []
 
-    successor = rekey(writer, shelf, grace_s=0, on_progress=progress.append)
+    successor = repartition(writer, registry, grace_s=0, on_progress=progress.append)
 
     assert len(successor.bank) == 12
     assert progress[-1] == 151
@@ -53,19 +53,19 @@ def test_rekeying_changes_the_bank_and_nothing_a_shopper_sees(
     assert successor.generations() == [successor.generation]
     with pytest.raises(GenerationChanged) as caught:
         reader.search(VECTORS[:1], 20)
-    assert caught.value.bank_version == successor.bank.version == shelf.current()
-    followed = open_collection(store, shelf.get(caught.value.bank_version), name)
+    assert caught.value.bank_version == successor.bank.version == registry.current()
+    followed = open_collection(config, registry.get(caught.value.bank_version), name)
     assert [hit.item.item_id for hit in followed.search(VECTORS[:1], 20)[0]] == expected
-    assert rekey(successor, shelf, grace_s=0) is successor
+    assert repartition(successor, registry, grace_s=0) is successor
     for opened in (reader, followed, successor):
         opened.close()
 
 
 def test_a_rekeying_cut_short_leaves_the_catalog_as_it_was(
-    lite_store: Store, name: str, tmp_path: Path, monkeypatch: Any
+    lite_config: MilvusConfig, name: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    shelf = BankShelf(tmp_path)
-    writer = open_collection(lite_store, FIRST, name)
+    registry = BankRegistry(tmp_path)
+    writer = open_collection(lite_config, FIRST, name)
     writer.write(items())
     before = writer.content_hash()
 
@@ -75,18 +75,20 @@ def test_a_rekeying_cut_short_leaves_the_catalog_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr("index.milvus.collection.Collection.publish", die)
         with pytest.raises(KeyboardInterrupt):
-            rekey(writer, shelf, grace_s=0)
+            repartition(writer, registry, grace_s=0)
     assert len(writer.generations()) == 2
-    with open_collection(lite_store, FIRST, name) as restarted:
+    with open_collection(lite_config, FIRST, name) as restarted:
         assert restarted.content_hash() == before
-        successor = rekey(restarted, shelf, grace_s=0)
+        successor = repartition(restarted, registry, grace_s=0)
         assert successor.content_hash() == before
         assert successor.generations() == [successor.generation]
 
 
-def test_an_empty_catalog_cannot_be_rekeyed(lite_store: Store, name: str, tmp_path: Path) -> None:
-    with open_collection(lite_store, FIRST, name) as collection:
-        assert rekey(collection, BankShelf(tmp_path)) is collection
+def test_an_empty_catalog_cannot_be_rekeyed(
+    lite_config: MilvusConfig, name: str, tmp_path: Path
+) -> None:
+    with open_collection(lite_config, FIRST, name) as collection:
+        assert repartition(collection, BankRegistry(tmp_path)) is collection
 
 
 def test_a_small_catalog_is_searched_whole() -> None:
@@ -107,13 +109,13 @@ def test_probing_follows_candidates_then_the_gap() -> None:
     assert choose(level, 100, 10) is None, "all as near as the best"
 
 
-def test_probe_fills_up_from_the_whole_catalog(lite_store: Store, name: str) -> None:
+def test_probe_fills_up_from_the_whole_catalog(lite_config: MilvusConfig, name: str) -> None:
     bank = build(unit_vectors(200, seed=2), "m", prototypes=20)
     crowd = np.repeat(bank.centroids[:1], 3000, axis=0) + 0.05 * unit_vectors(3000, seed=3)
     crowd /= np.linalg.norm(crowd, axis=1, keepdims=True)
     vectors = np.concatenate([crowd, bank.centroids[1:]]).astype(np.float32)
     prototypes, _ = bank.assign(vectors)
-    with open_collection(lite_store, bank, name) as collection:
+    with open_collection(lite_config, bank, name) as collection:
         collection.write(
             [
                 Item(item_id=f"i{k}", product_id=f"p{k}", prototype=int(prototype), vector=vector)

@@ -7,15 +7,15 @@ import pytest
 
 from index.errors import BankError, ModelMismatch
 from index.item import Item
-from index.lifecycle.repartition import outgrown, rekey
-from index.lifecycle.update_prototypes import renewed
-from index.milvus.config import Store
+from index.lifecycle.repartition import outgrown, repartition
+from index.lifecycle.update_prototypes import update_prototypes
+from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
 from index.prototypes.aliases import Aliases
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.from_clusters import from_clusters
 from index.prototypes.kmeans import build
-from index.prototypes.registry import BankShelf
+from index.prototypes.registry import BankRegistry
 from tests.index.conftest import unit_vectors
 
 CENTRES = unit_vectors(6, seed=3)
@@ -43,40 +43,40 @@ def of_products(*products: int) -> PrototypeBank:
 
 
 def test_new_products_get_prototypes_and_the_catalog_is_keyed_by_them(
-    store: Store, name: str, tmp_path: Path
+    config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
-    shelf, bank = BankShelf(tmp_path), of_products(0, 1, 2, 3)
-    shelf.put(bank)
-    collection = open_collection(store, bank, name)
+    registry, bank = BankRegistry(tmp_path), of_products(0, 1, 2, 3)
+    registry.put(bank)
+    collection = open_collection(config, bank, name)
     collection.write(items(0, 1, 2, 3, 4, 5))
     before = collection.content_hash()
     seen: list[int] = []
-    new, aliases = renewed(collection, shelf, on_progress=seen.append)
+    new, aliases = update_prototypes(collection, registry, on_progress=seen.append)
     assert sorted(new.names) == PRODUCTS
     assert seen[-1] == 18
-    shelf.put(new, aliases)
-    with rekey(collection, shelf, bank=new, grace_s=0) as keyed:
+    registry.put(new, aliases)
+    with repartition(collection, registry, bank=new, grace_s=0) as keyed:
         assert keyed.content_hash() == before
-        assert shelf.current() == keyed.bank.version == new.version
+        assert registry.current() == keyed.bank.version == new.version
         for item in keyed.get(PRODUCTS):
             assert new.names[item.prototype] == item.product_id
 
 
 def test_products_that_became_one_lead_to_the_survivor(
-    lite_store: Store, name: str, tmp_path: Path
+    lite_config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
     twice = np.concatenate([near(0, 5, seed=1), near(0, 4, seed=2), near(1, 4, seed=1)])
     bank = from_clusters(twice, ["p0"] * 5 + ["twin"] * 4 + ["p1"] * 4, "m")
-    shelf = BankShelf(tmp_path)
-    shelf.put(bank)
-    with open_collection(lite_store, bank, name) as collection:
+    registry = BankRegistry(tmp_path)
+    registry.put(bank)
+    with open_collection(lite_config, bank, name) as collection:
         collection.write(items(0, 1))
-        new, aliases = renewed(collection, shelf)
+        new, aliases = update_prototypes(collection, registry)
     assert sorted(new.names) == ["p0", "p1"]
     assert aliases.resolve("twin") == ("p0",)
-    shelf.put(new, aliases)
-    assert shelf.aliases(new.version) == aliases
-    assert shelf.aliases(bank.version) == Aliases()
+    registry.put(new, aliases)
+    assert registry.aliases(new.version) == aliases
+    assert registry.aliases(bank.version) == Aliases()
 
 
 def test_a_bank_of_products_is_never_outgrown() -> None:
@@ -85,11 +85,11 @@ def test_a_bank_of_products_is_never_outgrown() -> None:
     assert outgrown(10_000, build(CENTRES, "m", prototypes=1))
 
 
-def test_what_does_not_fit_is_refused(lite_store: Store, name: str, tmp_path: Path) -> None:
-    shelf, bank = BankShelf(tmp_path), build(CENTRES, "m", prototypes=2)
-    with open_collection(lite_store, bank, name) as collection:
+def test_what_does_not_fit_is_refused(lite_config: MilvusConfig, name: str, tmp_path: Path) -> None:
+    registry, bank = BankRegistry(tmp_path), build(CENTRES, "m", prototypes=2)
+    with open_collection(lite_config, bank, name) as collection:
         collection.write(items(0))
         with pytest.raises(BankError, match="stands for no products"):
-            renewed(collection, shelf)
+            update_prototypes(collection, registry)
         with pytest.raises(ModelMismatch, match="'other'"):
-            rekey(collection, shelf, bank=build(CENTRES, "other", prototypes=2), grace_s=0)
+            repartition(collection, registry, bank=build(CENTRES, "other", prototypes=2), grace_s=0)

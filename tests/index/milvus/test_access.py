@@ -16,7 +16,7 @@ from benchmarks.servers.milvus import ROOT, milvus_server
 from index.errors import StoreUnavailable
 from index.item import Item
 from index.milvus.client import Client
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
 from tests.index.conftest import unit_vectors
@@ -25,9 +25,9 @@ VECTORS = unit_vectors(4)
 BANK = build(VECTORS, "m", prototypes=1)
 
 
-def works(store: Store, name: str) -> bool:
+def works(config: MilvusConfig, name: str) -> bool:
     """Write a row and read it back."""
-    with open_collection(store, BANK, name) as collection:
+    with open_collection(config, BANK, name) as collection:
         collection.write([Item(item_id="i", product_id="p", prototype=0, vector=VECTORS[0])])
         found = collection.get(["p"])
         collection.drop_all()
@@ -87,29 +87,29 @@ def tls_in_front(port: int, certificates: Path, *, mutual: bool) -> Iterator[int
 # pymilvus shares connections to the same address, so those that must fail come first.
 
 
-def test_tls(lite_store: Store, certificates: Path, name: str) -> None:
-    port = int(lite_store.uri.rpartition(":")[2])
+def test_tls(lite_config: MilvusConfig, certificates: Path, name: str) -> None:
+    port = int(lite_config.uri.rpartition(":")[2])
     with tls_in_front(port, certificates, mutual=False) as secure:
-        store = Store(
+        config = MilvusConfig(
             uri=f"https://127.0.0.1:{secure}",
             ca_file=str(certificates / "ca.pem"),
             token="user:hush",
             timeout_s=3,
         )
         for stranger in (
-            msgspec.structs.replace(store, uri=f"http://127.0.0.1:{secure}"),
-            msgspec.structs.replace(store, ca_file=None),
-            msgspec.structs.replace(store, server_name="another.example"),
+            msgspec.structs.replace(config, uri=f"http://127.0.0.1:{secure}"),
+            msgspec.structs.replace(config, ca_file=None),
+            msgspec.structs.replace(config, server_name="another.example"),
         ):
             with pytest.raises(StoreUnavailable, match="does not answer"):
                 works(stranger, name)
-        assert works(store, name)
+        assert works(config, name)
 
 
-def test_a_client_certificate(lite_store: Store, certificates: Path, name: str) -> None:
-    port = int(lite_store.uri.rpartition(":")[2])
+def test_a_client_certificate(lite_config: MilvusConfig, certificates: Path, name: str) -> None:
+    port = int(lite_config.uri.rpartition(":")[2])
     with tls_in_front(port, certificates, mutual=True) as secure:
-        store = Store(
+        config = MilvusConfig(
             uri=f"https://127.0.0.1:{secure}",
             ca_file=str(certificates / "ca.pem"),
             cert_file=str(certificates / "client.crt"),
@@ -118,24 +118,24 @@ def test_a_client_certificate(lite_store: Store, certificates: Path, name: str) 
             timeout_s=3,
         )
         with pytest.raises(StoreUnavailable, match="does not answer"):
-            works(msgspec.structs.replace(store, cert_file=None, key_file=None), name)
-        assert works(store, name)
+            works(msgspec.structs.replace(config, cert_file=None, key_file=None), name)
+        assert works(config, name)
 
 
 @pytest.mark.milvus
 def test_a_token(name: str) -> None:
     try:
         with milvus_server(authorization=True) as uri:
-            store = Store(uri=uri, kind="server", consistency="Strong", token=ROOT)
+            config = MilvusConfig(uri=uri, kind="server", consistency="Strong", token=ROOT)
             for wrong in (None, "root:wrong-one", "nobody:Milvus"):
                 with pytest.raises(StoreUnavailable, match=r"strangers .token") as caught:
-                    works(msgspec.structs.replace(store, token=wrong), name)
+                    works(msgspec.structs.replace(config, token=wrong), name)
                 assert not wrong or wrong not in str(caught.value)
-            assert works(store, name)
-            client = Client(store)
+            assert works(config, name)
+            client = Client(config)
             client.call("create_user", user_name="shop", password="hush-hush-1")
             client.close()
-            shop = msgspec.structs.replace(store, token="shop:hush-hush-1")
+            shop = msgspec.structs.replace(config, token="shop:hush-hush-1")
             with pytest.raises(
                 StoreUnavailable, match=r"does not let us in .*permission deny to shop"
             ):

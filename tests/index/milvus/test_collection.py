@@ -13,7 +13,7 @@ from benchmarks.servers.milvus import LiteServer
 from index.errors import GenerationChanged, ModelMismatch, RowRejected, StoreError, StoreUnavailable
 from index.item import Item, tombstone
 from index.milvus.collection import Collection
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build
@@ -52,8 +52,8 @@ def item(number: int, **changes: Any) -> Item:
 
 
 @pytest.fixture
-def collection(store: Store, name: str) -> Iterator[Collection]:
-    with open_collection(store, BANK, name) as opened:
+def collection(config: MilvusConfig, name: str) -> Iterator[Collection]:
+    with open_collection(config, BANK, name) as opened:
         yield opened
         opened.drop_all()
 
@@ -62,8 +62,8 @@ def found(collection: Collection, vector: Any, limit: int = 3) -> list[str]:
     return [hit.item.item_id for hit in collection.search(vector[None], limit)[0]]
 
 
-def test_it_can_be_read_before_anything_was_written(store: Store, name: str) -> None:
-    with open_collection(store, BANK, name) as collection:
+def test_it_can_be_read_before_anything_was_written(config: MilvusConfig, name: str) -> None:
+    with open_collection(config, BANK, name) as collection:
         assert not collection.exists()
         assert collection.count() == 0
         assert collection.get(["product-0"]) == []
@@ -166,7 +166,7 @@ def test_a_move_cut_short_is_finished_by_the_same_event(collection: Collection) 
     collection._remove = remove  # type: ignore[method-assign]
     assert found(collection, VECTORS[0])[0] == "item-0"
     assert found(collection, -VECTORS[0])[0] == "item-0"
-    with open_collection(collection.store, BANK, collection.name) as restarted:
+    with open_collection(collection.config, BANK, collection.name) as restarted:
         assert restarted.get(["product-0"])[0].versions == {"content": 0}
         restarted.write([moved])
         assert restarted.count() == 4
@@ -179,7 +179,11 @@ def test_a_tombstone_is_kept_but_never_found(collection: Collection) -> None:
     grave = tombstone("item-9", "product-9", BANK.dim, {"delete": 5})
     collection.write([grave, tombstone("item-0", "product-0", BANK.dim, {"delete": 6})])
     assert collection.count() == 5
-    assert [out.buried for out in collection.get(["product-0", "product-9"])] == [True, False, True]
+    assert [out.is_tombstone for out in collection.get(["product-0", "product-9"])] == [
+        True,
+        False,
+        True,
+    ]
     assert collection.get(["product-9"])[0].versions == {"delete": 5}
     everything = [hit.item.item_id for hit in collection.search(VECTORS[:1], 50)[0]]
     assert sorted(everything) == [f"item-{number}" for number in range(1, 6)]
@@ -188,16 +192,16 @@ def test_a_tombstone_is_kept_but_never_found(collection: Collection) -> None:
 
 
 def test_old_tombstones_are_forgotten(collection: Collection) -> None:
-    assert collection.forget(2**62) == 0
+    assert collection.purge_tombstones(2**62) == 0
     collection.write([item(number) for number in range(6)])
     collection.write([tombstone("item-9", "product-9", BANK.dim, {"delete": 5})])
     between = time.time_ns()
     collection.write([tombstone("item-8", "product-8", BANK.dim, {"delete": 5})])
     before = collection.content_hash()
-    assert collection.forget(between) == 1
+    assert collection.purge_tombstones(between) == 1
     assert [grave.item_id for grave in collection.get(["product-8", "product-9"])] == ["item-8"]
-    assert collection.forget(time.time_ns()) == 1
-    assert collection.forget(time.time_ns()) == 0
+    assert collection.purge_tombstones(time.time_ns()) == 1
+    assert collection.purge_tombstones(time.time_ns()) == 0
     assert collection.content_hash() == before
     assert collection.count() == 6
 
@@ -239,7 +243,7 @@ def test_any_name_is_a_name(collection: Collection) -> None:
     ],
 )
 def test_a_bad_row_is_refused_and_none_beside_it_written(
-    lite_store: Store, name: str, changes: dict[str, Any], message: str
+    lite_config: MilvusConfig, name: str, changes: dict[str, Any], message: str
 ) -> None:
     if changes.get("vector", ...) is None:
         bad = msgspec.structs.replace(item(1), vector=None)
@@ -249,39 +253,39 @@ def test_a_bad_row_is_refused_and_none_beside_it_written(
             if "prototype" not in changes
             else msgspec.structs.replace(item(1), **changes)
         )
-    with open_collection(lite_store, BANK, name) as collection:
+    with open_collection(lite_config, BANK, name) as collection:
         with pytest.raises(RowRejected, match=message):
             collection.write([item(0), bad])
         assert not collection.exists()
 
 
-def test_bad_queries_are_refused(lite_store: Store, name: str) -> None:
-    with open_collection(lite_store, BANK, name) as collection:
+def test_bad_queries_are_refused(lite_config: MilvusConfig, name: str) -> None:
+    with open_collection(lite_config, BANK, name) as collection:
         for vectors, limit in ((VECTORS[:1] * 2, 5), (unit_vectors(1, 8), 5), (VECTORS[:1], 0)):
             with pytest.raises(RowRejected):
                 collection.search(vectors, limit)
 
 
-def test_another_model_is_a_clear_error(collection: Collection, store: Store) -> None:
+def test_another_model_is_a_clear_error(collection: Collection, config: MilvusConfig) -> None:
     collection.write([item(0)])
     with pytest.raises(ModelMismatch, match=r"'model-a'.*'model-b'.*reindex"):
-        open_collection(store, PrototypeBank(BANK.centroids, model_id="model-b"), collection.name)
+        open_collection(config, PrototypeBank(BANK.centroids, model_id="model-b"), collection.name)
     other = build(unit_vectors(60, seed=4), "model-a")
     with pytest.raises(GenerationChanged) as caught:
-        open_collection(store, other, collection.name)
+        open_collection(config, other, collection.name)
     assert caught.value.bank_version == BANK.version
 
 
 def test_an_index_that_would_not_be_built_is_refused(name: str) -> None:
     for kind in ("lite", "server"):
-        store = Store(uri="http://127.0.0.1:1", kind=kind, index_type="DISKANN")
+        config = MilvusConfig(uri="http://127.0.0.1:1", kind=kind, index_type="DISKANN")
         with pytest.raises(StoreError, match="DISKANN"):
-            open_collection(store, BANK, name)
+            open_collection(config, BANK, name)
 
 
 @pytest.mark.parametrize("index_type", ["HNSW", "IVF_FLAT"])
-def test_other_indexes_find_the_same(store: Store, name: str, index_type: str) -> None:
-    chosen = msgspec.structs.replace(store, index_type=index_type)
+def test_other_indexes_find_the_same(config: MilvusConfig, name: str, index_type: str) -> None:
+    chosen = msgspec.structs.replace(config, index_type=index_type)
     with open_collection(chosen, BANK, name) as collection:
         collection.write([item(number) for number in range(60)])
         collection.flush()
@@ -289,25 +293,25 @@ def test_other_indexes_find_the_same(store: Store, name: str, index_type: str) -
 
 
 def test_a_store_that_is_not_there_is_unavailable(name: str) -> None:
-    store = Store(uri=f"http://127.0.0.1:{claim_port()}", timeout_s=1)
+    config = MilvusConfig(uri=f"http://127.0.0.1:{claim_port()}", timeout_s=1)
     with pytest.raises(StoreUnavailable, match="does not answer"):
-        open_collection(store, BANK, name)
+        open_collection(config, BANK, name)
 
 
 def test_a_token_is_never_shown() -> None:
-    assert "secret" not in repr(Store(uri="http://127.0.0.1:1", token="root:secret"))
+    assert "secret" not in repr(MilvusConfig(uri="http://127.0.0.1:1", token="root:secret"))
 
 
 SEARCHER = """
 import sys
 import numpy as np
 from index.prototypes.bank import PrototypeBank
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
 uri, kind, name, path = sys.argv[1:]
 arrays = np.load(path)
 bank = PrototypeBank(arrays["centroids"], model_id="model-a")
-store = Store(uri=uri, kind=kind, consistency="Strong")
+store = MilvusConfig(uri=uri, kind=kind, consistency="Strong")
 with open_collection(store, bank, name) as collection:
     print(collection.search(arrays["query"], 1)[0][0].item.item_id, collection.count())
 """
@@ -315,18 +319,18 @@ with open_collection(store, bank, name) as collection:
 
 @pytest.mark.slow
 def test_a_second_process_finds_what_the_first_wrote(
-    collection: Collection, store: Store, tmp_path: Any
+    collection: Collection, config: MilvusConfig, tmp_path: Any
 ) -> None:
     collection.write([item(number) for number in range(10)])
     np.savez(tmp_path / "in.npz", centroids=BANK.centroids, query=VECTORS[3:4])
-    arguments = (store.uri, store.kind, collection.name, str(tmp_path / "in.npz"))
+    arguments = (config.uri, config.kind, collection.name, str(tmp_path / "in.npz"))
     assert python(SEARCHER, *arguments).split() == ["item-3", "10"]
     collection.delete(["item-4"])
     assert python(SEARCHER, *arguments).split() == ["item-3", "9"]
 
 
-def test_rows_are_flushed_when_nothing_more_comes(lite_store: Store, name: str) -> None:
-    with open_collection(lite_store, BANK, name) as collection:
+def test_rows_are_flushed_when_nothing_more_comes(lite_config: MilvusConfig, name: str) -> None:
+    with open_collection(lite_config, BANK, name) as collection:
         collection.write([item(0)])
         deadline = time.monotonic() + 10
         while collection._idle is not None and time.monotonic() < deadline:  # type: ignore[attr-defined]
@@ -338,8 +342,8 @@ def test_rows_are_flushed_when_nothing_more_comes(lite_store: Store, name: str) 
 @pytest.mark.slow
 def test_a_lite_server_killed_and_back_has_every_row(tmp_path: Path, name: str) -> None:
     with LiteServer(tmp_path / "lite") as server:
-        store = Store(uri=server.uri, timeout_s=2, flush_idle_s=60)
-        with open_collection(store, BANK, name) as collection:
+        config = MilvusConfig(uri=server.uri, timeout_s=2, flush_idle_s=60)
+        with open_collection(config, BANK, name) as collection:
             collection.write([item(number) for number in range(10)])
             server.kill()
             with pytest.raises(StoreUnavailable, match="does not answer"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from index.item import Item, content_digest, tombstone
-from index.milvus.config import Store
+from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
 from tests.index.conftest import unit_vectors
@@ -31,11 +31,11 @@ OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_
 
 
 class Catalog(RuleBasedStateMachine):
-    store: Store
+    config: MilvusConfig
 
     def __init__(self) -> None:
         super().__init__()
-        self.collection = open_collection(self.store, BANK, f"m{uuid4().hex[:8]}")
+        self.collection = open_collection(self.config, BANK, f"m{uuid4().hex[:8]}")
         self.model: dict[str, Item] = {}
 
     @rule(item_id=IDS, vector=st.integers(0, 11), payload=OBJECTS, juice=st.binary(max_size=40))
@@ -69,7 +69,7 @@ class Catalog(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.collection.close()
-        self.collection = open_collection(self.store, BANK, self.collection.name)
+        self.collection = open_collection(self.config, BANK, self.collection.name)
 
     @rule(query=st.integers(0, 11), prototypes=st.none() | st.lists(st.integers(0, 3), min_size=1))
     def search(self, query: int, prototypes: list[int] | None) -> None:
@@ -77,7 +77,7 @@ class Catalog(RuleBasedStateMachine):
         scope = [
             item
             for item in self.model.values()
-            if not item.buried and (prototypes is None or item.prototype in prototypes)
+            if not item.is_tombstone and (prototypes is None or item.prototype in prototypes)
         ]
         assert {hit.item.item_id for hit in hits} == {item.item_id for item in scope}
         for hit in hits:
@@ -92,7 +92,7 @@ class Catalog(RuleBasedStateMachine):
         for item in stored:
             assert content_digest(item) == content_digest(self.model[item.item_id])
             assert item.versions == self.model[item.item_id].versions
-        assert self.collection.count() == sum(not item.buried for item in self.model.values())
+        assert self.collection.count() == sum(not item.is_tombstone for item in self.model.values())
 
     def put(self, item: Item) -> None:
         self.collection.write([item])
@@ -104,8 +104,8 @@ class Catalog(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_collection_behaves_as_a_dictionary(lite_store: Store) -> None:
-    Catalog.store = lite_store
+def test_the_collection_behaves_as_a_dictionary(lite_config: MilvusConfig) -> None:
+    Catalog.config = lite_config
     run_state_machine_as_test(
         Catalog,
         settings=settings(

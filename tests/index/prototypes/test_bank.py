@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from index.errors import BankError
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build, default_prototypes, neighbour_order
-from index.prototypes.registry import BankShelf
+from index.prototypes.registry import BankRegistry
 from tests.index.conftest import unit_vectors
 
 
@@ -74,30 +74,30 @@ def test_what_cannot_be_a_bank_is_refused() -> None:
 
 
 def test_a_bank_survives_the_shelf(tmp_path: Path) -> None:
-    shelf = BankShelf(tmp_path)
-    assert shelf.current() is None
+    registry = BankRegistry(tmp_path)
+    assert registry.current() is None
     bank = build(unit_vectors(100), "a model / v2")
-    shelf.put(bank)
-    shelf.put(bank)
-    shelf.make_current(bank.version)
-    found = BankShelf(tmp_path).get(shelf.current() or "")
+    registry.put(bank)
+    registry.put(bank)
+    registry.make_current(bank.version)
+    found = BankRegistry(tmp_path).get(registry.current() or "")
     assert (found.version, found.model_id, found.built_from) == (bank.version, bank.model_id, 100)
     assert np.array_equal(found.centroids, bank.centroids)
-    assert {path.name for path in shelf.banks.iterdir()} == {bank.version, "current"}
+    assert {path.name for path in registry.banks.iterdir()} == {bank.version, "current"}
 
 
 def test_a_missing_or_damaged_bank_says_so(tmp_path: Path) -> None:
-    shelf = BankShelf(tmp_path)
+    registry = BankRegistry(tmp_path)
     with pytest.raises(BankError, match="copy it from the machine"):
-        shelf.get("0123456789ab")
+        registry.get("0123456789ab")
     bank, other = build(unit_vectors(100), "m"), build(unit_vectors(100, seed=1), "m")
-    shelf.put(bank)
+    registry.put(bank)
     other.save(tmp_path / "other")
     (tmp_path / "other" / "bank.safetensors").replace(
-        shelf.banks / bank.version / "bank.safetensors"
+        registry.banks / bank.version / "bank.safetensors"
     )
     with pytest.raises(BankError, match="damaged"):
-        shelf.get(bank.version)
-    (shelf.banks / bank.version / "bank.safetensors").write_bytes(b"cut")
+        registry.get(bank.version)
+    (registry.banks / bank.version / "bank.safetensors").write_bytes(b"cut")
     with pytest.raises(BankError, match="no readable"):
-        PrototypeBank.load(shelf.banks / bank.version)
+        PrototypeBank.load(registry.banks / bank.version)

@@ -13,7 +13,7 @@ from index.errors import BankError
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.from_clusters import bank_of_clusters, from_clusters
 from index.prototypes.kmeans import build
-from index.prototypes.registry import BankShelf
+from index.prototypes.registry import BankRegistry
 from index.prototypes.soft_assignment import NONE, soft_assign
 from index.vectors import Matrix
 from tests.index.conftest import unit_vectors
@@ -58,14 +58,14 @@ def test_names_counts_and_origin_are_kept(tmp_path: Path) -> None:
     bank = from_clusters(
         unit_vectors(60), labels, "m", created_from="run 3", sources={"studio": 40, "photos": 20}
     )
-    shelf = BankShelf(tmp_path)
-    shelf.put(bank)
-    found = shelf.get(bank.version)
+    registry = BankRegistry(tmp_path)
+    registry.put(bank)
+    found = registry.get(bank.version)
     assert list(found.names) == list(bank.names)
     assert found.counts is not None
     assert found.counts.sum() == found.built_from == 48
     assert found.origin == bank.origin
-    card = orjson.loads((shelf.banks / bank.version / "bank.json").read_bytes())
+    card = orjson.loads((registry.banks / bank.version / "bank.json").read_bytes())
     assert card["method"] == "centroids of purified clusters"
     assert card["sources"] == {"studio": 40, "photos": 20}
 

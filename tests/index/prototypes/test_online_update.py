@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from index.errors import BankError
 from index.prototypes.aliases import Aliases, nearest_part
 from index.prototypes.bank import Name, PrototypeBank
-from index.prototypes.online_update import Rules, Upkeep
-from index.prototypes.split_test import part
+from index.prototypes.online_update import OnlineUpdate, UpdateRules
+from index.prototypes.split_test import split_test
 from index.vectors import Matrix
 from tests.index.conftest import unit_vectors
 
@@ -148,20 +148,22 @@ def test_of_the_parts_the_nearest_is_meant() -> None:
 @pytest.mark.parametrize("dim", [16, 512])
 def test_one_cloud_stays_together_and_two_come_apart(dim: int) -> None:
     one, other = unit_vectors(2, dim, seed=5)
-    assert [part(cloud(one, 32, 0.6, seed), 4.0) is None for seed in range(30)].count(False) <= 1
+    assert [split_test(cloud(one, 32, 0.6, seed), 4.0) is None for seed in range(30)].count(
+        False
+    ) <= 1
     both = np.concatenate([cloud(one, 20), cloud(other, 12, seed=1)])
     for order in (np.arange(32), np.random.default_rng(1).permutation(32)):
-        second = part(both[order], 4.0)
+        second = split_test(both[order], 4.0)
         assert second is not None
         assert len({bool(second[at] ^ (order[at] < 20)) for at in range(32)}) == 1
 
 
 def test_copies_of_one_picture_are_one() -> None:
-    assert part(np.repeat(unit_vectors(1), 32, axis=0), 4.0) is None
-    assert part(unit_vectors(2), 4.0) is None
+    assert split_test(np.repeat(unit_vectors(1), 32, axis=0), 4.0) is None
+    assert split_test(unit_vectors(2), 4.0) is None
 
 
-# Upkeep.
+# OnlineUpdate.
 
 
 def start(count: int = 4, dim: int = 64) -> PrototypeBank:
@@ -180,7 +182,7 @@ def total(bank: PrototypeBank) -> int:
 
 
 def test_a_new_product_gets_a_prototype_and_its_next_picture_joins() -> None:
-    upkeep = Upkeep(start())
+    upkeep = OnlineUpdate(start())
     stranger = unit_vectors(1, 64, seed=7)[0]
     joined = upkeep.observe(np.stack([stranger, start().centroids[2], at_cosine(stranger, 0.9)]))
     assert joined == ["new-1", "p2", "new-1"]
@@ -192,7 +194,7 @@ def test_a_new_product_gets_a_prototype_and_its_next_picture_joins() -> None:
 
 
 def test_a_label_names_its_prototype_or_leads_to_the_near_one() -> None:
-    upkeep = Upkeep(start())
+    upkeep = OnlineUpdate(start())
     far, near = unit_vectors(1, 64, seed=7)[0], at_cosine(start().centroids[1], 0.8)
     assert upkeep.observe(np.stack([far, near]), ["sku 9", "sku 10"]) == ["sku 9", "p1"]
     # From then on the label decides, wherever the picture lies.
@@ -205,7 +207,7 @@ def test_a_label_names_its_prototype_or_leads_to_the_near_one() -> None:
 def test_a_prototype_follows_its_members() -> None:
     bank = start()
     target = at_cosine(bank.centroids[0], 0.9)
-    upkeep = Upkeep(bank, rules=Rules(rate=0.1))
+    upkeep = OnlineUpdate(bank, rules=UpdateRules(rate=0.1))
     before = bank.centroids[0] @ target
     for _ in range(5):
         upkeep.observe(np.repeat(target[None], 10, axis=0), ["p0"] * 10)
@@ -221,7 +223,7 @@ def test_a_prototype_follows_its_members() -> None:
 def test_two_that_have_become_one_are_merged() -> None:
     bank = start()
     close = at_cosine(bank.centroids[0], 0.8)
-    upkeep = Upkeep(bank)
+    upkeep = OnlineUpdate(bank)
     upkeep.observe(close[None], ["p1"])
     upkeep.observe(np.repeat(bank.centroids[:1], 200, axis=0), ["p1"] * 200)
     now, aliases = upkeep.publish()
@@ -234,7 +236,7 @@ def test_two_that_have_become_one_are_merged() -> None:
 def test_neighbours_that_nothing_joined_are_left_alone() -> None:
     one = unit_vectors(1, 64)[0]
     bank = PrototypeBank(np.stack([one, at_cosine(one, 0.99), -one]), names=["a", "b", "c"])
-    upkeep = Upkeep(bank)
+    upkeep = OnlineUpdate(bank)
     assert upkeep.publish()[0] is bank
     upkeep.observe(-one[None])
     assert len(upkeep.publish()[0]) == 3
@@ -243,7 +245,7 @@ def test_neighbours_that_nothing_joined_are_left_alone() -> None:
 def test_one_that_fell_apart_is_split() -> None:
     bank = start()
     other = at_cosine(bank.centroids[0], 0.3)
-    upkeep = Upkeep(bank)
+    upkeep = OnlineUpdate(bank)
     one_kind, other_kind = cloud(bank.centroids[0], 60), cloud(other, 30, seed=3)
     mixed = np.concatenate([one_kind, other_kind])[np.random.default_rng(0).permutation(90)]
     upkeep.observe(mixed, ["p0"] * 90)
@@ -270,10 +272,10 @@ def test_whatever_comes_nothing_is_lost(
     batches: list[list[tuple[int, str | None, int]]],
 ) -> None:
     centres = unit_vectors(8, 8, seed=2)
-    rules = Rules(merge_at=0.9, split_below=0.8, reservoir=16, fewest=12, gap=3.0)
+    rules = UpdateRules(merge_at=0.9, split_below=0.8, reservoir=16, fewest=12, gap=3.0)
 
     def run() -> tuple[PrototypeBank, Aliases, set[Name]]:
-        upkeep = Upkeep(start(3, 8), rules=rules)
+        upkeep = OnlineUpdate(start(3, 8), rules=rules)
         known: set[Name] = set(upkeep.bank.names)
         for batch in batches:
             vectors = [cloud(centres[centre], 1, 0.2, seed)[0] for centre, _, seed in batch]
@@ -283,7 +285,7 @@ def test_whatever_comes_nothing_is_lost(
                 known |= {label for label in labels if label is not None}
             bank, aliases = upkeep.publish()
             known |= set(bank.names)
-            upkeep = Upkeep(bank, aliases, rules)  # a restart forgets no name
+            upkeep = OnlineUpdate(bank, aliases, rules)  # a restart forgets no name
         bank, aliases = upkeep.publish()
         return bank, aliases, known
 
@@ -297,7 +299,7 @@ def test_whatever_comes_nothing_is_lost(
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    upkeep = Upkeep(start())
+    upkeep = OnlineUpdate(start())
     with pytest.raises(BankError, match="wants"):
         upkeep.observe(unit_vectors(2, 8))
     with pytest.raises(BankError, match="a label or None"):
@@ -309,8 +311,8 @@ def test_what_does_not_fit_is_refused() -> None:
     strays = Aliases()
     strays.retire("old", "gone")
     with pytest.raises(BankError, match="'gone'"):
-        Upkeep(start(), strays)
+        OnlineUpdate(start(), strays)
     with pytest.raises(BankError, match="split_below"):
-        Rules(merge_at=0.8, split_below=0.9)
+        UpdateRules(merge_at=0.8, split_below=0.9)
     with pytest.raises(BankError, match="rate"):
-        Rules(rate=0)
+        UpdateRules(rate=0)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from models.arrays import Floats, unit
 from models.embedding.appearance import COLOUR_WEIGHT, DEPTH_WEIGHTS, raw
-from models.embedding.layout import LOOK_WIDTH
+from models.embedding.layout import APPEARANCE_WIDTH
 from models.images import colour_histogram
-from models.training.embedding.fit_appearance import fit_look
+from models.training.embedding.fit_appearance import fit_appearance
 
 THINGS, WIDTH, DEEPEST = 60, 40, 400
 
@@ -50,16 +50,16 @@ def test_every_depth_weighs_what_it_should_however_strong_it_is(seed: int, depth
 
 def test_what_photos_change_in_one_shop_is_played_down_in_another() -> None:
     products, photos = shop(1)
-    look = fit_look([np.concatenate([products, photos])], [photos - products])
+    appearance = fit_appearance([np.concatenate([products, photos])], [photos - products])
     others, shown = shop(50)
     assert found(others, shown) < 0.7
-    assert found(look(others), look(shown)) > 0.95
+    assert found(appearance(others), appearance(shown)) > 0.95
 
 
 def test_without_photos_looks_are_features_on_fewer_axes() -> None:
     rows = drawn(500, WIDTH, 3) * np.linspace(2, 0.1, WIDTH, dtype=np.float32)
-    look = fit_look([rows], [])
-    assert alike(rows, look(rows)) > 0.95
+    appearance = fit_appearance([rows], [])
+    assert alike(rows, appearance(rows)) > 0.95
 
 
 def test_what_the_network_was_first_taught_counts_as_one_more_catalog() -> None:
@@ -71,13 +71,13 @@ def test_what_the_network_was_first_taught_counts_as_one_more_catalog() -> None:
     first[:300], last[300:DEEPEST] = 1, 1
     rows, others = (drawn(3000, len(first), 6) * first, drawn(THINGS, len(last), 7) * last)
     classes = drawn(1000, DEEPEST, 8) * last[:DEEPEST]
-    without, told = fit_look([rows], []), fit_look([rows], [], classes)
+    without, told = fit_appearance([rows], []), fit_appearance([rows], [], classes)
     assert alike(others, without(others)) < 0.5
     assert alike(others, told(others)) > 0.9
 
 
 @pytest.mark.parametrize("pictures", [5, 400])
 def test_looks_have_their_width_however_few_pictures_there_were(pictures: int) -> None:
-    look = fit_look([drawn(pictures, 300, 4)], [])
-    assert look(drawn(2, 300, 5)).shape == (2, LOOK_WIDTH)
-    assert np.isfinite(look.matrix).all()
+    appearance = fit_appearance([drawn(pictures, 300, 4)], [])
+    assert appearance(drawn(2, 300, 5)).shape == (2, APPEARANCE_WIDTH)
+    assert np.isfinite(appearance.matrix).all()

@@ -6,7 +6,7 @@ import pytest
 from models.arrays import Floats
 from models.catalog.folder import read_catalog
 from models.embedding.encoder import TOKENS, Encoder, load_encoder
-from models.embedding.identity_library import LEAST_IDENTITY
+from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
 from models.embedding.protocol import Encoded
 from models.errors import PictureError, ProjectionError, TextError, WeightsError
 from models.images.files import open_picture
@@ -155,14 +155,16 @@ def test_a_catalog_it_was_taught_is_known_and_noise_is_not(encoder: Encoder) -> 
     catalog = read_catalog(Path("examples/grocery"))
     shown = [open_picture(Path(catalog.locate(one.image or ""))) for one in catalog.products[::4]]
     taught = np.stack([one.vector for one in encoder.encode(shown, [None] * len(shown))])
-    known = encoder.familiarity(taught)
+    known = encoder.identity_weight(taught)
     assert 0.5 < known <= 1
     random = np.random.default_rng(0)
     noise = [random.integers(0, 256, (90, 80, 3), dtype=np.uint8) for _ in range(10)]
     strange = np.stack([one.vector for one in encoder.encode(noise, [None] * 10)])
-    assert encoder.familiarity(strange) == LEAST_IDENTITY
+    assert encoder.identity_weight(strange) == MIN_IDENTITY_WEIGHT
     (query,) = encoder.encode([shown[0]], [None], query=True)
-    by_identity, by_look = (encoder.trusting(query, trust).vector for trust in (1, 0))
+    by_identity, by_look = (
+        encoder.weigh_identity(query, known_weight).vector for known_weight in (1, 0)
+    )
     assert by_identity @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
     assert by_look @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
     assert abs(by_identity @ by_look) < 1e-6
@@ -171,7 +173,7 @@ def test_a_catalog_it_was_taught_is_known_and_noise_is_not(encoder: Encoder) -> 
 def test_untrained_an_encoder_knows_nothing() -> None:
     fast = load_encoder("cpu", "lite0", threads=1)
     (item,) = fast.encode([RED], ["ball"])
-    assert fast.familiarity(item.vector[None]) == 0
+    assert fast.identity_weight(item.vector[None]) == 0
 
 
 def test_unknown_backbones_and_missing_projections_are_refused() -> None:

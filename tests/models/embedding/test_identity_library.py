@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models.arrays import Floats, unit
-from models.embedding.identity_library import LEAST_IDENTITY, Library
-from models.embedding.layout import PREFIXES, assemble
-from models.training.embedding.class_centroids import MOST, gather
+from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, IdentityLibrary
+from models.embedding.layout import PREFIXES, compose
+from models.training.embedding.class_centroids import MOST, class_centroids
 
 TAUGHT = 40
 
@@ -16,56 +16,56 @@ def directions(count: int, seed: int, width: int = 128) -> Floats:
 
 
 def items(identities: Floats, dim: int = 512) -> Floats:
-    looks = directions(len(identities), 9, 256)
+    appearances = directions(len(identities), 9, 256)
     return np.stack(
         [
-            assemble(identity, look, None, query=False, dim=dim)
-            for identity, look in zip(identities, looks, strict=True)
+            compose(identity, appearance, None, query=False, dim=dim)
+            for identity, appearance in zip(identities, appearances, strict=True)
         ]
     )
 
 
 @pytest.fixture(scope="module")
-def library() -> Library:
-    return Library(directions(TAUGHT, 0), trust=0.8)
+def library() -> IdentityLibrary:
+    return IdentityLibrary(directions(TAUGHT, 0), known_weight=0.8)
 
 
 @pytest.mark.parametrize("dim", PREFIXES)
 def test_products_that_were_taught_are_known_as_far_as_trust_goes(
-    library: Library, dim: int
+    library: IdentityLibrary, dim: int
 ) -> None:
     near = unit(library.identities + 0.01 * directions(TAUGHT, 1))
-    assert library.familiarity(items(near, dim)) == pytest.approx(0.8)
+    assert library.identity_weight(items(near, dim)) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("dim", PREFIXES[1:])
-def test_products_of_elsewhere_are_not_known(library: Library, dim: int) -> None:
-    assert library.familiarity(items(directions(50, 2), dim)) == LEAST_IDENTITY
+def test_products_of_elsewhere_are_not_known(library: IdentityLibrary, dim: int) -> None:
+    assert library.identity_weight(items(directions(50, 2), dim)) == MIN_IDENTITY_WEIGHT
 
 
-def test_half_way_between_they_are_half_known(library: Library) -> None:
+def test_half_way_between_they_are_half_known(library: IdentityLibrary) -> None:
     rows = library.identities
     across = directions(TAUGHT, 3)
     across = unit(across - (across * rows).sum(axis=1, keepdims=True) * rows)
     cosine = 0.67  # between .60 and .74
     between = cosine * rows + np.sqrt(1 - cosine**2) * across
-    assert library.familiarity(items(between)) == pytest.approx(0.4, abs=0.03)
+    assert library.identity_weight(items(between)) == pytest.approx(0.4, abs=0.03)
 
 
-def test_items_without_a_picture_say_nothing(library: Library) -> None:
+def test_items_without_a_picture_say_nothing(library: IdentityLibrary) -> None:
     words = unit(np.ones(127, np.float32))
-    silent = np.stack([assemble(None, None, words, query=False)] * 60)
-    assert library.familiarity(silent) == 0
+    silent = np.stack([compose(None, None, words, query=False)] * 60)
+    assert library.identity_weight(silent) == 0
     known = items(library.identities)
-    assert library.familiarity(np.concatenate([silent, known])) == pytest.approx(0.8)
+    assert library.identity_weight(np.concatenate([silent, known])) == pytest.approx(0.8)
 
 
 def test_an_identity_is_the_mean_direction_of_its_pictures() -> None:
     pictures = directions(3, 4)
-    gathered = gather(pictures, np.array([1, 0, 1]))
+    gathered = class_centroids(pictures, np.array([1, 0, 1]))
     assert np.allclose(gathered, unit(np.stack([pictures[1], pictures[0] + pictures[2]])))
 
 
 def test_a_large_library_is_thinned_out() -> None:
     many = np.repeat(directions(1, 5), 2 * MOST + 1, axis=0)
-    assert MOST // 2 <= len(gather(many, np.arange(len(many)))) <= MOST
+    assert MOST // 2 <= len(class_centroids(many, np.arange(len(many)))) <= MOST

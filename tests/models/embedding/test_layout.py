@@ -5,17 +5,17 @@ from hypothesis import strategies as st
 
 from models.arrays import Floats, unit
 from models.embedding.layout import (
+    APPEARANCE_PREFIXES,
     IDENTITY_PREFIXES,
-    LOOK_PREFIXES,
     PICTURE_WEIGHT,
     PREFIXES,
     TEXT_PREFIXES,
     TEXT_WEIGHT,
-    assemble,
+    compose,
     identity_part,
-    reworded,
+    replace_text,
     shortened,
-    trusting,
+    weigh_identity,
 )
 from models.errors import TextError
 
@@ -33,8 +33,8 @@ def picture(seed: int) -> tuple[Floats, Floats]:
 
 def fading(seed: int) -> tuple[Floats, Floats]:
     """As axes are: each holds less than the one before."""
-    identity, look = (part * np.exp(-np.arange(len(part)) / 20) for part in picture(seed))
-    return unit(identity.astype(np.float32)), unit(look.astype(np.float32))
+    identity, appearance = (part * np.exp(-np.arange(len(part)) / 20) for part in picture(seed))
+    return unit(identity.astype(np.float32)), unit(appearance.astype(np.float32))
 
 
 def cosine(one: Floats, other: Floats, width: int) -> float:
@@ -45,39 +45,39 @@ def cosine(one: Floats, other: Floats, width: int) -> float:
 def test_items_have_length_one_at_every_prefix_whatever_is_missing(
     seed: int, dim: int, pictured: bool, learned: bool
 ) -> None:
-    identity, look = picture(seed) if pictured else (None, None)
+    identity, appearance = picture(seed) if pictured else (None, None)
     for text in (drawn(seed + 1, 127), None):
-        item = assemble(identity if learned else None, look, text, query=False, dim=dim)
+        item = compose(identity if learned else None, appearance, text, query=False, dim=dim)
         assert item.shape == (dim,)
         assert np.linalg.norm(item) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("place", range(4))
-@pytest.mark.parametrize("familiarity", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("identity_weight", [0.0, 0.3, 0.5, 1.0])
 def test_a_query_by_picture_ranks_by_identity_and_look_as_it_is_told(
-    place: int, familiarity: float
+    place: int, identity_weight: float
 ) -> None:
     dim = PREFIXES[place]
     asked, shown = picture(1), picture(2)
-    query = trusting(assemble(*asked, None, query=True, dim=dim), familiarity)
-    expected = familiarity * cosine(asked[0], shown[0], IDENTITY_PREFIXES[place])
-    expected += (1 - familiarity) * cosine(asked[1], shown[1], LOOK_PREFIXES[place])
-    length = np.hypot(familiarity, 1 - familiarity)
+    query = weigh_identity(compose(*asked, None, query=True, dim=dim), identity_weight)
+    expected = identity_weight * cosine(asked[0], shown[0], IDENTITY_PREFIXES[place])
+    expected += (1 - identity_weight) * cosine(asked[1], shown[1], APPEARANCE_PREFIXES[place])
+    length = np.hypot(identity_weight, 1 - identity_weight)
     expected *= PICTURE_WEIGHT * np.sqrt(0.5) / length
     for text in (None, drawn(3, 127), drawn(4, 127)):
-        item = assemble(*shown, text, query=False, dim=dim)
+        item = compose(*shown, text, query=False, dim=dim)
         assert query @ item == pytest.approx(expected, abs=1e-5)
 
 
-@given(seed=SEEDS, familiarity=st.floats(0, 1))
+@given(seed=SEEDS, identity_weight=st.floats(0, 1))
 def test_words_count_as_much_against_the_picture_whatever_is_trusted(
-    seed: int, familiarity: float
+    seed: int, identity_weight: float
 ) -> None:
     parts, words = picture(seed), drawn(seed, 127)
-    query = trusting(assemble(*parts, words, query=True), familiarity)
-    alone = trusting(assemble(*parts, None, query=True), familiarity)
-    worded = assemble(None, None, words, query=True)
-    item = assemble(*parts, words, query=False)
+    query = weigh_identity(compose(*parts, words, query=True), identity_weight)
+    alone = weigh_identity(compose(*parts, None, query=True), identity_weight)
+    worded = compose(None, None, words, query=True)
+    item = compose(*parts, words, query=False)
     by_picture = query @ item - query @ worded * (worded @ item)
     assert by_picture / (query @ worded * (worded @ item)) == pytest.approx(
         PICTURE_WEIGHT**2 / TEXT_WEIGHT**2, rel=1e-3
@@ -87,49 +87,49 @@ def test_words_count_as_much_against_the_picture_whatever_is_trusted(
 
 
 def test_as_it_is_made_a_query_trusts_identity_by_half() -> None:
-    query = assemble(*picture(1), drawn(2, 127), query=True)
-    assert np.allclose(trusting(query, 0.5), query, atol=1e-6)
+    query = compose(*picture(1), drawn(2, 127), query=True)
+    assert np.allclose(weigh_identity(query, 0.5), query, atol=1e-6)
 
 
 @pytest.mark.parametrize("place", range(4))
 def test_a_query_by_words_ranks_by_words_alone(place: int) -> None:
     dim, width = PREFIXES[place], TEXT_PREFIXES[place]
     asked, said = drawn(1, 127), drawn(2, 127)
-    query = trusting(assemble(None, None, asked, query=True, dim=dim), 0.9)
-    item = assemble(*picture(3), said, query=False, dim=dim)
+    query = weigh_identity(compose(None, None, asked, query=True, dim=dim), 0.9)
+    item = compose(*picture(3), said, query=False, dim=dim)
     assert query @ item == pytest.approx(TEXT_WEIGHT * cosine(asked, said, width), abs=1e-5)
-    assert query @ assemble(*picture(3), None, query=False, dim=dim) == 0
+    assert query @ compose(*picture(3), None, query=False, dim=dim) == 0
 
 
 @pytest.mark.parametrize("dim", PREFIXES)
 def test_a_prefix_of_a_picture_query_orders_items_as_an_encoder_of_that_length(dim: int) -> None:
     asked, items = fading(0), [fading(seed) for seed in range(1, 30)]
-    short = assemble(*asked, None, query=True, dim=dim)
-    served = [assemble(*one, None, query=False, dim=dim) @ short for one in items]
-    cut = shortened(assemble(*asked, None, query=True), dim)
-    whole = np.stack([assemble(*one, None, query=False) for one in items])
+    short = compose(*asked, None, query=True, dim=dim)
+    served = [compose(*one, None, query=False, dim=dim) @ short for one in items]
+    cut = shortened(compose(*asked, None, query=True), dim)
+    whole = np.stack([compose(*one, None, query=False) for one in items])
     sliced = shortened(whole, dim) @ cut
     assert np.corrcoef(served, sliced)[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("place", range(4))
 def test_the_identity_is_found_in_the_vector_again(place: int) -> None:
-    identity, look = picture(1)
-    item = assemble(identity, look, drawn(2, 127), query=False, dim=PREFIXES[place])
+    identity, appearance = picture(1)
+    item = compose(identity, appearance, drawn(2, 127), query=False, dim=PREFIXES[place])
     expected = unit(identity[: IDENTITY_PREFIXES[place]])
     assert np.allclose(identity_part(item[None])[0], expected, atol=1e-6)
-    assert not identity_part(assemble(None, look, None, query=False)).any()
+    assert not identity_part(compose(None, appearance, None, query=False)).any()
 
 
 def test_other_words_leave_the_picture_part_as_it_is() -> None:
     parts = picture(1)
-    item = assemble(*parts, drawn(2, 127), query=False)
-    anew = assemble(*parts, drawn(3, 127), query=False)
-    assert reworded(item, drawn(3, 127), query=False).tobytes() == anew.tobytes()
-    none = assemble(*parts, None, query=False)
-    assert reworded(item, None, query=False).tobytes() == none.tobytes()
+    item = compose(*parts, drawn(2, 127), query=False)
+    anew = compose(*parts, drawn(3, 127), query=False)
+    assert replace_text(item, drawn(3, 127), query=False).tobytes() == anew.tobytes()
+    none = compose(*parts, None, query=False)
+    assert replace_text(item, None, query=False).tobytes() == none.tobytes()
 
 
 def test_a_query_of_nothing_is_refused() -> None:
     with pytest.raises(TextError, match="needs a picture"):
-        assemble(None, None, None, query=True)
+        compose(None, None, None, query=True)

@@ -207,7 +207,7 @@ def test_a_query_needs_something_to_ask_with(encoder: MllmEncoder) -> None:
 
 
 def test_an_encoded_item_cannot_stand_for_its_picture(encoder: MllmEncoder) -> None:
-    assert not encoder.rewords
+    assert not encoder.replaces_text
     (one,) = encoder.encode([PLAIN], ["box"])
     with pytest.raises(PictureError, match="pass the picture itself"):
         encoder.encode([one], ["a blue box"])

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.arrays import Floats, unit
-from models.embedding.pca import Axes
-from models.training.embedding.fit_pca import fit_axes, turn, widened
+from models.embedding.pca import PrincipalAxes
+from models.training.embedding.fit_pca import fit_principal_axes, fit_rotation, zero_padded
 from models.training.embedding.identity_tower import Tower, Views
 
 WIDTH = 8
@@ -25,7 +25,7 @@ def cloud(rows: int, seed: int, strengths: Floats | None = None) -> Floats:
 @given(seed=st.integers(0, 50), count=st.integers(1, 3), rows=st.integers(1, 30))
 def test_a_turn_keeps_all_cosines(seed: int, count: int, rows: int) -> None:
     sources = [cloud(rows, seed + number) for number in range(count)]
-    rotation = turn(sources)
+    rotation = fit_rotation(sources)
     assert np.allclose(rotation.T @ rotation, np.eye(WIDTH), atol=1e-5)
     asked, shown = unit(cloud(5, seed + 10)), unit(cloud(6, seed + 20))
     turned = unit(asked @ rotation) @ unit(shown @ rotation).T
@@ -35,7 +35,7 @@ def test_a_turn_keeps_all_cosines(seed: int, count: int, rows: int) -> None:
 @given(seed=st.integers(0, 50))
 def test_a_turn_leaves_most_to_the_first_values(seed: int) -> None:
     rows = cloud(200, seed)
-    kept = (rows @ turn([rows])) ** 2
+    kept = (rows @ fit_rotation([rows])) ** 2
     assert (np.diff(kept.sum(axis=0)) <= 1e-3).all()
     for width in (1, 2, 4):
         assert kept[:, :width].sum() >= (rows**2)[:, :width].sum() - 1e-3
@@ -43,33 +43,33 @@ def test_a_turn_leaves_most_to_the_first_values(seed: int) -> None:
 
 def test_every_source_counts_the_same_however_many_rows_it_has() -> None:
     many, few = cloud(5000, 0), cloud(10, 1, 3 * np.eye(WIDTH)[-1] + 1e-6)
-    first = (unit(few) @ turn([many, few]))[:, 0]
+    first = (unit(few) @ fit_rotation([many, few]))[:, 0]
     assert (np.abs(first) > 0.99).all()
-    assert (np.abs((unit(few) @ turn([np.concatenate([many, few])]))[:, 0]) < 0.5).all()
+    assert (np.abs((unit(few) @ fit_rotation([np.concatenate([many, few])]))[:, 0]) < 0.5).all()
 
 
 def test_the_same_rows_give_the_same_turn_in_any_order() -> None:
     rows = cloud(40, 3)
-    assert np.allclose(turn([rows]), turn([rows[::-1]]), atol=1e-4)
+    assert np.allclose(fit_rotation([rows]), fit_rotation([rows[::-1]]), atol=1e-4)
 
 
 def test_a_tower_turns_its_identities() -> None:
     random = np.random.default_rng(0)
-    identity = Axes(
+    identity = PrincipalAxes(
         random.normal(size=5).astype(np.float32), random.normal(size=(5, WIDTH)).astype(np.float32)
     )
     tower = Tower(identity)
     nothing = np.zeros(0, np.float32)
     views = Views(nothing, nothing, random.normal(size=(7, 5)).astype(np.float32))
     before = tower.encode(views).detach().numpy()
-    rotation = turn([before])
-    tower.turn(rotation)
+    rotation = fit_rotation([before])
+    tower.fit_rotation(rotation)
     assert torch.allclose(tower.encode(views), torch.from_numpy(before @ rotation), atol=1e-4)
 
 
 def test_few_rows_span_few_axes_and_can_be_widened() -> None:
-    axes = fit_axes([cloud(3, 0)], WIDTH, None)
+    axes = fit_principal_axes([cloud(3, 0)], WIDTH, None)
     assert axes.matrix.shape == (WIDTH, 3)
-    wide = widened(axes, WIDTH)(cloud(2, 1))
+    wide = zero_padded(axes, WIDTH)(cloud(2, 1))
     assert wide.shape == (2, WIDTH)
     assert not wide[:, 3:].any()

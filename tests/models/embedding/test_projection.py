@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from models.arrays import Floats
-from models.embedding.identity_library import Library
-from models.embedding.pca import Axes
+from models.embedding.identity_library import IdentityLibrary
+from models.embedding.pca import PrincipalAxes
 from models.embedding.projection import Projection, load_projection, save_projection
 from models.errors import ProjectionError
 from models.images.letterbox import Frame
 from models.juicer.juicer import Squeezed
-from models.training.embedding.fit_pca import fit_axes
+from models.training.embedding.fit_pca import fit_principal_axes
 
 WIDTHS = (6, 8)
 
@@ -23,13 +23,13 @@ def rows(count: int, width: int, seed: int = 0) -> Floats:
 
 
 def small_projection() -> Projection:
-    def axes(source: int, target: int) -> Axes:
-        return fit_axes([rows(100, source)], target, 1.0)
+    def axes(source: int, target: int) -> PrincipalAxes:
+        return fit_principal_axes([rows(100, source)], target, 1.0)
 
     return Projection(
         depths=tuple(axes(width, 4) for width in WIDTHS),
         colour=axes(5, 3),
-        look=axes(sum(WIDTHS) + 5, 7),
+        appearance=axes(sum(WIDTHS) + 5, 7),
         tokens=axes(6, 4),
         card={"backbone": "tiny"},
     )
@@ -48,29 +48,32 @@ def squeezed_picture() -> Squeezed:
 
 def test_whitening_without_shrinkage_gives_unit_covariance() -> None:
     data = rows(4000, 6)
-    white = fit_axes([data], 6, 0.0)(data)
+    white = fit_principal_axes([data], 6, 0.0)(data)
     assert np.allclose(np.cov(white.T, bias=True), np.eye(6), atol=1e-2)
 
 
 def test_without_whitening_axes_only_turn() -> None:
     data = rows(500, 6)
-    turned = fit_axes([data], 6, None)(data)
+    turned = fit_principal_axes([data], 6, None)(data)
     centred = data - data.mean(axis=0)
     assert np.allclose(turned @ turned.T, centred @ centred.T, rtol=1e-3, atol=1e-2)
 
 
 def test_every_source_counts_the_same() -> None:
     many, few = rows(1000, 4, 1), rows(10, 4, 2)
-    fitted = fit_axes([many, few], 4, None)
+    fitted = fit_principal_axes([many, few], 4, None)
     assert np.allclose(fitted.mean, (many.mean(axis=0) + few.mean(axis=0)) / 2, atol=1e-4)
 
 
 def test_a_fit_is_reproducible() -> None:
-    assert (fit_axes([rows(50, 6)], 6, 1.0).matrix == fit_axes([rows(50, 6)], 6, 1.0).matrix).all()
+    assert (
+        fit_principal_axes([rows(50, 6)], 6, 1.0).matrix
+        == fit_principal_axes([rows(50, 6)], 6, 1.0).matrix
+    ).all()
 
 
 def test_no_more_axes_than_rows() -> None:
-    assert fit_axes([rows(3, 8)], 8, 1.0).matrix.shape == (8, 3)
+    assert fit_principal_axes([rows(3, 8)], 8, 1.0).matrix.shape == (8, 3)
 
 
 def test_a_projection_is_read_back(tmp_path: Path) -> None:
@@ -81,10 +84,10 @@ def test_a_projection_is_read_back(tmp_path: Path) -> None:
     squeezed = squeezed_picture()
     assert read.card == {"backbone": "tiny"}
     assert read.library is None
-    identity, look = read.picture(squeezed)
+    identity, appearance = read.picture(squeezed)
     assert identity is None
-    assert np.linalg.norm(look) == pytest.approx(1, abs=1e-5)
-    assert look @ written.picture(squeezed)[1] == pytest.approx(1, abs=1e-3)
+    assert np.linalg.norm(appearance) == pytest.approx(1, abs=1e-5)
+    assert appearance @ written.picture(squeezed)[1] == pytest.approx(1, abs=1e-3)
     assert np.allclose(read.cell_tokens(squeezed), written.cell_tokens(squeezed), atol=1e-2)
 
 
@@ -92,15 +95,15 @@ def test_what_was_learned_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     trained = replace(
         small_projection(),
-        known=fit_axes([rows(100, 9)], 5, 1.0),
-        identity=fit_axes([rows(100, 16)], 6, None),
-        library=Library(np.eye(6, dtype=np.float32)[:2], trust=0.7),
+        branch=fit_principal_axes([rows(100, 9)], 5, 1.0),
+        identity=fit_principal_axes([rows(100, 16)], 6, None),
+        library=IdentityLibrary(np.eye(6, dtype=np.float32)[:2], known_weight=0.7),
     )
     save_projection(trained, path)
     read = load_projection(path, WIDTHS)
     assert read.card == {"backbone": "tiny"}
     assert read.library is not None
-    assert read.library.trust == 0.7
+    assert read.library.known_weight == 0.7
     assert (read.library.identities == np.eye(6)[:2]).all()
     squeezed = squeezed_picture()
     found, expected = read.picture(squeezed)[0], trained.picture(squeezed)[0]

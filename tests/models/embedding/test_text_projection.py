@@ -8,19 +8,19 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from models.arrays import Floats, unit
-from models.catalog.typos import garble, mistype
+from models.catalog.typos import corrupt_query, mistype
 from models.embedding.text_projection import (
     PACKAGED,
     PREFIXES,
     WIDTH,
-    Words,
-    load_words,
-    save_words,
+    TextProjection,
+    load_text_projection,
+    save_text_projection,
 )
 from models.errors import ProjectionError
 from models.text.minilm import TextEncoder
 from models.training.text.queries import VIEWS, Wording, wordings
-from models.training.text.train import fit_words
+from models.training.text.train import fit_text_projection
 
 SHELF = (
     "Granny Smith. Granny Smith is a green apple with white, firm pulp and a clear acidity. Apple",
@@ -35,8 +35,8 @@ SHELF = (
 
 
 @pytest.fixture(scope="module")
-def words() -> Words:
-    return load_words()
+def words() -> TextProjection:
+    return load_text_projection()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def encoder() -> TextEncoder:
     ],
 )
 def test_mistyped_words_find_what_was_meant(
-    words: Words, encoder: TextEncoder, typed: str, at: int
+    words: TextProjection, encoder: TextEncoder, typed: str, at: int
 ) -> None:
     shelf = np.stack([words.encode(text, encoder) for text in SHELF])
     asked = words.encode(typed, encoder)
@@ -67,7 +67,7 @@ def test_mistyped_words_find_what_was_meant(
 
 
 def test_a_text_has_the_same_bytes_with_its_sentence_at_hand(
-    words: Words, encoder: TextEncoder
+    words: TextProjection, encoder: TextEncoder
 ) -> None:
     text = "Granny Smith"
     sentence = encoder.encode(["milk", text])[1]
@@ -75,7 +75,7 @@ def test_a_text_has_the_same_bytes_with_its_sentence_at_hand(
 
 
 def test_vectors_have_length_one_and_a_text_without_words_none(
-    words: Words, encoder: TextEncoder
+    words: TextProjection, encoder: TextEncoder
 ) -> None:
     vector = words.encode("milk", encoder)
     assert vector.shape == (WIDTH,)
@@ -84,29 +84,29 @@ def test_vectors_have_length_one_and_a_text_without_words_none(
     assert not words.encode("  ", encoder).any()
 
 
-def test_what_is_saved_is_read_again_and_small(words: Words, tmp_path: Path) -> None:
-    save_words(words, tmp_path / "new" / "words.safetensors")
-    again = load_words(tmp_path / "new" / "words.safetensors")
+def test_what_is_saved_is_read_again_and_small(words: TextProjection, tmp_path: Path) -> None:
+    save_text_projection(words, tmp_path / "new" / "words.safetensors")
+    again = load_text_projection(tmp_path / "new" / "words.safetensors")
     assert again.letters.tobytes() == words.letters.tobytes()
     assert again.card == words.card
     assert PACKAGED.stat().st_size < 1_500_000
 
 
-def test_maps_that_cannot_be_read_say_what_to_do(words: Words, tmp_path: Path) -> None:
+def test_maps_that_cannot_be_read_say_what_to_do(words: TextProjection, tmp_path: Path) -> None:
     path = tmp_path / "words.safetensors"
     with pytest.raises(ProjectionError, match="lookstream train text"):
-        load_words(path)
-    save_words(words, path)
+        load_text_projection(path)
+    save_text_projection(words, path)
     tensors = load_file(path)
     save_file({**tensors, "letters": tensors["letters"][:10]}, path)
     with pytest.raises(ProjectionError, match="shapes"):
-        load_words(path)
+        load_text_projection(path)
     path.with_suffix(".json").write_bytes(orjson.dumps({"format": 0}))
     with pytest.raises(ProjectionError, match="another version"):
-        load_words(path)
+        load_text_projection(path)
     path.write_bytes(b"{")
     with pytest.raises(ProjectionError, match="cannot be read"):
-        load_words(path)
+        load_text_projection(path)
 
 
 def test_slips_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
@@ -116,8 +116,8 @@ def test_slips_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
     assert sum(changed) <= 2
     assert mistype(text, random.Random(3), 2) == typed
     assert mistype("a bc xyz", random.Random(0)) == "a bc xyz"
-    assert len({garble(text, random.Random(seed)) for seed in range(50)}) > 25
-    assert garble("milk", random.Random(0))
+    assert len({corrupt_query(text, random.Random(seed)) for seed in range(50)}) > 25
+    assert corrupt_query("milk", random.Random(0))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_fitting_is_repeatable_and_learns(tmp_path: Path) -> None:
         """No meaning at all: letters alone have to do."""
         return np.full((len(texts), 384), 384**-0.5, np.float32)
 
-    fits = [fit_words(things=640, steps=steps, read=read) for steps in (1, 40, 40)]
+    fits = [fit_text_projection(things=640, steps=steps, read=read) for steps in (1, 40, 40)]
     first, later, again = fits
     assert later.letters.tobytes() == again.letters.tobytes()
     key = "held out, mistyped, R@1 by prefix"

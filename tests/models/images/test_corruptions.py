@@ -11,7 +11,7 @@ from models.images.corruptions import (
     MOST_HIDDEN,
     PIXEL,
     Picture,
-    disturbed,
+    corrupted,
     low_light,
     occlusion,
 )
@@ -85,10 +85,10 @@ def test_low_light_darkens() -> None:
 
 def test_leaving_one_out_changes_no_other() -> None:
     before = scene()
-    both = disturbed(before, {"occlusion": 0.8, "low_resolution": 0.5}, [1, 2])
-    one = disturbed(before, {"occlusion": 0.8}, [1, 2])
+    both = corrupted(before, {"occlusion": 0.8, "low_resolution": 0.5}, [1, 2])
+    one = corrupted(before, {"occlusion": 0.8}, [1, 2])
     resumed = PIXEL["low_resolution"](
         one, 0.5, np.random.default_rng([1, 2, list(PIXEL).index("low_resolution")])
     )
     assert np.array_equal(both, resumed)
-    assert np.array_equal(disturbed(before, {CLUTTER: 1.0}, [1]), before)
+    assert np.array_equal(corrupted(before, {CLUTTER: 1.0}, [1]), before)

@@ -18,14 +18,14 @@ RANDOM = np.random.default_rng(5)
 def made_up(chunks: int, size: int = 8) -> tuple[Floats, Levels]:
     """Evidence (chunks, size, 3): the second feature tells the level, the others are noise."""
     levels = RANDOM.integers(0, 4, (chunks, size)).astype(np.int8)
-    evidence = RANDOM.standard_normal((chunks, size, 3)).astype(np.float32)
-    evidence[..., 1] = -levels + 0.3 * RANDOM.standard_normal((chunks, size))
-    return evidence, levels
+    features = RANDOM.standard_normal((chunks, size, 3)).astype(np.float32)
+    features[..., 1] = -levels + 0.3 * RANDOM.standard_normal((chunks, size))
+    return features, levels
 
 
 def test_the_telling_feature_gets_the_weight_and_null_parts_the_instances() -> None:
-    evidence, levels = made_up(200)
-    fitted = fit_comparison(evidence, levels, shrinkage=1e-3)
+    features, levels = made_up(200)
+    fitted = fit_comparison(features, levels, shrinkage=1e-3)
     assert fitted.weights[1] > 20 * max(fitted.weights[0], fitted.weights[2])
     fresh, truth = made_up(100)
     s, null = fitted.scores(fresh)
@@ -36,17 +36,17 @@ def test_the_telling_feature_gets_the_weight_and_null_parts_the_instances() -> N
 
 
 def test_shrinkage_falls_back_on_the_order_of_retrieval() -> None:
-    evidence, levels = made_up(200)
-    evidence[..., 0] = 0.2 * evidence[..., 1] + 0.1 * evidence[..., 0]
-    fitted = fit_comparison(evidence, levels, shrinkage=1e3)
-    s, _ = fitted.scores(evidence)
-    assert (np.argsort(s, axis=1) == np.argsort(evidence[..., 0], axis=1)).mean() > 0.95
+    features, levels = made_up(200)
+    features[..., 0] = 0.2 * features[..., 1] + 0.1 * features[..., 0]
+    fitted = fit_comparison(features, levels, shrinkage=1e3)
+    s, _ = fitted.scores(features)
+    assert (np.argsort(s, axis=1) == np.argsort(features[..., 0], axis=1)).mean() > 0.95
 
 
 def test_what_is_not_known_neither_helps_nor_hurts() -> None:
-    evidence, levels = made_up(50)
-    fitted = fit_comparison(evidence, levels, shrinkage=0.01)
-    chunk = evidence[:1].copy()
+    features, levels = made_up(50)
+    fitted = fit_comparison(features, levels, shrinkage=0.01)
+    chunk = features[:1].copy()
     chunk[0, 3, 1] = np.nan
     filled, there = fill(chunk)
     assert filled[0, 3, 1] == pytest.approx(np.nanmean(chunk[0, :, 1]))
@@ -66,29 +66,29 @@ def test_what_is_not_known_neither_helps_nor_hurts() -> None:
     )
 )
 @settings(deadline=None)
-def test_levels_are_probabilities_whatever_is_known(evidence: Floats) -> None:
-    probabilities = LEVELS.probabilities(evidence)
-    assert probabilities.shape == (*evidence.shape[:2], 4)
+def test_levels_are_probabilities_whatever_is_known(features: Floats) -> None:
+    probabilities = LEVELS.probabilities(features)
+    assert probabilities.shape == (*features.shape[:2], 4)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0)
 
 
 def test_levels_are_calibrated_on_fresh_lists() -> None:
-    evidence, levels = made_up(400)
-    probabilities = np.concatenate([LEVELS.probabilities(one) for one in evidence[:, None]])
+    features, levels = made_up(400)
+    probabilities = np.concatenate([LEVELS.probabilities(one) for one in features[:, None]])
     assert (probabilities.argmax(axis=-1) == levels).mean() > 0.8
     assert calibration_error(probabilities[..., 0].ravel(), levels.ravel() == 0) < 0.05
 
 
 def test_a_level_that_never_occurs_has_no_probability() -> None:
-    evidence, levels = made_up(50)
+    features, levels = made_up(50)
     two = np.where(levels <= 1, 1, 3).astype(np.int8)
-    fitted = fit_levels(evidence[:, None], two[:, None])
-    probabilities = fitted.probabilities(evidence)
+    fitted = fit_levels(features[:, None], two[:, None])
+    probabilities = fitted.probabilities(features)
     assert probabilities[..., [0, 2]].max() < 1e-6
     assert (np.where(probabilities[..., 1] > 0.5, 1, 3) == two).mean() > 0.9
     with pytest.raises(RerankerError, match="same level"):
-        fit_levels(evidence[:, None], np.ones_like(levels)[:, None])
+        fit_levels(features[:, None], np.ones_like(levels)[:, None])
 
 
 def test_calibration_error_by_hand() -> None:
@@ -100,8 +100,8 @@ def test_calibration_error_by_hand() -> None:
 
 
 def _fitted_levels() -> tuple[Floats, Levels]:
-    evidence, levels = made_up(400)
-    return evidence[:, None], levels[:, None]
+    features, levels = made_up(400)
+    return features[:, None], levels[:, None]
 
 
 LEVELS = fit_levels(*_fitted_levels())

@@ -5,7 +5,7 @@ from models.arrays import Floats
 from models.errors import RerankerError
 from models.juicer.juice import Int8Matrix, Juice
 from models.reranking.chunks import split
-from models.reranking.features import FEATURES, collect
+from models.reranking.features import FEATURES, collect_features
 from models.reranking.protocol import Candidate
 from tests.models.fake_juices import juice
 
@@ -19,21 +19,21 @@ def picture_of(*tokens: int) -> Juice:
 
 def compare(query: Juice, *juices: Juice) -> Floats:
     candidates = [Candidate(str(at), 0.5, one) for at, one in enumerate(juices)]
-    evidence: Floats = collect(query, None, candidates, split(len(candidates)))[0]
-    return evidence
+    features: Floats = collect_features(query, None, candidates, split(len(candidates)))[0]
+    return features
 
 
 def test_found_and_explained_by_hand() -> None:
     # Of four tokens the best two count. The candidates share token 0, so 1 and 4 must tell.
-    evidence = compare(picture_of(0, 1, 2, 3), picture_of(0, 1, 6, 7), picture_of(0, 4, 5, 6))
-    np.testing.assert_allclose(evidence[:, EXPLAINED], [1.0, 0.5], atol=1e-6)
-    assert evidence[0, FOUND] == pytest.approx(1.0)
-    assert evidence[1, FOUND] < 0.01
+    features = compare(picture_of(0, 1, 2, 3), picture_of(0, 1, 6, 7), picture_of(0, 4, 5, 6))
+    np.testing.assert_allclose(features[:, EXPLAINED], [1.0, 0.5], atol=1e-6)
+    assert features[0, FOUND] == pytest.approx(1.0)
+    assert features[1, FOUND] < 0.01
 
 
 def test_support_is_the_likeness_to_the_rest_of_the_chunk() -> None:
-    evidence = compare(picture_of(0), picture_of(1, 2), picture_of(1, 2), picture_of(5, 6))
-    np.testing.assert_allclose(evidence[:, SUPPORT], [0.5, 0.5, 0.0], atol=1e-6)
+    features = compare(picture_of(0), picture_of(1, 2), picture_of(1, 2), picture_of(5, 6))
+    np.testing.assert_allclose(features[:, SUPPORT], [0.5, 0.5, 0.0], atol=1e-6)
 
 
 def test_cosines_and_words() -> None:
@@ -42,12 +42,12 @@ def test_cosines_and_words() -> None:
         Candidate("same", 1.0, query, "red apple"),
         Candidate("other", 0.1, juice(2), "milk"),
     ]
-    evidence = collect(query, "apples", candidates, split(2))[0]
-    alike = np.delete(evidence[0], SUPPORT)
+    features = collect_features(query, "apples", candidates, split(2))[0]
+    alike = np.delete(features[0], SUPPORT)
     np.testing.assert_allclose(alike, 1.0, atol=1e-6)
-    assert (np.delete(evidence[1], SUPPORT) < 0.9).all()
-    assert evidence[1, FEATURES.index("lexical")] == 0.0
-    assert not np.isnan(evidence).any()
+    assert (np.delete(features[1], SUPPORT) < 0.9).all()
+    assert features[1, FEATURES.index("lexical")] == 0.0
+    assert not np.isnan(features).any()
 
 
 def test_what_is_missing_is_nan() -> None:
@@ -56,29 +56,29 @@ def test_what_is_missing_is_nan() -> None:
         Candidate("words", 0.2, juice(2, picture=False), "pear"),
         Candidate("picture", 0.1, juice(3, text=False), "pear"),
     ]
-    known = ~np.isnan(collect(juice(0), "pear", candidates, split(3))[0])
+    known = ~np.isnan(collect_features(juice(0), "pear", candidates, split(3))[0])
     assert known.tolist() == [
         [True, True, True, True, True, True, False],
         [True, False, False, False, False, True, True],
         [True, True, True, True, True, False, True],
     ]
-    by_words = collect(juice(0, picture=False), "pear", candidates, split(3))[0]
+    by_words = collect_features(juice(0, picture=False), "pear", candidates, split(3))[0]
     assert np.isnan(by_words[:, 1:5]).all()
 
 
 def test_one_candidate_alone_has_no_support_and_padding_knows_nothing() -> None:
     assert np.isnan(compare(juice(0), juice(1))[0, SUPPORT])
     candidates = [Candidate(str(seed), 0.0, juice(seed)) for seed in range(11)]
-    evidence = collect(juice(99), None, candidates, split(11))
-    assert evidence.shape == (2, 6, len(FEATURES))
-    assert np.isnan(evidence[1, 5]).all()
+    features = collect_features(juice(99), None, candidates, split(11))
+    assert features.shape == (2, 6, len(FEATURES))
+    assert np.isnan(features[1, 5]).all()
 
 
 def test_tokens_that_are_fewer_count_as_they_are() -> None:
     """A juice with fewer tokens is not compared through its padding."""
     short, full = picture_of(0), picture_of(0, 0, 0)
-    evidence = compare(picture_of(0, 1), short, full, picture_of(4, 5, 6))
-    np.testing.assert_allclose(evidence[0, :3], evidence[1, :3], atol=1e-6)
+    features = compare(picture_of(0, 1), short, full, picture_of(4, 5, 6))
+    np.testing.assert_allclose(features[0, :3], features[1, :3], atol=1e-6)
 
 
 def test_juice_of_another_model_is_refused() -> None:

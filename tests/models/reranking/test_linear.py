@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.embedding.identity_library import LEAST_IDENTITY
+from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
 from models.embedding.protocol import Encoded
 from models.errors import RerankerError
 from models.reranking.calibration import LevelModel
@@ -16,10 +16,10 @@ from models.reranking.comparison import Comparison
 from models.reranking.features import FEATURES
 from models.reranking.linear import (
     Candidate,
+    ModalityParameters,
+    ParametersByModality,
     Reranker,
     RerankerParameters,
-    Stage,
-    Stages,
     load_reranker,
 )
 from models.training.reranker.linear import write_parameters
@@ -28,9 +28,9 @@ from tests.models.fake_juices import encoded, juice
 WIDTH = len(FEATURES)
 
 
-def stage(seed: int) -> Stage:
+def parameters_for(seed: int) -> ModalityParameters:
     random = np.random.default_rng(seed)
-    return Stage(
+    return ModalityParameters(
         comparison=Comparison(
             mean=(0.0,) * WIDTH, scale=(1.0,) * WIDTH, weights=tuple(random.random(WIDTH).tolist())
         ),
@@ -45,8 +45,12 @@ def stage(seed: int) -> Stage:
 
 PARAMETERS = RerankerParameters(
     encoder="none",
-    known=Stages(picture=stage(1), text=stage(2), both=stage(3)),
-    unknown=Stages(picture=stage(4), text=stage(5), both=stage(6)),
+    known=ParametersByModality(
+        picture=parameters_for(1), text=parameters_for(2), both=parameters_for(3)
+    ),
+    unknown=ParametersByModality(
+        picture=parameters_for(4), text=parameters_for(5), both=parameters_for(6)
+    ),
 )
 RERANKER = Reranker(PARAMETERS)
 
@@ -120,15 +124,15 @@ def test_each_modality_has_its_own_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("familiarity", "recognised"), [(0, False), (LEAST_IDENTITY, False), (0.5, True)]
+    ("identity_weight", "recognised"), [(0, False), (MIN_IDENTITY_WEIGHT, False), (0.5, True)]
 )
 def test_a_catalog_that_is_not_known_is_judged_as_such(
-    familiarity: float, recognised: bool
+    identity_weight: float, recognised: bool
 ) -> None:
     candidates = [Candidate(str(at), 0.5, juice(at), f"t{at}") for at in range(5)]
-    query = replace(encoded(9), familiarity=familiarity)
-    stages = PARAMETERS.known if recognised else PARAMETERS.unknown
-    alone = Reranker(msgspec.structs.replace(PARAMETERS, known=stages, unknown=stages))
+    query = replace(encoded(9), identity_weight=identity_weight)
+    by_modality = PARAMETERS.known if recognised else PARAMETERS.unknown
+    alone = Reranker(msgspec.structs.replace(PARAMETERS, known=by_modality, unknown=by_modality))
     other = Reranker(
         msgspec.structs.replace(PARAMETERS, known=PARAMETERS.unknown, unknown=PARAMETERS.known)
     )

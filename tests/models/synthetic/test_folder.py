@@ -48,13 +48,13 @@ def test_a_product_depends_on_seed_and_number_only() -> None:
 
 
 def test_a_quarter_of_the_products_are_near_twins_of_the_one_before() -> None:
-    twins = [made for made in MANY if made.twin_of is not None]
+    twins = [made for made in MANY if made.near_duplicate_of is not None]
     assert 0.18 < len(twins) / len(MANY) < 0.32
     for twin in twins:
         base = MANY[twin.index - 1]
-        assert twin.twin_of == base.index
-        assert base.twin_of is None
-        same = replace(twin, index=base.index, twin_of=None, twin_change=None)
+        assert twin.near_duplicate_of == base.index
+        assert base.near_duplicate_of is None
+        same = replace(twin, index=base.index, near_duplicate_of=None, changed=None)
         changed = [
             name
             for name in ("sizes", "style", "main", "accent", "label")
@@ -62,15 +62,15 @@ def test_a_quarter_of_the_products_are_near_twins_of_the_one_before() -> None:
         ]
         assert len(changed) == 1
         assert replace(same, **{changed[0]: getattr(base, changed[0])}) == base
-        assert twin.twin_change
+        assert twin.changed
 
 
 def test_a_twin_of_another_size_moves_one_measure_within_its_range() -> None:
     for twin in MANY:
-        if twin.twin_change is not None and twin.twin_change.startswith("size"):
+        if twin.changed is not None and twin.changed.startswith("size"):
             base = dict(MANY[twin.index - 1].sizes)
             moved = [name for name, value in twin.sizes if value != base[name]]
-            assert twin.twin_change == f"size: {moved[0]}"
+            assert twin.changed == f"size: {moved[0]}"
             low, high = twin.kind.sizes[moved[0]]
             assert low <= twin.size(moved[0]) <= high
             assert abs(twin.size(moved[0]) - base[moved[0]]) >= 0.34 * (high - low)
@@ -161,7 +161,7 @@ def test_boxes_lie_in_the_picture_and_hold_the_product() -> None:
 def test_twins_share_a_split_and_shares_are_kept() -> None:
     parts = [split_of(made) for made in MANY]
     for (one, _), (other, twin) in pairwise(zip(parts, MANY, strict=True)):
-        assert twin.twin_of is None or one == other
+        assert twin.near_duplicate_of is None or one == other
     for name, share in SPLITS.items():
         assert parts.count(name) / len(parts) == pytest.approx(share, abs=0.08)
     assert {split_of(made, {"test": 1.0}) for made in MANY[:50]} == {"test"}
@@ -184,7 +184,7 @@ def test_words_come_from_the_parameters() -> None:
 
 def test_twins_of_another_colour_are_told_apart_by_words() -> None:
     for twin in MANY:
-        if twin.twin_change in {"colour", "pattern"}:
+        if twin.changed in {"colour", "pattern"}:
             base = MANY[twin.index - 1]
             assert descriptions.title(twin) != descriptions.title(base)
             assert descriptions.price(twin) == descriptions.price(base)
@@ -199,7 +199,8 @@ def test_shoppers_words_are_noisy_and_repeatable() -> None:
         word
         for made in MANY
         for phrase in (
-            descriptions.title(made), made.kind_name, made.kind.plural, made.main.material, *made.kind.also
+            descriptions.title(made), made.kind_name, made.kind.plural, made.main.material,
+            *made.kind.also
         )
         for word in phrase.lower().split()
     }  # fmt: skip
@@ -244,12 +245,12 @@ def test_what_is_missing_is_said_and_everything_but_rendering_works(lacking: str
         f"if {lacking!r} == 'pyvista': sys.modules['pyvista'] = None\n"
         "import models.synthetic, models.synthetic.photography as shots\n"
         "from models.synthetic.near_duplicates import design\n"
-        "from models.synthetic.scene import Studio\n"
-        "from models.errors import StudioError\n"
+        "from models.synthetic.scene import Renderer\n"
+        "from models.errors import SyntheticError\n"
         "shot = shots.photo(design(0, 0), 0)\n"
         "assert 'pyvista' not in sys.modules or sys.modules['pyvista'] is None\n"
-        "try:\n    Studio(64).render(shot.scene)\n"
-        "except StudioError as error:\n    assert 'pip install pyvista' in str(error)\n"
+        "try:\n    Renderer(64).render(shot.scene)\n"
+        "except SyntheticError as error:\n    assert 'pip install pyvista' in str(error)\n"
         f"else:\n    assert {lacking!r} == 'OpenGL'\n"  # another OpenGL may be there
     )
     # Without vendors EGL finds no driver; VTK would crash when it renders.

@@ -9,15 +9,15 @@ import orjson
 import pytest
 
 from models.catalog.folder import read_catalog
-from models.errors import StudioError
-from models.images.corruptions import CLUTTER, PIXEL, disturbed
+from models.errors import SyntheticError
+from models.images.corruptions import CLUTTER, PIXEL, corrupted
 from models.images.files import open_picture
-from models.synthetic import write_studio
+from models.synthetic import write_synthetic_catalog
 from models.synthetic.near_duplicates import design
 from models.synthetic.photography import on_white, photo
 from models.synthetic.render_pool import opened
 from models.synthetic.rows import SPLITS
-from models.synthetic.scene import Studio
+from models.synthetic.scene import Renderer
 
 pytest.importorskip("pyvista")
 
@@ -25,14 +25,14 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def studio() -> Iterator[Studio]:
+def studio() -> Iterator[Renderer]:
     try:
         yield opened(SIZE)
-    except StudioError as error:
+    except SyntheticError as error:
         pytest.skip(str(error))
 
 
-def test_the_same_scene_gives_the_same_pixels(studio: Studio) -> None:
+def test_the_same_scene_gives_the_same_pixels(studio: Renderer) -> None:
     first = studio.render(photo(design(0, 3), 1).scene)
     studio.render(on_white(design(0, 8)).scene)
     again = studio.render(photo(design(0, 3), 1).scene)
@@ -42,7 +42,7 @@ def test_the_same_scene_gives_the_same_pixels(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("index", range(6))
-def test_boxes_hold_the_pixels_of_the_product_and_no_more(studio: Studio, index: int) -> None:
+def test_boxes_hold_the_pixels_of_the_product_and_no_more(studio: Renderer, index: int) -> None:
     made = design(5, index)
     for shot in (on_white(made), photo(made, 0)):
         mask = studio.mask(shot.scene.things[0], shot.scene.camera)
@@ -55,8 +55,8 @@ def test_boxes_hold_the_pixels_of_the_product_and_no_more(studio: Studio, index:
         assert np.abs(seen - box).max() < 4
 
 
-def test_a_product_on_white_stands_out_and_twins_differ_a_little(studio: Studio) -> None:
-    index = next(i for i in range(1, 60) if design(0, i).twin_of is not None)
+def test_a_product_on_white_stands_out_and_twins_differ_a_little(studio: Renderer) -> None:
+    index = next(i for i in range(1, 60) if design(0, i).near_duplicate_of is not None)
     twin, base = design(0, index), design(0, index - 1)
     one, other = (studio.render(on_white(made).scene).astype(int) for made in (twin, base))
     far = studio.render(on_white(design(0, index + 2)).scene).astype(int)
@@ -65,7 +65,7 @@ def test_a_product_on_white_stands_out_and_twins_differ_a_little(studio: Studio)
     assert 0 < np.abs(one - other).mean() < np.abs(one - far).mean() * 1.5
 
 
-def test_clutter_changes_the_surroundings_not_the_product(studio: Studio) -> None:
+def test_clutter_changes_the_surroundings_not_the_product(studio: Renderer) -> None:
     made, number = next(
         (made, number)
         for made in (design(0, index) for index in range(20))
@@ -80,17 +80,17 @@ def test_clutter_changes_the_surroundings_not_the_product(studio: Studio) -> Non
     assert changed[mask].mean() < 0.5
 
 
-def test_every_photo_is_disturbed_as_its_row_says(studio: Studio) -> None:
+def test_every_photo_is_disturbed_as_its_row_says(studio: Renderer) -> None:
     shot = next(
         shot for index in range(30) if "blur" in (shot := photo(design(0, index), 0)).strengths
     )
     plain = studio.render(shot.scene)
-    assert not np.array_equal(disturbed(plain, shot.strengths, shot.seed), plain)
+    assert not np.array_equal(corrupted(plain, shot.strengths, shot.seed), plain)
 
 
-def test_a_folder_is_a_catalog(studio: Studio, tmp_path: Path) -> None:
+def test_a_folder_is_a_catalog(studio: Renderer, tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
-    made = write_studio(
+    made = write_synthetic_catalog(
         tmp_path / "shop",
         products=4,
         photos=1,
@@ -119,9 +119,9 @@ def test_a_folder_is_a_catalog(studio: Studio, tmp_path: Path) -> None:
         assert set(row["disturbances"]) <= {CLUTTER, *PIXEL}
 
 
-def test_a_folder_grows_and_goes_on_where_it_stopped(studio: Studio, tmp_path: Path) -> None:
+def test_a_folder_grows_and_goes_on_where_it_stopped(studio: Renderer, tmp_path: Path) -> None:
     def make(name: str, products: int) -> int:
-        return write_studio(
+        return write_synthetic_catalog(
             tmp_path / name, products=products, photos=1, size=SIZE, processes=1
         ).rendered
 
@@ -147,11 +147,11 @@ def test_a_folder_grows_and_goes_on_where_it_stopped(studio: Studio, tmp_path: P
 
 def test_another_catalog_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "products.jsonl").write_text('{"product_id": "a"}\n')
-    with pytest.raises(StudioError, match="another catalog"):
-        write_studio(tmp_path, products=1)
+    with pytest.raises(SyntheticError, match="another catalog"):
+        write_synthetic_catalog(tmp_path, products=1)
     (tmp_path / "studio.json").write_text('{"seed": 1}')
-    with pytest.raises(StudioError, match="other options"):
-        write_studio(tmp_path, products=1)
+    with pytest.raises(SyntheticError, match="other options"):
+        write_synthetic_catalog(tmp_path, products=1)
 
 
 @pytest.mark.parametrize(
@@ -164,15 +164,15 @@ def test_another_catalog_is_not_overwritten(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
-    with pytest.raises(StudioError):
-        write_studio(tmp_path / "no", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(SyntheticError):
+        write_synthetic_catalog(tmp_path / "no", **wrong)  # type: ignore[arg-type]
     assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.slow
-def test_two_processes_write_what_one_writes(studio: Studio, tmp_path: Path) -> None:
+def test_two_processes_write_what_one_writes(studio: Renderer, tmp_path: Path) -> None:
     for processes in (1, 2):
-        write_studio(
+        write_synthetic_catalog(
             tmp_path / str(processes), products=3, photos=1, size=SIZE, processes=processes
         )
     for path in (tmp_path / "1").rglob("*.*"):

@@ -8,8 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from models.catalog.folder import read_catalog
-from models.errors import StudioError
-from models.synthetic.scene import Studio
+from models.errors import SyntheticError
+from models.synthetic.scene import Renderer
 from workers.cli.synthesize import studio
 
 app = typer.Typer()
@@ -18,8 +18,8 @@ app.command()(studio)
 
 def test_a_catalog_is_rendered_and_reported(tmp_path: Path) -> None:
     try:
-        Studio(32).close()
-    except StudioError as error:
+        Renderer(32).close()
+    except SyntheticError as error:
         pytest.skip(str(error))
     options = ["--products", "2", "--photos", "1", "--size", "32", "--processes", "1", "--json"]
     done = CliRunner().invoke(

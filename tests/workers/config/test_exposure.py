@@ -17,7 +17,7 @@ from stream.request_reply import Client
 from tests.workers.fakes import picture_uri
 from workers.config.settings import Settings, load_settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
-from workers.deploy.ephemeral import scratch_settings
+from workers.deploy.ephemeral import ephemeral_settings
 from workers.deploy.supervisor import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -46,7 +46,7 @@ def settings(
             monkeypatch.setenv(f"LOOKSTREAM_{name}_FILE", str(path))
         for name in ("bootstrap", "security_protocol", "sasl_mechanism", "username", "ca_file"):
             monkeypatch.setenv(f"LOOKSTREAM_KAFKA__{name.upper()}", getattr(secure, name))
-    with scratch_settings(load_settings(), "exposure") as scratch:
+    with ephemeral_settings(load_settings(), "exposure") as scratch:
         yield scratch
 
 

@@ -12,7 +12,7 @@ import structlog
 from stream.connection import Kafka
 from tests.paths import ROOT
 from workers.config.settings import Settings, load_settings, settings_environment
-from workers.config.wiring import kafka_of, store_of
+from workers.config.wiring import kafka_of, milvus_config_of
 from workers.deploy.telemetry import configure_logging
 from workers.errors import SettingsError
 
@@ -34,7 +34,7 @@ def test_a_secret_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (tmp_path / name).write_text(f"{HUSH} of {name} \n")
         monkeypatch.setenv(f"LOOKSTREAM_{setting}", str(tmp_path / name))
     settings = load_settings()
-    kafka, store = kafka_of(settings), store_of(settings)
+    kafka, store = kafka_of(settings), milvus_config_of(settings)
     assert kafka.confluent()["sasl.password"] == f"{HUSH} of kafka "
     assert kafka.confluent()["ssl.key.password"] == f"{HUSH} of key "
     assert store.token == f"{HUSH} of milvus "
@@ -49,7 +49,7 @@ def test_a_secret_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"LOOKSTREAM_{setting}", HUSH)
     settings = load_settings()
     assert kafka_of(settings).password == kafka_of(settings).key_password == HUSH
-    assert store_of(settings).token == HUSH
+    assert milvus_config_of(settings).token == HUSH
     said = [repr(settings), str(settings), settings.model_dump_json(), repr(kafka_of(settings))]
     assert not [text for text in said if HUSH in text]
     # A child process gets them in its environment, as one setting each.

@@ -22,7 +22,7 @@ from tests.paths import ROOT
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings, load_settings
 from workers.config.wiring import kafka_of, topics_of
-from workers.deploy.ephemeral import scratch_settings
+from workers.deploy.ephemeral import ephemeral_settings
 from workers.deploy.supervisor import Stack
 from workers.jobs.evaluate import evaluate_offline, ingest_catalog
 from workers.jobs.produce import picture_reference
@@ -55,7 +55,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
     """A running stack."""
-    with scratch_settings(load_settings(), "test") as scratch, Stack(scratch) as stack:
+    with ephemeral_settings(load_settings(), "test") as scratch, Stack(scratch) as stack:
         stack.wait_ready()
         yield scratch
 

@@ -4,7 +4,7 @@ import pytest
 
 from stream.messages import Click, Impression, Shown
 from stream.records import Record
-from workers.feedback.click_join import Attribution
+from workers.feedback.click_join import ClickJoin
 
 
 def impression(query_id: str = "q", products: tuple[str, ...] = ("a", "b")) -> Impression:
@@ -30,11 +30,11 @@ def record(offset: int = 0) -> Record:
 
 
 @pytest.fixture
-def attribution() -> Attribution:
-    return Attribution(window_ms=60_000, patience_s=10)
+def attribution() -> ClickJoin:
+    return ClickJoin(window_ms=60_000, patience_s=10)
 
 
-def test_a_click_is_attributed_to_the_list_it_was_made_on(attribution: Attribution) -> None:
+def test_a_click_is_attributed_to_the_list_it_was_made_on(attribution: ClickJoin) -> None:
     attribution.see_impression(impression(), time_ms=5_000)
     found = attribution.see_click(click(), record(), now=0)
     assert found is not None
@@ -43,7 +43,7 @@ def test_a_click_is_attributed_to_the_list_it_was_made_on(attribution: Attributi
     assert (found.impression_time, found.click_time) == (5_000, 7_000)
 
 
-def test_a_click_before_its_impression_waits_for_it(attribution: Attribution) -> None:
+def test_a_click_before_its_impression_waits_for_it(attribution: ClickJoin) -> None:
     assert attribution.see_click(click(), record(), now=0) is None
     assert attribution.see_impression(impression("other"), time_ms=0) == []
     ready = attribution.see_impression(impression(), time_ms=0)
@@ -51,14 +51,14 @@ def test_a_click_before_its_impression_waits_for_it(attribution: Attribution) ->
     assert attribution.waiting == []
 
 
-def test_a_click_waits_no_longer_than_its_patience(attribution: Attribution) -> None:
+def test_a_click_waits_no_longer_than_its_patience(attribution: ClickJoin) -> None:
     attribution.see_click(click(), record(), now=0)
     assert attribution.expire(now=10, now_ms=0) == []
     assert [waiting.click for waiting in attribution.expire(now=10.1, now_ms=0)] == [click()]
     assert attribution.waiting == []
 
 
-def test_an_impression_is_forgotten_after_the_window(attribution: Attribution) -> None:
+def test_an_impression_is_forgotten_after_the_window(attribution: ClickJoin) -> None:
     attribution.see_impression(impression(), time_ms=1_000)
     attribution.expire(now=0, now_ms=61_000)
     assert attribution.see_click(click(), record(), now=0) is not None
@@ -66,7 +66,7 @@ def test_an_impression_is_forgotten_after_the_window(attribution: Attribution) -
     assert attribution.see_click(click(), record(), now=0) is None
 
 
-def test_a_click_on_what_was_not_shown_is_refused(attribution: Attribution) -> None:
+def test_a_click_on_what_was_not_shown_is_refused(attribution: ClickJoin) -> None:
     attribution.see_impression(impression(), time_ms=0)
     with pytest.raises(LookupError, match="'z' was not among the 2 shown for query 'q'"):
         attribution.see_click(click("z"), record(), now=0)

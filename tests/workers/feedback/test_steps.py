@@ -14,7 +14,7 @@ from stream.messages import AttributedClick, Click, Impression, Shown
 from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.topics import Topics
-from workers.feedback.click_join import Attribution
+from workers.feedback.click_join import ClickJoin
 from workers.feedback.steps import Feedback
 from workers.feedback.worker import FeedbackLoop
 
@@ -28,7 +28,7 @@ def feedback_worker(kafka: Kafka, topics: Topics) -> Iterator[None]:
 
     def work() -> None:
         with Publisher(kafka) as publisher:
-            attribution = Attribution(window_ms=60_000, patience_s=PATIENCE_S)
+            attribution = ClickJoin(window_ms=60_000, patience_s=PATIENCE_S)
             join = Feedback(topics, publisher, DeadLetters(kafka, topics), attribution)
             group = f"{topics.click.name}-feedback"
             FeedbackLoop(kafka, topics, group, join).run(stopping.is_set, lambda: None)

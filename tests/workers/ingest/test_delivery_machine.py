@@ -31,7 +31,7 @@ from benchmarks.shop.oracle import Model
 from index.milvus.client import Client
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
-from workers.catalog_index import LiveIndex, open_catalog
+from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
 from workers.ingest.last_write_wins import Change
@@ -90,7 +90,7 @@ class Worker:
 
     def __init__(self, deployment: Settings, letters: set[int]) -> None:
         encoder = ColourEncoder()
-        self.index = LiveIndex(deployment, encoder.model_id)
+        self.index = CatalogIndex(deployment, encoder.model_id)
         self.kill = ""
         self._encoder = encoder
         self._letters = letters

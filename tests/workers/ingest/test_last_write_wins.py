@@ -67,7 +67,7 @@ DELETE = ProductDelete(product_id="p")
 
 
 def visible(product: Product) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    return [(item.item_id, item.payload, item.offer) for item in product if not item.buried]
+    return [(item.item_id, item.payload, item.offer) for item in product if not item.is_tombstone]
 
 
 @st.composite

@@ -11,7 +11,7 @@ from index.item import Item
 from stream.delivery import Rejection, State
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_png, picture_uri
-from workers.catalog_index import LiveIndex
+from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
 from workers.ingest.last_write_wins import Change
@@ -22,7 +22,7 @@ from workers.intake.fetch import open_fetcher
 class Shop:
     """An ingest worker's two steps on an index of its own."""
 
-    def __init__(self, steps: Ingest, index: LiveIndex, encoder: ColourEncoder) -> None:
+    def __init__(self, steps: Ingest, index: CatalogIndex, encoder: ColourEncoder) -> None:
         self.steps = steps
         self.index = index
         self.encoder = encoder
@@ -61,7 +61,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
         {"data_dir": tmp_path, "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"}}
     )
     encoder = ColourEncoder()
-    index = LiveIndex(settings, encoder.model_id)
+    index = CatalogIndex(settings, encoder.model_id)
     async with open_fetcher(IntakeSettings(roots=(tmp_path,))) as fetcher:
         yield Shop(Ingest(fetcher, encoder, index), index, encoder)
     index.close()

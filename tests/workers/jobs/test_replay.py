@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
-from models.reranking.linear import load_reranker, shipped_parameters
+from models.reranking.linear import load_reranker, packaged_reranker
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
 from stream.delivery import Delivery
@@ -23,7 +23,7 @@ from stream.records import Record
 from stream.span_reader import Edge, Span, SpanReader
 from stream.topics import create_topics
 from tests.workers.fakes import ColourEncoder, picture_uri
-from workers.catalog_index import LiveIndex
+from workers.catalog_index import CatalogIndex
 from workers.cli import app
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
@@ -85,7 +85,7 @@ def publish(settings: Settings, *pairs: tuple[str, bytes | None], topic: str = "
 async def ingest_live(settings: Settings) -> str:
     """What the ingest worker does, its group's commit included; the content hash after it."""
     encoder, topic = ColourEncoder(), topics_of(settings).catalog.name
-    index = LiveIndex(settings, encoder.model_id)
+    index = CatalogIndex(settings, encoder.model_id)
 
     async def refused(*_: object) -> None:
         return None
@@ -134,7 +134,7 @@ async def test_all_of_it_replayed_is_what_is_live(settings: Settings) -> None:
     assert report.classes == {"UnknownProduct": 1, "DecodeError": 1}
     assert {one["error_class"] for one in report.refusals} == set(report.classes)
     assert list(read_dead_letters(kafka_of(settings), topics_of(settings))) == []
-    index = LiveIndex(beside, ColourEncoder.model_id)
+    index = CatalogIndex(beside, ColourEncoder.model_id)
     assert index.content_hash() == live
     index.close()
     assert committed(settings) == before
@@ -157,7 +157,7 @@ def test_a_generation_is_built_caught_up_and_promoted(settings: Settings) -> Non
     live = asyncio.run(ingest_live(settings))
     assert lookstream("generations", "promote", "blue") == {"promoted": "blue", "caught_up": 7}
     assert lookstream("generations", "list") == {"generations": []}
-    index = LiveIndex(settings, ColourEncoder.model_id)
+    index = CatalogIndex(settings, ColourEncoder.model_id)
     assert index.content_hash() == live
     index.close()
 
@@ -167,7 +167,7 @@ def test_a_generation_is_built_caught_up_and_promoted(settings: Settings) -> Non
     lookstream("replay", "--into", "blue", "--only", "products", "--to", "3")
     assert lookstream("generations", "drop", "blue") == {"dropped": "blue"}
     assert list_generations(settings) == []
-    index = LiveIndex(settings, ColourEncoder.model_id)
+    index = CatalogIndex(settings, ColourEncoder.model_id)
     assert index.content_hash() == live
     index.close()
 
@@ -216,7 +216,7 @@ def test_a_promotion_that_fails_leaves_the_generation(
             promote(settings, "blue")
     assert [one.name for one in list_generations(settings)] == ["blue"]
     promote(settings, "blue")
-    index = LiveIndex(settings, ColourEncoder.model_id)
+    index = CatalogIndex(settings, ColourEncoder.model_id)
     assert index.count() == 18
     index.close()
 
@@ -263,7 +263,7 @@ async def test_queries_are_answered_from_the_generation(settings: Settings) -> N
             of_topic(iter(reader), "any.query"),
             beside,
             encoder,
-            load_reranker(shipped_parameters("lite2")),
+            load_reranker(packaged_reranker("lite2")),
             on_result=results.append,
         )
     assert (report.read, report.applied, report.refused) == (3, 1, 2)

@@ -11,8 +11,8 @@ from models.embedding.identity_library import SAMPLE
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
 from tests.workers.fakes import ColourEncoder
-from workers.catalog_index import LiveIndex
-from workers.query.identity_weight import AGAIN_EVERY_S, Familiarity
+from workers.catalog_index import CatalogIndex
+from workers.query.identity_weight import AGAIN_EVERY_S, IdentityWeight
 
 
 class Shelf:
@@ -35,11 +35,11 @@ class Shelf:
 class Counting(ColourEncoder):
     """Knows a catalog by how large it is."""
 
-    def familiarity(self, items: Floats) -> float:
+    def identity_weight(self, items: Floats) -> float:
         return len(items) / SAMPLE
 
-    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
-        return replace(query, vector=query.vector * np.float32(familiarity))
+    def weigh_identity(self, query: Encoded, identity_weight: float) -> Encoded:
+        return replace(query, vector=query.vector * np.float32(identity_weight))
 
 
 @pytest.fixture
@@ -48,37 +48,39 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def familiarity(shelf: Shelf) -> Familiarity:
-    return Familiarity(Counting(), cast(LiveIndex, shelf), shelf.clock)
+def identity_weight(shelf: Shelf) -> IdentityWeight:
+    return IdentityWeight(Counting(), cast(CatalogIndex, shelf), shelf.clock)
 
 
-def test_nothing_is_known_before_there_is_a_catalog(shelf: Shelf, familiarity: Familiarity) -> None:
-    assert familiarity.now() == 0
+def test_nothing_is_known_before_there_is_a_catalog(
+    shelf: Shelf, identity_weight: IdentityWeight
+) -> None:
+    assert identity_weight.now() == 0
     shelf.items, shelf.bank = SAMPLE, "first"
-    assert familiarity.now() == 1
+    assert identity_weight.now() == 1
     query = Encoded(np.array([1, 0], np.float32), Juice())
-    assert familiarity.trusting(query).vector.tolist() == [1, 0]
+    assert identity_weight.weigh_identity(query).vector.tolist() == [1, 0]
 
 
 def test_a_large_catalog_is_looked_at_once_for_each_bank(
-    shelf: Shelf, familiarity: Familiarity
+    shelf: Shelf, identity_weight: IdentityWeight
 ) -> None:
     shelf.items, shelf.bank = 10 * SAMPLE, "first"
     for shelf.time in (0.0, AGAIN_EVERY_S, 1e6):
-        familiarity.now()
+        identity_weight.now()
     assert shelf.sampled == 1
     shelf.bank = "second"
-    familiarity.now()
+    identity_weight.now()
     assert shelf.sampled == 2
 
 
 def test_a_small_catalog_is_looked_at_again_as_it_grows(
-    shelf: Shelf, familiarity: Familiarity
+    shelf: Shelf, identity_weight: IdentityWeight
 ) -> None:
     shelf.items, shelf.bank = SAMPLE // 10, "first"
-    assert familiarity.now() == pytest.approx(0.1)
+    assert identity_weight.now() == pytest.approx(0.1)
     shelf.items = SAMPLE // 5
-    assert familiarity.now() == pytest.approx(0.1)
+    assert identity_weight.now() == pytest.approx(0.1)
     shelf.time = AGAIN_EVERY_S
-    assert familiarity.now() == pytest.approx(0.2)
+    assert identity_weight.now() == pytest.approx(0.2)
     assert shelf.sampled == 2

@@ -12,7 +12,7 @@ from stream.delivery import Delivery
 from stream.messages import Query, Result
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_uri
-from workers.catalog_index import LiveIndex
+from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
 from workers.ingest.steps import Ingest
@@ -37,7 +37,7 @@ async def answering(tmp_path: Path) -> AsyncIterator[Answering]:
     settings = Settings.model_validate(
         {"data_dir": tmp_path, "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"}}
     )
-    index = LiveIndex(settings, encoder.model_id)
+    index = CatalogIndex(settings, encoder.model_id)
     products: list[dict[str, object]] = [
         {
             "product_id": "red",
@@ -101,7 +101,7 @@ async def test_a_batch_keeps_its_order_and_its_bad_queries_apart(answering: Answ
 async def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
     settings = Settings.model_validate({"data_dir": tmp_path})
     encoder = ColourEncoder()
-    index = LiveIndex(settings, encoder.model_id)
+    index = CatalogIndex(settings, encoder.model_id)
     async with open_fetcher(IntakeSettings()) as fetcher:
         answering = Answering(fetcher, encoder, load_reranker(), index, QuerySettings())
         [result] = await answering.answer([ask(text="anything")])
@@ -115,7 +115,7 @@ async def test_a_store_that_does_not_answer_is_said(tmp_path: Path, answering: A
     gone = Settings.model_validate(
         {"data_dir": tmp_path, "milvus": {"uri": "http://127.0.0.1:9", "kind": "lite"}}
     )
-    index = LiveIndex(gone, encoder.model_id)
+    index = CatalogIndex(gone, encoder.model_id)
     async with open_fetcher(IntakeSettings()) as fetcher:
         lost = Answering(fetcher, encoder, load_reranker(), index, QuerySettings(patience_s=0.1))
         [outcome] = await lost.answer([ask(text="leaf")])

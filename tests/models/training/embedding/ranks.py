@@ -24,8 +24,11 @@ from tests.models.training.embedding.toy import Linear, batches, library, recipe
 CLASSES, CENTRES, WIDTH, ROWS = 13, 2, 8, 8
 CASES = {
     "full": (MarginSoftmax(prefixes=(4, 8)), None),
-    "smooth": (MarginSoftmax(prefixes=(4, 8), smoothing=0.1, kinship=0.2), None),
-    "sparse": (MarginSoftmax(prefixes=(4, 8), smoothing=0.1, kinship=0.2), Sparseness(0.2, 0.1)),
+    "smooth": (MarginSoftmax(prefixes=(4, 8), smoothing=0.1, concept_smoothing=0.2), None),
+    "sparse": (
+        MarginSoftmax(prefixes=(4, 8), smoothing=0.1, concept_smoothing=0.2),
+        Sparseness(0.2, 0.1),
+    ),
     "very sparse": (MarginSoftmax(prefixes=(8,)), Sparseness(0.01, 0.0)),
 }
 PLAN = recipe(3, 4, sub_centres=3, average=0.5, smoothing=0.1)

@@ -58,7 +58,7 @@ def test_a_class_counts_as_often_as_it_weighs(times: int) -> None:
     weights = torch.tensor([[1.0, 1.0, times]])
     kin = torch.tensor([[True, False, True]])
     repeated = [0, 1, *[2] * times]
-    softmax = MarginSoftmax(smoothing=0.1, kinship=0.2)
+    softmax = MarginSoftmax(smoothing=0.1, concept_smoothing=0.2)
     assert torch.allclose(
         arcface(cosines, torch.tensor([0]), softmax, weights, kin),
         arcface(cosines[:, repeated], torch.tensor([0]), softmax, kin=kin[:, repeated]),
@@ -70,11 +70,11 @@ def test_kinship_moves_weight_to_the_classes_of_the_own_concept() -> None:
     kin = torch.tensor([[True, True, False]])
     logits = 8 * cosines[0]
     expected = torch.logsumexp(logits, 0) - 0.8 * logits[0] - 0.2 * (logits[0] + logits[1]) / 2
-    loss = arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0, kinship=0.2), kin=kin)
+    loss = arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0, concept_smoothing=0.2), kin=kin)
     assert torch.allclose(loss, expected)
     alone = torch.tensor([[True, False, False]])
     assert torch.allclose(
-        arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0, kinship=0.2), kin=alone),
+        arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0, concept_smoothing=0.2), kin=alone),
         arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0)),
     )
 

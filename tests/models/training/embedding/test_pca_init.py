@@ -52,10 +52,10 @@ def test_a_fitted_projection_encodes_pictures(catalog: Path, tiny: str) -> None:
     (squeezed,) = squeeze([open_picture(catalog / "0.png")], backbone, 64)
     read = load_projection(path, backbone.layout.widths)
     assert seen == [(done, FEWEST) for done in range(1, FEWEST + 1)]
-    identity, look = read.picture(squeezed)
+    identity, appearance = read.picture(squeezed)
     assert identity is None
-    assert np.linalg.norm(look) == pytest.approx(1, abs=1e-5)
-    assert look @ fitted.picture(squeezed)[1] == pytest.approx(1, abs=1e-3)
+    assert np.linalg.norm(appearance) == pytest.approx(1, abs=1e-5)
+    assert appearance @ fitted.picture(squeezed)[1] == pytest.approx(1, abs=1e-3)
     assert read.card["pictures"] == {catalog.name: FEWEST}
 
 

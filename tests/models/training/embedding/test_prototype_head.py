@@ -47,8 +47,8 @@ def test_identify_is_arcface_at_every_prefix() -> None:
 
 
 def test_sub_centres_find_the_looks_of_an_id() -> None:
-    looks = in_plane(0, 4, 88, 92, 178, 182)
-    weight = centroid_weight(looks, torch.zeros(6, dtype=torch.long), 1, 3)[0]
+    appearances = in_plane(0, 4, 88, 92, 178, 182)
+    weight = centroid_weight(appearances, torch.zeros(6, dtype=torch.long), 1, 3)[0]
     angles = torch.rad2deg(torch.atan2(weight[:, 1], weight[:, 0])).round().abs()
     assert sorted(angles.tolist()) == [2, 90, 180]
 

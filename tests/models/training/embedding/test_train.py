@@ -14,24 +14,24 @@ from models.arrays import Floats, unit
 from models.backbone.spec import named_backbone
 from models.catalog.folder import read_catalog
 from models.embedding.encoder import load_encoder
-from models.embedding.layout import assemble
-from models.embedding.pca import Axes
-from models.embedding.projection import has_tail, load_projection
+from models.embedding.layout import compose
+from models.embedding.pca import PrincipalAxes
+from models.embedding.projection import has_identity_branch, load_projection
 from models.errors import PictureError, TrainingError
 from models.images.files import open_picture
-from models.training.embedding.dataset import Lesson, prepare
+from models.training.embedding.dataset import TrainingConfig, prepare
 from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
 from models.training.embedding.identity_tower import Tower, Views
 from models.training.embedding.run_state import Encoder
 from models.training.embedding.samples import MOST_DRAWS, training_pictures
 from models.training.embedding.train import (
-    TRUST_FROM_PICTURES,
+    WEIGHT_FROM_PICTURES,
     Fitted,
     begin_tower,
     blend,
     train_embedding,
 )
-from models.training.embedding.validation import best_trust, vectors
+from models.training.embedding.validation import best_identity_weight, vectors
 
 PRODUCTS = 70
 
@@ -76,8 +76,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(shop: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fitted]:
     work = tmp_path_factory.mktemp("work")
-    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
-    fitted = train_embedding(lesson, work, processes=1)
+    config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    fitted = train_embedding(config, work, processes=1)
     fitted.save(work / "encoder.safetensors")
     return work, fitted
 
@@ -88,24 +88,26 @@ def test_the_file_serves_the_vectors_that_were_trained(
 ) -> None:
     work, fitted = trained
     path = work / "encoder.safetensors"
-    assert has_tail(path)
+    assert has_identity_branch(path)
     encoder = load_encoder("cpu", tiny, threads=1, projection=path)
     picture = open_picture(shop / "3.png")
     (served,) = encoder.encode([picture], [None], query=True)
-    lesson = Lesson(folders=(shop,), backbone=tiny, start=path, views=(1, 1))
-    material = prepare(lesson, work / "again", processes=1)
-    tower, _ = begin_tower(material, tail=True)
-    names = [Path(source.path).name for source in material.pictures.sources]
-    row = material.store.clean()[[names.index("3.png")]]
-    (learned,) = unit(vectors(tower, material.store, row))
-    (look,) = material.store.looks(row)
-    assert served.vector @ assemble(learned, look, None, query=True) == pytest.approx(1, abs=1e-3)
+    config = TrainingConfig(folders=(shop,), backbone=tiny, start=path, views=(1, 1))
+    data = prepare(config, work / "again", processes=1)
+    tower, _ = begin_tower(data, identity_branch=True)
+    names = [Path(source.path).name for source in data.pictures.sources]
+    row = data.store.clean()[[names.index("3.png")]]
+    (learned,) = unit(vectors(tower, data.store, row))
+    (appearance,) = data.store.appearances(row)
+    assert served.vector @ compose(learned, appearance, None, query=True) == pytest.approx(
+        1, abs=1e-3
+    )
     assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
     items = np.stack([one.vector for one in encoder.encode([picture], [None])])
     library = fitted.projection.library
     assert library is not None
     assert len(library.identities) == fitted.projection.card["identities"]
-    assert encoder.familiarity(items) == pytest.approx(library.trust)
+    assert encoder.identity_weight(items) == pytest.approx(library.known_weight)
 
 
 @pytest.mark.slow
@@ -113,16 +115,21 @@ def test_the_maps_alone_can_be_trained(
     trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
 ) -> None:
     axes = trained[0] / "axes.safetensors"
-    lesson = Lesson(
-        folders=(shop,), backbone=tiny, start=axes, contrast_passes=0, passes=0.5, tail=False
+    config = TrainingConfig(
+        folders=(shop,),
+        backbone=tiny,
+        start=axes,
+        contrast_passes=0,
+        passes=0.5,
+        identity_branch=False,
     )
-    fitted = train_embedding(lesson, tmp_path, processes=1)
+    fitted = train_embedding(config, tmp_path, processes=1)
     fitted.save(tmp_path / "maps.safetensors")
-    assert not has_tail(tmp_path / "maps.safetensors")
+    assert not has_identity_branch(tmp_path / "maps.safetensors")
     before = load_projection(axes, [len(one.mean) for one in fitted.projection.depths])
     assert before.identity is None
     assert fitted.projection.identity is not None
-    assert (before.look.matrix == fitted.projection.look.matrix).all()
+    assert (before.appearance.matrix == fitted.projection.appearance.matrix).all()
     assert (before.colour.matrix == fitted.projection.colour.matrix).all()
     assert (tmp_path / "views" / "trunk.npy").stat().st_size < 1000
 
@@ -133,9 +140,9 @@ def test_a_finished_run_is_not_run_again(
 ) -> None:
     work, fitted = trained
     seen: list[str] = []
-    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
     again = train_embedding(
-        lesson, work, processes=1, progress=lambda what, done, total: seen.append(what)
+        config, work, processes=1, progress=lambda what, done, total: seen.append(what)
     )
     assert not [what for what in seen if what.startswith("stage")]
     assert again.projection.identity is not None
@@ -198,16 +205,21 @@ def test_a_share_of_the_first_weights_can_be_kept(
     trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
 ) -> None:
     axes = trained[0] / "axes.safetensors"
-    lesson = Lesson(
-        folders=(shop,), backbone=tiny, start=axes, contrast_passes=0, passes=0.5, tail=False
+    config = TrainingConfig(
+        folders=(shop,),
+        backbone=tiny,
+        start=axes,
+        contrast_passes=0,
+        passes=0.5,
+        identity_branch=False,
     )
     none, whole = (
-        train_embedding(replace(lesson, keep=share), tmp_path, processes=1).projection
+        train_embedding(replace(config, keep=share), tmp_path, processes=1).projection
         for share in (0.0, 1.0)
     )
     assert none.identity is not None
     assert whole.identity is not None
-    first, _ = begin_tower(prepare(lesson, tmp_path, processes=1), tail=False)
+    first, _ = begin_tower(prepare(config, tmp_path, processes=1), identity_branch=False)
     begun = first.identity.weight.detach().numpy().T
     # Identities are turned at the end, which their scalar products do not show.
     assert np.allclose(products(whole.identity.matrix), products(begun), atol=1e-4)
@@ -222,7 +234,7 @@ def products(matrix: Floats) -> Floats:
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_weights_move_by_a_share_of_the_way(share: float) -> None:
     here, there = (
-        Tower(Axes(np.full(3, value, np.float32), np.full((3, 2), value, np.float32)))
+        Tower(PrincipalAxes(np.full(3, value, np.float32), np.full((3, 2), value, np.float32)))
         for value in (1.0, 3.0)
     )
     before = {name: value.clone() for name, value in here.state_dict().items()}
@@ -238,12 +250,17 @@ def test_what_no_photo_examined_is_trusted_by_half(shop: Path, tiny: str, tmp_pa
     folder.mkdir()
     for name in ("products.jsonl", *(f"{number}.png" for number in range(PRODUCTS))):
         (folder / name).write_bytes((shop / name).read_bytes())
-    lesson = Lesson(
-        folders=(folder,), backbone=tiny, contrast_passes=0, passes=0.1, tail=False, views=(2, 1)
+    config = TrainingConfig(
+        folders=(folder,),
+        backbone=tiny,
+        contrast_passes=0,
+        passes=0.1,
+        identity_branch=False,
+        views=(2, 1),
     )
-    library = train_embedding(lesson, tmp_path / "work", processes=1).projection.library
+    library = train_embedding(config, tmp_path / "work", processes=1).projection.library
     assert library is not None
-    assert library.trust == TRUST_FROM_PICTURES
+    assert library.known_weight == WEIGHT_FROM_PICTURES
     assert len(library.identities) == PRODUCTS
 
 
@@ -264,15 +281,15 @@ class Blind(Encoder):
 def test_identity_is_trusted_as_far_as_photos_bear_it_out(
     trained: tuple[Path, Fitted], shop: Path, tiny: str
 ) -> None:
-    lesson = Lesson(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
-    material = prepare(lesson, trained[0], processes=1)
-    assert material.answers is not None
+    config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    data = prepare(config, trained[0], processes=1)
+    assert data.answers is not None
     # Beside a look of one value: wholly. By lot, beside a real one: hardly, or not at all.
-    answers, axes = material.answers, material.store.projection
-    one = np.eye(len(axes.look.mean), 1, dtype=np.float32)
-    blurred = answers.through(replace(axes, look=replace(axes.look, matrix=one)))
-    assert best_trust(Blind(lot=False), blurred, material.exams) == 1
-    assert best_trust(Blind(lot=True), answers, material.exams) < 0.7
+    answers, axes = data.answers, data.store.projection
+    one = np.eye(len(axes.appearance.mean), 1, dtype=np.float32)
+    blurred = answers.through(replace(axes, appearance=replace(axes.appearance, matrix=one)))
+    assert best_identity_weight(Blind(lot=False), blurred, data.tasks) == 1
+    assert best_identity_weight(Blind(lot=True), answers, data.tasks) < 0.7
 
 
 def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from models.images.letterbox import Picture
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
 from models.reranking.linear import Candidate, Reranker, RerankerParameters
 from models.training.reranker.linear import fit_reranker
-from models.training.reranker.ranking_lists import VIEWS, make_episodes, shopper_text
+from models.training.reranker.ranking_lists import VIEWS, make_ranking_lists, shopper_text
 
 COLOURS = 12
 
@@ -100,9 +100,9 @@ def test_the_fit_improves_on_retrieval_and_says_so(folder: Path) -> None:
     assert card["queries"] == 6 * COLOURS
 
     catalog, encoder, reranker = read_catalog(folder), ColourEncoder(), Reranker(parameters)
-    episodes = make_episodes(encoder, catalog, ["val"], limit=8)
-    assert len(episodes["both"].products) == 8
-    assert episodes["both"].evidence.shape == (8, 2, 6, 7)
+    lists = make_ranking_lists(encoder, catalog, ["val"], limit=8)
+    assert len(lists["both"].products) == 8
+    assert lists["both"].features.shape == (8, 2, 6, 7)
     red = encoder.encode([np.full((8, 8, 3), (250, 5, 5), np.uint8)], [None])[0]
     blue = encoder.encode([np.full((8, 8, 3), (5, 5, 250), np.uint8)], [None])[0]
     ranked = reranker.rerank(
@@ -120,9 +120,11 @@ class TwoSidedEncoder(ColourEncoder):
         shade = np.zeros(3) if picture is None else picture.mean(axis=(0, 1)) / 255 - 0.5
         return replace(whole, vector=np.array([*shade, 0, 0, 0.5], np.float32))
 
-    def trusting(self, query: Encoded, familiarity: float) -> Encoded:
-        weighed = query.vector * np.array([familiarity] * 3 + [1 - familiarity] * 3, np.float32)
-        return replace(query, vector=weighed, familiarity=familiarity)
+    def weigh_identity(self, query: Encoded, identity_weight: float) -> Encoded:
+        weighed = query.vector * np.array(
+            [identity_weight] * 3 + [1 - identity_weight] * 3, np.float32
+        )
+        return replace(query, vector=weighed, identity_weight=identity_weight)
 
 
 def test_unknown_catalogs_are_learned_from_queries_that_recognise_nothing(folder: Path) -> None:
@@ -149,7 +151,7 @@ def test_unknown_catalogs_may_be_learned_from_another_folder(folder: Path, tmp_p
 
 def test_a_fit_on_an_unknown_catalog_serves_both(folder: Path) -> None:
     class Stranger(TwoSidedEncoder):
-        def familiarity(self, items: Floats) -> float:
+        def identity_weight(self, items: Floats) -> float:
             return 0.0
 
     parameters = fit_reranker(Stranger(), folder)
