@@ -50,7 +50,7 @@ def own_rates(
     learned = fitted.projection
     store = make_views(work / "answers", features.sources, Recorded(spec), learned)
     assert learned.identity is not None
-    tower = Tower(learned.identity, learned.known, fitted.identity_branch).eval()
+    tower = Tower(learned.identity, learned.branch, fitted.identity_branch).eval()
     return task.raw(store), task.served(tower, learned.library, store)
 
 
