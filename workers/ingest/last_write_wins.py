@@ -99,7 +99,7 @@ def same_row(one: Item, other: Item) -> bool:
     """Whether writing `one` over `other` would change nothing."""
     return all(
         getattr(one, name) == getattr(other, name)
-        for name in ("item_id", "buried", "digest", "payload", "offer", "versions")
+        for name in ("item_id", "is_tombstone", "digest", "payload", "offer", "versions")
     )
 
 
