@@ -49,8 +49,8 @@ def curate(
     from models.curation.curate import curate as run
     from models.curation.folder import read_documents, with_clicks
     from models.curation.report import report, write_clusters
+    from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
-    from workers.config.wiring import encoder_of
     from workers.reports.curation_page import write_page
 
     clicks = list(read_clicks(links)) if links else []

@@ -52,8 +52,9 @@ def promote(
       lookstream generations promote blue
     """
     from stream.span_reader import Edge, Span
+    from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
-    from workers.config.wiring import encoder_of, topics_of
+    from workers.config.wiring import topics_of
     from workers.jobs.generations import check_no_ingest, existing
     from workers.jobs.generations import promote as promote_generation
 

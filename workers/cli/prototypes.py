@@ -37,8 +37,8 @@ def build(
     """
     from index.lifecycle.repartition import repartition
     from workers.catalog_index import open_catalog
+    from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
-    from workers.config.wiring import encoder_of
     from workers.jobs.prototypes import cluster_bank
 
     if (clusters is None) != (catalog is None) or (clusters is not None and count is not None):

@@ -54,8 +54,9 @@ def replay(
       lookstream replay --into blue --file stream.jsonl
     """
     from stream.span_reader import parse_span
+    from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
-    from workers.config.wiring import encoder_of, topics_of
+    from workers.config.wiring import topics_of
     from workers.jobs.generations import begin
 
     settings, span = load_settings(), parse_span(start, end)
@@ -84,7 +85,7 @@ def replay(
 
 def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | None) -> Replayed:
     from stream.codec import encode
-    from workers.config.wiring import reranker_of
+    from workers.config.load_models import reranker_of
     from workers.jobs.replay import replay_queries
 
     reranker = reranker_of(beside, encoder)

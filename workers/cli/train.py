@@ -134,8 +134,8 @@ def reranker(
       lookstream train reranker grocery --out models/weights/reranker-lite2.json
     """
     from models.training.reranker.linear import SPLITS, fit_reranker, write_parameters
+    from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
-    from workers.config.wiring import encoder_of
 
     encoder = encoder_of(load_settings())
     with progress_bars(quiet=json) as bars:

@@ -1,17 +1,12 @@
-"""The settings, said to each room in its own words."""
+"""Addresses and credentials from the settings, as `stream` and `index` take them."""
 
 from __future__ import annotations
 
-from threadpoolctl import threadpool_limits
-
 from index.milvus.config import MilvusConfig
-from models.embedding.encoder import Encoder, load_encoder
-from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from stream.connection import Kafka
 from stream.topics import Topics, topic_map
 from workers.config.secrets import secret
 from workers.config.settings import Settings
-from workers.errors import SettingsError
 
 
 def kafka_of(settings: Settings) -> Kafka:
@@ -47,31 +42,3 @@ def milvus_config_of(settings: Settings) -> MilvusConfig:
         server_name=milvus.server_name,
         kind=milvus.layout,
     )
-
-
-def encoder_of(settings: Settings) -> Encoder:
-    """The encoder, loaded; a minute the first time on a machine, seconds after."""
-    # The network's own threads use every core; those of matrix products beside them only get in
-    # their way: a query took twice as long with both.
-    threadpool_limits(1, user_api="blas")
-    models = settings.models
-    return load_encoder(
-        models.device, models.backbone, models.threads or None, models.projection, models.dim
-    )
-
-
-def reranker_of(settings: Settings, encoder: Encoder) -> Reranker:
-    """The reranker with the parameters that were fitted on this encoder.
-
-    Raises:
-        SettingsError: they were fitted on another one, so that its scores would mean nothing.
-    """
-    models = settings.models
-    reranker = load_reranker(models.reranker or packaged_reranker(models.backbone))
-    if reranker.parameters.encoder != encoder.model_id:
-        raise SettingsError(
-            f"the reranker was fitted on {reranker.parameters.encoder}, the encoder is "
-            f"{encoder.model_id}: run `lookstream train reranker DIR --out FILE` and set "
-            "models.reranking.linear to that file"
-        )
-    return reranker

@@ -20,8 +20,9 @@ from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
 from workers.catalog_index import open_catalog
+from workers.config.load_models import encoder_of, reranker_of
 from workers.config.settings import Settings, load_settings, profile_path
-from workers.config.wiring import encoder_of, kafka_of, milvus_config_of, reranker_of, topics_of
+from workers.config.wiring import kafka_of, milvus_config_of, topics_of
 from workers.errors import SettingsError, WorkerError
 
 UP = "start it with `lookstream up`"

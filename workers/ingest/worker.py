@@ -18,8 +18,9 @@ from stream.faust_app import make_app, raw_topic
 from stream.faust_consumer import consume
 from stream.stall_watchdog import watch_for_stall
 from workers.catalog_index import CatalogIndex
+from workers.config.load_models import encoder_of
 from workers.config.settings import Settings
-from workers.config.wiring import encoder_of, kafka_of, topics_of
+from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.telemetry import EVENTS, serve_metrics
 from workers.errors import WorkerError
 from workers.ingest.items import Encoder

@@ -24,8 +24,9 @@ from stream.codec import decode
 from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
+from workers.config.load_models import encoder_of, reranker_of
 from workers.config.settings import Settings
-from workers.config.wiring import encoder_of, kafka_of, reranker_of, topics_of
+from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
 from workers.errors import QueryRefused
 from workers.ingest.items import draft, make_products, picture_references

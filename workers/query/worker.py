@@ -17,8 +17,9 @@ from stream.publisher import Publisher
 from stream.records import Record, from_confluent
 from stream.topics import Topics
 from workers.catalog_index import CatalogIndex
+from workers.config.load_models import encoder_of, reranker_of
 from workers.config.settings import Settings
-from workers.config.wiring import encoder_of, kafka_of, reranker_of, topics_of
+from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.signals import stop_flag, when_ready
 from workers.deploy.telemetry import EVENTS
 from workers.intake.fetch import open_fetcher
