@@ -18,6 +18,15 @@ SIGKILL = 9
 ORPHANED = 72  # exit status: the parent was gone before the command could start
 
 
+def python_module(name: str, *arguments: str) -> list[str]:
+    """The command line of `python -m name arguments`, for a child process.
+
+    With `-P` Python does not search the working directory for modules: started in a folder that
+    has a `models.py` of its own, the child would import that instead of our package.
+    """
+    return [sys.executable, "-P", "-m", name, *arguments]
+
+
 def spawn(
     argv: Sequence[str], *, log_path: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from stream.child_process import spawn, stop
+from stream.child_process import python_module, spawn, stop
 from stream.embedded_broker import claim_port
 from workers.config.settings import Settings, settings_environment
 
@@ -58,7 +57,7 @@ class Staff:
         changed = self._settings.model_dump()
         changed["ingest"]["metrics_port"] = claim_port()
         self._working[number] = spawn(
-            [sys.executable, "-m", self._module],
+            python_module(self._module),
             log_path=self.log(number),
             env=settings_environment(Settings.model_validate(changed)),
         )

@@ -24,7 +24,8 @@ def argv(data_dir: Path, port: int) -> list[str]:
     where = ["--data-dir", str(data_dir), "--host", "127.0.0.1", "--port", str(port)]
     # One request at a time: in the middle of a flush the memtable's rows are found by nobody, so
     # a search beside it would miss what was written last. Lite computes under Python's lock anyway.
-    return [sys.executable, "-m", "milvus_lite", "server", *where, "--max-workers", "1"]
+    # -P: no module of the working directory may hide one of Milvus Lite's.
+    return [sys.executable, "-P", "-m", "milvus_lite", "server", *where, "--max-workers", "1"]
 
 
 def wait_ready(uri: str, timeout_s: float = 60.0, token: str | None = None) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from index.milvus import lite_process
-from stream.child_process import spawn, stop
+from stream.child_process import python_module, spawn, stop
 from stream.embedded_broker import EmbeddedBroker
 from stream.topics import create_topics
 from workers.config.settings import Settings, settings_environment
@@ -167,7 +166,7 @@ class Stack:
 
     def _start_worker(self, name: str) -> _Worker:
         process = spawn(
-            [sys.executable, "-m", "workers.cli", "worker", name],
+            python_module("workers.cli", "worker", name),
             log_path=self._log(name),
             env=settings_environment(self.settings),
         )

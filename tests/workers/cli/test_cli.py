@@ -1,14 +1,15 @@
 """The command line: help with examples, errors in one line, JSON for machines."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import orjson
 import pytest
 from typer.testing import CliRunner
 
+from stream.child_process import python_module
 from stream.embedded_broker import claim_port
+from tests.paths import ROOT
 from workers.cli import app
 
 COMMANDS = [
@@ -34,9 +35,15 @@ COMMANDS = [
 def lookstream(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, as a person would."""
     return subprocess.run(
-        [sys.executable, "-m", "workers.cli", *arguments],
+        python_module("workers.cli", *arguments),
         cwd=cwd,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "COLUMNS": "200", **environment},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(Path.home()),
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "200",
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=90,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from stream.child_process import python_module
 from stream.connection import Kafka
 from tests.paths import ROOT
 from workers.config.settings import Settings, load_settings, settings_environment
@@ -132,7 +133,7 @@ def test_a_command_that_fails_says_none(tmp_path: Path) -> None:
         "LOOKSTREAM_MILVUS__TOKEN": HUSH,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "workers.cli", "dlq", "list"],
+        python_module("workers.cli", "dlq", "list"),
         env=os.environ | environment | {"PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,

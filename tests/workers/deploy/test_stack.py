@@ -3,7 +3,6 @@
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import psutil
 import pytest
 from rich.progress import Progress
 
+from stream.child_process import python_module
 from stream.dead_letter import read_dead_letters
 from stream.messages import Query
 from stream.publisher import Publisher, wait_committed
@@ -152,7 +152,7 @@ def test_a_bad_query_is_answered_with_the_reason(settings: Settings) -> None:
 def test_ctrl_c_leaves_no_process_behind(seconds: float, catalog: Path, tmp_path: Path) -> None:
     environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
     demo = subprocess.Popen(
-        [sys.executable, "-m", "workers.cli", "demo", str(catalog)],
+        python_module("workers.cli", "demo", str(catalog)),
         cwd=tmp_path,
         env=environment | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
