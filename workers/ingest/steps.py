@@ -1,14 +1,15 @@
 """The ingest worker: catalog events become rows that a photo can find.
 
 Faust brings batches of records; `stream.delivery` takes them through the two steps here. *Prepare*
-decodes each event, fetches its pictures, juices and embeds what the index does not have already.
-*Write* folds the batch into the products as they are stored and writes what changed.
+decodes each event, fetches its pictures, reads the products as they are stored, and juices and
+embeds what the index does not have already. *Write* folds the batch into those products and writes
+what changed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from index.errors import RowRejected, StoreUnavailable
@@ -46,14 +47,22 @@ class Ingest:
         self._index = index
         self._fetching = asyncio.Semaphore(fetcher.settings.parallel)
         self._writing = asyncio.Lock()
+        # Products of the batch under way as prepare read them. Each is taken out when it is to be
+        # written: whatever fails after that, the next try reads it again.
+        self._stored: dict[str, Product] = {}
 
     async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
         """One ready change per record, or why there can be none."""
         with timed("ingest", "fetch"), _in_words_of_delivery():
             events = await asyncio.gather(*map(self._open, records))
+        with timed("ingest", "read"), _in_words_of_delivery():
+            product_ids = [
+                _product_id(event) for event in events if not isinstance(event, Rejection)
+            ]
+            stored = await asyncio.to_thread(self._read, product_ids)
         with timed("ingest", "encode"), _in_words_of_delivery():
             drafts = [event for event in events if isinstance(event, Draft)]
-            products = iter(await asyncio.to_thread(self._encode, drafts))
+            products = iter(await asyncio.to_thread(self._encode, drafts, stored))
         changes: list[Change | Rejection] = []
         for record, event in zip(records, events, strict=True):
             if isinstance(event, Rejection):
@@ -63,7 +72,10 @@ class Ingest:
                 (event.event, next(products)) if isinstance(event, Draft) else (event, ())
             )
             version = event_version(plain, record)
-            changes.append(_storable(Change(plain, version, self._encoder.dim, content)))
+            change = _storable(Change(plain, version, self._encoder.dim, content))
+            if isinstance(change, Change):
+                self._stored[plain.product_id] = stored[plain.product_id]
+            changes.append(change)
         return changes
 
     async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
@@ -92,15 +104,26 @@ class Ingest:
             data = await self._fetcher.fetch(reference)
         return data, await self._fetcher.decode(data)
 
-    def _encode(self, drafts: Sequence[Draft]) -> list[Product]:
-        stored = self._index.stored([one.event.product_id for one in drafts])
-        known = {item.digest: item for item in stored if not item.is_tombstone}
+    def _read(self, product_ids: Sequence[str]) -> dict[str, Product]:
+        """These products as they are stored; () for one that the index does not know."""
+        products: dict[str, Product] = dict.fromkeys(product_ids, ())
+        for item in self._index.stored(list(products)):
+            products[item.product_id] += (item,)
+        return products
+
+    def _encode(self, drafts: Sequence[Draft], stored: Mapping[str, Product]) -> list[Product]:
+        known = {
+            item.digest: item
+            for one in drafts
+            for item in stored[one.event.product_id]
+            if not item.is_tombstone
+        }
         return make_products(drafts, self._encoder, known)
 
     def _write(self, changes: Sequence[Change]) -> list[State | Rejection]:
-        before: dict[str, Product] = {change.event.product_id: () for change in changes}
-        for item in self._index.stored(list(before)):
-            before[item.product_id] += (item,)
+        product_ids = dict.fromkeys(change.event.product_id for change in changes)
+        before = {one: self._stored.pop(one) for one in product_ids if one in self._stored}
+        before |= self._read([one for one in product_ids if one not in before])
         after = dict(before)
         outcomes: list[State | Rejection] = []
         for change in changes:
@@ -130,6 +153,10 @@ def read_event(record: Record) -> CatalogEvent:
         value = encode(ProductDelete(product_id=record.key.decode(errors="replace")))
     event: CatalogEvent = decode(value, CatalogEvent)
     return event
+
+
+def _product_id(event: CatalogEvent | Draft) -> str:
+    return event.event.product_id if isinstance(event, Draft) else event.product_id
 
 
 def _storable(change: Change) -> Change | Rejection:

@@ -1,14 +1,15 @@
 """Juice once: what an event changes is made anew, and nothing else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from index.errors import RowRejected
 from index.item import Item
-from stream.delivery import Rejection, State
+from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
 from tests.workers.fakes import ColourEncoder, picture_png, picture_uri
 from workers.catalog_index import CatalogIndex
@@ -162,3 +163,65 @@ async def test_an_item_made_of_a_stored_one_is_not_refused_for_its_prototype(sho
         await shop.steps.write(changes)
     stored = shop.index.stored([f"p{n}" for n in range(18)])
     assert max(item.prototype for item in stored) > 0
+
+
+async def test_stored_products_are_read_once_a_batch_and_again_after_a_failure(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[list[str]] = []
+    stored, write = shop.index.stored, shop.index.write
+
+    def counted(product_ids: Sequence[str]) -> list[Item]:
+        if product_ids:
+            reads.append(sorted(product_ids))
+        return stored(product_ids)
+
+    monkeypatch.setattr(shop.index, "stored", counted)
+    upsert = {"type": "upsert", "title": "apple", "image": picture_uri("red"), "version": 1}
+    batch = [
+        record(1, product_id="a", **upsert),
+        record(2, product_id="b", **upsert),
+        record(3, product_id="a", type="patch", price=1.0),
+        record(4, product_id="a", type="patch", currency="EUR"),
+    ]
+    delivery = Delivery(shop.steps.prepare, shop.steps.write, refuse_none)
+    await delivery.deliver(batch)
+    assert reads == [["a", "b"]]
+
+    # The store refuses the whole batch, so that it is written in halves: the second one must see
+    # what the first one wrote.
+    calls = 0
+
+    def refuse_the_first(items: Sequence[Item], gone: Sequence[str] = ()) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RowRejected("too large")
+        write(items, gone)
+
+    monkeypatch.setattr(shop.index, "write", refuse_the_first)
+    reads.clear()
+    await delivery.deliver(
+        [
+            record(5, product_id="a", type="patch", price=2.0),
+            record(6, product_id="a", type="patch", currency="USD"),
+        ]
+    )
+    assert reads == [["a"], ["a"], ["a"]]
+    (item,) = stored(["a"])
+    assert item.offer == {"price": 2.0, "currency": "USD"}
+
+
+def record(offset: int, **event: Any) -> Record:
+    return Record(
+        topic="catalog",
+        partition=0,
+        offset=offset,
+        key=b"p",
+        value=orjson.dumps(event),
+        timestamp_ms=offset,
+    )
+
+
+async def refuse_none(*_: object) -> None:
+    raise AssertionError("nothing here may be dead-lettered")
