@@ -159,11 +159,11 @@ def unseen(bench: Bench) -> dict[str, Any]:
         task, raw = bench.tasks[title], bench.table[RAW][title][rate]
         answers = bench.answers.through(axes)
         library = library_of(tower, config, identities(tower, config))
-        similarity, known = task.similarity(tower, library, answers)
+        similarity, weights = task.similarity(tower, library, answers)
         gains[name] = _points(task.by(similarity)[rate], raw)
         with bench.step(f"comparing {name}") as step:
             juice = juices(task, answers, encoder, lambda done, total: step("", done, total))
-            compared = reranked(task, similarity, known, juice, reranker)
+            compared = reranked(task, similarity, weights, juice, reranker)
         reranked_gains[name] = _points(compared[rate], raw)
         if name in bench.tasks:
             with bench.step(f"{name} by its own pictures") as step:

@@ -16,7 +16,7 @@ from models.curation.curate import Curated, curate
 from models.curation.documents import Documents, View
 from models.curation.folder import read_documents, text_vectors, tight
 from models.curation.label_noise import Recovery, corrupt, recovery
-from models.embedding.protocol import PictureTextEncoder, SearchEncoder
+from models.embedding.protocol import SearchEncoder
 from models.training.embedding.dataset import TrainingData
 from models.training.embedding.run_state import Encoder
 from models.training.embedding.validation import vectors
@@ -38,7 +38,7 @@ class Noisy:
 
     @classmethod
     def of(
-        cls, data: TrainingData, catalog: Catalog, encoder: PictureTextEncoder, seed: int = 0
+        cls, data: TrainingData, catalog: Catalog, encoder: SearchEncoder, seed: int = 0
     ) -> Noisy:
         """The pictures of one catalog, a fifth of them under another product's id."""
         texts = {catalog.locate(one.image or ""): one.title for one in catalog.products}

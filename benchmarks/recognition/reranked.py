@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.recognition.retrieval_tasks import RetrievalTask, Rows
 from models.arrays import Floats
-from models.embedding.protocol import Encoded, PictureTextEncoder
+from models.embedding.layout import PartWeights
+from models.embedding.protocol import Encoded, ItemEncoder
 from models.images.files import open_picture
 from models.juicer.juice import Juice
 from models.reranking.linear import Candidate, Reranker
@@ -22,7 +23,7 @@ BATCH = 16
 def juices(
     task: RetrievalTask,
     store: ViewStore,
-    encoder: PictureTextEncoder,
+    encoder: ItemEncoder,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, Juice]:
     """What the pictures of an exam are judged by, by their rows in its store."""
@@ -31,7 +32,7 @@ def juices(
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         pictures = [open_picture(Path(store.sources[row].path)) for row in some]
-        made = encoder.encode(pictures, [None] * len(some), query=True)
+        made = encoder.encode_items(pictures, [None] * len(some))
         found |= {row: one.juice for row, one in zip(some, made, strict=True)}
         progress(len(found), len(rows))
     return found
@@ -40,7 +41,7 @@ def juices(
 def reranked(
     task: RetrievalTask,
     similarity: Floats,
-    identity_weight: float,
+    weights: PartWeights,
     juice: Mapping[int, Juice],
     reranker: Reranker,
 ) -> dict[str, float]:
@@ -49,7 +50,7 @@ def reranked(
     Args:
         exam: whose queries and documents these are.
         similarity: cosines (queries, documents).
-        familiarity: of the catalog, which decides by what the reranker judges.
+        weights: of the queries' parts, which decide by what the reranker judges.
         juice: of all its pictures, see `juices`.
         reranker: of the same encoder as the juice.
     """
@@ -60,7 +61,7 @@ def reranked(
             Candidate(str(place), float(row[place]), juice[int(task.document_rows[place])])
             for place in places
         ]
-        query = Encoded(np.zeros(1, np.float32), juice[int(asked)], identity_weight)
+        query = Encoded(np.zeros(1, np.float32), juice[int(asked)], weights)
         ranked = reranker.rerank(query, None, candidates)
         ordered.append(places[[one.index for one in ranked]])
     return task.hit_rates(np.stack(ordered))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product, read_catalog
 from models.embedding.identity_library import IdentityLibrary
-from models.embedding.layout import DIM, compose, weigh_identity
+from models.embedding.layout import DIM, PartWeights, compose_item, compose_query
 from models.errors import CatalogError
 from models.evaluation.metrics import Levels, hit_rates, relevance, relevant_counts
 from models.training.embedding.feature_cache import Source, ViewStore
@@ -58,8 +58,9 @@ class RetrievalTask:
 
     def similarity(
         self, encoder: Encoder, library: IdentityLibrary | None, store: ViewStore, dim: int = DIM
-    ) -> tuple[Floats, float]:
-        """Cosines (queries, documents) of vectors with identity and look, and the familiarity.
+    ) -> tuple[Floats, PartWeights]:
+        """Cosines (queries, documents) of vectors with identity and appearance, and the weights of
+        both.
 
         Args:
             encoder: gives the identities.
@@ -68,20 +69,14 @@ class RetrievalTask:
             dim: 64, 128, 256 or 512.
         """
         asked, shown = (
-            np.stack(
-                [
-                    compose(identity, appearance, None, query=query, dim=dim)
-                    for identity, appearance in zip(
-                        unit(vectors(encoder, store, rows)),
-                        store.appearances(rows),
-                        strict=True,
-                    )
-                ]
-            )
-            for rows, query in ((self.query_rows, True), (self.document_rows, False))
+            zip(unit(vectors(encoder, store, rows)), store.appearances(rows), strict=True)
+            for rows in (self.query_rows, self.document_rows)
         )
-        known = 0.0 if library is None else library.identity_weight(shown)
-        return np.stack([weigh_identity(query, known) for query in asked]) @ shown.T, known
+        documents = np.stack([compose_item(*parts, None, dim=dim) for parts in shown])
+        known = 0.0 if library is None else library.identity_weight(documents)
+        weights = PartWeights(identity=known)
+        queries = np.stack([compose_query(*parts, None, weights, dim=dim) for parts in asked])
+        return queries @ documents.T, weights
 
     def by(self, similarity: Floats) -> dict[str, float]:
         """Those of documents by their similarity (queries, documents)."""

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageColor
 
+from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.images.letterbox import Picture
 from models.juicer.juice import Int8Matrix, Juice
@@ -28,18 +30,25 @@ class ColourEncoder(SearchEncoder):
         self.encoded = 0
         self.looked_at = 0
 
-    def encode(
+    def encode_items(
         self,
         pictures: Sequence[Picture | Encoded | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
     ) -> list[Encoded]:
         """One vector and its juice for each picture and text."""
         self.encoded += len(pictures)
         self.looked_at += sum(isinstance(picture, np.ndarray) for picture in pictures)
         return [self._one(p, t or "") for p, t in zip(pictures, texts, strict=True)]
+
+    def encode_queries(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        weights: PartWeights = AS_COMPOSED,
+    ) -> list[Encoded]:
+        """The same for queries; there are no parts to weigh."""
+        return [replace(one, weights=weights) for one in self.encode_items(pictures, texts)]
 
     def _one(self, picture: Picture | Encoded | None, text: str) -> Encoded:
         colour = np.zeros((1, self.dim), np.float32)

@@ -71,7 +71,7 @@ class Model:
             text = product_text(event["title"], "")
             for number, picture in enumerate(pictures or [None]):
                 seen = pixels(COLOUR_OF[picture]) if picture else None
-                vector = encoder.encode([seen], [text])[0].vector
+                vector = encoder.encode_items([seen], [text])[0].vector
                 words = {"title": event["title"], "category": event["category"]}
                 found[f"{product}#{number}"] = (words, offer, vector)
         return found

@@ -13,7 +13,7 @@ from models.arrays import Floats
 from models.catalog.folder import Catalog, read_catalog
 from models.curation.documents import Documents, View, numbered
 from models.curation.propose import Clicked, behaviour_links
-from models.embedding.protocol import Encoded, PictureTextEncoder, SearchEncoder
+from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import CurationError
 from models.images.files import open_picture
 
@@ -69,16 +69,17 @@ def read_documents(
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
         opened = [open_picture(folder / one.key) for one in batch]
-        # As a query, a picture alone is all of its vector.
-        pictures += encoder.encode(opened, [None] * len(opened), query=True)
+        pictures += encoder.encode_items(opened, [None] * len(opened))
         progress(start + len(batch), len(found))
     labels, names = numbered([one.product_id for one in found])
     paths = {one.product_id: one.category for one in catalog.products}
     for one in found:
         if one.product_id:
             paths.setdefault(one.product_id, one.category)
-    known = encoder.identity_weight(np.stack([one.vector for one in pictures]))
-    seen = np.stack([encoder.weigh_identity(one, known).vector for one in pictures])
+    weights = encoder.part_weights(np.stack([one.vector for one in pictures]))
+    # As a query, a picture alone is all of its vector.
+    queries = encoder.encode_queries(pictures, [None] * len(pictures), weights)
+    seen = np.stack([one.vector for one in queries])
     colours = np.stack([one.juice.colour for one in pictures])
     views = [View("picture", tight(seen)), View("colour", tight(colours))]
     words = text_vectors([one.text for one in found], encoder)
@@ -114,12 +115,12 @@ def with_clicks(
     return replace(documents, links=behaviour_links(heard)), lost
 
 
-def text_vectors(texts: list[str], encoder: PictureTextEncoder) -> Floats:
+def text_vectors(texts: list[str], encoder: SearchEncoder) -> Floats:
     """Text vectors (n, d), zero where there is no word; each text is read once."""
     said = sorted({text for text in texts if text.strip()})
     if not said:
         return np.zeros((len(texts), 1), np.float32)
-    vectors = {text: encoder.encode([None], [text], query=True)[0].vector for text in said}
+    vectors = {text: encoder.encode_queries([None], [text])[0].vector for text in said}
     nothing = np.zeros_like(vectors[said[0]])
     return np.stack([vectors.get(text, nothing) for text in texts])
 

@@ -17,7 +17,14 @@ from models.backbone.checkpoints import MINILM, sha256_of
 from models.backbone.load import load_backbone
 from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec, named_backbone
-from models.embedding.layout import DIM, compose, replace_text, weigh_identity
+from models.embedding.layout import (
+    AS_COMPOSED,
+    DIM,
+    PartWeights,
+    compose_item,
+    query_for_item,
+    replace_text,
+)
 from models.embedding.projection import Projection, has_identity_branch, load_projection
 from models.embedding.protocol import Encoded
 from models.embedding.text_projection import PACKAGED as WORDS
@@ -71,83 +78,107 @@ class Encoder:
         self._label = {_short(label): label for label in reversed(backbone.layout.labels)}
         self.model_id = model_id
         self.dim = dim
-        self._nothing_seen = Encoded(np.zeros(dim, np.float32), Juice())
+        self._no_picture = Encoded(np.zeros(dim, np.float32), Juice())
 
-    def encode(
+    def encode_items(
         self,
         pictures: Sequence[Picture | Encoded | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
     ) -> list[Encoded]:
-        """Encode items, or with ``query=True`` a shopper's queries.
+        """Encode items of a catalog.
 
         Args:
             pictures: RGB, uint8 (h, w, 3), any size from 8 × 8; None where there is none. An
                 item that this encoder has encoded (no query) stands for its own picture, which
                 is not looked at again: what comes out has the same bytes as if it were.
-            texts: title and description, or a query's words; None or "" where there are none.
+            texts: title and description; None or "" where there are none.
             categories: category paths, widest first; their leaf is read with the text.
-            query: queries have no value for what is missing.
+
+        Raises:
+            PictureError: a picture is no uint8 (h, w, 3), or smaller than 8 × 8.
+        """
+        paths = categories if categories is not None else [()] * len(texts)
+        seen = self._encode_pictures(pictures)
+        items = []
+        for picture, text, path in zip(seen, texts, paths, strict=True):
+            sentence, part = self._encode_text(_with_leaf(text or "", path))
+            juice = self._add_text(picture.juice, text or "", sentence)
+            items.append(Encoded(replace_text(picture.vector, part), juice))
+        return items
+
+    def encode_queries(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        weights: PartWeights = AS_COMPOSED,
+    ) -> list[Encoded]:
+        """Encode shoppers' queries for a catalog whose `part_weights` these are.
+
+        Args:
+            pictures: as for `encode_items`.
+            texts: a query's words; None or "" where there are none.
+            weights: how much the parts of a query count against each other.
 
         Raises:
             PictureError: a picture is no uint8 (h, w, 3), or smaller than 8 × 8.
             TextError: a query has neither a picture nor a word.
         """
-        paths = categories if categories is not None else [()] * len(texts)
-        fresh = [one for one in pictures if isinstance(one, np.ndarray)]
-        seen = map(self._seen, squeeze(fresh, self._backbone, self._spec.size))
-        return [
-            self._worded(
-                next(seen) if isinstance(picture, np.ndarray) else picture or self._nothing_seen,
-                _with_leaf(text or "", path),
-                text or "",
-                query=query,
-            )
-            for picture, text, path in zip(pictures, texts, paths, strict=True)
-        ]
+        seen = self._encode_pictures(pictures)
+        queries = []
+        for picture, text in zip(seen, texts, strict=True):
+            sentence, part = self._encode_text(text or "")
+            vector = query_for_item(picture.vector, part, weights)
+            juice = self._add_text(picture.juice, text or "", sentence)
+            queries.append(Encoded(vector, juice, weights))
+        return queries
 
-    def identity_weight(self, items: Floats) -> float:
-        """How much identity counts in a catalog, 0..1 (`models.embedding.identity_library`).
+    def part_weights(self, items: Floats) -> PartWeights:
+        """How much the parts of a query count in a catalog.
 
-        ``items`` are the vectors (n, dim) of some or all of its items.
+        Identity counts as far as the catalog's products are near those that the encoder was trained
+        on (`models.embedding.identity_library`). ``items`` are the vectors (n, dim) of some or all
+        of its items.
         """
         library = self._projection.library
-        return 0.0 if library is None else library.identity_weight(items)
+        return PartWeights(identity=0.0 if library is None else library.identity_weight(items))
 
-    def weigh_identity(self, query: Encoded, identity_weight: float) -> Encoded:
-        """A query as it is to be asked of a catalog of that familiarity."""
-        weighed = weigh_identity(query.vector, identity_weight)
-        return replace(query, vector=weighed, identity_weight=identity_weight)
+    def _encode_pictures(self, pictures: Sequence[Picture | Encoded | None]) -> list[Encoded]:
+        """Items of the pictures alone; those that are encoded already come back as they are."""
+        fresh = [one for one in pictures if isinstance(one, np.ndarray)]
+        squeezed = map(self._encode_picture, squeeze(fresh, self._backbone, self._spec.size))
+        return [
+            next(squeezed) if isinstance(picture, np.ndarray) else picture or self._no_picture
+            for picture in pictures
+        ]
 
-    def _seen(self, squeezed: Squeezed) -> Encoded:
-        """What a picture alone says."""
+    def _encode_picture(self, squeezed: Squeezed) -> Encoded:
         identity, appearance = self._projection.picture(squeezed)
-        vector = compose(identity, appearance, None, query=False, dim=self.dim)
+        vector = compose_item(identity, appearance, None, dim=self.dim)
         return Encoded(vector, self._juice(squeezed))
 
-    def _worded(self, seen: Encoded, read: str, text: str, *, query: bool) -> Encoded:
-        """What is known of a picture with these words in place of any it had.
+    def _encode_text(self, text: str) -> tuple[Floats, Floats | None]:
+        """The sentence (384,), zeros without a word, and the text's part of the vector (127,)."""
+        sentence = self._sentence(text)
+        return sentence, self._words.vector(text, sentence) if sentence.any() else None
 
-        The one way to words, for a picture seen now and for one seen long ago: so both give the
-        same bytes. It takes nothing from ``seen`` but the picture's part and its classes.
+    def _add_text(self, juice: Juice, text: str, sentence: Floats) -> Juice:
+        """The juice of a picture with the text's, in place of any that it had.
+
+        The one way to add a text, for a picture encoded now and for one encoded long ago: so both
+        give the same bytes.
         """
-        sentence = self._sentence(read)
-        spoken = bool(sentence.any())
-        words = self._words.vector(read, sentence) if spoken else None
-        vector = replace_text(seen.vector, words, query=query)
+        has_words = bool(sentence.any())
 
         def fits(label: str) -> bool:
-            return not spoken or float(self._class_vector(label) @ sentence) >= AGREEMENT
+            return not has_words or float(self._class_vector(label) @ sentence) >= AGREEMENT
 
-        classes = [(self._label.get(name, name), share) for name, share in seen.juice.classes]
-        juice = msgspec.structs.replace(
-            seen.juice,
+        classes = [(self._label.get(name, name), share) for name, share in juice.classes]
+        return msgspec.structs.replace(
+            juice,
             caption=weave(text, classes, fits),
-            text_matrix=Int8Matrix.pack(sentence[None]) if spoken else EMPTY,
+            text_matrix=Int8Matrix.pack(sentence[None]) if has_words else EMPTY,
         )
-        return Encoded(vector, juice)
 
     def _juice(self, squeezed: Squeezed) -> Juice:
         layout = self._backbone.layout

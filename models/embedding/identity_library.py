@@ -4,7 +4,7 @@ Identity recognition is worth much on products like those it was trained to tell
 arXiv 2602.13704 §4: an absolute library, where contrast has only neighbours) and less than nothing
 on others. So the identities of training are kept, and a catalog is searched by identity as far as
 its items are near to some of them, and by look for the rest
-(`models.embedding.layout.weigh_identity`). Settling that for a catalog and not for each query or
+(`models.embedding.layout.PartWeights`). Settling that for a catalog and not for each query or
 item is ours: within one catalog some are nearer than others by chance.
 """
 
@@ -47,9 +47,8 @@ class IdentityLibrary:
         """How much identity counts in a catalog, `MIN_IDENTITY_WEIGHT`..``known_weight``.
 
         Args:
-            vectors: of some or all items, (n, dim), as `models.embedding.layout.compose` makes
-            them; those
-                without a picture don't count.
+            vectors: of some or all items, (n, dim), as `models.embedding.layout.compose_item`
+                makes them; those without a picture don't count.
         """
         seen = identity_part(vectors)
         seen = seen[seen.any(axis=1)][:SAMPLE]

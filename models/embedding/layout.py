@@ -15,13 +15,14 @@ The picture weighs 0.8, shared evenly by identity and look, and the text 0.6. An
 puts the rest into the value for what is missing, which queries leave at zero: so items with and
 without words are compared fairly, and a query by picture alone ranks by pictures alone.
 
-How much a query's identity counts against its look is settled when it is asked (`weigh_identity`),
-by how well the encoder knows the catalog (`models.embedding.identity_library`); no item has to
-change for it.
+How much a query's parts count against each other (`PartWeights`) is settled when a catalog is
+searched, by how well the encoder knows its products (`models.embedding.identity_library`); no item
+has to change for it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -43,56 +44,81 @@ PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
 Places = NDArray[np.intp]
 
 
-def compose(
-    identity: Floats | None,
-    appearance: Floats | None,
-    text: Floats | None,
-    *,
-    query: bool,
-    dim: int = DIM,
+@dataclass(frozen=True)
+class PartWeights:
+    """How much the parts of a query's vector count against each other.
+
+    Attributes:
+        identity: share of the identity in the picture's part, 0..1; the appearance has the rest.
+            Both together count against the text as they always do.
+    """
+
+    identity: float = 0.5
+
+
+AS_COMPOSED = PartWeights()
+"""The weights that items are composed with."""
+
+
+def compose_item(
+    identity: Floats | None, appearance: Floats | None, text: Floats | None, *, dim: int = DIM
 ) -> Floats:
-    """Put identity (128,), look (256,) and text (127,) into one vector (dim,) of length 1.
+    """Put identity (128,), appearance (256,) and text (127,) into one vector (dim,) of length 1.
 
     Each is of length 1, or None where there is none. With a ``dim`` below 512 their prefixes are
-    used, each scaled to length 1 again. Raises TextError for a query that has none of them.
+    used, each scaled to length 1 again.
     """
     vector = np.zeros(dim, np.float32)
     for part, places in zip((identity, appearance), _places(dim), strict=False):
         if part is not None:
             half = np.float32(PICTURE_WEIGHT * np.sqrt(0.5))
             vector[places] = half * unit(part[: len(places)])
-    return replace_text(vector, text, query=query)
+    return replace_text(vector, text)
 
 
-def replace_text(vector: Floats, text: Floats | None, *, query: bool) -> Floats:
+def compose_query(
+    identity: Floats | None,
+    appearance: Floats | None,
+    text: Floats | None,
+    weights: PartWeights = AS_COMPOSED,
+    *,
+    dim: int = DIM,
+) -> Floats:
+    """The vector (dim,) of length 1 to search with; the parts as for `compose_item`.
+
+    Raises:
+        TextError: there is no part.
+    """
+    return query_for_item(compose_item(identity, appearance, None, dim=dim), text, weights)
+
+
+def replace_text(item: Floats, text: Floats | None) -> Floats:
     """An item's vector (dim,) with another text (127,) of length 1, or none.
 
-    An item's picture part is stored as it is weighted, never scaled again, so that it can be used
-    again bit for bit; the value for what is missing makes the length 1. Raises TextError for an
-    empty query.
+    The picture's part is stored as it is weighted, never scaled again, so that it can be used again
+    bit for bit; the value for what is missing makes the length 1.
     """
-    identity, appearance, worded = _places(len(vector))
-    changed = np.zeros_like(vector)
-    changed[identity], changed[appearance] = vector[identity], vector[appearance]
-    if text is not None:
-        changed[worded] = TEXT_WEIGHT * unit(text[: len(worded)])
-    if not query:
-        changed[_MISSING] = np.sqrt(max(0.0, 1.0 - float(changed @ changed)))
-        return changed
-    if not changed.any():
+    changed = _with_text(item, text)
+    changed[_MISSING] = np.sqrt(max(0.0, 1.0 - float(changed @ changed)))
+    return changed
+
+
+def query_for_item(item: Floats, text: Floats | None, weights: PartWeights = AS_COMPOSED) -> Floats:
+    """The vector (dim,) of length 1 to search with for an item's picture and another text (127,).
+
+    Raises:
+        TextError: the item has no picture, and there is no text.
+    """
+    query = _with_text(item, text)
+    if not query.any():
         raise TextError("a query needs a picture, or a text with at least one word")
-    return unit(changed)
-
-
-def weigh_identity(query: Floats, identity_weight: float) -> Floats:
-    """A query's vector (dim,) with its identity counting by ``identity_weight``, 0..1, its look by
-    the rest; as it came from `compose` at ½. How both together count against words stays the
-    same."""
+    query = unit(query)
+    if weights == AS_COMPOSED:
+        return query
     identity, appearance, _ = _places(len(query))
-    weighed = query.copy()
-    weighed[identity] *= np.float32(2 * identity_weight)
-    weighed[appearance] *= np.float32(2 * (1 - identity_weight))
-    return unit(weighed)
+    query[identity] *= np.float32(2 * weights.identity)
+    query[appearance] *= np.float32(2 * (1 - weights.identity))
+    return unit(query)
 
 
 def identity_part(vectors: Floats) -> Floats:
@@ -103,6 +129,16 @@ def identity_part(vectors: Floats) -> Floats:
 def shortened(vectors: Floats, dim: int) -> Floats:
     """The prefix of vectors (…, 512) that is ``dim`` long, of length 1 again."""
     return unit(vectors[..., :dim])
+
+
+def _with_text(item: Floats, text: Floats | None) -> Floats:
+    """The item's picture part with a text, of any length; nothing where something is missing."""
+    identity, appearance, places = _places(len(item))
+    changed = np.zeros_like(item)
+    changed[identity], changed[appearance] = item[identity], item[appearance]
+    if text is not None:
+        changed[places] = TEXT_WEIGHT * unit(text[: len(places)])
+    return changed
 
 
 @cache

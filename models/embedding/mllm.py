@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from models.arrays import unit
+from models.arrays import Floats, unit
 from models.backbone.checkpoints import sha256_of
-from models.embedding.protocol import Encoded, PictureTextEncoder, SearchEncoder
+from models.embedding.layout import AS_COMPOSED, PartWeights
+from models.embedding.protocol import Encoded, ItemEncoder, SearchEncoder
 from models.errors import PictureError, TextError, WeightsError
 from models.images.letterbox import Picture, letterbox
 from models.juicer.caption import stems
@@ -140,44 +142,69 @@ class MllmEncoder(SearchEncoder):
 
     replaces_text = False
 
-    def __init__(
-        self, mllm: Mllm, juicer: PictureTextEncoder, name: str, dim: int = SERVED
-    ) -> None:
+    def __init__(self, mllm: Mllm, juicer: ItemEncoder, name: str, dim: int = SERVED) -> None:
         self._mllm = mllm
         self._juicer = juicer
         self.dim = min(dim, mllm.width)
         self.model_id = f"mllm-{self.dim}-{_digest(RULES, SYSTEM, name, juicer.model_id)}"
 
-    def encode(
+    def encode_items(
         self,
         pictures: Sequence[Picture | Encoded | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
     ) -> list[Encoded]:
-        """Encode items, or with ``query=True`` a shopper's queries; see `Encoder.encode`.
+        """Encode items; see `models.embedding.encoder.Encoder.encode_items`.
+
+        Raises PictureError: a picture cannot be read, or is an item encoded before.
+        """
+        paths = categories if categories is not None else [()] * len(texts)
+        prompts = [reading(text or "", path) for text, path in zip(texts, paths, strict=True)]
+        fresh = [_not_encoded(picture) for picture in pictures]
+        juiced = self._juicer.encode_items(fresh, texts, categories)
+        vectors = self._vectors(fresh, prompts)
+        return [Encoded(row, one.juice) for row, one in zip(vectors, juiced, strict=True)]
+
+    def encode_queries(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        weights: PartWeights = AS_COMPOSED,
+    ) -> list[Encoded]:
+        """Encode queries; an item encoded without words is the query for its own picture.
+
+        The vectors have no parts: ``weights`` only tell the reranker what catalog is searched.
 
         Raises:
-            PictureError: a picture cannot be read, or is an item encoded before.
+            PictureError: a picture cannot be read, or is an item that had words or is given some.
             TextError: a query has neither a picture nor a word.
         """
+        wordless = [not reading(text or "", ()) for text in texts]
+        if any(one is None and empty for one, empty in zip(pictures, wordless, strict=True)):
+            raise TextError("a query needs a picture, or a text with at least one word")
+        known = list(map(_is_own_query, pictures, wordless))
+        fresh = [place for place, done in enumerate(known) if not done]
+        encoded = iter(
+            self.encode_items([pictures[at] for at in fresh], [texts[at] for at in fresh])
+        )
+        queries = [
+            picture if isinstance(picture, Encoded) and done else next(encoded)
+            for picture, done in zip(pictures, known, strict=True)
+        ]
+        return [replace(query, weights=weights) for query in queries]
+
+    def _vectors(self, pictures: Sequence[Picture | None], texts: Sequence[str]) -> Floats:
+        """Vectors (n, dim) of length 1."""
         import torch  # noqa: PLC0415
 
-        looked = [_fresh(picture) for picture in pictures]
-        paths = categories if categories is not None else [()] * len(texts)
-        read = [reading(text or "", path) for text, path in zip(texts, paths, strict=True)]
-        if query and any(one is None and not said for one, said in zip(looked, read, strict=True)):
-            raise TextError("a query needs a picture, or a text with at least one word")
-        juiced = self._juicer.encode(looked, texts, categories, query=query)
         vectors = []
         with torch.inference_mode():
-            for start in range(0, len(read), BATCH):
+            for start in range(0, len(texts), BATCH):
                 some = slice(start, start + BATCH)
-                states = self._mllm.forward_vectors(self._mllm.prepare(looked[some], read[some]))
+                batch = self._mllm.prepare(pictures[some], texts[some])
+                states = self._mllm.forward_vectors(batch)
                 vectors.append(states[:, : self.dim].float().cpu().numpy())
-        rows = unit(np.concatenate(vectors)) if vectors else np.empty((0, self.dim), np.float32)
-        return [Encoded(row, one.juice) for row, one in zip(rows, juiced, strict=True)]
+        return unit(np.concatenate(vectors)) if vectors else np.empty((0, self.dim), np.float32)
 
 
 def load_mllm(folder: Path, device: str = "auto") -> Mllm:
@@ -222,9 +249,7 @@ def load_mllm(folder: Path, device: str = "auto") -> Mllm:
     return Mllm(model.to(device).eval(), processor)
 
 
-def load_mllm_encoder(
-    folder: Path, juicer: PictureTextEncoder, device: str = "auto"
-) -> MllmEncoder:
+def load_mllm_encoder(folder: Path, juicer: ItemEncoder, device: str = "auto") -> MllmEncoder:
     """`load_mllm` behind the encoder's interface; the model id holds a hash of all its weights.
 
     Raises WeightsError as `load_mllm` does.
@@ -252,13 +277,18 @@ def _embedding_token(model: Any, tokenizer: Any) -> int:
     return token
 
 
-def _fresh(picture: Picture | Encoded | None) -> Picture | None:
+def _not_encoded(picture: Picture | Encoded | None) -> Picture | None:
     if isinstance(picture, Encoded):
         raise PictureError(
             "a vision-language model's vector cannot be given other words: pass the picture itself "
             "(this encoder's `replaces_text` is False)"
         )
     return picture
+
+
+def _is_own_query(picture: Picture | Encoded | None, wordless: bool) -> bool:
+    """Whether it is an item that was encoded without words, and is to be searched for as it is."""
+    return wordless and isinstance(picture, Encoded) and not picture.juice.text.size
 
 
 def _harmless(text: str) -> str:

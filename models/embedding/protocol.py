@@ -1,4 +1,4 @@
-"""What the encoder makes of one product or query: a vector to find it by, juice to judge it by."""
+"""What an encoder makes of a product or a query: a vector to find it by, juice to rerank it by."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.arrays import Floats
+from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
 
@@ -17,41 +18,46 @@ class Encoded:
 
     Attributes:
         vector: float32 (dim,) of length 1.
-        juice: what it is judged by.
-        familiarity: how far a query trusts in identity, 0..1; says nothing of an item.
+        juice: what the reranker reads.
+        weights: of a query's parts; an item has `AS_COMPOSED`.
     """
 
     vector: Floats
     juice: Juice
-    identity_weight: float = 1.0
+    weights: PartWeights = AS_COMPOSED
 
 
-class PictureTextEncoder(Protocol):
-    """What curation and juicing need of an encoder: see `models.embedding.encoder.Encoder`."""
+class ItemEncoder(Protocol):
+    """Encodes items: see `models.embedding.encoder.Encoder`."""
 
     model_id: str
 
-    def encode(
+    def encode_items(
         self,
         pictures: Sequence[Picture | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
     ) -> list[Encoded]:
-        """Encode items, or queries."""
+        """One vector and its juice for each picture and text."""
 
 
-class SearchEncoder(PictureTextEncoder, Protocol):
-    """What asking a catalog needs beside that.
+class SearchEncoder(ItemEncoder, Protocol):
+    """Encodes items, and queries for a catalog of them."""
 
-    Who inherits it has vectors of one piece, which there is nothing to weigh in.
-    """
+    def encode_queries(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        weights: PartWeights = AS_COMPOSED,
+    ) -> list[Encoded]:
+        """Encode queries for a catalog whose `part_weights` these are.
 
-    def identity_weight(self, items: Floats) -> float:
-        """How far a catalog can be recognised, 0..1, by the vectors (n, dim) of some items."""
-        return 1.0
+        An item encoded by its picture alone stands for its own picture.
+        """
 
-    def weigh_identity(self, query: Encoded, identity_weight: float) -> Encoded:
-        """The query as it is to be asked of a catalog of that familiarity."""
-        return query
+    def part_weights(self, items: Floats) -> PartWeights:
+        """How a query's parts count in a catalog, by the vectors (n, dim) of some of its items.
+
+        By default as for a catalog that is recognised, for encoders whose vectors have no parts.
+        """
+        return PartWeights(identity=1.0)

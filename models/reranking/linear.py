@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
+from models.embedding.layout import PartWeights
 from models.embedding.protocol import Encoded
 from models.errors import RerankerError
 from models.juicer.juice import Juice
@@ -93,11 +94,9 @@ class Reranker:
             return []
         chunks = split(len(candidates))
         features = collect_features(query.juice, query_text, candidates, chunks)
-        parameters_for = self.parameters_for(
-            modality(query.juice, query_text), query.identity_weight
-        )
-        s, null = parameters_for.comparison.scores(features)
-        probabilities = parameters_for.levels.probabilities(features)
+        parameters = self.parameters_for(modality(query.juice, query_text), query.weights)
+        s, null = parameters.comparison.scores(features)
+        probabilities = parameters.levels.probabilities(features)
         there = chunks != ABSENT
         by_candidate = probabilities[there]  # chunks are contiguous: row i is candidate i
         flat_s, flat_null = s[there], np.broadcast_to(null[:, None], s.shape)[there]
@@ -113,12 +112,12 @@ class Reranker:
             for index in merge(order(chunks, s), by_candidate[:, 0].tolist())
         ]
 
-    def parameters_for(self, of: Modality, identity_weight: float) -> ModalityParameters:
-        """The parameters for queries of one modality to a catalog so familiar, 0..1."""
-        recognised = identity_weight > MIN_IDENTITY_WEIGHT
+    def parameters_for(self, of: Modality, weights: PartWeights) -> ModalityParameters:
+        """The parameters for queries of one modality to a catalog with these part weights."""
+        recognised = weights.identity > MIN_IDENTITY_WEIGHT
         by_modality = self.parameters.known if recognised else self.parameters.unknown
-        parameters_for: ModalityParameters = getattr(by_modality, of)
-        return parameters_for
+        parameters: ModalityParameters = getattr(by_modality, of)
+        return parameters
 
 
 def modality(query: Juice, query_text: str | None) -> Modality:

@@ -141,7 +141,7 @@ def _index(settings: Settings) -> str:
         encoder = encoder_of(settings)
         if bank.model_id != encoder.model_id:
             return found
-        known = encoder.identity_weight(collection.sample(SAMPLE))
+        known = encoder.part_weights(collection.sample(SAMPLE)).identity
     if known <= MIN_IDENTITY_WEIGHT:
         return f"{found}, not recognised ({TEACH})"
     return f"{found}, recognised by {known:.0%}"

@@ -27,13 +27,11 @@ class Encoder(SearchEncoder, Protocol):
     replaces_text: bool
     """Whether an item encoded before can stand for its picture, which is then not looked at."""
 
-    def encode(
+    def encode_items(
         self,
         pictures: Sequence[Picture | Encoded | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
     ) -> list[Encoded]:
         """One vector and its juice for each picture and text."""
 
@@ -96,7 +94,7 @@ def make_products(
         for part in one.parts
         if part.digest not in made
     }
-    encoded = encoder.encode(
+    encoded = encoder.encode_items(
         [_look(part, seen.get(_picture_half(part.digest))) for part, _ in fresh.values()],
         [product_text(event.title, event.description) for _, event in fresh.values()],
         categories=[event.category for _, event in fresh.values()],

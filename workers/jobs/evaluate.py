@@ -113,12 +113,11 @@ async def evaluate_offline(
     async with open_fetcher(intake) as fetcher:
         items = await _encode_catalog(folder, encoder, fetcher, progress, len(catalog.products))
         matrix = np.stack([item.vector for item in items if item.vector is not None])
-        identity_weight = encoder.identity_weight(matrix)
+        weights = encoder.part_weights(matrix)
         lists = []
         for photo in progress.track(photos, description="querying"):
             picture = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
-            (asked,) = encoder.encode([picture], [photo.text], query=True)
-            query = encoder.weigh_identity(asked, identity_weight)
+            (query,) = encoder.encode_queries([picture], [photo.text], weights)
             similarities = matrix @ query.vector
             nearest = np.argsort(-similarities, kind="stable")[: settings.query.candidates]
             hits = [Hit(items[i], float(similarities[i])) for i in nearest]

@@ -16,7 +16,7 @@ from index.prototypes.bank import Name, PrototypeBank
 from index.prototypes.from_clusters import bank_of_clusters
 from models.catalog.folder import Product, read_catalog
 from models.curation.report import read_clusters
-from models.embedding.protocol import PictureTextEncoder
+from models.embedding.protocol import ItemEncoder
 from models.images.files import open_picture
 from workers.errors import SettingsError
 
@@ -26,7 +26,7 @@ BATCH = 16
 def cluster_bank(
     clusters: Path,
     catalog: Path,
-    encoder: PictureTextEncoder,
+    encoder: ItemEncoder,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PrototypeBank:
     """The bank of what `lookstream curate` wrote for a catalog folder.
@@ -50,7 +50,7 @@ def cluster_bank(
     for start in range(0, len(keys), BATCH):
         batch = keys[start : start + BATCH]
         shown = [products.get(label_of[key], Product(product_id="")) for key in batch]
-        encoded = encoder.encode(
+        encoded = encoder.encode_items(
             [open_picture(catalog / key) for key in batch],
             [one.text for one in shown],
             [one.category for one in shown],

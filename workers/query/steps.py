@@ -17,6 +17,7 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from index.errors import StoreUnavailable
+from models.embedding.layout import PartWeights
 from models.embedding.protocol import Encoded
 from models.errors import ModelError
 from models.juicer.juice import Juice
@@ -26,13 +27,13 @@ from stream.delivery import Rejection
 from stream.errors import DecodeError
 from stream.messages import Impression, Query, QueryJuice, Result, Shown
 from stream.records import Record
-from workers.catalog_index import CatalogIndex, Found
+from workers.catalog_index import CatalogIndex
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
 from workers.errors import IntakeError
 from workers.ingest.items import Encoder
 from workers.intake.fetch import Fetcher
-from workers.query.identity_weight import IdentityWeight
+from workers.query.part_weights import CatalogPartWeights
 from workers.query.rerank import rank
 
 log = structlog.get_logger()
@@ -74,7 +75,7 @@ class Answering:
         self._encoder = encoder
         self._reranker = reranker
         self._index = index
-        self._familiarity = IdentityWeight(encoder, index)
+        self._part_weights = CatalogPartWeights(encoder, index)
         self._settings = settings
 
     async def answer(self, records: Sequence[Record]) -> list[Result | Refused]:
@@ -100,12 +101,15 @@ class Answering:
         return Asked(record, query, picture, received)
 
     def _search(self, asked: Sequence[Asked]) -> list[Result | Refused]:
-        with timed("query", "encode"):
-            encoded = [self._encode(one) for one in asked]
-        good = [one for one in encoded if isinstance(one, Encoded)]
         try:
+            weights = self._retrying()(self._part_weights.now)
+            with timed("query", "encode"):
+                encoded = [self._encode(one, weights) for one in asked]
+            good = [one for one in encoded if isinstance(one, Encoded)]
             with timed("query", "probe"):
-                good, found = self._retrying()(self._probe, good)
+                found = self._retrying()(
+                    self._index.search, [one.vector for one in good], self._settings.candidates
+                )
         except StoreUnavailable as error:
             unavailable = Rejection(f"search is unavailable: {error}", "StoreUnavailable")
             return [Refused(one.record, one.query.query_id, unavailable) for one in asked]
@@ -131,15 +135,9 @@ class Answering:
             )
         return results
 
-    def _probe(self, queries: Sequence[Encoded]) -> tuple[list[Encoded], Found]:
-        """The queries as the catalog is to be asked, and what is near to them."""
-        asked = [self._familiarity.weigh_identity(query) for query in queries]
-        candidates = self._settings.candidates
-        return asked, self._index.search([one.vector for one in asked], candidates)
-
-    def _encode(self, one: Asked) -> Encoded | Refused:
+    def _encode(self, one: Asked, weights: PartWeights) -> Encoded | Refused:
         try:
-            return self._encoder.encode([one.picture], [one.query.text], query=True)[0]
+            return self._encoder.encode_queries([one.picture], [one.query.text], weights)[0]
         except ModelError as error:
             return Refused(one.record, one.query.query_id, Rejection.of(error))
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from models.catalog.folder import read_catalog
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
+from models.embedding.layout import PartWeights
 from models.embedding.protocol import SearchEncoder
 from models.errors import RerankerError
 from models.evaluation.calibration_error import calibration_error
@@ -40,6 +41,8 @@ from models.training.reranker.ranking_lists import Progress, RankingLists, make_
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
 SPLITS = ("train", "val")
+BY_APPEARANCE = PartWeights(identity=0.0)
+"""Of queries to a catalog of which nothing is recognised."""
 
 
 def fit_reranker(
@@ -70,7 +73,7 @@ def fit_reranker(
     """
 
     def asked(
-        source: Path, of: Sequence[str], identity_weight: float | None
+        source: Path, of: Sequence[str], weights: PartWeights | None = None
     ) -> dict[str, RankingLists]:
         return make_ranking_lists(
             encoder,
@@ -79,17 +82,17 @@ def fit_reranker(
             limit=limit,
             depth=depth,
             seed=seed,
-            identity_weight=identity_weight,
+            weights=weights,
             progress=progress,
         )
 
-    made = asked(folder, splits, None)
+    made = asked(folder, splits)
     known, card = _fit_modalities(made)
     strange, strange_card = known, card
     if unknown is not None:
-        strange, strange_card = _fit_modalities(asked(unknown, SPLITS, 0.0))
-    elif made["picture"].identity_weight > MIN_IDENTITY_WEIGHT:
-        strange, strange_card = _fit_modalities(asked(folder, splits, 0.0))
+        strange, strange_card = _fit_modalities(asked(unknown, SPLITS, BY_APPEARANCE))
+    elif made["picture"].weights.identity > MIN_IDENTITY_WEIGHT:
+        strange, strange_card = _fit_modalities(asked(folder, splits, BY_APPEARANCE))
     return RerankerParameters(
         encoder=encoder.model_id,
         known=known,
@@ -122,7 +125,7 @@ def _fit_modalities(
     card = {modality: report for modality, (_, report) in by_modality.items()}
     return (
         ParametersByModality(
-            **{modality: parameters_for for modality, (parameters_for, _) in by_modality.items()}
+            **{modality: parameters for modality, (parameters, _) in by_modality.items()}
         ),
         {"queries": queries, "candidates": candidates, **card},
     )
@@ -148,11 +151,11 @@ def fit_modality(lists: RankingLists) -> tuple[ModalityParameters, dict[str, obj
         "retrieval": _rounded(retrieval),
         "reranked, products held out": _rounded(trials[chosen]),
     }
-    parameters_for = ModalityParameters(
+    parameters = ModalityParameters(
         comparison=_comparison_on(lists, everything, chosen),
         levels=fit_levels(lists.features, lists.chunk_levels),
     )
-    return parameters_for, card
+    return parameters, card
 
 
 def cross_validate(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from models.arrays import Floats
 from models.catalog.folder import Catalog, Photo, Product
 from models.catalog.typos import mistype
+from models.embedding.layout import PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import RerankerError
 from models.evaluation.metrics import Levels, relevance, relevant_counts
@@ -50,7 +51,7 @@ class RankingLists:
         levels: (queries, candidates).
         relevant: G over the whole catalog, (queries,).
         products: what each query shows, (queries,); folds keep a product together.
-        familiarity: of the catalog, as it was asked.
+        weights: of the queries' parts.
     """
 
     chunks: Chunks
@@ -58,7 +59,7 @@ class RankingLists:
     levels: Levels
     relevant: NDArray[np.int64]
     products: tuple[str, ...]
-    identity_weight: float
+    weights: PartWeights
 
     @property
     def chunk_levels(self) -> Levels:
@@ -74,7 +75,7 @@ def make_ranking_lists(
     limit: int | None = None,
     depth: int = 100,
     seed: int = 0,
-    identity_weight: float | None = None,
+    weights: PartWeights | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, RankingLists]:
     """Ranking lists of each modality from the photos of some splits that show a known product.
@@ -85,7 +86,7 @@ def make_ranking_lists(
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query; the whole catalog where it is smaller.
         seed: of the made-up texts.
-        familiarity: asks as if the catalog were so familiar, 0..1; by default as it is.
+        weights: of the queries' parts; None for those that the encoder gives the catalog.
         progress: called with (pictures and texts encoded, all of them).
 
     Raises:
@@ -106,20 +107,18 @@ def make_ranking_lists(
     items = []
     for product in catalog.products:
         picture = _open(catalog, product.image) if product.image else None
-        items += encoder.encode([picture], [product.text], [product.category])
+        items += encoder.encode_items([picture], [product.text], [product.category])
         tick()
-    if identity_weight is None:
-        identity_weight = encoder.identity_weight(np.stack([one.vector for one in items]))
+    weights = weights or encoder.part_weights(np.stack([one.vector for one in items]))
     draw = random.Random(seed)
     words = [shopper_text(catalog.by_id[photo.product_id or ""], draw) for photo in photos]
     made = {}
     for modality in MODALITIES:
         texts: list[str | None] = [None] * len(photos) if modality == "picture" else [*words]
-        queries = []
+        queries: list[Encoded] = []
         for shot, text in zip(shots, texts, strict=True):
             picture = None if modality == "text" else _look(catalog, *shot)
-            (query,) = encoder.encode([picture], [text], query=True)
-            queries.append(encoder.weigh_identity(query, identity_weight))
+            queries += encoder.encode_queries([picture], [text], weights)
             tick()
         made[modality] = _ranking_lists(
             photos, queries, texts, catalog.products, items, depth=depth
@@ -160,7 +159,7 @@ def _ranking_lists(
         levels=np.take_along_axis(levels, nearest, axis=1),
         relevant=relevant_counts(levels),
         products=tuple(photo.product_id or "" for photo in photos),
-        identity_weight=queries[0].identity_weight,
+        weights=queries[0].weights,
     )
 
 

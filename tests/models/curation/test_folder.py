@@ -14,6 +14,7 @@ from models.arrays import unit
 from models.curation.curate import curate
 from models.curation.documents import UNKNOWN
 from models.curation.folder import read_documents, with_clicks
+from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import CatalogError, CurationError
 from models.images.letterbox import Picture
@@ -32,20 +33,29 @@ class Colourist(SearchEncoder):
 
     model_id = "colourist"
 
-    def encode(
+    def encode_items(
+        self,
+        pictures: Sequence[Picture | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+    ) -> list[Encoded]:
+        assert not any(texts)
+        return self.encode_queries(pictures, texts)
+
+    def encode_queries(
         self,
         pictures: Sequence[Picture | Encoded | None],
         texts: Sequence[str | None],
-        categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
+        weights: PartWeights = AS_COMPOSED,
     ) -> list[Encoded]:
-        assert query
         found = []
         for picture, text in zip(pictures, texts, strict=True):
+            if isinstance(picture, Encoded):
+                found.append(picture)
+                continue
             vector = np.zeros(8, np.float32)
             juice = Juice()
-            if isinstance(picture, np.ndarray):
+            if picture is not None:
                 vector[:3] = picture.reshape(-1, 3).mean(axis=0) - 80
                 juice = Juice(colour_matrix=Int8Matrix.pack(unit(vector[:3])[None]))
             if text:

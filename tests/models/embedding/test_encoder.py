@@ -7,6 +7,7 @@ from models.arrays import Floats
 from models.catalog.folder import read_catalog
 from models.embedding.encoder import TOKENS, Encoder, load_encoder
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
+from models.embedding.layout import PartWeights
 from models.embedding.protocol import Encoded
 from models.errors import PictureError, ProjectionError, TextError, WeightsError
 from models.images.files import open_picture
@@ -34,9 +35,9 @@ RED, BLUE = striped((200, 30, 40)), striped((30, 60, 200), 150, 220)
 
 def test_an_item_has_the_same_bytes_in_any_batch(encoder: Encoder) -> None:
     pictures, texts = [RED, None, BLUE, RED], ["a red ball", "milk", None, ""]
-    together = encoder.encode(pictures, texts)
+    together = encoder.encode_items(pictures, texts)
     for one, picture, text in zip(together, pictures, texts, strict=True):
-        (alone,) = encoder.encode([picture], [text])
+        (alone,) = encoder.encode_items([picture], [text])
         assert alone.vector.tobytes() == one.vector.tobytes()
         assert alone.juice.to_bytes() == one.juice.to_bytes()
 
@@ -45,11 +46,13 @@ def test_other_words_for_a_picture_already_seen_give_the_bytes_of_seeing_it_agai
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = [RED, BLUE, None, RED]
-    before = encoder.encode(pictures, ["a ball", None, "milk", "toy"], [(), ("Toys",), (), ()])
+    before = encoder.encode_items(
+        pictures, ["a ball", None, "milk", "toy"], [(), ("Toys",), (), ()]
+    )
     # As they come back from the index.
     known = [Encoded(one.vector, Juice.from_bytes(one.juice.to_bytes())) for one in before]
     texts, paths = ["a blue ball", "striped", "oat milk", None], [("Toys",), (), (), ()]
-    anew = encoder.encode(pictures, texts, paths)
+    anew = encoder.encode_items(pictures, texts, paths)
     seen: list[int] = []
     patches = encoder._backbone.patches
 
@@ -58,58 +61,70 @@ def test_other_words_for_a_picture_already_seen_give_the_bytes_of_seeing_it_agai
         return patches(rows)
 
     monkeypatch.setattr(encoder._backbone, "patches", counted)
-    reused = encoder.encode(known, texts, paths)
+    reused = encoder.encode_items(known, texts, paths)
     assert seen == []
     for one, other in zip(reused, anew, strict=True):
         assert one.vector.tobytes() == other.vector.tobytes()
         assert one.juice.to_bytes() == other.juice.to_bytes()
-    assert encoder.encode([known[0], BLUE], ["x", "y"])[1].juice.has_picture
+    assert encoder.encode_items([known[0], BLUE], ["x", "y"])[1].juice.has_picture
     assert seen == [1]
 
 
 def test_threads_change_nothing(encoder: Encoder) -> None:
-    (one,) = encoder.encode([RED], ["ball"])
-    (other,) = load_encoder("cpu", threads=2).encode([RED], ["ball"])
+    (one,) = encoder.encode_items([RED], ["ball"])
+    (other,) = load_encoder("cpu", threads=2).encode_items([RED], ["ball"])
     assert other.vector.tobytes() == one.vector.tobytes()
     assert other.juice == one.juice
 
 
 def test_vectors_have_length_one_whatever_is_missing(encoder: Encoder) -> None:
-    for encoded in encoder.encode([RED, None, BLUE, None], ["ball", "ball", None, None]):
+    for encoded in encoder.encode_items([RED, None, BLUE, None], ["ball", "ball", None, None]):
         assert encoded.vector.shape == (encoder.dim,)
         assert encoded.vector.dtype == np.float32
         assert np.linalg.norm(encoded.vector) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_picture_finds_its_own_item_with_or_without_words(encoder: Encoder) -> None:
-    items = encoder.encode([RED, RED, BLUE], ["ball", None, "ball"])
-    (query,) = encoder.encode([RED], [None], query=True)
+    items = encoder.encode_items([RED, RED, BLUE], ["ball", None, "ball"])
+    (query,) = encoder.encode_queries([RED], [None])
     with_words, without, other = (float(item.vector @ query.vector) for item in items)
     assert with_words == pytest.approx(without, abs=1e-4)
     assert other < without - 0.1
 
 
+def test_a_query_for_an_encoded_item_has_the_bytes_of_one_by_its_picture(encoder: Encoder) -> None:
+    weights = PartWeights(identity=0.3)
+    items = encoder.encode_items([RED, BLUE], ["a red ball", None])
+    anew = encoder.encode_queries([RED, BLUE], [None, "ball"], weights)
+    for one, other in zip(
+        encoder.encode_queries(items, [None, "ball"], weights), anew, strict=True
+    ):
+        assert one.vector.tobytes() == other.vector.tobytes()
+        assert one.juice.to_bytes() == other.juice.to_bytes()
+        assert one.weights == weights
+
+
 def test_words_find_an_item(encoder: Encoder) -> None:
-    items = encoder.encode([None, None, RED], ["whole milk", "denim jeans", None])
-    (query,) = encoder.encode([None], ["MILK"], query=True)
+    items = encoder.encode_items([None, None, RED], ["whole milk", "denim jeans", None])
+    (query,) = encoder.encode_queries([None], ["MILK"])
     scores = [float(item.vector @ query.vector) for item in items]
     assert scores[0] > scores[1] + 0.1
     assert scores[2] == pytest.approx(0, abs=1e-5)
 
 
 def test_the_category_is_read_where_the_text_lacks_it(encoder: Encoder) -> None:
-    named, leaf, doubled = encoder.encode(
+    named, leaf, doubled = encoder.encode_items(
         [None] * 3,
         ["Royal Gala. Apple", "Royal Gala", "Royal Gala Apples"],
         [(), ("Apple",), ("Apple",)],
     )
     assert leaf.vector.tobytes() == named.vector.tobytes()
-    (alone,) = encoder.encode([None], ["Royal Gala Apples"])
+    (alone,) = encoder.encode_items([None], ["Royal Gala Apples"])
     assert doubled.vector.tobytes() == alone.vector.tobytes()
 
 
 def test_the_juice_says_what_was_kept(encoder: Encoder) -> None:
-    (encoded,) = encoder.encode([RED], ["a ball"])
+    (encoded,) = encoder.encode_items([RED], ["a ball"])
     juice = Juice.from_bytes(encoded.juice.to_bytes())
     assert len(encoded.juice.to_bytes()) <= MAX_BYTES
     assert juice.tokens.shape == (TOKENS + 1, 64)
@@ -125,55 +140,55 @@ def test_the_juice_says_what_was_kept(encoder: Encoder) -> None:
 
 def test_extreme_pictures_are_encoded(encoder: Encoder) -> None:
     black, thin = np.zeros((50, 50, 3), np.uint8), striped((9, 99, 9), 1000, 8)
-    for encoded in encoder.encode([black, thin], [None, None]):
+    for encoded in encoder.encode_items([black, thin], [None, None]):
         assert np.isfinite(encoded.vector).all()
         assert encoded.juice.has_picture
 
 
 def test_a_query_needs_something(encoder: Encoder) -> None:
     with pytest.raises(TextError, match="a picture, or a text"):
-        encoder.encode([None], ["  "], query=True)
+        encoder.encode_queries([None], ["  "])
 
 
 def test_a_bad_picture_is_refused(encoder: Encoder) -> None:
     with pytest.raises(PictureError):
-        encoder.encode([np.zeros((4, 4, 3), np.uint8)], [None])
+        encoder.encode_items([np.zeros((4, 4, 3), np.uint8)], [None])
 
 
 def test_nothing_gives_nothing(encoder: Encoder) -> None:
-    assert encoder.encode([], []) == []
+    assert encoder.encode_items([], []) == []
 
 
 def test_models_have_names_of_their_own(encoder: Encoder) -> None:
     fast = load_encoder("cpu", "lite0", threads=1)
     assert encoder.model_id.startswith("lite2-minilm-512-")
     assert fast.model_id.startswith("lite0-minilm-512-")
-    assert fast.encode([RED], [None])[0].juice.grid == (7, 7)
+    assert fast.encode_items([RED], [None])[0].juice.grid == (7, 7)
 
 
 def test_a_catalog_it_was_taught_is_known_and_noise_is_not(encoder: Encoder) -> None:
     catalog = read_catalog(Path("examples/grocery"))
     shown = [open_picture(Path(catalog.locate(one.image or ""))) for one in catalog.products[::4]]
-    taught = np.stack([one.vector for one in encoder.encode(shown, [None] * len(shown))])
-    known = encoder.identity_weight(taught)
-    assert 0.5 < known <= 1
+    taught = np.stack([one.vector for one in encoder.encode_items(shown, [None] * len(shown))])
+    known = encoder.part_weights(taught)
+    assert 0.5 < known.identity <= 1
     random = np.random.default_rng(0)
     noise = [random.integers(0, 256, (90, 80, 3), dtype=np.uint8) for _ in range(10)]
-    strange = np.stack([one.vector for one in encoder.encode(noise, [None] * 10)])
-    assert encoder.identity_weight(strange) == MIN_IDENTITY_WEIGHT
-    (query,) = encoder.encode([shown[0]], [None], query=True)
-    by_identity, by_look = (
-        encoder.weigh_identity(query, known_weight).vector for known_weight in (1, 0)
+    strange = np.stack([one.vector for one in encoder.encode_items(noise, [None] * 10)])
+    assert encoder.part_weights(strange).identity == MIN_IDENTITY_WEIGHT
+    by_identity, by_appearance = (
+        encoder.encode_queries([shown[0]], [None], PartWeights(identity=weight))[0].vector
+        for weight in (1, 0)
     )
     assert by_identity @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
-    assert by_look @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
-    assert abs(by_identity @ by_look) < 1e-6
+    assert by_appearance @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
+    assert abs(by_identity @ by_appearance) < 1e-6
 
 
 def test_untrained_an_encoder_knows_nothing() -> None:
     fast = load_encoder("cpu", "lite0", threads=1)
-    (item,) = fast.encode([RED], ["ball"])
-    assert fast.identity_weight(item.vector[None]) == 0
+    (item,) = fast.encode_items([RED], ["ball"])
+    assert fast.part_weights(item.vector[None]).identity == 0
 
 
 def test_unknown_backbones_and_missing_projections_are_refused() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from models.arrays import Floats, unit
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, IdentityLibrary
-from models.embedding.layout import PREFIXES, compose
+from models.embedding.layout import PREFIXES, compose_item
 from models.training.embedding.class_centroids import MOST, class_centroids
 
 TAUGHT = 40
@@ -19,7 +19,7 @@ def items(identities: Floats, dim: int = 512) -> Floats:
     appearances = directions(len(identities), 9, 256)
     return np.stack(
         [
-            compose(identity, appearance, None, query=False, dim=dim)
+            compose_item(identity, appearance, None, dim=dim)
             for identity, appearance in zip(identities, appearances, strict=True)
         ]
     )
@@ -54,7 +54,7 @@ def test_half_way_between_they_are_half_known(library: IdentityLibrary) -> None:
 
 def test_items_without_a_picture_say_nothing(library: IdentityLibrary) -> None:
     words = unit(np.ones(127, np.float32))
-    silent = np.stack([compose(None, None, words, query=False)] * 60)
+    silent = np.stack([compose_item(None, None, words)] * 60)
     assert library.identity_weight(silent) == 0
     known = items(library.identities)
     assert library.identity_weight(np.concatenate([silent, known])) == pytest.approx(0.8)

@@ -11,11 +11,12 @@ from models.embedding.layout import (
     PREFIXES,
     TEXT_PREFIXES,
     TEXT_WEIGHT,
-    compose,
+    PartWeights,
+    compose_item,
+    compose_query,
     identity_part,
     replace_text,
     shortened,
-    weigh_identity,
 )
 from models.errors import TextError
 
@@ -47,7 +48,7 @@ def test_items_have_length_one_at_every_prefix_whatever_is_missing(
 ) -> None:
     identity, appearance = picture(seed) if pictured else (None, None)
     for text in (drawn(seed + 1, 127), None):
-        item = compose(identity if learned else None, appearance, text, query=False, dim=dim)
+        item = compose_item(identity if learned else None, appearance, text, dim=dim)
         assert item.shape == (dim,)
         assert np.linalg.norm(item) == pytest.approx(1, abs=1e-5)
 
@@ -59,13 +60,13 @@ def test_a_query_by_picture_ranks_by_identity_and_look_as_it_is_told(
 ) -> None:
     dim = PREFIXES[place]
     asked, shown = picture(1), picture(2)
-    query = weigh_identity(compose(*asked, None, query=True, dim=dim), identity_weight)
+    query = compose_query(*asked, None, PartWeights(identity=identity_weight), dim=dim)
     expected = identity_weight * cosine(asked[0], shown[0], IDENTITY_PREFIXES[place])
     expected += (1 - identity_weight) * cosine(asked[1], shown[1], APPEARANCE_PREFIXES[place])
     length = np.hypot(identity_weight, 1 - identity_weight)
     expected *= PICTURE_WEIGHT * np.sqrt(0.5) / length
     for text in (None, drawn(3, 127), drawn(4, 127)):
-        item = compose(*shown, text, query=False, dim=dim)
+        item = compose_item(*shown, text, dim=dim)
         assert query @ item == pytest.approx(expected, abs=1e-5)
 
 
@@ -74,10 +75,10 @@ def test_words_count_as_much_against_the_picture_whatever_is_trusted(
     seed: int, identity_weight: float
 ) -> None:
     parts, words = picture(seed), drawn(seed, 127)
-    query = weigh_identity(compose(*parts, words, query=True), identity_weight)
-    alone = weigh_identity(compose(*parts, None, query=True), identity_weight)
-    worded = compose(None, None, words, query=True)
-    item = compose(*parts, words, query=False)
+    weights = PartWeights(identity=identity_weight)
+    query, alone = compose_query(*parts, words, weights), compose_query(*parts, None, weights)
+    worded = compose_query(None, None, words)
+    item = compose_item(*parts, words)
     by_picture = query @ item - query @ worded * (worded @ item)
     assert by_picture / (query @ worded * (worded @ item)) == pytest.approx(
         PICTURE_WEIGHT**2 / TEXT_WEIGHT**2, rel=1e-3
@@ -87,27 +88,30 @@ def test_words_count_as_much_against_the_picture_whatever_is_trusted(
 
 
 def test_as_it_is_made_a_query_trusts_identity_by_half() -> None:
-    query = compose(*picture(1), drawn(2, 127), query=True)
-    assert np.allclose(weigh_identity(query, 0.5), query, atol=1e-6)
+    query, near = (
+        compose_query(*picture(1), drawn(2, 127), *weights)
+        for weights in ((), (PartWeights(identity=0.5 + 1e-7),))
+    )
+    assert np.allclose(near, query, atol=1e-6)
 
 
 @pytest.mark.parametrize("place", range(4))
 def test_a_query_by_words_ranks_by_words_alone(place: int) -> None:
     dim, width = PREFIXES[place], TEXT_PREFIXES[place]
     asked, said = drawn(1, 127), drawn(2, 127)
-    query = weigh_identity(compose(None, None, asked, query=True, dim=dim), 0.9)
-    item = compose(*picture(3), said, query=False, dim=dim)
+    query = compose_query(None, None, asked, PartWeights(identity=0.9), dim=dim)
+    item = compose_item(*picture(3), said, dim=dim)
     assert query @ item == pytest.approx(TEXT_WEIGHT * cosine(asked, said, width), abs=1e-5)
-    assert query @ compose(*picture(3), None, query=False, dim=dim) == 0
+    assert query @ compose_item(*picture(3), None, dim=dim) == 0
 
 
 @pytest.mark.parametrize("dim", PREFIXES)
 def test_a_prefix_of_a_picture_query_orders_items_as_an_encoder_of_that_length(dim: int) -> None:
     asked, items = fading(0), [fading(seed) for seed in range(1, 30)]
-    short = compose(*asked, None, query=True, dim=dim)
-    served = [compose(*one, None, query=False, dim=dim) @ short for one in items]
-    cut = shortened(compose(*asked, None, query=True), dim)
-    whole = np.stack([compose(*one, None, query=False) for one in items])
+    short = compose_query(*asked, None, dim=dim)
+    served = [compose_item(*one, None, dim=dim) @ short for one in items]
+    cut = shortened(compose_query(*asked, None), dim)
+    whole = np.stack([compose_item(*one, None) for one in items])
     sliced = shortened(whole, dim) @ cut
     assert np.corrcoef(served, sliced)[0, 1] > 0.9
 
@@ -115,21 +119,21 @@ def test_a_prefix_of_a_picture_query_orders_items_as_an_encoder_of_that_length(d
 @pytest.mark.parametrize("place", range(4))
 def test_the_identity_is_found_in_the_vector_again(place: int) -> None:
     identity, appearance = picture(1)
-    item = compose(identity, appearance, drawn(2, 127), query=False, dim=PREFIXES[place])
+    item = compose_item(identity, appearance, drawn(2, 127), dim=PREFIXES[place])
     expected = unit(identity[: IDENTITY_PREFIXES[place]])
     assert np.allclose(identity_part(item[None])[0], expected, atol=1e-6)
-    assert not identity_part(compose(None, appearance, None, query=False)).any()
+    assert not identity_part(compose_item(None, appearance, None)).any()
 
 
 def test_other_words_leave_the_picture_part_as_it_is() -> None:
     parts = picture(1)
-    item = compose(*parts, drawn(2, 127), query=False)
-    anew = compose(*parts, drawn(3, 127), query=False)
-    assert replace_text(item, drawn(3, 127), query=False).tobytes() == anew.tobytes()
-    none = compose(*parts, None, query=False)
-    assert replace_text(item, None, query=False).tobytes() == none.tobytes()
+    item = compose_item(*parts, drawn(2, 127))
+    anew = compose_item(*parts, drawn(3, 127))
+    assert replace_text(item, drawn(3, 127)).tobytes() == anew.tobytes()
+    none = compose_item(*parts, None)
+    assert replace_text(item, None).tobytes() == none.tobytes()
 
 
 def test_a_query_of_nothing_is_refused() -> None:
     with pytest.raises(TextError, match="needs a picture"):
-        compose(None, None, None, query=True)
+        compose_query(None, None, None)

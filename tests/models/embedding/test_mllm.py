@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from models.embedding.layout import PartWeights
 from models.embedding.mllm import EMB, Mllm, MllmEncoder, load_mllm, load_mllm_encoder
 from models.embedding.protocol import Encoded
 from models.errors import PictureError, TextError, WeightsError
 from models.images.letterbox import Picture
-from models.juicer.juice import Juice
+from models.juicer.juice import EMPTY, Int8Matrix, Juice
 
 library: Any = pytest.importorskip("transformers", reason="the extra 'mllm' is not installed")
 
@@ -100,16 +101,19 @@ class NoJuice:
 
     model_id = "none"
 
-    def encode(
+    def encode_items(
         self,
         pictures: Sequence[Picture | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
     ) -> list[Encoded]:
+        words = Int8Matrix.pack(np.ones((1, 1), np.float32))
         return [
-            Encoded(np.zeros(1, np.float32), Juice(caption=f"{query}: {text}")) for text in texts
+            Encoded(
+                np.zeros(1, np.float32),
+                Juice(caption=f"juiced: {text}", text_matrix=words if text else EMPTY),
+            )
+            for text in texts
         ]
 
 
@@ -163,9 +167,9 @@ def test_the_vector_is_the_state_at_the_token_on_whichever_side_the_padding_is(
 def test_an_item_has_the_same_vector_in_any_batch(encoder: MllmEncoder) -> None:
     pictures = [CHEQUERED, None, PLAIN, CHEQUERED, None]
     texts = ["red shoe", "milk, one litre, organic", None, "", "x"]
-    together = encoder.encode(pictures, texts)
+    together = encoder.encode_items(pictures, texts)
     for one, picture, text in zip(together, pictures, texts, strict=True):
-        (alone,) = encoder.encode([picture], [text])
+        (alone,) = encoder.encode_items([picture], [text])
         assert one.vector == pytest.approx(alone.vector, abs=1e-5)
         assert one.vector.shape == (WIDTH,)
         assert one.vector.dtype == np.float32
@@ -177,40 +181,56 @@ def test_a_batch_larger_than_the_models_comes_back_whole_and_an_empty_one_empty(
     encoder: MllmEncoder,
 ) -> None:
     texts = [f"shoe {number}" for number in range(11)]
-    encoded = encoder.encode([None] * 11, texts)
-    assert [one.juice.caption for one in encoded] == [f"False: {text}" for text in texts]
+    encoded = encoder.encode_items([None] * 11, texts)
+    assert [one.juice.caption for one in encoded] == [f"juiced: {text}" for text in texts]
     assert encoded[10].vector == pytest.approx(
-        encoder.encode([None], ["shoe 10"])[0].vector, abs=1e-5
+        encoder.encode_items([None], ["shoe 10"])[0].vector, abs=1e-5
     )
-    assert encoder.encode([], []) == []
+    assert encoder.encode_items([], []) == []
 
 
 def test_a_prefix_is_the_vector_that_is_served_at_that_width(
     mllm: Mllm, encoder: MllmEncoder
 ) -> None:
     short = MllmEncoder(mllm, NoJuice(), "tiny", dim=8)
-    (whole,), (prefix,) = (one.encode([CHEQUERED], ["shoe"]) for one in (encoder, short))
+    (whole,), (prefix,) = (one.encode_items([CHEQUERED], ["shoe"]) for one in (encoder, short))
     cut = whole.vector[:8] / np.linalg.norm(whole.vector[:8])
     assert prefix.vector == pytest.approx(cut, abs=1e-6)
     assert short.model_id != encoder.model_id
 
 
 def test_the_leaf_category_is_read_with_the_words(encoder: MllmEncoder) -> None:
-    with_leaf, named = encoder.encode([None] * 2, ["runner", "runner. Shoes"], [("Shoes",), ()])
+    with_leaf, named = encoder.encode_items(
+        [None] * 2, ["runner", "runner. Shoes"], [("Shoes",), ()]
+    )
     assert with_leaf.vector.tobytes() == pytest.approx(named.vector.tobytes())
 
 
 def test_a_query_needs_something_to_ask_with(encoder: MllmEncoder) -> None:
     with pytest.raises(TextError, match="a picture, or a text"):
-        encoder.encode([None], ["  "], query=True)
-    assert len(encoder.encode([None], [None])) == 1
+        encoder.encode_queries([None], ["  "])
+    assert len(encoder.encode_items([None], [None])) == 1
 
 
 def test_an_encoded_item_cannot_stand_for_its_picture(encoder: MllmEncoder) -> None:
     assert not encoder.replaces_text
-    (one,) = encoder.encode([PLAIN], ["box"])
+    (one,) = encoder.encode_items([PLAIN], ["box"])
     with pytest.raises(PictureError, match="pass the picture itself"):
-        encoder.encode([one], ["a blue box"])
+        encoder.encode_items([one], ["a blue box"])
+
+
+def test_an_item_without_words_is_the_query_for_its_picture(encoder: MllmEncoder) -> None:
+    weights = PartWeights(identity=0.2)
+    items = encoder.encode_items([PLAIN, CHEQUERED], [None, "box"])
+    own, fresh = encoder.encode_queries([items[0], CHEQUERED], [None, None], weights)
+    assert own.vector.tobytes() == items[0].vector.tobytes()
+    assert fresh.vector == pytest.approx(
+        encoder.encode_items([CHEQUERED], [None])[0].vector, abs=1e-5
+    )
+    assert own.weights == fresh.weights == weights
+    for picture, text in ((items[0], "box"), (items[1], None)):
+        with pytest.raises(PictureError, match="pass the picture itself"):
+            encoder.encode_queries([picture], [text])
 
 
 def test_gradients_reach_words_pictures_and_the_token(mllm: Mllm) -> None:
@@ -235,7 +255,7 @@ def test_a_folder_gives_the_same_vectors_as_the_model_saved_there(
     mllm.model.save_pretrained(tmp_path)
     mllm.processor.save_pretrained(tmp_path)
     loaded = load_mllm_encoder(tmp_path, NoJuice(), "cpu")
-    (one,), (other,) = (some.encode([CHEQUERED], ["shoe"]) for some in (encoder, loaded))
+    (one,), (other,) = (some.encode_items([CHEQUERED], ["shoe"]) for some in (encoder, loaded))
     assert other.vector == pytest.approx(one.vector, abs=1e-6)
     assert load_mllm_encoder(tmp_path, NoJuice(), "cpu").model_id == loaded.model_id
     assert loaded.model_id != encoder.model_id

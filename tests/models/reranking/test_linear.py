@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
+from models.embedding.layout import PartWeights
 from models.embedding.protocol import Encoded
 from models.errors import RerankerError
 from models.reranking.calibration import LevelModel
@@ -130,7 +131,7 @@ def test_a_catalog_that_is_not_known_is_judged_as_such(
     identity_weight: float, recognised: bool
 ) -> None:
     candidates = [Candidate(str(at), 0.5, juice(at), f"t{at}") for at in range(5)]
-    query = replace(encoded(9), identity_weight=identity_weight)
+    query = replace(encoded(9), weights=PartWeights(identity=identity_weight))
     by_modality = PARAMETERS.known if recognised else PARAMETERS.unknown
     alone = Reranker(msgspec.structs.replace(PARAMETERS, known=by_modality, unknown=by_modality))
     other = Reranker(

@@ -32,7 +32,7 @@ def test_photos_of_products_on_the_shipped_encoder() -> None:
     catalog = read_catalog(GROCERY)
     products = [product for product in catalog.products if product.category[0] == "Fruit"][::3]
     items = [
-        encoder.encode(
+        encoder.encode_items(
             [open_picture(Path(catalog.locate(product.image or "")))],
             [product.text],
             [product.category],
@@ -40,8 +40,8 @@ def test_photos_of_products_on_the_shipped_encoder() -> None:
         for product in products
     ]
     for product, itself in zip(products, items, strict=True):
-        query = encoder.encode(
-            [open_picture(Path(catalog.locate(product.image or "")))], [None], query=True
+        query = encoder.encode_queries(
+            [open_picture(Path(catalog.locate(product.image or "")))], [None]
         )[0]
         ranked = reranker.rerank(
             query,

@@ -68,7 +68,7 @@ def secure_shop(certificates: Path) -> Iterator[ThreadingHTTPServer]:
 
 
 @asynccontextmanager
-async def weigh_identity(authority: Path | None) -> AsyncIterator[Web]:
+async def client_trusting(authority: Path | None) -> AsyncIterator[Web]:
     context = ssl.create_default_context(cafile=authority)
     guard = Guard(SETTINGS, loopback)
     async with httpcore.AsyncConnectionPool(ssl_context=context, network_backend=guard) as pool:
@@ -79,7 +79,7 @@ async def test_the_certificate_must_be_for_the_name_not_the_address(
     secure_shop: ThreadingHTTPServer, certificates: Path
 ) -> None:
     port = secure_shop.server_port
-    async with weigh_identity(certificates / "ca.pem") as web:
+    async with client_trusting(certificates / "ca.pem") as web:
         assert await web.get(f"https://localhost:{port}/a.png") == b"picture"
         with pytest.raises(FetchError, match="certificate is not valid: Hostname mismatch"):
             await web.get(f"https://shop.test:{port}/a.png")
@@ -89,7 +89,7 @@ async def test_the_certificate_must_be_for_the_name_not_the_address(
 async def test_a_certificate_of_nobody_is_refused_at_once(
     secure_shop: ThreadingHTTPServer,
 ) -> None:
-    async with weigh_identity(None) as web:
+    async with client_trusting(None) as web:
         with pytest.raises(FetchError, match="certificate is not valid") as refusal:
             await web.get(f"https://localhost:{secure_shop.server_port}/a.png")
     assert "tried" not in str(refusal.value)

@@ -50,7 +50,7 @@ def test_each_cluster_is_a_prototype_among_its_product_s_items(shop: Path) -> No
     assert (bank.model_id, bank.origin.created_from) == ("colour-8", "clusters.jsonl")
     assert seen[-1] == (4, 4)
     photo = (np.full((16, 16, 3), (139, 0, 0), np.uint8), "Apple")
-    (item,) = encoder.encode([photo[0]], [photo[1]])
+    (item,) = encoder.encode_items([photo[0]], [photo[1]])
     assert bank.names[int(bank.assign(item.vector[None])[0][0])] == "a"
 
 

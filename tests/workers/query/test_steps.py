@@ -1,11 +1,15 @@
 """Answering queries: encode, probe, rerank, and refusals that say why."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import orjson
 import pytest
 
+from models.arrays import Floats
+from models.embedding.layout import AS_COMPOSED, PartWeights
+from models.embedding.protocol import Encoded
+from models.images.letterbox import Picture
 from models.reranking.linear import load_reranker
 from stream.codec import encode
 from stream.delivery import Delivery
@@ -96,6 +100,34 @@ async def test_a_batch_keeps_its_order_and_its_bad_queries_apart(answering: Answ
     ]
     refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
     assert [one.rejection.error_class for one in refused] == ["DecodeError", "PictureRefused"]
+
+
+async def test_queries_are_encoded_with_the_part_weights_of_the_live_catalog(
+    answering: Answering,
+) -> None:
+    class Recording(ColourEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked_with: list[PartWeights] = []
+
+        def part_weights(self, items: Floats) -> PartWeights:
+            return PartWeights(identity=len(items) / 8)
+
+        def encode_queries(
+            self,
+            pictures: Sequence[Picture | Encoded | None],
+            texts: Sequence[str | None],
+            weights: PartWeights = AS_COMPOSED,
+        ) -> list[Encoded]:
+            self.asked_with.append(weights)
+            return super().encode_queries(pictures, texts, weights)
+
+    encoder = Recording()
+    answering = Answering(
+        answering._fetcher, encoder, load_reranker(), answering._index, QuerySettings()
+    )
+    await answering.answer([ask(text="leaf"), ask(text="sky")])
+    assert encoder.asked_with == [PartWeights(identity=0.5)] * 2
 
 
 async def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:

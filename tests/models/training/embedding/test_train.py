@@ -14,7 +14,7 @@ from models.arrays import Floats, unit
 from models.backbone.spec import named_backbone
 from models.catalog.folder import read_catalog
 from models.embedding.encoder import load_encoder
-from models.embedding.layout import compose
+from models.embedding.layout import compose_query
 from models.embedding.pca import PrincipalAxes
 from models.embedding.projection import has_identity_branch, load_projection
 from models.errors import PictureError, TrainingError
@@ -91,7 +91,7 @@ def test_the_file_serves_the_vectors_that_were_trained(
     assert has_identity_branch(path)
     encoder = load_encoder("cpu", tiny, threads=1, projection=path)
     picture = open_picture(shop / "3.png")
-    (served,) = encoder.encode([picture], [None], query=True)
+    (served,) = encoder.encode_queries([picture], [None])
     config = TrainingConfig(folders=(shop,), backbone=tiny, start=path, views=(1, 1))
     data = prepare(config, work / "again", processes=1)
     tower, _ = begin_tower(data, identity_branch=True)
@@ -99,15 +99,13 @@ def test_the_file_serves_the_vectors_that_were_trained(
     row = data.store.clean()[[names.index("3.png")]]
     (learned,) = unit(vectors(tower, data.store, row))
     (appearance,) = data.store.appearances(row)
-    assert served.vector @ compose(learned, appearance, None, query=True) == pytest.approx(
-        1, abs=1e-3
-    )
+    assert served.vector @ compose_query(learned, appearance, None) == pytest.approx(1, abs=1e-3)
     assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
-    items = np.stack([one.vector for one in encoder.encode([picture], [None])])
+    items = np.stack([one.vector for one in encoder.encode_items([picture], [None])])
     library = fitted.projection.library
     assert library is not None
     assert len(library.identities) == fitted.projection.card["identities"]
-    assert encoder.identity_weight(items) == pytest.approx(library.known_weight)
+    assert encoder.part_weights(items).identity == pytest.approx(library.known_weight)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from PIL import Image
 
 from models.arrays import Floats
 from models.catalog.folder import Product, read_catalog
+from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import PictureError, RerankerError
 from models.images.letterbox import Picture
@@ -28,15 +29,25 @@ class ColourEncoder(SearchEncoder):
 
     model_id = "colour"
 
-    def encode(
+    def encode_items(
         self,
         pictures: Sequence[Picture | None],
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
-        *,
-        query: bool = False,
     ) -> list[Encoded]:
         return [self.one(picture, text) for picture, text in zip(pictures, texts, strict=True)]
+
+    def encode_queries(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        weights: PartWeights = AS_COMPOSED,
+    ) -> list[Encoded]:
+        fresh = [None if isinstance(one, Encoded) else one for one in pictures]
+        return [self.weighed(one, weights) for one in self.encode_items(fresh, texts)]
+
+    def weighed(self, query: Encoded, weights: PartWeights) -> Encoded:
+        return replace(query, weights=weights)
 
     def one(self, picture: Picture | None, text: str | None) -> Encoded:
         shade = np.zeros(3) if picture is None else picture.mean(axis=(0, 1)) / 255 - 0.5
@@ -103,8 +114,8 @@ def test_the_fit_improves_on_retrieval_and_says_so(folder: Path) -> None:
     lists = make_ranking_lists(encoder, catalog, ["val"], limit=8)
     assert len(lists["both"].products) == 8
     assert lists["both"].features.shape == (8, 2, 6, 7)
-    red = encoder.encode([np.full((8, 8, 3), (250, 5, 5), np.uint8)], [None])[0]
-    blue = encoder.encode([np.full((8, 8, 3), (5, 5, 250), np.uint8)], [None])[0]
+    red = encoder.encode_items([np.full((8, 8, 3), (250, 5, 5), np.uint8)], [None])[0]
+    blue = encoder.encode_items([np.full((8, 8, 3), (5, 5, 250), np.uint8)], [None])[0]
     ranked = reranker.rerank(
         red, None, [Candidate("blue", 0.5, blue.juice), Candidate("red", 0.5, red.juice)]
     )
@@ -120,11 +131,10 @@ class TwoSidedEncoder(ColourEncoder):
         shade = np.zeros(3) if picture is None else picture.mean(axis=(0, 1)) / 255 - 0.5
         return replace(whole, vector=np.array([*shade, 0, 0, 0.5], np.float32))
 
-    def weigh_identity(self, query: Encoded, identity_weight: float) -> Encoded:
-        weighed = query.vector * np.array(
-            [identity_weight] * 3 + [1 - identity_weight] * 3, np.float32
-        )
-        return replace(query, vector=weighed, identity_weight=identity_weight)
+    def weighed(self, query: Encoded, weights: PartWeights) -> Encoded:
+        shares = [weights.identity] * 3 + [1 - weights.identity] * 3
+        vector = query.vector * np.array(shares, np.float32)
+        return replace(query, vector=vector, weights=weights)
 
 
 def test_unknown_catalogs_are_learned_from_queries_that_recognise_nothing(folder: Path) -> None:
@@ -151,8 +161,8 @@ def test_unknown_catalogs_may_be_learned_from_another_folder(folder: Path, tmp_p
 
 def test_a_fit_on_an_unknown_catalog_serves_both(folder: Path) -> None:
     class Stranger(TwoSidedEncoder):
-        def identity_weight(self, items: Floats) -> float:
-            return 0.0
+        def part_weights(self, items: Floats) -> PartWeights:
+            return PartWeights(identity=0.0)
 
     parameters = fit_reranker(Stranger(), folder)
     assert parameters.known == parameters.unknown

@@ -1,6 +1,5 @@
 """How far the live catalog can be recognised, while it grows and is re-keyed."""
 
-from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -8,11 +7,10 @@ import pytest
 
 from models.arrays import Floats
 from models.embedding.identity_library import SAMPLE
-from models.embedding.protocol import Encoded
-from models.juicer.juice import Juice
+from models.embedding.layout import PartWeights
 from tests.workers.fakes import ColourEncoder
 from workers.catalog_index import CatalogIndex
-from workers.query.identity_weight import AGAIN_EVERY_S, IdentityWeight
+from workers.query.part_weights import AGAIN_EVERY_S, CatalogPartWeights
 
 
 class Shelf:
@@ -35,11 +33,8 @@ class Shelf:
 class Counting(ColourEncoder):
     """Knows a catalog by how large it is."""
 
-    def identity_weight(self, items: Floats) -> float:
-        return len(items) / SAMPLE
-
-    def weigh_identity(self, query: Encoded, identity_weight: float) -> Encoded:
-        return replace(query, vector=query.vector * np.float32(identity_weight))
+    def part_weights(self, items: Floats) -> PartWeights:
+        return PartWeights(identity=len(items) / SAMPLE)
 
 
 @pytest.fixture
@@ -48,39 +43,37 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def identity_weight(shelf: Shelf) -> IdentityWeight:
-    return IdentityWeight(Counting(), cast(CatalogIndex, shelf), shelf.clock)
+def weights(shelf: Shelf) -> CatalogPartWeights:
+    return CatalogPartWeights(Counting(), cast(CatalogIndex, shelf), shelf.clock)
 
 
 def test_nothing_is_known_before_there_is_a_catalog(
-    shelf: Shelf, identity_weight: IdentityWeight
+    shelf: Shelf, weights: CatalogPartWeights
 ) -> None:
-    assert identity_weight.now() == 0
+    assert weights.now().identity == 0
     shelf.items, shelf.bank = SAMPLE, "first"
-    assert identity_weight.now() == 1
-    query = Encoded(np.array([1, 0], np.float32), Juice())
-    assert identity_weight.weigh_identity(query).vector.tolist() == [1, 0]
+    assert weights.now().identity == 1
 
 
 def test_a_large_catalog_is_looked_at_once_for_each_bank(
-    shelf: Shelf, identity_weight: IdentityWeight
+    shelf: Shelf, weights: CatalogPartWeights
 ) -> None:
     shelf.items, shelf.bank = 10 * SAMPLE, "first"
     for shelf.time in (0.0, AGAIN_EVERY_S, 1e6):
-        identity_weight.now()
+        weights.now()
     assert shelf.sampled == 1
     shelf.bank = "second"
-    identity_weight.now()
+    weights.now()
     assert shelf.sampled == 2
 
 
 def test_a_small_catalog_is_looked_at_again_as_it_grows(
-    shelf: Shelf, identity_weight: IdentityWeight
+    shelf: Shelf, weights: CatalogPartWeights
 ) -> None:
     shelf.items, shelf.bank = SAMPLE // 10, "first"
-    assert identity_weight.now() == pytest.approx(0.1)
+    assert weights.now().identity == pytest.approx(0.1)
     shelf.items = SAMPLE // 5
-    assert identity_weight.now() == pytest.approx(0.1)
+    assert weights.now().identity == pytest.approx(0.1)
     shelf.time = AGAIN_EVERY_S
-    assert identity_weight.now() == pytest.approx(0.2)
+    assert weights.now().identity == pytest.approx(0.2)
     assert shelf.sampled == 2
