@@ -20,7 +20,7 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml stream models index workers
+	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml lookstream stream models index workers
 
 # Asks a service on the internet for known holes of what constraints.txt pins.
 audit: $(VENV)/.installed

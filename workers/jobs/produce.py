@@ -6,8 +6,6 @@ it ends in the dead-letter topic with a reason, in the same place as everybody e
 
 from __future__ import annotations
 
-import base64
-import mimetypes
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +13,8 @@ from pathlib import Path
 import orjson
 
 from models.catalog.folder import RawRow, locate, raw_products
+from stream.data_uri import INLINE_BYTES, data_uri
 from stream.publisher import Publisher
-
-# As base64 inside JSON this stays under the 16 MB that our topics accept (stream/connection.py).
-INLINE_BYTES = 11_000_000
 
 
 def catalog_events(folder: Path, *, inline: bool = True) -> Iterator[tuple[str | None, bytes]]:
@@ -60,10 +56,7 @@ def picture_reference(folder: Path, reference: str, *, inline: int = INLINE_BYTE
     path = Path(located)
     if located.startswith(("http://", "https://", "data:")) or not path.is_file():
         return located
-    if path.stat().st_size > inline:
-        return located
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+    return located if path.stat().st_size > inline else data_uri(path)
 
 
 def _event(folder: Path, row: RawRow, inline: bool) -> tuple[str | None, bytes]:
