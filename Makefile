@@ -3,19 +3,20 @@
 PYTHON ?= python3
 VENV := .venv
 CATALOG ?= examples/grocery
+PIP := $(VENV)/bin/python -m pip install --quiet --progress-bar on -c constraints.txt
 
 .PHONY: demo test fast lint audit clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.serving
 	$(VENV)/bin/lookstream demo $(CATALOG)
 
-test: $(VENV)/.installed
+test: $(VENV)/.dev
 	$(VENV)/bin/pytest
 
-fast: $(VENV)/.installed
+fast: $(VENV)/.dev
 	$(VENV)/bin/pytest -m "not slow"
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
@@ -23,14 +24,21 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml lookstream stream models index workers
 
 # Asks a service on the internet for known holes of what constraints.txt pins.
-audit: $(VENV)/.installed
+audit: $(VENV)/.dev
 	$(VENV)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# What serving needs, and nothing else. Python compiles a module when it is first imported.
+$(VENV)/.serving: pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (about 0.8 GB, a minute)"
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	test -e $(VENV)/.dev || $(PIP) --no-compile -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (about 6 GB with torch, some minutes the first time)"
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --progress-bar on -c constraints.txt -e ".[dev]"
-	touch $@
+	$(PIP) -e ".[dev]"
+	touch $@ $(VENV)/.serving
 
 clean:
 	rm -rf $(VENV) .lookstream demo.html

@@ -1,26 +1,20 @@
 """The connection to Milvus: one client, its errors in our words, and a new one when it breaks."""
 
+from __future__ import annotations
+
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped]
-from pymilvus import MilvusClient
-from pymilvus.exceptions import (
-    ConnectError,
-    DataNotMatchException,
-    DataTypeNotMatchException,
-    MilvusException,
-    MilvusUnavailableException,
-    ParamError,
-)
 
 from index.errors import RowRejected, StoreUnavailable
 from index.milvus.config import MilvusConfig
 
-REJECTED = (ParamError, DataNotMatchException, DataTypeNotMatchException)
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
 REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
-UNREACHABLE = (ConnectError, MilvusUnavailableException)
 NO_CONNECTION = 2
 # pymilvus pings every ten seconds. Milvus allows it; Lite's server ends a connection that pings
 # more than twice in five minutes without data ("Too many pings"), and calls under way with it.
@@ -50,6 +44,10 @@ class Client:
         self._timeout_s = config.timeout_s
         self._client: MilvusClient | None = None
         self._lock = threading.Lock()
+        # Not before a connection is wanted: pymilvus imports pandas, and takes a second.
+        from pymilvus import exceptions  # noqa: PLC0415
+
+        self._exceptions = exceptions
         # pymilvus logs each failed call with a traceback; the caller gets the same as our error.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
@@ -63,7 +61,7 @@ class Client:
         """
         try:
             return self._try(method, *args, **kwargs)
-        except MilvusException as error:
+        except self._exceptions.MilvusException as error:
             if error.code not in NOT_LOADED_CODES or not args:
                 raise self._in_our_words(error) from error
         except (grpc.RpcError, OSError, ValueError) as error:
@@ -71,7 +69,7 @@ class Client:
         try:
             self._try("load_collection", args[0])
             return self._try(method, *args, **kwargs)
-        except (MilvusException, grpc.RpcError, OSError, ValueError) as error:
+        except (self._exceptions.MilvusException, grpc.RpcError, OSError, ValueError) as error:
             raise self._in_our_words(error) from error
 
     def close(self) -> None:
@@ -84,6 +82,8 @@ class Client:
     def _try(self, method: str, *args: Any, **kwargs: Any) -> Any:
         with self._lock:
             if self._client is None:
+                from pymilvus import MilvusClient  # noqa: PLC0415  as above
+
                 self._client = MilvusClient(
                     uri=self.uri,
                     token=self._store.token or "",
@@ -95,13 +95,20 @@ class Client:
         return getattr(client, method)(*args, timeout=self._timeout_s, **kwargs)
 
     def _in_our_words(self, error: Exception) -> Exception:
-        if isinstance(error, MilvusException):
+        exceptions = self._exceptions
+        rejected = (
+            exceptions.ParamError,
+            exceptions.DataNotMatchException,
+            exceptions.DataTypeNotMatchException,
+        )
+        unreachable = (exceptions.ConnectError, exceptions.MilvusUnavailableException)
+        if isinstance(error, exceptions.MilvusException):
             said = error.message or str(error)
             if error.code in NOT_FOUND_CODES:
                 return NotThere(said)
-            if isinstance(error, REJECTED) or error.code in REJECTED_CODES:
+            if isinstance(error, rejected) or error.code in REJECTED_CODES:
                 return RowRejected(f"Milvus refuses the request for good: {said}")
-            if error.code != NO_CONNECTION and not isinstance(error, UNREACHABLE):
+            if error.code != NO_CONNECTION and not isinstance(error, unreachable):
                 return StoreUnavailable(f"Milvus at {self.uri} failed: {said}")
         elif isinstance(error, ValueError) and "closed channel" not in str(error):
             return RowRejected(f"the request cannot be written for Milvus: {error}")

@@ -19,14 +19,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pymilvus import MilvusClient
-
 from index.errors import StoreError
 from index.item import TOMBSTONE, Item
 from index.milvus.collection import Collection, Prototypes
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
-from index.milvus.schema import any_of, schema
+from index.milvus.schema import any_of, index_params, schema
 from index.prototypes.bank import PrototypeBank
 
 MAX_PARTITIONS = 64
@@ -62,7 +60,7 @@ class LiteCollection(Collection):
     def _create(self) -> None:
         self._directory = None
         if not self._client.call("has_collection", self.generation):
-            index = MilvusClient.prepare_index_params()
+            index = index_params()
             # FLAT, because in a scope small enough to walk an exact search costs nothing more.
             kind = "FLAT" if self.config.index_type == "AUTOINDEX" else self.config.index_type
             index.add_index("vector", index_type=kind, metric_type="COSINE")

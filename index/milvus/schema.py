@@ -1,20 +1,25 @@
 """Items as Milvus rows: the schema, what is checked before a row goes, and what is read back."""
 
+from __future__ import annotations
+
 import hashlib
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
-from pymilvus import CollectionSchema, DataType, MilvusClient
 
 from index.errors import ModelMismatch, RowRejected
 from index.item import TOMBSTONE, Item, Vector, canonical_json
 from index.milvus.metadata import CollectionMetadata
 from index.vectors import NORM_TOLERANCE
+
+if TYPE_CHECKING:
+    from pymilvus import CollectionSchema
+    from pymilvus.milvus_client.index import IndexParams
 
 MAX_ITEM_ID = 1024
 MAX_PRODUCT_ID = 512
@@ -30,6 +35,8 @@ ROW_FIELDS = [
 
 def schema(dim: int, *, partition_key: bool) -> CollectionSchema:
     """The fields of a generation; with `partition_key`, Milvus routes rows by their prototype."""
+    from pymilvus import DataType, MilvusClient  # noqa: PLC0415  a second, see `index.milvus.client`
+
     fields = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     fields.add_field("row_id", DataType.VARCHAR, is_primary=True, max_length=64)
     fields.add_field("item_id", DataType.VARCHAR, max_length=MAX_ITEM_ID)
@@ -47,6 +54,13 @@ def schema(dim: int, *, partition_key: bool) -> CollectionSchema:
     fields.add_field("bank_version", DataType.VARCHAR, max_length=64)
     fields.add_field("written_ns", DataType.INT64)
     return fields
+
+
+def index_params() -> IndexParams:
+    """Parameters of an index, to be filled in."""
+    from pymilvus import MilvusClient  # noqa: PLC0415  as above
+
+    return MilvusClient.prepare_index_params()
 
 
 def row_id(item_id: str, copy: int) -> str:

@@ -11,14 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pymilvus import MilvusClient
-
 from index.errors import StoreError
 from index.item import TOMBSTONE, Item
 from index.milvus.collection import QUERY_IDS, Collection, Prototypes
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
-from index.milvus.schema import any_of, schema
+from index.milvus.schema import any_of, index_params, schema
 from index.prototypes.bank import PrototypeBank
 
 NUM_PARTITIONS = 64
@@ -46,7 +44,7 @@ class ServerCollection(Collection):
         super().__init__(config, bank, name, published=published)
 
     def _create(self) -> None:
-        index = MilvusClient.prepare_index_params()
+        index = index_params()
         index.add_index(
             "vector",
             index_type=self.config.index_type,

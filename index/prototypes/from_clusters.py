@@ -8,7 +8,6 @@ their vectors stands for it. The label becomes the prototype's name and stays it
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from index.errors import BankError
 from index.prototypes.bank import Name, Origin, PrototypeBank
@@ -61,10 +60,8 @@ def from_clusters(
     members = np.array([at for at, label in enumerate(labels) if label is not None], np.int64)
     of = np.array([numbers[label] for label in labels if label is not None], np.int64)
     counts = np.bincount(of, minlength=len(names))
-    belongs = csr_matrix(
-        ((1 / counts[of]).astype(np.float32), (of, members)), shape=(len(names), len(vectors))
-    )
-    means = np.asarray(belongs @ vectors, np.float32)
+    by_name = np.split(members[np.argsort(of, kind="stable")], np.cumsum(counts)[:-1])
+    means = np.array([vectors[rows].mean(axis=0) for rows in by_name], np.float32)
     return named_bank(
         names,
         means,

@@ -1,21 +1,72 @@
-"""Export a torch backbone to ONNX."""
+"""Export a torch network to ONNX graphs without weights, and its weights beside them.
+
+See `models.backbone.exported` for the files. Constants are folded, layers are not: batch norms stay
+beside their convolutions, under their own names, and ONNX Runtime fuses them when it loads them.
+"""
 
 from __future__ import annotations
 
+import logging
 import tempfile
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import orjson
+import msgspec
+import onnx
+import onnx_ir
+import torch
+from onnxscript import optimizer
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from models.backbone.spec import BackboneSpec, Layout
+from models.backbone.exported import (
+    BRANCH_GRAPH,
+    LAYOUT,
+    NETWORK_GRAPH,
+    LayoutCard,
+    is_exported,
+)
+from models.backbone.identity_branch import IdentityBranch
+from models.backbone.patch_network import PatchNetwork, patch_network, pooling_matrix
+from models.backbone.spec import NETWORK, BackboneSpec
 from models.errors import WeightsError
 
+CLASSIFIER = ("classifier.weight", "classifier.bias")
 
-def export_backbone(spec: BackboneSpec, folder: Path) -> None:
-    """Write graph, classifier and layout to ``folder`` in one atomic step."""
-    from models.backbone.patch_network import export_onnx, patch_network  # noqa: PLC0415
 
+class BranchRows(nn.Module):
+    """An identity branch as it is served: trunk map (1, c, h, w) to patch rows (1, patches, k)."""
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, network: PatchNetwork, trunk: Tensor) -> None:
+        super().__init__()
+        self.branch = IdentityBranch(network.network)
+        with torch.inference_mode():
+            _, self.width, height, width = self.branch(trunk).shape
+        self.register_buffer("rows", pooling_matrix(height, network.grid[0]))
+        self.register_buffer("columns", pooling_matrix(width, network.grid[1]))
+
+    def forward(self, trunk: Tensor) -> Tensor:
+        """The rows."""
+        cells = torch.matmul(torch.matmul(self.rows, self.branch(trunk)), self.columns.T)
+        return cells.flatten(2).transpose(1, 2)
+
+
+def export(spec: BackboneSpec, folder: Path, *, half: bool = False) -> None:
+    """Write an exported network to ``folder``, in one atomic step.
+
+    Args:
+        spec: which network; its identity branch, if any, is not part of it.
+        folder: what is there already is kept.
+        half: store the weights in fp16.
+
+    Raises:
+        WeightsError: the weights don't fit, the exporter fails, or the folder cannot be written.
+    """
     network, layout = patch_network(spec)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -27,34 +78,106 @@ def export_backbone(spec: BackboneSpec, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
         written = Path(scratch) / "done"
         written.mkdir()
-        export_onnx(network, spec.size, written / "backbone.onnx")
-        if layout.classifier is not None:
-            np.savez(
-                written / "classifier.npz", weight=layout.classifier[0], bias=layout.classifier[1]
+        picture = torch.zeros(1, 3, spec.size, spec.size)
+        inputs = write_graph(
+            network,
+            {"picture": picture},
+            ["patches", "trunk"],
+            written / NETWORK_GRAPH,
+            prefix="network.",
+        )
+        branch_inputs: tuple[str, ...] = ()
+        width = 0
+        if network.staged:
+            with torch.inference_mode():
+                trunk = network(picture)[1]
+            branch = BranchRows(network, trunk).eval().requires_grad_(False)
+            width = branch.width
+            branch_inputs = write_graph(
+                branch, {"trunk": trunk}, ["patches"], written / BRANCH_GRAPH, prefix="branch."
             )
-        card = {
-            "grid": layout.grid,
-            "widths": layout.widths,
-            "labels": layout.labels,
-            "identity": layout.identity,
-        }
-        (written / "layout.json").write_bytes(orjson.dumps(card))
+        tensors = {name: network.network.state_dict()[name] for name in inputs}
+        if layout.classifier is not None:
+            tensors |= zip(CLASSIFIER, map(torch.from_numpy, layout.classifier), strict=True)
+        save_file(
+            {name: (one.half() if half else one).contiguous() for name, one in tensors.items()},
+            written / NETWORK,
+        )
+        card = LayoutCard(
+            grid=layout.grid,
+            widths=layout.widths,
+            labels=layout.labels,
+            classifier=CLASSIFIER if layout.classifier is not None else None,
+            identity_width=width,
+            network_weights=inputs,
+            branch_weights=branch_inputs,
+        )
+        (written / LAYOUT).write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1))
         try:
             written.rename(folder)
         except OSError:
             # Another process was first: its files are the same.
-            if not (folder / "layout.json").is_file():
+            if not is_exported(folder):
                 raise
 
 
-def read_layout(folder: Path) -> Layout:
-    """The layout that `export_backbone` wrote."""
-    card = orjson.loads((folder / "layout.json").read_bytes())
-    rows, columns = card["grid"]
-    classifier = None
-    if (folder / "classifier.npz").is_file():
-        with np.load(folder / "classifier.npz", allow_pickle=False) as arrays:
-            classifier = (arrays["weight"], arrays["bias"])
-    return Layout(
-        (rows, columns), tuple(card["widths"]), classifier, tuple(card["labels"]), card["identity"]
-    )
+def write_graph(
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: list[str],
+    path: Path,
+    *,
+    prefix: str,
+) -> tuple[str, ...]:
+    """Write the graph of a network; the weights below ``prefix`` stay outside.
+
+    Returns:
+        Their names, without the prefix.
+    """
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program: Any = torch.onnx.export(
+            network,
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamo=True,
+            verbose=False,
+            optimize=False,
+        )
+        if program is None:
+            raise WeightsError("the ONNX exporter returned no graph; is onnxscript installed?")
+        optimizer.inline(program.model)
+        optimizer.fold_constants(program.model)
+        optimizer.remove_unused_nodes(program.model)
+        model = onnx_ir.to_proto(program.model)
+    names = _without_weights(model, prefix)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return names
+
+
+def _without_weights(model: onnx.ModelProto, prefix: str) -> tuple[str, ...]:
+    """Take the weights below ``prefix`` and all remarks of the exporter out of a graph."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    graph.ClearField("value_info")
+    del model.functions[:]
+    names = {}
+    for one in graph.initializer:
+        if not one.name.startswith(prefix):
+            continue
+        names[one.name] = one.name.removeprefix(prefix)
+        size = 4 * torch.Size(one.dims).numel()
+        one.name = names[one.name]
+        one.ClearField("raw_data")
+        one.ClearField("float_data")
+        one.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", NETWORK), ("length", str(size))):
+            entry = one.external_data.add()
+            entry.key, entry.value = key, value
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    return tuple(names.values())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
-from models.backbone.cuda import TorchBackbone
-from models.backbone.export import export_backbone, read_layout
+from models.backbone.exported import is_exported
 from models.backbone.onnx import OnnxBackbone
 from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec
@@ -14,17 +15,42 @@ from models.errors import WeightsError
 
 
 def load_backbone(spec: BackboneSpec, *, device: str = "cpu", threads: int = 2) -> Backbone:
-    """Load a backbone for ``device`` ("cpu" or "cuda"); exports the ONNX graph on first use."""
+    """Load a backbone for ``device``: "cpu" (ONNX Runtime) or "cuda" (torch).
+
+    A network that was not exported yet is exported to the cache on its first use.
+
+    Raises:
+        WeightsError: no such device; weights are missing or don't fit; or torch is needed and is
+            not installed.
+    """
     if device == "cuda":
-        return TorchBackbone(spec)
+        backbone: Backbone = _torch_module("cuda", "CUDA").TorchBackbone(spec)
+        return backbone
     if device != "cpu":
         raise WeightsError(f"unknown device {device!r}: use 'cpu' or 'cuda'")
-    folder = cache_folder() / f"{spec.timm_name}-{spec.fingerprint()}"
-    if not (folder / "layout.json").is_file():
-        export_backbone(spec, folder)
-    return OnnxBackbone(folder / "backbone.onnx", read_layout(folder), threads)
+    return OnnxBackbone(exported_folder(spec), spec.identity_branch, threads)
+
+
+def exported_folder(spec: BackboneSpec) -> Path:
+    """Where the exported network is; exports it if nobody has."""
+    if spec.exported is not None:
+        return spec.exported
+    network = BackboneSpec(spec.timm_name, spec.weights, spec.size)  # whatever the identity branch
+    folder = cache_folder() / f"{spec.timm_name}-{network.fingerprint()}"
+    if not is_exported(folder):
+        _torch_module("export", f"{spec.timm_name} is not exported to ONNX yet, which").export(
+            network, folder
+        )
+    return folder
 
 
 def cache_folder() -> Path:
-    """Where exported graphs are kept: LOOKSTREAM_CACHE, else ~/.cache/lookstream."""
+    """Where exported networks are kept: LOOKSTREAM_CACHE, else ~/.cache/lookstream."""
     return Path(os.environ.get("LOOKSTREAM_CACHE") or Path.home() / ".cache" / "lookstream")
+
+
+def _torch_module(name: str, purpose: str):  # type: ignore[no-untyped-def]
+    """A module of this room that needs torch: imported by name, so that serving never does."""
+    if find_spec("torch") is None:
+        raise WeightsError(f"{purpose} needs torch: run `pip install 'lookstream[train]'`")
+    return import_module(f"models.backbone.{name}")

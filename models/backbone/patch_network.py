@@ -5,10 +5,7 @@ Only imported where torch is needed: on CUDA, and once to export the ONNX graph.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -16,26 +13,25 @@ import torch
 from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
-from models.backbone.checkpoints import PackagedFile, read_state_dict, timm_key
+from models.backbone.checkpoints import read_state_dict
 from models.backbone.identity_branch import IdentityBranch, load_identity_branch
-from models.backbone.spec import BackboneSpec, Layout
+from models.backbone.spec import LITE_MEAN, LITE_STD, BackboneSpec, Layout
 from models.errors import WeightsError
 
 STAGES = (4, 5, 6)
 """The EfficientNet stages whose outputs are kept beside the final map."""
 
 IMAGENET_CLASSES = 1000
-LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 class PatchNetwork(nn.Module):
     """(n, 3, s, s) → (n, rows × columns, channels of all depths), every map on the last one's grid.
 
     EfficientNets are walked stage by stage, other networks give their last three intermediate maps
-    through timm's ``forward_intermediates``; a trained tail's map comes last. The shallowest map
-    comes out whole as well: a tail is trained on it. Pictures come normalised as EfficientNet-Lite
-    wants them, (x − 127) / 128 of bytes; ``mean`` and ``std`` (fractions of 255, per channel) are
-    what another network was trained on.
+    through timm's ``forward_intermediates``; the identity branch's map comes last. The shallowest
+    map comes out whole as well: an identity branch is trained on it. Pictures come normalised as
+    EfficientNet-Lite wants them, (x − 127) / 128 of bytes; ``mean`` and ``std`` (fractions of 255,
+    per channel) are what another network was trained on.
     """
 
     gain: Tensor
@@ -66,8 +62,8 @@ class PatchNetwork(nn.Module):
         )
         self.identity: int = maps[-1].shape[1] if identity_branch is not None else 0
         for depth, one in enumerate(maps):
-            self.register_buffer(f"rows{depth}", _pooling(one.shape[2], self.grid[0]))
-            self.register_buffer(f"columns{depth}", _pooling(one.shape[3], self.grid[1]))
+            self.register_buffer(f"rows{depth}", pooling_matrix(one.shape[2], self.grid[0]))
+            self.register_buffer(f"columns{depth}", pooling_matrix(one.shape[3], self.grid[1]))
 
     def maps(self, picture: Tensor) -> list[Tensor]:
         """Feature maps (n, c, h, w), shallow first."""
@@ -108,29 +104,23 @@ def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
         network: Any = timm.create_model(spec.timm_name, pretrained=False)
     except RuntimeError as error:
         raise WeightsError(f"timm knows no network {spec.timm_name!r}: {error}") from error
-    path = spec.weights_path()
-    if path is not None:
-        tensors = read_state_dict(path)
-        if isinstance(spec.weights, PackagedFile):
-            stage_of = [
-                (stage, place)
-                for stage, blocks in enumerate(network.blocks)
-                for place in range(len(blocks))
-            ]
-            tensors = {timm_key(key, stage_of): tensor for key, tensor in tensors.items()}
+    if spec.weights is not None:
+        tensors = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in read_state_dict(spec.weights).items()
+        }
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
-            raise WeightsError(f"{path} does not fit {spec.timm_name}: {error}") from error
-    trained = (LITE_MEAN, LITE_STD)
-    if not isinstance(spec.weights, PackagedFile):
-        trained = (network.pretrained_cfg["mean"], network.pretrained_cfg["std"])
+            raise WeightsError(f"{spec.weights} does not fit {spec.timm_name}: {error}") from error
+    config = network.pretrained_cfg
+    mean, std = spec.normalisation or (config["mean"], config["std"])
     identity_branch = None
     if spec.identity_branch is not None:
         identity_branch = IdentityBranch(network)
         load_identity_branch(identity_branch, spec.identity_branch)
     patches = (
-        PatchNetwork(network, spec.size, *trained, identity_branch).eval().requires_grad_(False)
+        PatchNetwork(network, spec.size, mean, std, identity_branch).eval().requires_grad_(False)
     )
     head = network.get_classifier()
     fits = isinstance(head, nn.Linear) and head.in_features == patches.widths[-1]
@@ -140,25 +130,7 @@ def patch_network(spec: BackboneSpec) -> tuple[PatchNetwork, Layout]:
     return patches, Layout(patches.grid, patches.widths, classifier, labels, patches.identity)
 
 
-def export_onnx(network: PatchNetwork, size: int, path: Path) -> None:
-    """Write the network as one ONNX file: ``picture`` (1, 3, s, s) to ``patches`` and ``trunk``."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
-        program = torch.onnx.export(
-            network,
-            (torch.zeros(1, 3, size, size),),
-            input_names=["picture"],
-            output_names=["patches", "trunk"],
-            dynamo=True,
-            verbose=False,
-        )
-        if program is None:
-            raise WeightsError("the ONNX exporter returned no graph; is onnxscript installed?")
-        program.save(str(path), external_data=False)
-
-
-def _pooling(source: int, target: int) -> Tensor:
+def pooling_matrix(source: int, target: int) -> Tensor:
     """Adaptive average pooling of one axis as a matrix (target, source).
 
     A matrix product, because ONNX has no adaptive pooling for sizes that do not divide.

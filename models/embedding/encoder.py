@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -215,8 +217,8 @@ def load_encoder(
     ``projection`` is a file that ``lookstream train embedding`` wrote; the packaged one otherwise.
     ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there. ``threads`` serve one
     picture on the CPU (all cores by default, at most 4); results do not depend on it. ``dim`` is
-    how long the vectors are: 64, 128, 256 or 512. The first call on a machine exports the network
-    to ONNX, which takes about 15 seconds.
+    how long the vectors are: 64, 128, 256 or 512. A network that is
+    not packaged is exported to ONNX on its first use, which needs torch and takes seconds.
 
     Raises:
         WeightsError: weights are missing or changed; the message names the package.
@@ -245,10 +247,9 @@ def packaged_weights(backbone: str) -> Path:
 
 def best_device() -> str:
     """ "cuda" where there is a device for it, else "cpu"."""
-    if not Path("/dev/nvidiactl").exists():
+    if not Path("/dev/nvidiactl").exists() or find_spec("torch") is None:
         return "cpu"
-    import torch  # noqa: PLC0415  only machines with a GPU pay for the import
-
+    torch = import_module("torch")  # by name: serving on the CPU never needs it
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
 
 from models.arrays import Floats, unit
 from models.backbone.spec import IDENTITY_BRANCH
 from models.embedding.appearance import raw
 from models.embedding.identity_library import IdentityLibrary
 from models.embedding.pca import PrincipalAxes
-from models.errors import ProjectionError, WeightsError
+from models.errors import ProjectionError
 from models.juicer.juicer import Squeezed
-from models.weights.files import read_weights, tensor_names, write_weights
 
 FORMAT = 5
 TOKEN_WIDTH = 64
@@ -126,10 +128,14 @@ def save_projection(
     }
     if projection.library is not None:
         tensors["library"] = np.ascontiguousarray(projection.library.identities, np.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)
     card = {"format": FORMAT, "depths": len(projection.depths), **projection.card}
     if projection.library is not None:
         card["known_weight"] = projection.library.known_weight
-    write_weights(path, tensors, card)
+    path.with_suffix(".json").write_bytes(
+        orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    )
 
 
 def load_projection(path: Path, widths: Sequence[int]) -> Projection:
@@ -140,7 +146,8 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
     """
     command = f"fit it with `lookstream train embedding DIR --out {path}`"
     try:
-        tensors, card = read_weights(path)
+        card = orjson.loads(path.with_suffix(".json").read_bytes())
+        tensors = load_file(path)
         axes = {
             name.removesuffix(".mean"): PrincipalAxes(
                 mean.astype(np.float32),
@@ -160,7 +167,7 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
         projection = Projection(**axes, depths=depths, card=card, library=library)
     except FileNotFoundError as error:
         raise ProjectionError(f"no projection at {path}; {command}") from error
-    except (WeightsError, KeyError, TypeError) as error:
+    except (SafetensorError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ProjectionError(f"{path} cannot be read ({error}); {command}") from error
     found = [len(one.mean) for one in projection.depths]
     if found != list(widths):
@@ -173,7 +180,11 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
 
 def has_identity_branch(path: Path) -> bool:
     """Whether an encoder's file holds a trained tail; False where there is no such file."""
-    return any(name.startswith(IDENTITY_BRANCH) for name in tensor_names(path))
+    try:
+        with safe_open(path, "np") as file:
+            return any(key.startswith(IDENTITY_BRANCH) for key in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return False
 
 
 def _named(projection: Projection) -> list[tuple[str, PrincipalAxes]]:

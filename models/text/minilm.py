@@ -15,9 +15,11 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from models.arrays import Floats
-from models.backbone.checkpoints import MINILM, MINILM_TOKENIZER
+from models.backbone.checkpoints import MINILM
+from models.weights import WEIGHTS
 
 WIDTH = 384
+TOKENIZER = WEIGHTS / "minilm" / "tokenizer.json"
 MAX_TOKENS = 128
 """MiniLM was trained on 128 tokens; the rest of a longer text is not read."""
 
@@ -64,7 +66,7 @@ class TextEncoder:
         self._session = onnxruntime.InferenceSession(
             str(MINILM.locate()), options, providers=["CPUExecutionProvider"]
         )
-        self._tokenizer = Tokenizer.from_file(str(MINILM_TOKENIZER.locate()))
+        self._tokenizer = Tokenizer.from_file(str(TOKENIZER))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
 

@@ -21,6 +21,7 @@ from workers.cli import (
     doctor,
     evaluate,
     generations,
+    models,
     produce,
     prototypes,
     record,
@@ -56,6 +57,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.command()(worker.worker)
 app.add_typer(train.train, name="train")
+app.add_typer(models.app, name="models")
 app.add_typer(prototypes.app, name="prototypes")
 app.add_typer(dlq.dlq, name="dlq")
 app.command()(replay.replay)

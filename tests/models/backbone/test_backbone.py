@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from models.arrays import Floats
 from models.backbone.cuda import FIXED_BATCH, TorchBackbone
-from models.backbone.export import export_backbone
+from models.backbone.export import export
 from models.backbone.load import load_backbone
 from models.backbone.patch_network import patch_network
 from models.backbone.spec import BACKBONES, BackboneSpec, named_backbone
@@ -82,12 +82,12 @@ def test_no_pictures_give_no_rows() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_mayexport_backbone_at_once(tmp_path: Path) -> None:
+def test_two_processes_may_export_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "graph"
-    export_backbone(TINY, folder)
-    written = (folder / "backbone.onnx").stat()
-    export_backbone(TINY, folder)
-    assert (folder / "backbone.onnx").stat() == written
+    export(TINY, folder)
+    written = (folder / "network.onnx").stat()
+    export(TINY, folder)
+    assert (folder / "network.onnx").stat() == written
     assert list(tmp_path.iterdir()) == [folder]
 
 

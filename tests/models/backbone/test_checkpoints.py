@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.backbone.checkpoints import LITE0, PackagedFile, read_state_dict, timm_key
+from models.backbone.checkpoints import MINILM, PackagedFile, read_state_dict
+from models.backbone.efficientnet_lite import timm_key
 from models.errors import WeightsError
 
 
@@ -15,13 +16,13 @@ def test_a_missing_package_is_named() -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(WeightsError, match=f"force-reinstall {LITE0.package}"):
-        PackagedFile(LITE0.package, "a/b.pth", "00").locate()
+    with pytest.raises(WeightsError, match=f"force-reinstall {MINILM.package}"):
+        PackagedFile(MINILM.package, "a/b.pth", "00").locate()
 
 
 def test_a_changed_file_is_refused() -> None:
     with pytest.raises(WeightsError, match="differs from its checksum"):
-        PackagedFile(LITE0.package, LITE0.path, "00").locate()
+        PackagedFile(MINILM.package, MINILM.path, "00").locate()
 
 
 @pytest.mark.parametrize(

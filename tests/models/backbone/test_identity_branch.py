@@ -61,6 +61,6 @@ def test_training_a_tail_leaves_the_network_and_its_statistics() -> None:
 
 def test_a_tail_of_another_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
-    save_file({"tail.norm.weight": torch.zeros(3)}, path)
+    save_file({"identity_branch.norm.weight": torch.zeros(3)}, path)
     with pytest.raises(WeightsError, match="does not fit this backbone"):
         patch_network(replace(SPEC, identity_branch=path))
