@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
 
 from models.arrays import Floats, unit
 from models.backbone.spec import IDENTITY_BRANCH
 from models.embedding.appearance import raw
 from models.embedding.identity_library import IdentityLibrary
 from models.embedding.pca import PrincipalAxes
-from models.errors import ProjectionError
+from models.errors import ProjectionError, WeightsError
 from models.juicer.juicer import Squeezed
+from models.weights.files import read_weights, tensor_names, write_weights
 
 FORMAT = 5
 TOKEN_WIDTH = 64
@@ -128,14 +126,10 @@ def save_projection(
     }
     if projection.library is not None:
         tensors["library"] = np.ascontiguousarray(projection.library.identities, np.float16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path)
     card = {"format": FORMAT, "depths": len(projection.depths), **projection.card}
     if projection.library is not None:
         card["known_weight"] = projection.library.known_weight
-    path.with_suffix(".json").write_bytes(
-        orjson.dumps(card, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    )
+    write_weights(path, tensors, card)
 
 
 def load_projection(path: Path, widths: Sequence[int]) -> Projection:
@@ -146,8 +140,7 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
     """
     command = f"fit it with `lookstream train embedding DIR --out {path}`"
     try:
-        card = orjson.loads(path.with_suffix(".json").read_bytes())
-        tensors = load_file(path)
+        tensors, card = read_weights(path)
         axes = {
             name.removesuffix(".mean"): PrincipalAxes(
                 mean.astype(np.float32),
@@ -167,7 +160,7 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
         projection = Projection(**axes, depths=depths, card=card, library=library)
     except FileNotFoundError as error:
         raise ProjectionError(f"no projection at {path}; {command}") from error
-    except (SafetensorError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (WeightsError, KeyError, TypeError) as error:
         raise ProjectionError(f"{path} cannot be read ({error}); {command}") from error
     found = [len(one.mean) for one in projection.depths]
     if found != list(widths):
@@ -180,11 +173,7 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
 
 def has_identity_branch(path: Path) -> bool:
     """Whether an encoder's file holds a trained tail; False where there is no such file."""
-    try:
-        with safe_open(path, "np") as file:
-            return any(key.startswith(IDENTITY_BRANCH) for key in file.keys())  # noqa: SIM118
-    except (OSError, SafetensorError):
-        return False
+    return any(name.startswith(IDENTITY_BRANCH) for name in tensor_names(path))
 
 
 def _named(projection: Projection) -> list[tuple[str, PrincipalAxes]]:

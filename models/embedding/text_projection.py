@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import orjson
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from models.arrays import Floats, unit
 from models.embedding.layout import TEXT_PREFIXES, TEXT_WIDTH
-from models.errors import ProjectionError
+from models.errors import ProjectionError, WeightsError
 from models.text.hashed_ngrams import BUCKETS, hashed
 from models.text.minilm import WIDTH as SENTENCE_WIDTH
 from models.text.minilm import TextEncoder
 from models.weights import WEIGHTS
+from models.weights.files import read_weights, write_weights
 
 FORMAT = 1
 WIDTH = TEXT_WIDTH
@@ -54,15 +52,11 @@ class TextProjection:
 
 def save_text_projection(words: TextProjection, path: Path) -> None:
     """Write ``path`` (safetensors, fp16) and its card beside it (``.json``)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"meaning": words.meaning, "letters": words.letters}
-    save_file(
-        {name: np.ascontiguousarray(rows, np.float16) for name, rows in tensors.items()}, path
-    )
-    path.with_suffix(".json").write_bytes(
-        orjson.dumps(
-            {"format": FORMAT, **words.card}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        )
+    write_weights(
+        path,
+        {name: rows.astype(np.float16) for name, rows in tensors.items()},
+        {"format": FORMAT, **words.card},
     )
 
 
@@ -74,14 +68,14 @@ def load_text_projection(path: Path = PACKAGED) -> TextProjection:
     """
     command = f"fit them with `lookstream train text --out {path}`"
     try:
-        card = orjson.loads(path.with_suffix(".json").read_bytes())
-        tensors = {name: rows.astype(np.float32) for name, rows in load_file(path).items()}
+        read, card = read_weights(path)
+        tensors = {name: rows.astype(np.float32) for name, rows in read.items()}
         if card.pop("format") != FORMAT:
             raise ProjectionError(f"{path} was written by another version; {command}")
         words = TextProjection(**tensors, card=card)
     except FileNotFoundError as error:
         raise ProjectionError(f"no maps of words at {path}; {command}") from error
-    except (SafetensorError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (WeightsError, KeyError, TypeError) as error:
         raise ProjectionError(f"{path} cannot be read ({error}); {command}") from error
     shapes = words.meaning.shape, words.letters.shape
     if shapes != ((SENTENCE_WIDTH, WIDTH), (BUCKETS, WIDTH)):

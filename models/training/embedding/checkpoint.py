@@ -3,11 +3,10 @@
 One safetensors file: the tensors of encoder, head, optimizer, average, best weights, neighbour
 graph and random generators, and in its header JSON with the counters, the history, the recipe and
 what else has no tensor. No pickle. The learning rate and the margin follow from the step, and
-bfloat16 needs no gradient scaler, so neither has a state. The file is written beside its place,
-flushed to disk and renamed, so that there is always one whole checkpoint.
+bfloat16 needs no gradient scaler, so neither has a state. The file is replaced in one atomic step,
+so that there is always one whole checkpoint.
 """
 
-import os
 import random
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,12 +16,11 @@ from typing import Any
 import numpy as np
 import orjson
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from models.errors import TrainingError
+from models.errors import TrainingError, WeightsError
 from models.training.embedding.run_state import Record, Run
+from models.weights.files import read_weights, write_tensors
 
 FORMAT = 1
 
@@ -49,17 +47,8 @@ def save_run(run: Run, path: Path) -> None:
         "classes": run.head.classes if run.head is not None else None,
         "history": [asdict(record) for record in run.history],
     }
-    # Cloning parts tensors that share memory, which the format does not hold.
-    copies = {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in (tensors | generators).items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}.part")
-    save_file(copies, scratch, {"run": orjson.dumps(card).decode()})
-    with scratch.open("rb") as written:
-        os.fsync(written.fileno())
-    scratch.replace(path)
+    arrays = {name: value.detach().cpu().numpy() for name, value in (tensors | generators).items()}
+    write_tensors(path, arrays, card)
 
 
 def load_run(run: Run, path: Path, attach: Callable[[Tensor, int], None]) -> None:
@@ -73,9 +62,8 @@ def load_run(run: Run, path: Path, attach: Callable[[Tensor, int], None]) -> Non
     """
     advice = "remove it to start anew, or give the run another path"
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            card: dict[str, Any] = orjson.loads((file.metadata() or {})["run"])
+        arrays, card = read_weights(path)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         if card["format"] != FORMAT:
             raise TrainingError(f"{path} was written by another version: {advice}")
         if card["recipe"] != orjson.loads(orjson.dumps(asdict(run.recipe))):
@@ -91,7 +79,7 @@ def load_run(run: Run, path: Path, attach: Callable[[Tensor, int], None]) -> Non
         if run.negatives is not None and "graph" in tensors:
             run.negatives.graph = tensors["graph"].to(device)
         _restore_random(tensors, card)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, WeightsError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise TrainingError(f"{path} cannot be resumed ({error}): {advice}") from error
 
 

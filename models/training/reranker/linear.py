@@ -15,7 +15,6 @@ folds give the hit rates and the calibration error that the parameters' card car
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -37,6 +36,7 @@ from models.reranking.merge import merge, order
 from models.training.reranker.fit_calibration import fit_levels
 from models.training.reranker.fit_comparison import fit_comparison
 from models.training.reranker.ranking_lists import Progress, RankingLists, make_ranking_lists
+from models.weights.files import replacing
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
@@ -190,10 +190,8 @@ def cross_validate(
 
 def write_parameters(parameters: RerankerParameters, path: Path) -> None:
     """Write parameters as indented JSON, in one atomic step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(f".{os.getpid()}.part")
-    scratch.write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1) + b"\n")
-    scratch.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(parameters), indent=1) + b"\n")
 
 
 def _comparison_on(lists: RankingLists, queries: NDArray[np.intp], shrinkage: float) -> Comparison:

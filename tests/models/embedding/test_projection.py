@@ -7,11 +7,12 @@ import pytest
 from models.arrays import Floats
 from models.embedding.identity_library import IdentityLibrary
 from models.embedding.pca import PrincipalAxes
-from models.embedding.projection import Projection, load_projection, save_projection
+from models.embedding.projection import FORMAT, Projection, load_projection, save_projection
 from models.errors import ProjectionError
 from models.images.letterbox import Frame
 from models.juicer.juicer import Squeezed
 from models.training.embedding.fit_pca import fit_principal_axes
+from models.weights.files import read_weights, write_weights
 
 WIDTHS = (6, 8)
 
@@ -115,8 +116,8 @@ def test_what_was_learned_is_read_back(tmp_path: Path) -> None:
 def test_a_file_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     save_projection(small_projection(), path)
-    card = path.with_suffix(".json")
-    card.write_text(card.read_text().replace('"format": 5', '"format": 4'))
+    tensors, card = read_weights(path)
+    write_weights(path, tensors, card | {"format": FORMAT - 1})
     with pytest.raises(ProjectionError, match=r"another version; .*`lookstream train embedding"):
         load_projection(path, WIDTHS)
 
