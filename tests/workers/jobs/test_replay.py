@@ -58,7 +58,7 @@ def settings(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
         "MILVUS__KIND": "lite",
     }.items():
         monkeypatch.setenv(f"LOOKSTREAM_{name}", value)
-    monkeypatch.setattr("workers.config.wiring.encoder_of", lambda _settings: ColourEncoder())
+    monkeypatch.setattr("workers.config.load_models.encoder_of", lambda _settings: ColourEncoder())
     return made
 
 
