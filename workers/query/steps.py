@@ -38,8 +38,6 @@ from workers.query.rerank import rank
 
 log = structlog.get_logger()
 
-POLL_S = 0.05
-
 
 @dataclass(frozen=True)
 class Asked:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer
-
 from stream.codec import encode
-from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
+from stream.connection import PROMPT_FETCH_WAIT_MS
+from stream.consumer_loop import ConsumerLoop, Offsets
 from stream.dead_letter import DeadLetters
 from stream.messages import Result
 from stream.publisher import Publisher
-from stream.records import Record, from_confluent
+from stream.records import Record
 from stream.topics import Topics
 from workers.catalog_index import CatalogIndex
 from workers.config.load_models import encoder_of, reranker_of
@@ -23,64 +21,45 @@ from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.signals import stop_flag, when_ready
 from workers.deploy.telemetry import EVENTS
 from workers.intake.fetch import open_fetcher
-from workers.query.steps import POLL_S, Answering, Refused, impression, log
+from workers.query.steps import Answering, Refused, impression, log
+
+# How soon a signal to stop is noticed; a query is taken the moment it comes.
+POLL_S = 0.05
 
 
 @dataclass
-class QueryLoop:
-    """The consumer around `Answering`: take what is there, answer, make it durable, commit."""
+class QueryHandler:
+    """Answers a batch of queries and makes results, impressions and dead letters durable."""
 
-    kafka: Kafka
     topics: Topics
-    group: str
-    batch: int
     answering: Answering
     publisher: Publisher
     dead_letters: DeadLetters
+    runner: asyncio.Runner
 
-    def run(
-        self, runner: asyncio.Runner, stopped: Callable[[], bool], on_ready: Callable[[], None]
-    ) -> None:
-        """Consume until `stopped()`; then leave the group."""
-        consumer = Consumer(self.kafka.consumer(self.group, fetch_wait_max_ms=PROMPT_FETCH_WAIT_MS))
-        consumer.subscribe([self.topics.query.name])
-        on_ready()
-        try:
-            while not stopped():
-                records = self._take(consumer)
-                if records:
-                    outcomes = runner.run(self.answering.answer(records))
-                    self._publish(outcomes)
-                    consumer.commit(asynchronous=True)
-        finally:
-            consumer.close()
+    def handle(self, records: list[Record]) -> Offsets:
+        """Bring every query to its end; none waits."""
+        if records:
+            for outcome in self.runner.run(self.answering.answer(records)):
+                if isinstance(outcome, Refused):
+                    self._refuse(outcome)
+                else:
+                    self._publish(outcome)
+            self.publisher.flush()
+        return {}
 
-    def _take(self, consumer: Consumer) -> list[Record]:
-        """The first record when it comes, and what else is there at that moment."""
-        first = consumer.poll(POLL_S)
-        if first is None:
-            return []
-        rest = consumer.consume(self.batch - 1, 0) if self.batch > 1 else []
-        return [from_confluent(message) for message in (first, *rest)]
-
-    def _publish(self, outcomes: Sequence[Result | Refused]) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        for outcome in outcomes:
-            if isinstance(outcome, Refused):
-                self._refuse(outcome)
-                continue
-            key = outcome.query_id
-            self.publisher.publish(self.topics.result.name, key, encode(outcome))
-            shown = encode(impression(outcome, now_ms))
-            self.publisher.publish(self.topics.impression.name, key, shown)
-            EVENTS.labels("query", "applied").inc()
-        self.publisher.flush()
+    def _publish(self, result: Result) -> None:
+        key, now_ms = result.query_id, time.time_ns() // 1_000_000
+        self.publisher.publish(self.topics.result.name, key, encode(result))
+        shown = impression(result, now_ms)
+        self.publisher.publish(self.topics.impression.name, key, encode(shown))
+        EVENTS.labels("query", "applied").inc()
 
     def _refuse(self, refused: Refused) -> None:
         log.warning("query refused", source=refused.record.source, why=refused.rejection.reason)
         if refused.query_id is not None:
-            sorry = Result(query_id=refused.query_id, error=refused.rejection.reason)
-            self.publisher.publish(self.topics.result.name, refused.query_id, encode(sorry))
+            result = Result(query_id=refused.query_id, error=refused.rejection.reason)
+            self.publisher.publish(self.topics.result.name, refused.query_id, encode(result))
         self.dead_letters.send(refused.record, refused.rejection, attempts=1)
         EVENTS.labels("query", "dead_lettered").inc()
 
@@ -94,17 +73,19 @@ def run_query(settings: Settings) -> None:
     with asyncio.Runner() as runner, Publisher(kafka, linger_ms=0) as publisher:
         opening = open_fetcher(settings.intake)
         fetcher = runner.run(opening.__aenter__())
-        loop = QueryLoop(
+        answering = Answering(fetcher, encoder, reranker, index, settings.query)
+        dead_letters = DeadLetters(kafka, topics)
+        loop = ConsumerLoop(
             kafka=kafka,
-            topics=topics,
             group=settings.group("query"),
-            batch=settings.query.batch,
-            answering=Answering(fetcher, encoder, reranker, index, settings.query),
-            publisher=publisher,
-            dead_letters=DeadLetters(kafka, topics),
+            topics=(topics.query.name,),
+            handle=QueryHandler(topics, answering, publisher, dead_letters, runner).handle,
+            max_batch=settings.query.batch,
+            poll_s=POLL_S,
+            fetch_wait_ms=PROMPT_FETCH_WAIT_MS,
         )
         try:
-            loop.run(runner, stop_flag(), when_ready("query", settings.query.metrics_port))
+            loop.run(stop_flag(), when_ready("query", settings.query.metrics_port))
         finally:
             runner.run(opening.__aexit__(None, None, None))
             index.close()

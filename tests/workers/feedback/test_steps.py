@@ -16,9 +16,9 @@ from stream.records import read_topic
 from stream.topics import Topics
 from workers.feedback.click_join import ClickJoin
 from workers.feedback.steps import Feedback
-from workers.feedback.worker import FeedbackLoop
+from workers.feedback.worker import feedback_loop
 
-PATIENCE_S = 2.0
+MAX_WAIT_S = 2.0
 
 
 @contextmanager
@@ -28,10 +28,10 @@ def feedback_worker(kafka: Kafka, topics: Topics) -> Iterator[None]:
 
     def work() -> None:
         with Publisher(kafka) as publisher:
-            attribution = ClickJoin(window_ms=60_000, patience_s=PATIENCE_S)
-            join = Feedback(topics, publisher, DeadLetters(kafka, topics), attribution)
+            clicks = ClickJoin(window_ms=60_000, max_wait_s=MAX_WAIT_S)
+            steps = Feedback(topics, publisher, DeadLetters(kafka, topics), clicks)
             group = f"{topics.click.name}-feedback"
-            FeedbackLoop(kafka, topics, group, join).run(stopping.is_set, lambda: None)
+            feedback_loop(kafka, group, steps).run(stopping.is_set, lambda: None)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -112,7 +112,7 @@ def test_what_cannot_be_attributed_is_dead_lettered_once(kafka: Kafka, topics: T
     for _ in range(2):  # the second worker reads the impressions again
         with feedback_worker(kafka, topics):
             assert [one.click_id for one in attributed(kafka, topics, 1)] == ["good"]
-            time.sleep(PATIENCE_S + 1.5)
+            time.sleep(MAX_WAIT_S + 1.5)
     letters = list(read_dead_letters(kafka, topics))
     assert sorted(letter.error_class for letter in letters) == [
         "DecodeError",
