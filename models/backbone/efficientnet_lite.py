@@ -14,9 +14,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from models.backbone.checkpoints import PackagedFile, read_state_dict
+from models.backbone.checkpoints import PackagedFile
 from models.backbone.export import export
 from models.backbone.spec import BACKBONES
+from models.backbone.state_dict import read_state_dict
 from models.errors import WeightsError
 
 SOURCES = {

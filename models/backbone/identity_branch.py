@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.backbone.checkpoints import read_state_dict
 from models.backbone.spec import IDENTITY_BRANCH
+from models.backbone.state_dict import read_state_dict
 from models.errors import WeightsError
 
 TRUNK = 4

@@ -13,9 +13,9 @@ import torch
 from timm.data.imagenet_info import ImageNetInfo
 from torch import Tensor, nn
 
-from models.backbone.checkpoints import read_state_dict
 from models.backbone.identity_branch import IdentityBranch, load_identity_branch
 from models.backbone.spec import LITE_MEAN, LITE_STD, BackboneSpec, Layout
+from models.backbone.state_dict import read_state_dict
 from models.errors import WeightsError
 
 STAGES = (4, 5, 6)

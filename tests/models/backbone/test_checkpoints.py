@@ -4,8 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.backbone.checkpoints import MINILM, PackagedFile, read_state_dict
+from models.backbone.checkpoints import MINILM, PackagedFile
 from models.backbone.efficientnet_lite import timm_key
+from models.backbone.state_dict import read_state_dict
 from models.errors import WeightsError
 
 
