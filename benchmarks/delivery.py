@@ -1,13 +1,13 @@
-"""No event lost, none applied twice, none applied late, whatever goes wrong meanwhile.
+"""Exactly-once effect under faults: no event lost, none applied twice, none out of order.
 
     lookstream bench delivery [--broker kafka|embedded] [--events 20000] [--seed 0]
 
 A simulated shop sends its catalog events over real topics (`benchmarks.shop.events`: upserts,
-patches, deletes, duplicates, late ones, 1 % poison). Real ingest workers write them to Milvus
-Lite, all but the encoder, which here takes no time. They join, leave and are killed with SIGKILL;
-Milvus is stopped for 30 s; with Apache Kafka (three brokers) a partition's leader is killed,
-another broker is stopped, and the whole cluster is down for 15 s. In the end the index is compared
-with a simple model, item by item, and the dead letters with the poison.
+patches, deletes, duplicates, late ones, 1 % poison). Ingest workers, real but for an encoder that
+costs no time, write them to Milvus Lite. They join, leave and are killed with SIGKILL; Milvus is
+stopped for 30 s; with Apache Kafka (three brokers) a partition's leader is killed, another broker
+is stopped, and the whole cluster is down for 15 s. In the end the index is compared with an oracle,
+item by item, and the dead letters with the poison.
 """
 
 from __future__ import annotations
@@ -25,15 +25,11 @@ from typing import Any
 
 import orjson
 
-from benchmarks.servers import ServerMissing
-from benchmarks.servers.kafka import KafkaCluster
-from benchmarks.servers.milvus import LiteServer
-from benchmarks.shop.events import Sent, make_events
-from benchmarks.shop.faults import Outage, Troubles, kafka_outages, milvus_outage
-from benchmarks.shop.oracle import Model, Verdict
+from benchmarks.shop.events import ShopEvent, make_events
+from benchmarks.shop.faults import FaultInjector, Outage, kafka_outages, milvus_outage
 from benchmarks.shop.progress import Progress
-from benchmarks.shop.worker import handled
-from benchmarks.shop.worker_pool import Staff
+from benchmarks.shop.worker import count_handled
+from benchmarks.shop.worker_pool import WorkerPool
 from index.errors import StoreUnavailable
 from index.item import Item
 from stream.connection import Kafka
@@ -42,22 +38,26 @@ from stream.embedded_broker import EmbeddedBroker
 from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.topics import Topics, create_topics
+from tests.doubles.oracle import Difference, IndexOracle
+from tests.servers import ServerMissing
+from tests.servers.kafka import KafkaCluster
+from tests.servers.milvus import LiteServer
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 
 POISON = "poison"
 # Events are sent in so many portions, each when the one before the last was ingested, so that
-# outages meet the producer too.
+# outages hit the producer too.
 PORTIONS = 20
-# No worker is troubled after this share, so that the end can be reached.
-LAST_TROUBLE = 0.95
-PATIENCE_S = 180.0
+# No worker fails after this share of the events, so that the end can be reached.
+LAST_WORKER_FAULT = 0.95
+STALL_TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run takes place."""
+class Deployment:
+    """The servers of a run, and the settings that point to them."""
 
     settings: Settings
     milvus: LiteServer
@@ -74,16 +74,16 @@ class Place:
         return topics_of(self.settings)
 
 
-def say(line: str) -> None:
-    """Tell what happens."""
+def log(line: str) -> None:
+    """Print a line with the time to standard error."""
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def open_place(broker: str, keep: Path | None = None) -> Iterator[Place]:
+def deploy(broker: str, keep: Path | None = None) -> Iterator[Deployment]:
     """Start the broker ("kafka": three nodes, "embedded") and Milvus Lite, and make the topics.
 
-    Logs and data go to a temporary folder, or to `keep`, and stay there.
+    Logs and data go to a temporary folder, or to `keep`, which is not removed.
     """
     with ExitStack() as stack:
         folder = keep or Path(
@@ -101,81 +101,91 @@ def open_place(broker: str, keep: Path | None = None) -> Iterator[Place]:
                 "milvus": {"uri": milvus.uri, "kind": "lite"},
             }
         )
-        place = Place(settings, milvus, cluster)
-        create_topics(place.kafka, place.topics, 3 if cluster else 1)
-        yield place
+        deployment = Deployment(settings, milvus, cluster)
+        create_topics(deployment.kafka, deployment.topics, 3 if cluster else 1)
+        yield deployment
 
 
-def run(place: Place, count: int, seed: int) -> dict[str, Any]:
-    """Send the events, make trouble, wait for the end, and judge it."""
-    outages = _outages(place, random.Random(seed))
-    topic = place.topics.catalog.name
+def run(deployment: Deployment, count: int, seed: int) -> dict[str, Any]:
+    """Send the events, inject faults, wait for the end, and compare with the oracle.
+
+    Raises:
+        SystemExit: nothing was committed for `STALL_TIMEOUT_S`.
+    """
+    outages = _outages(deployment, random.Random(seed))
+    topic = deployment.topics.catalog.name
     events = list(make_events(count, seed))
-    began = moved = time.monotonic()
-    sent = last = 0
+    began = last_commit = time.monotonic()
+    sent = committed = 0
     ends: dict[int, int] = {}
     with (
-        Progress(place.kafka, place.settings.group("ingest"), place.topics.catalog) as progress,
-        Publisher(place.kafka, timeout_s=300) as publisher,
-        Staff(place.settings) as staff,
+        Progress(
+            deployment.kafka, deployment.settings.group("ingest"), deployment.topics.catalog
+        ) as progress,
+        Publisher(deployment.kafka, timeout_s=300) as publisher,
+        WorkerPool(deployment.settings) as workers,
     ):
-        staff.join()
-        staff.join()
-        troubles = Troubles(staff, outages, seed, say)
-        while not (ends and progress.reached(ends) and troubles.over):
-            progress.look()
-            if progress.committed > last:
-                moved, last = time.monotonic(), progress.committed
-            if time.monotonic() - moved > PATIENCE_S:
-                raise SystemExit(f"nothing was committed for {PATIENCE_S:g} s, {last} are")
-            if sent < count and sent - last <= count / PORTIONS:
+        workers.start()
+        workers.start()
+        faults = FaultInjector(workers, outages, seed, log)
+        while not (ends and progress.reached(ends) and faults.outages_over):
+            progress.refresh()
+            if progress.committed > committed:
+                last_commit, committed = time.monotonic(), progress.committed
+            if time.monotonic() - last_commit > STALL_TIMEOUT_S:
+                raise SystemExit(
+                    f"nothing was committed for {STALL_TIMEOUT_S:g} s, after {committed} events"
+                )
+            if sent < count and sent - committed <= count / PORTIONS:
                 portion = events[sent : sent + -(-count // PORTIONS)]
                 for event in portion:
                     send(publisher, topic, event)
                 sent += len(portion)
-                say(f"{sent} sent, {last} ingested, workers {staff.present}")
-            elif sent == count and not ends and troubles.over:
+                log(f"{sent} sent, {committed} ingested, workers {workers.running}")
+            elif sent == count and not ends and faults.outages_over:
                 ends = progress.ends(publisher.flush(300)[topic])
-            troubles.look(last / count, staff=last < LAST_TROUBLE * count)
-            staff.look()
+            faults.step(committed / count, worker_faults=committed < LAST_WORKER_FAULT * count)
+            workers.restart_ended()
             time.sleep(0.1)
         seconds = time.monotonic() - began
-        kills, exits = staff.kills, staff.exits
-    verdict, found = judge(place)
-    for example in verdict.examples:
-        say(example)
+        kills, exits = workers.kills, workers.exits
+    difference, found = check(deployment)
+    for example in difference.examples:
+        log(example)
     return {
         "events": count,
         "kills": kills,
-        "lost": verdict.lost,
-        "stale": verdict.stale,
-        "visible_duplicates": verdict.visible_duplicates,
+        "lost": difference.lost,
+        "stale": difference.stale,
+        "visible_duplicates": difference.visible_duplicates,
         **found,
         "exits": exits,
-        "redelivered": handled(place.settings.data_dir) - found["records"],
+        "redelivered": count_handled(deployment.settings.data_dir) - found["records"],
         "seconds": round(seconds, 1),
         "events_per_s": round(count / seconds, 1),
     }
 
 
-def send(publisher: Publisher, topic: str, event: Sent) -> None:
+def send(publisher: Publisher, topic: str, event: ShopEvent) -> None:
     """Queue one of the shop's events."""
     headers = [(POISON, b"1")] if event.poison else []
     publisher.publish(topic, event.key, event.value, headers, event.timestamp_ms)
 
 
-def judge(place: Place) -> tuple[Verdict, dict[str, int]]:
-    """Compare the index with the model, and the dead letters with the poison of the log."""
-    model, poison, records = Model(), set(), 0
-    for record in read_topic(place.kafka, place.topics.catalog.name):
+def check(deployment: Deployment) -> tuple[Difference, dict[str, int]]:
+    """Compare the index with the oracle, and the dead letters with the poison of the log."""
+    oracle, poison, records = IndexOracle(), set(), 0
+    for record in read_topic(deployment.kafka, deployment.topics.catalog.name):
         records += 1
         if any(name == POISON for name, _ in record.headers):
             poison.add(record.source)
         else:
-            model.hear(record)
-    letters = [letter.record.source for letter in read_dead_letters(place.kafka, place.topics)]
-    rows = read_index(place)
-    return model.judge(rows), {
+            oracle.apply(record)
+    letters = [
+        letter.record.source for letter in read_dead_letters(deployment.kafka, deployment.topics)
+    ]
+    rows = read_index(deployment)
+    return oracle.compare(rows), {
         # As it is in the log: a producer that lost its broker may have written an event twice.
         "poison": len(poison),
         "dead_lettered": len(set(letters)),
@@ -185,12 +195,12 @@ def judge(place: Place) -> tuple[Verdict, dict[str, int]]:
     }
 
 
-def read_index(place: Place) -> list[Item]:
-    """Every row that a search could find; waits for Milvus Lite to catch its breath."""
-    deadline = time.monotonic() + PATIENCE_S
+def read_index(deployment: Deployment) -> list[Item]:
+    """Every row that a search could find; retries while Milvus Lite is not available."""
+    deadline = time.monotonic() + STALL_TIMEOUT_S
     while True:
         try:
-            collection, _ = open_catalog(place.settings)
+            collection, _ = open_catalog(deployment.settings)
             with collection:
                 return [item for page in collection.scan(vectors=True) for item in page]
         except StoreUnavailable:
@@ -199,13 +209,15 @@ def read_index(place: Place) -> list[Item]:
             time.sleep(1)
 
 
-def _outages(place: Place, rng: random.Random) -> list[Outage]:
-    """Milvus away at some time, and Kafka's troubles at others."""
+def _outages(deployment: Deployment, rng: random.Random) -> list[Outage]:
+    """Milvus is down at one moment; with a Kafka cluster, its brokers are at three others."""
     moments = [(slot + rng.uniform(0.2, 0.8)) / 5 for slot in range(4)]
     rng.shuffle(moments)
-    outages = [milvus_outage(place.milvus, moments[0])]
-    if place.cluster:
-        outages += kafka_outages(place.cluster, place.topics.catalog.name, sorted(moments[1:]))
+    outages = [milvus_outage(deployment.milvus, moments[0])]
+    if deployment.cluster:
+        outages += kafka_outages(
+            deployment.cluster, deployment.topics.catalog.name, sorted(moments[1:])
+        )
     return outages
 
 
@@ -218,8 +230,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep the logs and the index in this folder")
     options = parser.parse_args()
     try:
-        with open_place(options.broker, options.keep) as place:
-            found = run(place, options.events, options.seed)
+        with deploy(options.broker, options.keep) as deployment:
+            found = run(deployment, options.events, options.seed)
     except ServerMissing as missing:
         raise SystemExit(str(missing)) from missing
     print(orjson.dumps({"broker": options.broker} | found).decode())

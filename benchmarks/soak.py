@@ -1,11 +1,11 @@
-"""Mixed load for a long time: flat memory, nothing lost, every query answered.
+"""A soak test under mixed load: flat memory, no event lost, every query answered.
 
     lookstream bench soak [--minutes 30] [--load 0.8] [--broker kafka] [--catalog examples/grocery]
 
 The whole stack as `lookstream up` runs it, with the real models, on the broker of the settings or
-on an Apache Kafka of its own. First, events and queries are
-sent as fast as they are taken: that is the capacity of the two together. Then a share of it is
-sent at a steady pace while the workers' memory is watched. Events are patches, new words, and new
+on an Apache Kafka of its own. First, events and queries are sent as fast as they are handled
+(closed loop): that is the capacity of the two together. Then a share of it is sent at a constant
+rate (open loop) while the workers' memory is sampled. Events are patches, new titles and new
 pictures, for twenty copies of each product. In the end every product must be as it was last sent.
 """
 
@@ -27,14 +27,14 @@ import numpy as np
 import orjson
 import psutil
 
-from benchmarks.servers import ServerMissing
-from benchmarks.servers.kafka import KafkaCluster
 from benchmarks.shop.progress import Progress
 from models.catalog.folder import read_catalog
 from stream.dead_letter import read_dead_letters
 from stream.messages import Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
+from tests.servers import ServerMissing
+from tests.servers.kafka import KafkaCluster
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings, load_settings
 from workers.config.wiring import kafka_of, topics_of
@@ -50,22 +50,25 @@ CALIBRATE_S = 60.0
 # Of the samples, at the beginning: caches fill, allocators settle.
 WARM_UP_SHARE = 0.25
 SAMPLE_EVERY_S = 5.0
-LOOK_EVERY_S = 0.5
+REFRESH_EVERY_S = 0.5
 ANSWER_TIMEOUT_S = 60.0
 
 
-def say(line: str) -> None:
-    """Tell what happens."""
+def log(line: str) -> None:
+    """Print a line with the time to standard error."""
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 @dataclass
 class Shop:
-    """Makes events and queries from a catalog folder, and remembers what was said last."""
+    """Makes events and queries from a catalog folder.
+
+    `latest` has title and price of each product as they were sent last.
+    """
 
     folder: Path
     rng: random.Random
-    said: dict[str, tuple[str, float]] = field(default_factory=dict)
+    latest: dict[str, tuple[str, float]] = field(default_factory=dict)
     events: int = 0
     queries: int = 0
 
@@ -84,19 +87,19 @@ class Shop:
         key, product = self._products[self.rng.randrange(len(self._products))]
         price = float(self.rng.randrange(1, 100))
         body: dict[str, Any] = {"product_id": key, "version": self.events, "price": price}
-        if key in self.said and self.rng.random() < 0.6:
-            self.said[key] = (self.said[key][0], price)
+        if key in self.latest and self.rng.random() < 0.6:
+            self.latest[key] = (self.latest[key][0], price)
             return key, orjson.dumps({"type": "patch", **body})
         title = f"{product.title} {self.events}"
-        own = self.rng.random() < 0.75
+        own_image = self.rng.random() < 0.75
         picture = (
             picture_reference(self.folder, product.image)
-            if own and product.image
+            if own_image and product.image
             else self._photo()
         )
-        self.said[key] = (title, price)
-        words = {"type": "upsert", "title": title, "category": product.category, "image": picture}
-        return key, orjson.dumps({**body, **words})
+        self.latest[key] = (title, price)
+        content = {"type": "upsert", "title": title, "category": product.category, "image": picture}
+        return key, orjson.dumps({**body, **content})
 
     def query(self) -> Query:
         """The next shopper's photo."""
@@ -108,7 +111,7 @@ class Shop:
 
 
 class Load:
-    """Sends events and queries, at a pace or as fast as they are taken."""
+    """Sends events and queries, at a constant rate or as fast as they are handled."""
 
     def __init__(
         self, settings: Settings, shop: Shop, publisher: Publisher, client: Client
@@ -121,36 +124,38 @@ class Load:
         self._publisher = publisher
         self._client = client
         self._progress = Progress(kafka_of(settings), settings.group("ingest"), catalog)
-        self._flying: dict[Future[Result], float] = {}
+        self._in_flight: dict[Future[Result], float] = {}
 
-    def full(self, seconds: float) -> tuple[float, float]:
-        """As fast as events and queries are taken; returns how many of each per second."""
-        self._progress.look()
+    def closed_loop(self, seconds: float) -> tuple[float, float]:
+        """Keep a fixed number of both in flight; returns events and queries per second."""
+        self._progress.refresh()
         began, events, answers = time.monotonic(), self._progress.committed, self.answered
-        for _ in self._looks(began + seconds):
+        for _ in self._ticks(began + seconds):
             while self.shop.events - self._progress.committed < EVENTS_IN_FLIGHT:
-                self._send()
-            while len(self._flying) < QUERIES_IN_FLIGHT:
-                self._ask()
-        self._progress.look()
+                self._send_event()
+            while len(self._in_flight) < QUERIES_IN_FLIGHT:
+                self._send_query()
+        self._progress.refresh()
         took = time.monotonic() - began
         return (self._progress.committed - events) / took, (self.answered - answers) / took
 
-    def paced(self, seconds: float, events_per_s: float, queries_per_s: float) -> Iterator[float]:
-        """At a steady pace; yields the seconds since the beginning, often."""
+    def open_loop(
+        self, seconds: float, events_per_s: float, queries_per_s: float
+    ) -> Iterator[float]:
+        """Send at constant rates; yields the seconds since the beginning, about every 10 ms."""
         began, events, queries = time.monotonic(), self.shop.events, self.shop.queries
-        for now in self._looks(began + seconds):
+        for now in self._ticks(began + seconds):
             while self.shop.events - events < (now - began) * events_per_s:
-                self._send()
+                self._send_event()
             while self.shop.queries - queries < (now - began) * queries_per_s:
-                self._ask()
+                self._send_query()
             yield now - began
 
     def finish(self) -> None:
-        """Wait for the answers that are still out."""
+        """Wait for the answers of queries in flight."""
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
-        while self._flying and time.monotonic() < deadline:
-            self._land()
+        while self._in_flight and time.monotonic() < deadline:
+            self._collect_answers()
             time.sleep(0.05)
 
     @property
@@ -158,25 +163,25 @@ class Load:
         """Events sent and not ingested yet."""
         return self.shop.events - self._progress.committed
 
-    def _looks(self, until: float) -> Iterator[float]:
-        looked = 0.0
+    def _ticks(self, until: float) -> Iterator[float]:
+        refreshed = 0.0
         while (now := time.monotonic()) < until:
-            if now - looked > LOOK_EVERY_S:
-                self._progress.look()
-                looked = now
-            self._land()
+            if now - refreshed > REFRESH_EVERY_S:
+                self._progress.refresh()
+                refreshed = now
+            self._collect_answers()
             yield now
             time.sleep(0.01)
 
-    def _send(self) -> None:
+    def _send_event(self) -> None:
         self._publisher.publish(self._topic, *self.shop.event())
 
-    def _ask(self) -> None:
-        self._flying[self._client.submit(self.shop.query())] = time.monotonic()
+    def _send_query(self) -> None:
+        self._in_flight[self._client.submit(self.shop.query())] = time.monotonic()
 
-    def _land(self) -> None:
-        for answer in [one for one in self._flying if one.done()]:
-            del self._flying[answer]
+    def _collect_answers(self) -> None:
+        for answer in [one for one in self._in_flight if one.done()]:
+            del self._in_flight[answer]
             if answer.exception() is None and answer.result().error is None:
                 self.answered += 1
             else:
@@ -188,72 +193,72 @@ def memory_of_workers() -> dict[str, float]:
     found: dict[str, float] = {}
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            words = child.cmdline()
-            if "worker" in words and words[-1] in WORKERS:
-                found[words[-1]] = found.get(words[-1], 0) + child.memory_info().rss / 1e6
+            argv = child.cmdline()
+            if "worker" in argv and argv[-1] in WORKERS:
+                found[argv[-1]] = found.get(argv[-1], 0) + child.memory_info().rss / 1e6
     return found
 
 
 def slope_mb_per_h(samples: list[tuple[float, float]]) -> float:
-    """Least squares through (seconds, MB), the warm-up left out."""
+    """Slope of memory over time: least squares through (seconds, MB) without the warm-up."""
     kept = samples[int(len(samples) * WARM_UP_SHARE) :]
     seconds, megabytes = np.array(kept).T
     return float(np.polyfit(seconds, megabytes, 1)[0] * 3600)
 
 
-def lost(settings: Settings, shop: Shop) -> int:
-    """Products that are not as they were last sent."""
+def count_lost(settings: Settings, shop: Shop) -> int:
+    """Products that are not in the index as they were sent last."""
     with open_catalog(settings)[0] as collection:
         rows = [item for page in collection.scan() for item in page]
-    there = {row.product_id: (row.payload["title"], row.offer.get("price")) for row in rows}
-    return sum(there.get(product) != said for product, said in shop.said.items())
+    indexed = {row.product_id: (row.payload["title"], row.offer.get("price")) for row in rows}
+    return sum(indexed.get(product) != sent for product, sent in shop.latest.items())
 
 
 def run(
     settings: Settings, folder: Path, minutes: float, share: float, seed: int
 ) -> dict[str, Any]:
-    """The whole soak on a running stack's settings."""
+    """Start the stack, measure its capacity, and load it with `share` (0..1) of that."""
     kafka, topics = kafka_of(settings), topics_of(settings)
     shop = Shop(folder, random.Random(seed))
     samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with (
-        Stack(settings, report=say) as stack,
+        Stack(settings, report=log) as stack,
         Publisher(kafka) as publisher,
         Client(kafka, topics, ANSWER_TIMEOUT_S) as client,
     ):
         stack.wait_ready()
         load = Load(settings, shop, publisher, client)
-        load.full(CALIBRATE_S / 2)  # the first prototypes, warm caches
-        events_per_s, queries_per_s = load.full(CALIBRATE_S)
-        say(f"capacity: {events_per_s:.1f} events/s beside {queries_per_s:.1f} queries/s")
-        most_waiting, sampled = 0, -SAMPLE_EVERY_S
-        for now in load.paced(minutes * 60, share * events_per_s, share * queries_per_s):
+        load.closed_loop(CALIBRATE_S / 2)  # the first prototypes, warm caches
+        events_per_s, queries_per_s = load.closed_loop(CALIBRATE_S)
+        log(f"capacity: {events_per_s:.1f} events/s beside {queries_per_s:.1f} queries/s")
+        max_waiting, sampled = 0, -SAMPLE_EVERY_S
+        for now in load.open_loop(minutes * 60, share * events_per_s, share * queries_per_s):
             if now - sampled < SAMPLE_EVERY_S:
                 continue
             sampled = now
             stack.check()
-            most_waiting = max(most_waiting, load.waiting)
+            max_waiting = max(max_waiting, load.waiting)
             memory = memory_of_workers()
             for worker, megabytes in memory.items():
                 samples[worker].append((now, megabytes))
             shown = ", ".join(f"{worker} {mb:.0f} MB" for worker, mb in sorted(memory.items()))
-            say(f"{now:.0f} s: {shown}; {load.waiting} events wait, {load.answered} answers")
+            log(f"{now:.0f} s: {shown}; {load.waiting} events waiting, {load.answered} answers")
         load.finish()
         ends = publisher.flush()[topics.catalog.name]
         wait_committed(kafka, settings.group("ingest"), topics.catalog.name, ends, timeout_s=120)
-        letters = sum(1 for _ in read_dead_letters(kafka, topics))
-        gone = lost(settings, shop)
+        dead_letters = sum(1 for _ in read_dead_letters(kafka, topics))
+        lost_products = count_lost(settings, shop)
     slopes = {worker: round(slope_mb_per_h(series), 1) for worker, series in samples.items()}
     return {
         "minutes": minutes,
         "capacity_events_per_s": round(events_per_s, 1),
         "capacity_queries_per_s": round(queries_per_s, 1),
         "events": shop.events,
-        "lost": gone,
-        "dead_lettered": letters,
+        "lost": lost_products,
+        "dead_lettered": dead_letters,
         "queries": shop.queries,
         "answered": load.answered,
-        "most_events_waiting": most_waiting,
+        "max_events_waiting": max_waiting,
         "slope_mb_per_h": max(slopes.values()),
         "slopes_mb_per_h": slopes,
         "memory_mb": {worker: round(series[-1][1]) for worker, series in samples.items()},
@@ -277,8 +282,8 @@ def main() -> None:
                 cluster = stack.enter_context(KafkaCluster(1))
                 changed["kafka"]["bootstrap"] = cluster.plain.bootstrap
                 settings = Settings.model_validate(changed)
-            scratch = stack.enter_context(ephemeral_settings(settings, "soak"))
-            found = run(scratch, options.catalog, options.minutes, options.load, options.seed)
+            ephemeral = stack.enter_context(ephemeral_settings(settings, "soak"))
+            found = run(ephemeral, options.catalog, options.minutes, options.load, options.seed)
     except ServerMissing as missing:
         raise SystemExit(str(missing)) from missing
     print(orjson.dumps(found).decode())

@@ -1,6 +1,6 @@
 """Brokers to test on: the embedded one, and a real Apache Kafka in the lane `kafka`.
 
-The real one is at `LOOKSTREAM_TEST_KAFKA` (host:port), or is our own (`benchmarks.servers.kafka`)
+The real one is at `LOOKSTREAM_TEST_KAFKA` (host:port), or is our own (`tests.servers.kafka`)
 where Java and Maven are there.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.servers import ServerMissing
-from benchmarks.servers.kafka import KafkaCluster
 from stream.connection import Kafka
 from stream.embedded_broker import EmbeddedBroker
 from stream.topics import Topics, create_topics, topic_map
+from tests.servers import ServerMissing
+from tests.servers.kafka import KafkaCluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

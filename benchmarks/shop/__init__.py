@@ -1,1 +1,1 @@
-"""A simulated shop: its events, the workers that take them, and what the index must then hold."""
+"""A simulated shop: its catalog events, the workers that ingest them, and what fails meanwhile."""

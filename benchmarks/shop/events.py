@@ -1,8 +1,8 @@
-"""The catalog events of a shop, from a seed: every kind, in every wrong order, and poison.
+"""The catalog events of a shop, from a seed: every kind, duplicates, late ones, and poison.
 
 Each product has a clock. *version*: the producer counts. *event_time*: events carry their time.
-*log*: they carry nothing, and the log's own time decides. Events come twice, and late: with a
-version that is older than what was sent before.
+*log*: they carry nothing, and the record's own timestamp decides. A late event has a version that
+is older than what was sent before.
 """
 
 import random
@@ -12,20 +12,18 @@ from typing import Any
 
 import orjson
 
-from benchmarks.shop.colours import picture_uri
+from tests.doubles.colours import COLOURS, PICTURES
 
-COLOURS = ("red", "lime", "blue", "cyan", "magenta", "yellow", "white", "gray", "olive", "navy")
-PICTURES = {colour: picture_uri(colour) for colour in COLOURS}
 CLOCKS = ("version", "event_time", "log")
 EVENTS_PER_PRODUCT = 12
 POISON_SHARE = 0.01
-# Where the shop's time begins (ms since the epoch); three events share each millisecond.
-BEGINNING_MS = 1_700_000_000_000
+# The first record's timestamp (ms since the epoch); three events share each millisecond.
+FIRST_MS = 1_700_000_000_000
 EVENTS_PER_MS = 3
 
 
 @dataclass(frozen=True)
-class Sent:
+class ShopEvent:
     """One record for the catalog topic; `poison` must end in the dead-letter topic."""
 
     key: str | None
@@ -38,11 +36,11 @@ class Sent:
 class _Product:
     product_id: str
     clock: str
-    said: list[dict[str, Any]] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
     versions: set[int] = field(default_factory=set)
 
 
-def make_events(count: int, seed: int = 0) -> Iterator[Sent]:
+def make_events(count: int, seed: int = 0) -> Iterator[ShopEvent]:
     """Yield `count` records, 1 % of them poison."""
     rng = random.Random(seed)
     products = [
@@ -51,26 +49,26 @@ def make_events(count: int, seed: int = 0) -> Iterator[Sent]:
     ]
     poison = set(rng.sample(range(count), round(count * POISON_SHARE)))
     for number in range(count):
-        now = BEGINNING_MS + number // EVENTS_PER_MS
+        now = FIRST_MS + number // EVENTS_PER_MS
         if number in poison:
             yield _poison(rng, number, now, rng.choice(products))
         else:
             yield _event(rng, now, rng.choice(products))
 
 
-def _event(rng: random.Random, now: int, product: _Product) -> Sent:
+def _event(rng: random.Random, now: int, product: _Product) -> ShopEvent:
     key = product.product_id
-    if product.said and rng.random() < 0.12:  # again, word for word
-        return Sent(key, orjson.dumps(rng.choice(product.said)), now)
-    if product.said and product.clock != "version" and rng.random() < 0.04:
-        return Sent(key, None, now)
-    event = _body(rng, first=not product.said) | {"product_id": key} | _time(rng, now, product)
-    product.said.append(event)
-    return Sent(key, orjson.dumps(event), now)
+    if product.sent and rng.random() < 0.12:  # a duplicate
+        return ShopEvent(key, orjson.dumps(rng.choice(product.sent)), now)
+    if product.sent and product.clock != "version" and rng.random() < 0.04:
+        return ShopEvent(key, None, now)
+    event = _body(rng, first=not product.sent) | {"product_id": key} | _time(rng, now, product)
+    product.sent.append(event)
+    return ShopEvent(key, orjson.dumps(event), now)
 
 
 def _time(rng: random.Random, now: int, product: _Product) -> dict[str, int]:
-    """The event's place on the product's clock; one in five is late."""
+    """The event's version by the product's clock; one in five is late."""
     if product.clock == "log":
         return {}
     newest = max(product.versions, default=None)
@@ -94,19 +92,21 @@ def _body(rng: random.Random, first: bool) -> dict[str, Any]:
         "in_stock": rng.choice([True, False]),
         "attributes": rng.choice([None, {"size": rng.randrange(40)}, {}]),
     }
-    said = rng.sample(sorted(offers), rng.randrange(1, 5) if kind == "patch" else rng.randrange(3))
-    offer = {name: offers[name] for name in said}
+    chosen = rng.sample(
+        sorted(offers), rng.randrange(1, 5) if kind == "patch" else rng.randrange(3)
+    )
+    offer = {name: offers[name] for name in chosen}
     if kind == "patch":
         return {"type": "patch", **offer}
     pictures = [PICTURES[colour] for colour in rng.sample(COLOURS, rng.choice([0, 1, 1, 1, 2, 3]))]
-    words = {"title": f"thing {rng.randrange(50)}", "category": ["things"]}
-    shown = {"image": pictures[0], "images": pictures[1:]} if pictures else {}
-    return {"type": "upsert", **words, **shown, **offer}
+    text = {"title": f"thing {rng.randrange(50)}", "category": ["things"]}
+    images = {"image": pictures[0], "images": pictures[1:]} if pictures else {}
+    return {"type": "upsert", **text, **images, **offer}
 
 
-def _poison(rng: random.Random, number: int, now: int, near: _Product) -> Sent:
-    """A record that can never be applied, keyed like its neighbours."""
-    good: dict[str, Any] = {"type": "upsert", "product_id": near.product_id, "title": "poison"}
+def _poison(rng: random.Random, number: int, now: int, product: _Product) -> ShopEvent:
+    """A record that can never be applied, with the key of a valid product."""
+    good: dict[str, Any] = {"type": "upsert", "product_id": product.product_id, "title": "poison"}
     values: list[Any] = [
         b"this is no JSON",
         b"",
@@ -123,9 +123,9 @@ def _poison(rng: random.Random, number: int, now: int, near: _Product) -> Sent:
         {**good, "image": "http://169.254.169.254/latest/meta-data"},
         # Refused by the index only, in the middle of a batch.
         {**good, "attributes": {"text": "long" * 20_000}},
-        {"type": "patch", "product_id": near.product_id},
+        {"type": "patch", "product_id": product.product_id},
         {"type": "patch", "product_id": f"never-seen-{number}", "price": 1},
     ]
     value = values[rng.randrange(len(values))]
     data = value if isinstance(value, bytes) else orjson.dumps(value)
-    return Sent(near.product_id, data, now, poison=True)
+    return ShopEvent(product.product_id, data, now, poison=True)

@@ -1,4 +1,4 @@
-"""How far the shop's workers have got."""
+"""How far a consumer group is in a topic."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,11 +12,11 @@ from stream.topics import Topic
 
 
 class Progress:
-    """How far a consumer group has committed a topic; a context manager."""
+    """Offsets that a consumer group has committed, by partition; a context manager."""
 
     def __init__(self, kafka: Kafka, group: str, topic: Topic) -> None:
         self._consumer = Consumer(kafka.consumer(group))
-        self._places = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
+        self._partitions = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
         self.offsets: dict[int, int] = {}
 
     @property
@@ -24,22 +24,22 @@ class Progress:
         """Records committed, of all partitions."""
         return sum(self.offsets.values())
 
-    def look(self) -> None:
-        """Ask; while the broker is away, what it said last stands."""
+    def refresh(self) -> None:
+        """Ask the broker; while it is down, the last answer stays."""
         with suppress(KafkaException):
-            found = self._consumer.committed(self._places, timeout=2)
+            found = self._consumer.committed(self._partitions, timeout=2)
             self.offsets = {one.partition: max(0, one.offset) for one in found}
 
     def ends(self, published: Mapping[int, int]) -> dict[int, int]:
-        """Where each partition ends: as the broker says, or as the producer does.
+        """Where each partition ends: the later of the broker's end and the producer's.
 
-        The broker's word counts when a producer lost its connection, and never heard where an
-        event went; the producer's where the embedded broker's watermarks are too low.
+        A producer that lost its connection may not know where an event was written; the embedded
+        broker's watermarks may be too low.
         """
         found = {}
-        for place in self._places:
-            _, high = self._consumer.get_watermark_offsets(place, timeout=30)
-            found[place.partition] = max(high, published.get(place.partition, 0))
+        for one in self._partitions:
+            _, high = self._consumer.get_watermark_offsets(one, timeout=30)
+            found[one.partition] = max(high, published.get(one.partition, 0))
         return found
 
     def reached(self, ends: Mapping[int, int]) -> bool:

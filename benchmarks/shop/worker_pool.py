@@ -1,4 +1,4 @@
-"""The shop's ingest workers: they join, leave, are killed, and come back."""
+"""The ingest workers of the simulated shop: started, stopped, killed, and restarted."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Self
 
 from stream.child_process import python_module, spawn, stop
 from stream.embedded_broker import claim_port
+from tests.paths import ROOT
 from workers.config.settings import Settings, settings_environment
 
-# What a supervisor waits before it starts a worker again.
+# What a supervisor waits before it restarts a worker.
 RESTART_S = 1.0
 GRACE_S = 10.0
 
 
-class Staff:
-    """Ingest workers of one shop, numbered from 0; a context manager, for the main thread.
+class WorkerPool:
+    """Ingest workers, numbered from 0; a context manager, for the main thread.
 
     `kills` counts the SIGKILLs, `exits` the workers that ended by themselves.
     """
 
-    def __init__(self, settings: Settings, module: str = "benchmarks.shop.worker") -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._module = module
-        self._working: dict[int, subprocess.Popen[bytes]] = {}
-        self._returns: list[float] = []
-        self.hired = 0
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._restarts: list[float] = []
+        self._started = 0
         self.kills = 0
         self.exits = 0
 
@@ -41,55 +41,55 @@ class Staff:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for worker in self._working.values():
-            worker.terminate()
-        for worker in self._working.values():
-            stop(worker, GRACE_S)
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            stop(process, GRACE_S)
 
     @property
-    def present(self) -> list[int]:
+    def running(self) -> list[int]:
         """The numbers of the workers that run."""
-        return sorted(self._working)
+        return sorted(self._processes)
 
-    def join(self) -> int:
-        """Start one more worker."""
-        number, self.hired = self.hired, self.hired + 1
+    def start(self) -> int:
+        """Start one more worker and return its number."""
+        number, self._started = self._started, self._started + 1
         changed = self._settings.model_dump()
         changed["ingest"]["metrics_port"] = claim_port()
-        self._working[number] = spawn(
-            python_module(self._module),
-            log_path=self.log(number),
-            env=settings_environment(Settings.model_validate(changed)),
+        environment = settings_environment(Settings.model_validate(changed))
+        self._processes[number] = spawn(
+            python_module("benchmarks.shop.worker"),
+            log_path=self._log(number),
+            env=environment | {"PYTHONPATH": str(ROOT)},
         )
         return number
 
-    def leave(self, number: int) -> float:
+    def stop(self, number: int) -> float:
         """Ask a worker to end (SIGTERM); how many seconds it took."""
-        self.look()
+        self.restart_ended()
         began = time.monotonic()
-        stop(self._working.pop(number), GRACE_S)
+        stop(self._processes.pop(number), GRACE_S)
         return time.monotonic() - began
 
     def kill(self, number: int) -> None:
-        """Kill a worker with SIGKILL; another takes its place in a moment."""
-        self.look()
-        worker = self._working.pop(number)
-        worker.kill()
-        worker.wait()
+        """Kill a worker with SIGKILL; another is started after `RESTART_S`."""
+        self.restart_ended()
+        process = self._processes.pop(number)
+        process.kill()
+        process.wait()
         self.kills += 1
-        self._returns.append(time.monotonic() + RESTART_S)
+        self._restarts.append(time.monotonic() + RESTART_S)
 
-    def look(self) -> None:
-        """Start again what ended, when its time has come."""
-        for number, worker in list(self._working.items()):
-            if worker.poll() is not None:
-                del self._working[number]
+    def restart_ended(self) -> None:
+        """Start workers in place of those that ended `RESTART_S` ago or earlier."""
+        for number, process in list(self._processes.items()):
+            if process.poll() is not None:
+                del self._processes[number]
                 self.exits += 1
-                self._returns.append(time.monotonic() + RESTART_S)
-        while self._returns and self._returns[0] <= time.monotonic():
-            self._returns.pop(0)
-            self.join()
+                self._restarts.append(time.monotonic() + RESTART_S)
+        while self._restarts and self._restarts[0] <= time.monotonic():
+            self._restarts.pop(0)
+            self.start()
 
-    def log(self, number: int) -> Path:
-        """Where a worker writes."""
+    def _log(self, number: int) -> Path:
         return self._settings.log_dir / f"ingest-{number}.log"

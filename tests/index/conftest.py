@@ -9,10 +9,10 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from benchmarks.servers import ServerMissing
-from benchmarks.servers.milvus import LiteServer, milvus_server
 from index.milvus.config import MilvusConfig
 from index.vectors import Matrix
+from tests.servers import ServerMissing
+from tests.servers.milvus import LiteServer, milvus_server
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ import orjson
 from stream.delivery import Delivery, Rejection, State
 from stream.record_file import read_recording
 from stream.records import Record
-from tests.workers.fakes import ColourEncoder, picture_uri
+from tests.doubles.colours import ColourEncoder, picture_uri
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings

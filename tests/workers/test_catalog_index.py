@@ -7,10 +7,10 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from benchmarks.servers.milvus import LiteServer
 from index.item import Item, tombstone
 from index.lifecycle.repartition import repartition
 from index.prototypes.registry import BankRegistry
+from tests.servers.milvus import LiteServer
 from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.settings import Settings
 

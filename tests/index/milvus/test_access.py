@@ -10,9 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks.servers import ServerMissing
-from benchmarks.servers.certificates import make_certificates
-from benchmarks.servers.milvus import ROOT, milvus_server
 from index.errors import StoreUnavailable
 from index.item import Item
 from index.milvus.client import Client
@@ -20,6 +17,9 @@ from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
 from tests.index.conftest import unit_vectors
+from tests.servers import ServerMissing
+from tests.servers.certificates import make_certificates
+from tests.servers.milvus import ROOT, milvus_server
 
 VECTORS = unit_vectors(4)
 BANK = build(VECTORS, "m", prototypes=1)

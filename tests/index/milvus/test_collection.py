@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from benchmarks.servers.milvus import LiteServer
 from index.errors import GenerationChanged, ModelMismatch, RowRejected, StoreError, StoreUnavailable
 from index.item import Item, tombstone
 from index.milvus.collection import Collection
@@ -19,6 +18,7 @@ from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build
 from stream.embedded_broker import claim_port
 from tests.index.conftest import python, unit_vectors
+from tests.servers.milvus import LiteServer
 
 VECTORS = unit_vectors(60)
 BANK = build(VECTORS, "model-a")

@@ -14,7 +14,7 @@ from stream.dead_letter import read_dead_letters
 from stream.messages import Query
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
-from tests.workers.fakes import picture_uri
+from tests.doubles.colours import picture_uri
 from workers.config.settings import Settings, load_settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import ephemeral_settings

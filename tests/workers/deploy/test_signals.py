@@ -1,17 +1,23 @@
 """The ingest worker as a process: it waits for its broker, and leaves when told to."""
 
+import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from benchmarks.shop.worker_pool import Staff
+from stream.child_process import python_module, spawn, stop
 from stream.embedded_broker import EmbeddedBroker, claim_port
 from stream.topics import create_topics
-from workers.config.settings import Settings
+from tests.paths import ROOT
+from workers.config.settings import Settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
 
 pytestmark = pytest.mark.slow
+
+Start = Callable[[], subprocess.Popen[bytes]]
 
 
 def log_says(path: Path, words: str, timeout_s: float = 40) -> bool:
@@ -23,6 +29,14 @@ def log_says(path: Path, words: str, timeout_s: float = 40) -> bool:
     return False
 
 
+def seconds_to_leave(worker: subprocess.Popen[bytes]) -> float:
+    """Ask a running worker to end (SIGTERM); how long it takes."""
+    assert worker.poll() is None, "it ended by itself"
+    began = time.monotonic()
+    stop(worker, grace_s=10)
+    return time.monotonic() - began
+
+
 @pytest.fixture
 def deployment(tmp_path: Path) -> Settings:
     return Settings.model_validate(
@@ -30,25 +44,45 @@ def deployment(tmp_path: Path) -> Settings:
             "data_dir": tmp_path,
             "kafka": {"bootstrap": f"127.0.0.1:{claim_port()}"},
             "milvus": {"uri": "http://127.0.0.1:1", "kind": "lite"},
+            "ingest": {"metrics_port": claim_port()},
         }
     )
 
 
+@pytest.fixture
+def log(deployment: Settings) -> Path:
+    return deployment.log_dir / "ingest.log"
+
+
+@pytest.fixture
+def start(deployment: Settings, log: Path) -> Iterator[Start]:
+    """Starts a worker, which ends with the test."""
+    with ExitStack() as stack:
+
+        def start() -> subprocess.Popen[bytes]:
+            worker = spawn(
+                python_module("tests.doubles.ingest_worker"),
+                log_path=log,
+                env=settings_environment(deployment) | {"PYTHONPATH": str(ROOT)},
+            )
+            stack.callback(stop, worker)
+            return worker
+
+        yield start
+
+
 def test_a_worker_waits_for_its_broker_and_leaves_within_five_seconds(
-    deployment: Settings,
+    deployment: Settings, log: Path, start: Start
 ) -> None:
-    with Staff(deployment) as staff:
-        number = staff.join()
-        assert log_says(staff.log(number), "waiting for the broker")
-        with EmbeddedBroker(int(deployment.kafka.servers.rpartition(":")[2])):
-            create_topics(kafka_of(deployment), topics_of(deployment))
-            assert log_says(staff.log(number), "ingest worker ready")
-            assert staff.leave(number) < 5.5
-        assert staff.exits == 0
+    worker = start()
+    assert log_says(log, "waiting for the broker")
+    with EmbeddedBroker(int(deployment.kafka.servers.rpartition(":")[2])):
+        create_topics(kafka_of(deployment), topics_of(deployment))
+        assert log_says(log, "ingest worker ready")
+        assert seconds_to_leave(worker) < 5.5
 
 
-def test_a_worker_that_waits_for_its_broker_leaves_at_once(deployment: Settings) -> None:
-    with Staff(deployment) as staff:
-        number = staff.join()
-        assert log_says(staff.log(number), "waiting for the broker")
-        assert staff.leave(number) < 5.5
+def test_a_worker_that_waits_for_its_broker_leaves_at_once(log: Path, start: Start) -> None:
+    worker = start()
+    assert log_says(log, "waiting for the broker")
+    assert seconds_to_leave(worker) < 5.5

@@ -1,4 +1,4 @@
-"""Any order, any duplication, any crash: the index ends as the model says; only poison is refused.
+"""Any order, any duplication, any crash: the index ends as the oracle says; only poison is refused.
 
 A random run sends events to a log, delivers batches of it through the ingest worker's steps, kills
 the worker before the write, at any call to Milvus in it, or before the ack, and hands the log over
@@ -24,13 +24,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from benchmarks.servers.milvus import LiteServer
-from benchmarks.shop.colours import ColourEncoder
-from benchmarks.shop.events import PICTURES
-from benchmarks.shop.oracle import Model
 from index.milvus.client import Client
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
+from tests.doubles.colours import PICTURES, ColourEncoder
+from tests.doubles.oracle import IndexOracle
+from tests.servers.milvus import LiteServer
 from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
@@ -196,14 +195,14 @@ class Shop(RuleBasedStateMachine):
     @precondition(lambda self: self.acked == len(self.log))
     @rule()
     def compare(self) -> None:
-        model = Model()
+        oracle = IndexOracle()
         for record in self.log:
             if record.offset not in self.poison:
-                model.hear(record)
+                oracle.apply(record)
         with open_catalog(self.deployment)[0] as collection:
             rows = [item for page in collection.scan(vectors=True) for item in page]
-        verdict = model.judge(rows)
-        assert not verdict.examples
+        difference = oracle.compare(rows)
+        assert not difference.examples
         assert self.letters == self.poison
 
     def teardown(self) -> None:
@@ -250,7 +249,7 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.uri
 
 
-def test_the_index_ends_as_the_model_says(milvus: str) -> None:
+def test_the_index_ends_as_the_oracle_says(milvus: str) -> None:
     Shop.uri = milvus
     run_state_machine_as_test(
         Shop,

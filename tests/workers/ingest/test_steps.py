@@ -11,7 +11,7 @@ from index.errors import RowRejected
 from index.item import Item
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
-from tests.workers.fakes import ColourEncoder, picture_png, picture_uri
+from tests.doubles.colours import ColourEncoder, picture_png, picture_uri
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings

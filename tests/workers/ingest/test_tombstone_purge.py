@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from index.errors import StoreUnavailable
 from stream.delivery import State
-from tests.workers.fakes import picture_uri
+from tests.doubles.colours import picture_uri
 from tests.workers.ingest.test_steps import Shop, shop
 from workers.ingest.tombstone_purge import purge_regularly
 

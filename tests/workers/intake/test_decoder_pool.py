@@ -13,11 +13,11 @@ import numpy as np
 import psutil
 import pytest
 
-from benchmarks.hostile import bad_decoder
-from benchmarks.hostile.case import Case
-from benchmarks.hostile.harness import DEFAULT
-from benchmarks.hostile.pictures import flat, noisy
-from benchmarks.intake import Tally, judge
+from tests.hostile import faulty_decoder
+from tests.hostile.case import Case
+from tests.hostile.check import Tally, check_case
+from tests.hostile.intakes import DEFAULT
+from tests.hostile.pictures import flat, noisy
 from tests.paths import ROOT
 from workers.config.sections import IntakeSettings
 from workers.errors import DecoderError, PictureRefused
@@ -43,7 +43,7 @@ def decoders() -> Iterator[Decoders]:
 
 @pytest.fixture
 def bad() -> Iterator[Decoders]:
-    with contextlib.closing(Decoders(QUICK, bad_decoder.COMMAND)) as pool:
+    with contextlib.closing(Decoders(QUICK, faulty_decoder.COMMAND)) as pool:
         yield pool
 
 
@@ -63,17 +63,17 @@ async def test_a_refusal_keeps_the_process(decoders: Decoders) -> None:
     assert decoders.pids == before
 
 
-@pytest.mark.parametrize("case", list(bad_decoder.sabotage(1)), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", list(faulty_decoder.decoder_faults(1)), ids=lambda case: case.name)
 async def test_what_a_picture_does_to_its_decoder_hits_nobody_else(
     case: Case, bad: Decoders
 ) -> None:
     tally = Tally()
     async with open_fetcher(DEFAULT) as opened:
         fetcher = Fetcher(DEFAULT, opened.web, opened.storage, bad)
-        judging = asyncio.create_task(judge(case, fetcher, tally))
+        checking = asyncio.create_task(check_case(case, fetcher, tally))
         for _ in range(3):
             assert (await bad.decode(GOOD)).shape == (300, 400, 3)
-        await judging
+        await checking
     assert (tally.wrong, tally.crashed, tally.hung) == (0, 0, 0), tally.notes
     assert (await bad.decode(GOOD)).shape == (300, 400, 3)
 
@@ -137,13 +137,13 @@ async def test_a_decoder_knows_no_secret_and_has_no_more_memory(
 
 PARENT = """
 import asyncio, sys
-from benchmarks.hostile import bad_decoder
-from benchmarks.hostile.pictures import flat
+from tests.hostile import faulty_decoder
+from tests.hostile.pictures import flat
 from workers.intake.decoder_pool import Decoders
 from workers.config.sections import IntakeSettings
 
 async def main():
-    pool = Decoders(IntakeSettings(decode_s=60), bad_decoder.COMMAND)
+    pool = Decoders(IntakeSettings(decode_s=60), faulty_decoder.COMMAND)
     await pool.decode(flat("PNG"))
     hanging = asyncio.create_task(pool.decode(flat("PNG") + b"SPIN"))
     await asyncio.sleep(0.3)

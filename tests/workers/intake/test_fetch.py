@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.hostile.not_images import MAGIC
 from models.images.letterbox import SMALLEST, check
+from tests.hostile.not_images import MAGIC
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError, PictureRefused
 from workers.intake.decode import decode_picture

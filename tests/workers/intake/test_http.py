@@ -10,9 +10,9 @@ from pathlib import Path
 import httpcore
 import pytest
 
-from benchmarks.hostile.server import HostileServer, hostile_server
-from benchmarks.servers import ServerMissing
-from benchmarks.servers.certificates import make_certificates
+from tests.hostile.server import HostileServer, hostile_server
+from tests.servers import ServerMissing
+from tests.servers.certificates import make_certificates
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
 from workers.intake.http import Web, open_web
@@ -97,7 +97,7 @@ async def test_a_certificate_of_nobody_is_refused_at_once(
 
 @pytest.fixture
 def hostile() -> Iterator[HostileServer]:
-    with hostile_server(trap=9) as server:
+    with hostile_server(forbidden_port=9) as server:
         yield server
 
 
@@ -118,7 +118,7 @@ async def test_only_what_can_get_better_is_tried_again(
     async with open_web(SETTINGS) as web:
         with pytest.raises(FetchError):
             await web.get(f"{hostile.url}/{path}")
-    assert hostile.asked[path] == times
+    assert hostile.requests[path] == times
 
 
 async def test_proxies_of_the_environment_are_not_used(

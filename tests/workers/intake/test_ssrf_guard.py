@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from benchmarks.hostile.addresses import HOSTS, NAMES, lookup
+from tests.hostile.addresses import HOSTS, NAMES, lookup
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
 from workers.intake.ssrf_guard import Guard, is_public, parse_url, shown
@@ -114,5 +114,5 @@ async def test_only_a_failing_resolver_is_worth_another_try(code: int, kind: typ
         await Guard(IntakeSettings(), fails).addresses("shop.test", 80)
 
 
-def test_every_hostile_host_is_in_the_benchmark_once() -> None:
+def test_every_hostile_host_is_listed_once() -> None:
     assert len({host for host, _ in HOSTS}) == len(HOSTS)

@@ -9,7 +9,7 @@ import pytest
 from models.errors import CatalogError
 from stream.codec import decode
 from stream.messages import ProductUpsert
-from tests.workers.fakes import picture_png
+from tests.doubles.colours import picture_png
 from workers.jobs.produce import catalog_events, picture_reference
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.errors import CurationError
-from tests.workers.fakes import ColourEncoder, picture_png
+from tests.doubles.colours import ColourEncoder, picture_png
 from workers.errors import SettingsError
 from workers.jobs.prototypes import cluster_bank
 

@@ -22,7 +22,7 @@ from stream.record_file import read_recording
 from stream.records import Record
 from stream.span_reader import Edge, Span, SpanReader
 from stream.topics import create_topics
-from tests.workers.fakes import ColourEncoder, picture_uri
+from tests.doubles.colours import ColourEncoder, picture_uri
 from workers.catalog_index import CatalogIndex
 from workers.cli import app
 from workers.config.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from models.arrays import Floats
 from models.embedding.identity_library import SAMPLE
 from models.embedding.layout import PartWeights
-from tests.workers.fakes import ColourEncoder
+from tests.doubles.colours import ColourEncoder
 from workers.catalog_index import CatalogIndex
 from workers.query.part_weights import AGAIN_EVERY_S, CatalogPartWeights
 

@@ -15,7 +15,7 @@ from stream.codec import encode
 from stream.delivery import Delivery
 from stream.messages import Query, Result
 from stream.records import Record
-from tests.workers.fakes import ColourEncoder, picture_uri
+from tests.doubles.colours import ColourEncoder, picture_uri
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings

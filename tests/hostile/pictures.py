@@ -1,4 +1,4 @@
-"""Odd but honest pictures of every format, which must be accepted, and what only looks like one."""
+"""Unusual but valid pictures of every format, and the pictures that other cases are made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from benchmarks.hostile.case import Case, Colour, Size, Verdict, accepted, refused, uri
+from tests.hostile.case import Case, Colour, Expected, Size, accepted, data_uri, refused
 
 ORANGE: Colour = (200, 100, 50)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -52,45 +52,45 @@ MODES: tuple[tuple[str, str, Any, Colour], ...] = (
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """The file of an image."""
+    """The image encoded in a format."""
     out = io.BytesIO()
     image.save(out, kind, **LOSSLESS.get(kind, {}) | options)
     return out.getvalue()
 
 
 def flat(kind: str, size: Size = (64, 48), mode: str = "RGB", colour: Any = ORANGE) -> bytes:
-    """The file of a picture of one colour."""
+    """A picture of one colour, encoded."""
     return saved(Image.new(mode, size, colour), kind)
 
 
 def noisy(kind: str, size: Size = (160, 120), seed: int = 0) -> bytes:
-    """The file of a picture without empty places, so that every byte of it matters."""
+    """A picture of smoothed noise, encoded: every byte of the file matters."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     options = {} if kind != "WEBP" else {"lossless": False}
     return saved(Image.fromarray(pixels).filter(ImageFilter.BoxBlur(1)), kind, **options)
 
 
-def odd_but_honest() -> Iterator[Case]:
-    """Every colour mode, orientation, animation and shape that must come through."""
+def unusual_but_valid() -> Iterator[Case]:
+    """Every colour mode, orientation, animation and shape that must be accepted."""
     for kind, mode, value, colour in MODES:
         data = flat(kind, mode=mode, colour=value)
         yield _case(f"{kind} {mode} {value}", data, accepted((64, 48), colour))
     yield from _palettes()
     yield from _animated()
-    yield from _turned()
+    yield from _rotated()
     yield from _shapes()
     yield from _damaged_metadata()
     for kind in FORMATS:
         for declared in ("text/html", "application/octet-stream", "image/svg+xml", ""):
             name = f"{kind} declared {declared or 'nothing'}"
-            yield Case(name, uri(flat(kind), declared), accepted((64, 48), ORANGE))
-        if kind != "AVIF":  # its boxes go on to the end of the file
+            yield Case(name, data_uri(flat(kind), declared), accepted((64, 48), ORANGE))
+        if kind != "AVIF":  # its boxes reach to the end of the file
             data = flat(kind) + b"\0" * 500 + b"<script>alert(1)</script>"
-            yield _case(f"{kind} and more behind it", data, accepted((64, 48), ORANGE))
+            yield _case(f"{kind} with trailing bytes", data, accepted((64, 48), ORANGE))
 
 
-def _case(name: str, data: bytes, verdict: Verdict) -> Case:
-    return Case(name, uri(data), verdict)
+def _case(name: str, data: bytes, expected: Expected) -> Case:
+    return Case(name, data_uri(data), expected)
 
 
 def _palettes() -> Iterator[Case]:
@@ -122,7 +122,7 @@ def _animated() -> Iterator[Case]:
         yield _case(f"{kind} of 2,000 frames", data, accepted((64, 48), (0, 0, 0)))
 
 
-def _turned() -> Iterator[Case]:
+def _rotated() -> Iterator[Case]:
     for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
         for orientation in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9):
             exif = Image.Exif()
@@ -154,7 +154,7 @@ def _shapes() -> Iterator[Case]:
 
 
 def _damaged_metadata() -> Iterator[Case]:
-    """Oddities beside the pixels are no reason to refuse a picture."""
+    """Broken metadata is no reason to refuse a picture."""
     jpeg = flat("JPEG")
     for name, block in {
         "EXIF of zeros": b"Exif\0\0" + bytes(200),
@@ -178,14 +178,14 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def png(size: Size, depth: int, kind: int, packed: bytes, *before: bytes) -> bytes:
-    """A PNG put together by hand; `before` are chunks before the pixels."""
+def png(size: Size, depth: int, kind: int, compressed: bytes, *before: bytes) -> bytes:
+    """A PNG assembled by hand; `before` are chunks before the pixels."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, kind, 0, 0, 0))
     return (
         b"\x89PNG\r\n\x1a\n"
         + head
         + b"".join(before)
-        + chunk(b"IDAT", packed)
+        + chunk(b"IDAT", compressed)
         + chunk(b"IEND", b"")
     )
 

@@ -1,4 +1,4 @@
-"""Small files that unpack to much: of pixels, of text, of time."""
+"""Decompression bombs: small files that take many pixels, much text or much time to decode."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from benchmarks.hostile.case import Case, Size, accepted, refused, uri
-from benchmarks.hostile.pictures import ORANGE, chunk, flat, png, saved
+from tests.hostile.case import Case, Size, accepted, data_uri, refused
+from tests.hostile.pictures import ORANGE, chunk, flat, png, saved
 
 LARGE: Size = (7700, 7700)  # 59.3 million pixels: just allowed
 TOO_LARGE = "more (pixels )?than 60 million"
 
 
 def bombs() -> Iterator[Case]:
-    """All of them."""
-    for name, data, words in (
+    """Cases of every kind of bomb, and of the largest pictures that are allowed."""
+    for name, data, reason in (
         ("PNG 65535²", png((65535, 65535), 8, 2, zlib.compress(bytes(1000))), TOO_LARGE),
         ("PNG 2³¹−1", png((2**31 - 1, 2**31 - 1), 1, 0, b""), TOO_LARGE),
         ("PNG 10⁶ × 100", png((1_000_000, 100), 1, 0, b""), TOO_LARGE),
@@ -37,15 +37,15 @@ def bombs() -> Iterator[Case]:
         ("TIFF of 4 G entries", flat("TIFF")[:8] + b"\xff\xff" + b"\x01\x01\x04\0" * 900, ""),
         ("AVIF 60000²", avif((60000, 60000)), ""),
     ):
-        yield Case(f"{name} bomb", uri(data), refused(words))
+        yield Case(f"{name} bomb", data_uri(data), refused(reason))
     yield from _text_bombs()
     yield from _allowed()
-    hang = uri(scans((2000, 2000), 200_000))
+    hang = data_uri(scans((2000, 2000), 200_000))
     yield Case("JPEG of 200,000 scans", hang, refused("took longer than"))
 
 
 def _allowed() -> Iterator[Case]:
-    """Large, but within the limits: these must come through, and cost no more than allowed."""
+    """Large, but within the limits: these must be accepted."""
     white = (255, 255, 255)
     for name, data, out, colour in (
         ("PNG grey", png(LARGE, 8, 0, solid(LARGE[0], LARGE[1], 0xFF)), (1024, 1024), white),
@@ -55,11 +55,11 @@ def _allowed() -> Iterator[Case]:
         ("WebP", webp((4400, 4400)), (1024, 1024), (0, 0, 0)),
         ("JPEG", saved(Image.new("L", LARGE, 90), "JPEG"), (1024, 1024), (90, 90, 90)),
     ):
-        yield Case(f"{name}, as large as may be", uri(data), accepted(out, colour))
+        yield Case(f"{name}, as large as may be", data_uri(data), accepted(out, colour))
 
 
 def _text_bombs() -> Iterator[Case]:
-    """Compressed text beside the pixels. What is in it is never looked at; it may be refused."""
+    """Compressed text beside the pixels, which nothing reads: it must be refused."""
     bomb = zlib.compress(bytes(100_000_000), 9)
     pixels = zlib.compress((b"\0" + bytes(ORANGE) * 64) * 48)
     for name, chunks in {
@@ -67,27 +67,27 @@ def _text_bombs() -> Iterator[Case]:
         "many zTXt": [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(900_000)))] * 100,
         "iTXt": [chunk(b"iTXt", b"Comment\0\x01\0\0\0" + bomb)],
     }.items():
-        yield Case(f"PNG {name} bomb", uri(png((64, 48), 8, 2, pixels, *chunks)), refused())
+        yield Case(f"PNG {name} bomb", data_uri(png((64, 48), 8, 2, pixels, *chunks)), refused())
     profile = chunk(b"iCCP", b"x\0\0" + bomb)
     data = png((64, 48), 8, 2, pixels, profile)
-    yield Case("PNG iCCP bomb", uri(data), refused("too large"))
+    yield Case("PNG iCCP bomb", data_uri(data), refused("too large"))
 
 
 def solid(row_bytes: int, rows: int, value: int = 0) -> bytes:
-    """The compressed pixels of a PNG of one value; never unpacked in one piece here."""
-    packer = zlib.compressobj(1)
+    """The compressed pixels of a PNG of one value, made row by row to save memory."""
+    compressor = zlib.compressobj(1)
     row = b"\0" + bytes([value]) * row_bytes
-    return b"".join([*(packer.compress(row) for _ in range(rows)), packer.flush()])
+    return b"".join([*(compressor.compress(row) for _ in range(rows)), compressor.flush()])
 
 
 def resized(data: bytes, at: int, layout: str, size: Size) -> bytes:
-    """The file with another size written into its head."""
+    """The file with another size written into its header."""
     packed = struct.pack(layout, *size)
     return data[:at] + packed + data[at + len(packed) :]
 
 
 def gif_of(size: Size) -> bytes:
-    """A GIF that says it has this size, for the canvas and for its first frame."""
+    """A GIF whose headers of canvas and first frame claim this size."""
     data = bytearray(flat("GIF"))
     data[6:10] = struct.pack("<HH", *size)
     frame = data.index(b",\0\0\0\0")
@@ -96,15 +96,15 @@ def gif_of(size: Size) -> bytes:
 
 
 def jpeg_of(size: Size) -> bytes:
-    """A JPEG that says it has this size."""
+    """A JPEG whose header claims this size."""
     data = flat("JPEG")
     return resized(data, data.index(b"\xff\xc0") + 5, ">HH", size)
 
 
 def webp(size: Size) -> bytes:
-    """A lossless WebP of one colour: a few bytes for any size, because each pixel takes no bits.
+    """A lossless WebP of one colour: a few bytes for any size, because a pixel takes no bits.
 
-    (RFC 9649 §3: five prefix codes of one symbol each, no transform, no cache.)
+    RFC 9649 §3: five prefix codes of one symbol each, no transform, no colour cache.
     """
     bits = [(size[0] - 1, 14), (size[1] - 1, 14), (0, 1), (0, 3)]
     bits += [(0, 1), (0, 1), (0, 1)]  # no transform, no colour cache, one group of codes
@@ -127,7 +127,7 @@ def webp_canvas(size: Size) -> bytes:
 
 
 def tiff(size: Size) -> bytes:
-    """A grey deflate-packed TIFF that says it has this size, in one strip."""
+    """A grey, deflate-compressed TIFF that claims this size, in one strip."""
     strip = zlib.compress(bytes(1000))
     tags = [
         (256, 4, size[0]),
@@ -146,13 +146,13 @@ def tiff(size: Size) -> bytes:
 
 
 def avif(size: Size) -> bytes:
-    """An AVIF whose properties say it has this size."""
+    """An AVIF whose `ispe` property claims this size."""
     data = flat("AVIF")
     return resized(data, data.index(b"ispe") + 8, ">II", size)
 
 
 def scans(size: Size, count: int) -> bytes:
-    """A progressive JPEG whose last scan comes `count` times: little to read, long to decode."""
+    """A progressive JPEG with its last scan `count` times: few bytes, long to decode."""
     out = io.BytesIO()
     Image.new("L", size, 90).save(out, "JPEG", progressive=True)
     data = out.getvalue()

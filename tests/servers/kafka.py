@@ -18,11 +18,11 @@ from typing import Self
 
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.servers import ServerMissing
-from benchmarks.servers.certificates import make_certificates
 from stream.child_process import spawn, stop
 from stream.connection import Kafka, check_broker
 from stream.embedded_broker import claim_port
+from tests.servers import ServerMissing
+from tests.servers.certificates import make_certificates
 
 VERSION = "4.3.1"
 HERE = Path(__file__).parent

@@ -1,4 +1,7 @@
-"""What is no picture: other files, cut ones, random bytes, flipped bits. The same for a seed."""
+"""Files that are no pictures, or damaged ones: other kinds, truncated, random, flipped bits.
+
+The same cases for the same state of `rng`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
-from benchmarks.hostile.case import Case, either, refused, uri
-from benchmarks.hostile.pictures import FORMATS, noisy
+from tests.hostile.case import Case, accepted_or_refused, data_uri, refused
+from tests.hostile.pictures import FORMATS, noisy
 
 SIZE = (160, 120)
-# Where the pixels begin in a file of `noisy`, at the latest: a flipped bit after it changes
-# neither the size nor the kind of the picture.
+# The pixels of a file of `noisy` begin before this offset: a flipped bit after it changes neither
+# the size nor the format.
 PIXELS_FROM = {
     "JPEG": 700,
     "PNG": 60,
@@ -35,11 +38,11 @@ MAGIC = {
 
 
 def other_files() -> Iterator[Case]:
-    """Files of other kinds, which the refusal names."""
+    """Files of other kinds, which the refusal must name."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("a.png", b"x")
-    for name, data, words in (
+    for name, data, reason in (
         ("HTML", b"<!DOCTYPE html><html><body>404</body></html>", "an HTML page"),
         ("HTML after spaces", b"\n\n  <HTML><img src=x onerror=y>", "an HTML page"),
         ("SVG", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
@@ -70,55 +73,61 @@ def other_files() -> Iterator[Case]:
         ("spaces", b" " * 100_000, "no picture"),
         ("open brackets", b"[" * 100_000, "no picture"),
     ):
-        yield Case(f"{name} instead of a picture", uri(data), refused(words))
+        yield Case(f"{name} instead of a picture", data_uri(data), refused(reason))
 
 
-def cut(rng: random.Random) -> Iterator[Case]:
-    """Pictures that end too early."""
+def truncated(rng: random.Random) -> Iterator[Case]:
+    """Truncated pictures."""
     for kind in FORMATS:
         data = noisy(kind)
         for part in (*(rng.uniform(0.05, 0.9) for _ in range(8)), 0.5, 0.9):
-            yield Case(f"{kind} cut at {part:.3f}", uri(data[: int(len(data) * part)]), refused())
-        yield Case(f"{kind} of its magic alone", uri(MAGIC[kind]), refused())
+            yield Case(
+                f"{kind} cut at {part:.3f}", data_uri(data[: int(len(data) * part)]), refused()
+            )
+        yield Case(f"{kind} of its magic alone", data_uri(MAGIC[kind]), refused())
 
 
 def random_bytes(rng: random.Random) -> Iterator[Case]:
-    """Noise, alone, behind a format's first bytes, and one format's head on another's body."""
+    """Random bytes, alone and behind a format's magic; one format's magic on another's body."""
     for number in range(12):
         data = rng.randbytes(rng.randrange(1, 5000))
-        yield Case(f"random bytes {number}", uri(data), refused())
+        yield Case(f"random bytes {number}", data_uri(data), refused())
     for kind in FORMATS:
         for number in range(4):
             data = MAGIC[kind] + rng.randbytes(rng.randrange(20, 5000))
-            yield Case(f"{kind} magic and random bytes {number}", uri(data), refused())
+            yield Case(f"{kind} magic and random bytes {number}", data_uri(data), refused())
         for other in FORMATS:
             if other != kind:
                 data = MAGIC[kind] + noisy(other)[len(MAGIC[kind]) :]
-                yield Case(f"{kind} magic on {other}", uri(data), refused())
+                yield Case(f"{kind} magic on {other}", data_uri(data), refused())
 
 
-def flipped(rng: random.Random, each: int) -> Iterator[Case]:
-    """Damage among the pixels: bits flipped, pieces overwritten, repeated and taken out."""
+def damaged_pixels(rng: random.Random, per_format: int) -> Iterator[Case]:
+    """Damage among the pixels: bits flipped, 32 bytes overwritten."""
     for kind in FORMATS:
         data, first = noisy(kind), PIXELS_FROM[kind]
-        for number in range(each):
+        for number in range(per_format):
             damaged = bytearray(data)
             for _ in range(rng.choice((1, 1, 4, 32))):
                 damaged[rng.randrange(first, len(data))] ^= 1 << rng.randrange(8)
-            yield Case(f"{kind} flipped bits {number}", uri(bytes(damaged)), either(SIZE))
+            yield Case(
+                f"{kind} flipped bits {number}", data_uri(bytes(damaged)), accepted_or_refused(SIZE)
+            )
             damaged = bytearray(data)
             start = rng.randrange(first, len(data) - 40)
             damaged[start : start + 32] = rng.choice((bytes(32), b"\xff" * 32, rng.randbytes(32)))
-            yield Case(f"{kind} overwritten {number}", uri(bytes(damaged)), either(SIZE))
+            yield Case(
+                f"{kind} overwritten {number}", data_uri(bytes(damaged)), accepted_or_refused(SIZE)
+            )
 
 
-def checked_pixels(rng: random.Random) -> Iterator[Case]:
-    """Damage that a checksum or a length shows: these must be noticed."""
+def damaged_checksums(rng: random.Random) -> Iterator[Case]:
+    """Damage that a checksum or a length reveals: these must be refused."""
     data = noisy("PNG")
     body = data.index(b"IDAT") + 4
     for number in range(6):
         damaged = bytearray(data)
-        damaged[body + rng.randrange(2)] ^= 0xFF  # the head of the zlib stream
-        yield Case(f"PNG broken stream {number}", uri(bytes(damaged)), refused("damaged"))
+        damaged[body + rng.randrange(2)] ^= 0xFF  # the header of the zlib stream
+        yield Case(f"PNG broken stream {number}", data_uri(bytes(damaged)), refused("damaged"))
     broken = data[: body - 8] + zlib.compress(b"") + data[body + 20 :]
-    yield Case("PNG without its chunk", uri(broken), refused())
+    yield Case("PNG without its chunk", data_uri(broken), refused())

@@ -1,8 +1,7 @@
-"""What the index must hold in the end, said as simply as possible: the newest word on each thing.
+"""A test oracle for ingest: the items that the index must hold after a log of catalog events.
 
-Written without a look at `workers.ingest.last_write_wins`, which it judges. It reads the log
-itself, partition by
-partition: a product's events are all in one.
+Written independently of `workers.ingest.last_write_wins`, which it checks. A product's events are
+all in one partition, so the log is read partition by partition.
 """
 
 from collections import Counter
@@ -13,11 +12,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks.shop.colours import ColourEncoder, pixels
-from benchmarks.shop.events import PICTURES
 from index.item import Item
 from models.catalog.folder import product_text
 from stream.records import Record
+from tests.doubles.colours import PICTURES, ColourEncoder, pixels
 
 COLOUR_OF = {uri: colour for colour, uri in PICTURES.items()}
 CONTENT = "content"
@@ -25,44 +23,47 @@ OFFER = ("price", "currency", "in_stock", "attributes")
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How an index differs from the model, in items."""
+class Difference:
+    """How an index differs from what it must hold, in items."""
 
     lost: int
-    """Not there and should be."""
+    """Missing."""
     stale: int
-    """There as they were before, or there and should not be."""
+    """In an earlier state, or deleted and still there."""
     visible_duplicates: int
-    """There more than once."""
+    """Found more than once."""
     examples: tuple[str, ...] = ()
 
 
 @dataclass
-class Model:
-    """The newest word on each thing of each product: its version, and what it says."""
+class IndexOracle:
+    """Last write wins for each field of each product: `fields[product][field]` = (version, value).
 
-    words: dict[str, dict[str, tuple[int, Any]]] = field(default_factory=dict)
+    An offer has four fields of their own, which patches change; everything else is one field.
+    """
 
-    def hear(self, record: Record) -> None:
-        """Take in the next good record of its partition."""
+    fields: dict[str, dict[str, tuple[int, Any]]] = field(default_factory=dict)
+
+    def apply(self, record: Record) -> None:
+        """Apply the next valid record of its partition."""
         event: dict[str, Any] = orjson.loads(record.value) if record.value else {"type": "delete"}
         product = event.get("product_id") or (record.key or b"").decode()
         version = event.get("version", event.get("event_time", record.timestamp_ms))
-        said: dict[str, Any] = {name: event[name] for name in OFFER if name in event}
+        written: dict[str, Any] = {name: event[name] for name in OFFER if name in event}
         if event["type"] == "upsert":
-            said[CONTENT] = event
+            written[CONTENT] = event
         elif event["type"] == "delete":
-            said = dict.fromkeys((CONTENT, *OFFER))
-        known = self.words.setdefault(product, {})
-        for thing, value in said.items():
-            if thing not in known or version >= known[thing][0]:
-                known[thing] = (version, value)
+            written = dict.fromkeys((CONTENT, *OFFER))
+        known = self.fields.setdefault(product, {})
+        for name, value in written.items():
+            if name not in known or version >= known[name][0]:
+                known[name] = (version, value)
 
     def items(self) -> dict[str, tuple[dict[str, Any], dict[str, Any], Any]]:
-        """(words, offer, vector) of every item that can be found, by item id."""
+        """(title and category, offer, vector) of every item that can be found, by item id."""
         found: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {}
         encoder = ColourEncoder()
-        for product, known in self.words.items():
+        for product, known in self.fields.items():
             event = known.get(CONTENT, (0, None))[1]
             if event is None:
                 continue
@@ -70,13 +71,13 @@ class Model:
             pictures = [*([event["image"]] if "image" in event else []), *event.get("images", [])]
             text = product_text(event["title"], "")
             for number, picture in enumerate(pictures or [None]):
-                seen = pixels(COLOUR_OF[picture]) if picture else None
-                vector = encoder.encode_items([seen], [text])[0].vector
-                words = {"title": event["title"], "category": event["category"]}
-                found[f"{product}#{number}"] = (words, offer, vector)
+                shown = pixels(COLOUR_OF[picture]) if picture else None
+                vector = encoder.encode_items([shown], [text])[0].vector
+                payload = {"title": event["title"], "category": event["category"]}
+                found[f"{product}#{number}"] = (payload, offer, vector)
         return found
 
-    def judge(self, rows: Iterable[Item]) -> Verdict:
+    def compare(self, rows: Iterable[Item]) -> Difference:
         """Compare item by item; `rows` are all rows that a search could find, with vectors."""
         expected = self.items()
         times: Counter[str] = Counter()
@@ -86,17 +87,17 @@ class Model:
             if row.item_id not in expected:
                 stale[row.item_id] = f"{row.item_id} should be gone"
                 continue
-            words, offer, vector = expected[row.item_id]
-            there = {name: row.payload[name] for name in words}
-            if (there, row.offer) != (words, offer):
+            payload, offer, vector = expected[row.item_id]
+            actual = {name: row.payload[name] for name in payload}
+            if (actual, row.offer) != (payload, offer):
                 stale[row.item_id] = (
-                    f"{row.item_id} is {there} {row.offer} and should be {words} {offer}"
+                    f"{row.item_id} is {actual} {row.offer} and should be {payload} {offer}"
                 )
             elif row.vector is None or not np.allclose(row.vector, vector, atol=1e-4):
                 stale[row.item_id] = f"{row.item_id} has the vector of another picture"
-        lost = [f"{item} is not there" for item in expected if item not in times]
+        lost = [f"{item} is missing" for item in expected if item not in times]
         twice = [f"{item} is there {n} times" for item, n in times.items() if n > 1]
-        return Verdict(
+        return Difference(
             lost=len(lost),
             stale=len(stale),
             visible_duplicates=sum(n - 1 for n in times.values()),

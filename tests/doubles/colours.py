@@ -1,4 +1,4 @@
-"""Pictures of one colour, and an encoder that sees nothing else, and takes no time."""
+"""Pictures of one colour, and an encoder that sees nothing but colour and costs no time."""
 
 import base64
 import hashlib
@@ -14,12 +14,14 @@ from models.embedding.protocol import Encoded, SearchEncoder
 from models.images.letterbox import Picture
 from models.juicer.juice import Int8Matrix, Juice
 
+COLOURS = ("red", "lime", "blue", "cyan", "magenta", "yellow", "white", "gray", "olive", "navy")
+
 
 class ColourEncoder(SearchEncoder):
-    """Sees nothing but the mean colour of a picture, and reads nothing but a text's hash.
+    """Encodes the mean colour of a picture and the hash of a text, as a fake of the real encoder.
 
-    Counts what it encodes, and of that the pictures it looked at, so that a test can tell what was
-    juiced again.
+    `encoded` counts all inputs, `looked_at` those that were pixels, so that a test can see which
+    pictures were juiced again.
     """
 
     model_id = "colour-8"
@@ -54,10 +56,10 @@ class ColourEncoder(SearchEncoder):
         colour = np.zeros((1, self.dim), np.float32)
         if isinstance(picture, np.ndarray):
             colour[0, :3] = picture.reshape(-1, 3).mean(axis=0) / 255 + 0.1
-        seen = (
+        tokens = (
             picture.juice.token_matrix if isinstance(picture, Encoded) else Int8Matrix.pack(colour)
         )
-        juice = Juice(grid=(1, 1), kept=(0,), caption=text, token_matrix=seen)
+        juice = Juice(grid=(1, 1), kept=(0,), caption=text, token_matrix=tokens)
         vector = juice.tokens[0].copy()
         if text:
             vector[4 + hashlib.sha256(text.encode()).digest()[0] % 4] = 0.1
@@ -82,3 +84,7 @@ def picture_png(colour: str) -> bytes:
 def pixels(colour: str) -> Picture:
     """The picture itself: uint8 (16, 16, 3)."""
     return np.full((16, 16, 3), ImageColor.getrgb(colour), np.uint8)
+
+
+PICTURES = {colour: picture_uri(colour) for colour in COLOURS}
+"""The `data:` URI of each colour's picture."""

@@ -1,7 +1,7 @@
 """A decoder process with the bugs that a codec may have one day; `python -m` of this runs it.
 
-A picture whose file ends with one of the words of DEEDS makes it do that; others it decodes. Its
-pool must survive all of them.
+A picture whose file ends with one of the words of FAULTS triggers that fault; others are decoded.
+The decoder pool must survive all of them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks.hostile.case import Case, Verdict, accepted, refused, uri
-from benchmarks.hostile.pictures import ORANGE, flat
+from tests.hostile.case import Case, Expected, accepted, data_uri, refused
+from tests.hostile.pictures import ORANGE, flat
 from workers.intake import decoder
 from workers.intake.decode_image import Pixels, read_pixels
 
-COMMAND = (sys.executable, "-S", "-P", "-m", "benchmarks.hostile.bad_decoder")
+COMMAND = (sys.executable, "-S", "-P", "-m", "tests.hostile.faulty_decoder")
+# The file descriptor for the answers, once the decoder runs.
 OUTPUT: list[int] = []
 
 
@@ -28,11 +29,11 @@ def _fill_memory() -> None:
         hoard.append(bytes(10_000_000))
 
 
-def _say(words: bytes) -> Callable[[], None]:
-    def say() -> None:
-        os.write(OUTPUT[0], words)
+def _write(data: bytes) -> Callable[[], None]:
+    def write() -> None:
+        os.write(OUTPUT[0], data)
 
-    return say
+    return write
 
 
 def _ignore_signals_and_hang() -> None:
@@ -46,7 +47,7 @@ def _spin() -> None:
         pass
 
 
-DEEDS: dict[bytes, tuple[Callable[[], object], Verdict]] = {
+FAULTS: dict[bytes, tuple[Callable[[], object], Expected]] = {
     b"SEGFAULT": (lambda: ctypes.string_at(0), refused("crashed on it .SIGSEGV")),
     b"ABORT": (os.abort, refused("crashed on it .SIGABRT")),
     b"KILLED": (lambda: os.kill(os.getpid(), signal.SIGKILL), refused("crashed on it .SIGKILL")),
@@ -54,31 +55,31 @@ DEEDS: dict[bytes, tuple[Callable[[], object], Verdict]] = {
     b"HOARD": (_fill_memory, refused("more than .* MB")),
     b"HANG": (_ignore_signals_and_hang, refused("took longer than")),
     b"SPIN": (_spin, refused("took longer than")),
-    b"NONSENSE": (_say(b"\xff" * 100), refused("nonsense")),
-    b"CLAIM": (_say(b"\0" + b"\xff" * 8), refused("nonsense")),
-    b"BABBLE": (_say(b"\1" + b"\xff" * 8), refused("nonsense")),
+    b"NONSENSE": (_write(b"\xff" * 100), refused("nonsense")),
+    b"CLAIM": (_write(b"\0" + b"\xff" * 8), refused("nonsense")),
+    b"BABBLE": (_write(b"\1" + b"\xff" * 8), refused("nonsense")),
     b"PRINT": (lambda: os.write(1, b"warning: bad codec\n" * 100), accepted((64, 48), ORANGE)),
     b"ERROR": (lambda: 1 // 0, refused("crashed on it .exit status 1")),
 }
 
 
-def sabotage(times: int) -> Iterator[Case]:
-    """Each deed `times` times."""
-    for _ in range(times):
-        for word, (_, verdict) in DEEDS.items():
+def decoder_faults(repeats: int) -> Iterator[Case]:
+    """Each fault `repeats` times."""
+    for _ in range(repeats):
+        for word, (_, expected) in FAULTS.items():
             name = f"decoder: {word.decode().lower()}"
-            yield Case(name, uri(flat("PNG") + word), verdict, "sabotaged")
+            yield Case(name, data_uri(flat("PNG") + word), expected, "faulty_decoders")
 
 
 def _decode(data: bytes, max_pixels: int) -> Pixels:
-    for word, (deed, _) in DEEDS.items():
+    for word, (fault, _) in FAULTS.items():
         if data.endswith(word):
-            deed()
+            fault()
     return read_pixels(data, max_pixels)
 
 
 def main() -> None:
-    """Run the real decoder process, with these bugs in it."""
+    """Run the real decoder process, with these faults in it."""
     OUTPUT.append(os.dup(1))
     decoder.read_pixels = _decode  # type: ignore[attr-defined]
     decoder.main()

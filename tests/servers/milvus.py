@@ -16,11 +16,11 @@ from typing import Self
 
 import psutil
 
-from benchmarks.servers import ServerMissing
 from index.errors import StoreUnavailable
 from index.milvus import lite_process
 from stream.child_process import spawn, stop
 from stream.embedded_broker import claim_port
+from tests.servers import ServerMissing
 
 PACKAGE = "milvus==2.3.5"
 HOME = Path.home() / ".cache" / "lookstream-tests" / PACKAGE.replace("==", "-")

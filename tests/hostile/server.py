@@ -1,4 +1,4 @@
-"""A hostile web server on loopback: each path misbehaves in its own way, byte by byte."""
+"""A hostile web server on loopback: each path misbehaves in a way of its own."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from benchmarks.hostile.case import Case, Verdict, accepted, refused
-from benchmarks.hostile.pictures import ORANGE, flat
+from tests.hostile.case import Case, Expected, accepted, refused
+from tests.hostile.pictures import ORANGE, flat
 
 GOOD = flat("PNG")
-PATIENCE_S = 30.0
-"""How long the server drags out what is to be given up sooner."""
+GIVE_UP_S = 30.0
+"""How long a slow path goes on; the client must have given up before."""
 FINE = accepted((64, 48), ORANGE)
 SLOW = refused("no picture within|ReadTimeout")
 
 
 def answer(body: bytes = GOOD, *headers: str, status: str = "200 OK", length: int = -1) -> bytes:
-    """An HTTP response; `length` is what it claims, if not the truth."""
+    """An HTTP response; `length` overrides the Content-Length."""
     lines = [f"HTTP/1.1 {status}", *headers]
     lines.append(f"Content-Length: {length if length >= 0 else len(body)}")
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body
@@ -36,8 +36,9 @@ def redirect(location: str, status: str = "302 Found") -> bytes:
 
 BOMB = zlib.compress(bytes(300_000_000), 9)
 
-# What each path answers at once, and the verdict; HERE and TRAP are filled in.
-ANSWERS: dict[str, tuple[bytes, Verdict]] = {
+# The response of each path, and the expected outcome. HERE and PORT are replaced by the server's
+# URL and the forbidden port.
+ANSWERS: dict[str, tuple[bytes, Expected]] = {
     "good": (answer(), FINE),
     "declared-html": (answer(GOOD, "Content-Type: text/html"), FINE),
     "html-declared-png": (
@@ -91,14 +92,14 @@ ANSWERS: dict[str, tuple[bytes, Verdict]] = {
     "to-good-308": (redirect("HERE/good", "308 Permanent"), FINE),
     "to-nowhere": (redirect(""), refused("answered 302")),
     "to-itself": (redirect("/to-itself"), refused("more than 5 redirects")),
-    "to-trap": (redirect("http://127.0.0.2:TRAP/"), refused("not a public address")),
-    "to-localhost": (redirect("http://localhost:TRAP/"), refused("not a public address")),
+    "to-loopback": (redirect("http://127.0.0.2:PORT/"), refused("not a public address")),
+    "to-localhost": (redirect("http://localhost:PORT/"), refused("not a public address")),
     "to-metadata": (redirect("http://169.254.169.254/latest"), refused("not a public address")),
     "to-metadata-307": (redirect("//169.254.169.254/", "307 T"), refused("not a public address")),
-    "to-ipv6": (redirect("http://[::1]:TRAP/"), refused("not a public address")),
+    "to-ipv6": (redirect("http://[::1]:PORT/"), refused("not a public address")),
     "to-mapped": (redirect("http://[::ffff:a9fe:a9fe]/"), refused("not a public address")),
-    "to-decimal": (redirect("http://2130706434:TRAP/"), refused("no proper host")),
-    "to-octal": (redirect("http://0177.0.0.2:TRAP/"), refused("redirects to no URL")),
+    "to-decimal": (redirect("http://2130706434:PORT/"), refused("no proper host")),
+    "to-octal": (redirect("http://0177.0.0.2:PORT/"), refused("redirects to no URL")),
     "to-name": (redirect("http://metadata.google.internal/"), refused("not a public address")),
     "to-port": (redirect("http://93.184.216.34:22/"), refused("port 22")),
     "to-password": (redirect("http://a:b@shop.example/"), refused("user name or password")),
@@ -113,8 +114,8 @@ ANSWERS: dict[str, tuple[bytes, Verdict]] = {
 
 
 def _hang(connection: socket.socket) -> None:
-    connection.settimeout(PATIENCE_S)
-    connection.recv(1)  # until the other side gives up
+    connection.settimeout(GIVE_UP_S)
+    connection.recv(1)  # until the client gives up
 
 
 def _hang_in_body(connection: socket.socket) -> None:
@@ -123,11 +124,11 @@ def _hang_in_body(connection: socket.socket) -> None:
 
 
 def _drip(begin: bytes, drop: bytes) -> Callable[[socket.socket], None]:
-    """Sends `begin`, and then a little every tenth of a second."""
+    """Sends `begin`, and then `drop` every tenth of a second."""
 
     def drip(connection: socket.socket) -> None:
         connection.sendall(begin)
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + GIVE_UP_S
         while time.monotonic() < end:
             connection.sendall(drop)
             time.sleep(0.1)
@@ -136,11 +137,11 @@ def _drip(begin: bytes, drop: bytes) -> Callable[[socket.socket], None]:
 
 
 def _flood(begin: bytes, piece: bytes) -> Callable[[socket.socket], None]:
-    """Sends `begin`, and then as much as the other side takes."""
+    """Sends `begin`, and then `piece` as often as the client takes it."""
 
     def flood(connection: socket.socket) -> None:
         connection.sendall(begin)
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + GIVE_UP_S
         while time.monotonic() < end:
             connection.sendall(piece)
 
@@ -154,8 +155,8 @@ def _reset(connection: socket.socket) -> None:
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\n"
 
-# What each path does over time.
-MANNERS: dict[str, tuple[Callable[[socket.socket], None], Verdict]] = {
+# Paths that misbehave over time.
+BEHAVIOURS: dict[str, tuple[Callable[[socket.socket], None], Expected]] = {
     "hang": (_hang, SLOW),
     "hang-in-body": (_hang_in_body, SLOW),
     "slow-head": (_drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), SLOW),
@@ -175,8 +176,8 @@ MANNERS: dict[str, tuple[Callable[[socket.socket], None], Verdict]] = {
     ),
     "reset": (_reset, refused("Error")),
 }
-# Paths that get better: a bad answer first, a good one then.
-RECOVERS = {
+# Paths whose first response is bad, and later ones good.
+FAIL_ONCE = {
     "503-then-good": answer(b"", status="503 Busy"),
     "429-then-good": answer(b"", status="429 Slow Down"),
     "cut-then-good": answer(GOOD, length=len(GOOD) + 9),
@@ -188,11 +189,11 @@ class _Handler(socketserver.BaseRequestHandler):
     server: HostileServer
 
     def handle(self) -> None:
-        with suppress(OSError):  # the other side has had enough, which is the point
+        with suppress(OSError):  # the client gave up, as it should
             self._handle(self.request)
 
     def _handle(self, connection: socket.socket) -> None:
-        connection.settimeout(PATIENCE_S)
+        connection.settimeout(GIVE_UP_S)
         head = b""
         while b"\r\n\r\n" not in head:
             received = connection.recv(65536)
@@ -200,37 +201,37 @@ class _Handler(socketserver.BaseRequestHandler):
                 return
             head += received
         path = head.split(b" ", 2)[1].decode().lstrip("/").partition("?")[0]
-        self.server.asked[path] += 1
-        if path in MANNERS:
-            MANNERS[path][0](connection)
+        self.server.requests[path] += 1
+        if path in BEHAVIOURS:
+            BEHAVIOURS[path][0](connection)
             return
-        if path in RECOVERS:
-            again = self.server.asked[path] > 1
-            connection.sendall(answer() if again else RECOVERS[path])
+        if path in FAIL_ONCE:
+            again = self.server.requests[path] > 1
+            connection.sendall(answer() if again else FAIL_ONCE[path])
             return
         response, _ = ANSWERS[path]
-        for word, value in self.server.words.items():
+        for word, value in self.server.placeholders.items():
             response = response.replace(word, value)
         connection.sendall(response)
 
 
 class HostileServer(socketserver.ThreadingTCPServer):
-    """The server, and in `asked` how often each path was asked for."""
+    """The server, and in `requests` how often each path was asked for."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, trap: int) -> None:
+    def __init__(self, forbidden_port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.asked: Counter[str] = Counter()
-        self.words = {b"HERE": self.url.encode(), b"TRAP": str(trap).encode()}
+        self.requests: Counter[str] = Counter()
+        self.placeholders = {b"HERE": self.url.encode(), b"PORT": str(forbidden_port).encode()}
 
 
 @contextmanager
-def hostile_server(trap: int) -> Iterator[HostileServer]:
-    """A HostileServer in threads of this process. `trap` is a port that nobody may ask."""
-    with HostileServer(trap) as server:
+def hostile_server(forbidden_port: int) -> Iterator[HostileServer]:
+    """A HostileServer in threads of this process; some paths redirect to `forbidden_port`."""
+    with HostileServer(forbidden_port) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -240,19 +241,19 @@ def hostile_server(trap: int) -> Iterator[HostileServer]:
             thread.join()
 
 
-def misbehaving(url: str) -> Iterator[Case]:
+def server_cases(url: str) -> Iterator[Case]:
     """One case for each path of the server at `url`."""
-    for path, (_, verdict) in ANSWERS.items():
-        yield Case(f"server: {path}", f"{url}/{path}", verdict, "local")
-    for path, (_, verdict) in MANNERS.items():
-        yield Case(f"server: {path}", f"{url}/{path}", verdict, "local")
-    for path in RECOVERS:
-        yield Case(f"server: {path}", f"{url}/{path}", FINE, "local")
+    for path, (_, expected) in ANSWERS.items():
+        yield Case(f"server: {path}", f"{url}/{path}", expected, "loopback")
+    for path, (_, expected) in BEHAVIOURS.items():
+        yield Case(f"server: {path}", f"{url}/{path}", expected, "loopback")
+    for path in FAIL_ONCE:
+        yield Case(f"server: {path}", f"{url}/{path}", FINE, "loopback")
     elsewhere = url.replace("127.0.0.1", "rebound.test") + "/to-good"
-    yield Case("rebinding between two hops", elsewhere, refused("not a public address"), "local")
+    yield Case("rebinding between two hops", elsewhere, refused("not a public address"), "loopback")
     yield Case(
         "TLS to a plain port",
         url.replace("http", "https"),
         refused("ConnectTimeout|no picture within"),
-        "local",
+        "loopback",
     )

@@ -1,7 +1,7 @@
-"""References that would make the worker ask its own machine, its neighbours or its cloud.
+"""Server-side request forgery: references to the worker's own machine, network or cloud.
 
-None may lead to a connection. Most name a port on which a trap listens on 127.0.0.1 (`trap`); the
-benchmark counts who falls into it.
+None may lead to a connection. Most name a port of 127.0.0.1 that counts connections
+(`tests.hostile.intakes.forbidden_port`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.hostile.case import Case, refused
+from tests.hostile.case import Case, refused
 
 NOT_PUBLIC = "not a public address"
 NOT_A_HOST = "no proper host name|not a URL|not an http"
 
-# Host names that no resolver is asked for, and what they are.
+# Hosts, and a pattern of the reason for which each is refused.
 HOSTS: tuple[tuple[str, str], ...] = (
     *((host, NOT_PUBLIC) for host in ("127.0.0.1", "127.0.0.2", "127.255.255.254", "0.0.0.0")),
     *((host, NOT_PUBLIC) for host in ("10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1")),
@@ -31,7 +31,7 @@ HOSTS: tuple[tuple[str, str], ...] = (
     ("[::ffff:127.0.0.1]", NOT_PUBLIC),
     ("[::ffff:7f00:1]", NOT_PUBLIC),
     ("[::ffff:169.254.169.254]", NOT_PUBLIC),
-    ("[::127.0.0.1]", NOT_PUBLIC),  # IPv4-compatible, long gone
+    ("[::127.0.0.1]", NOT_PUBLIC),  # IPv4-compatible, deprecated
     ("[64:ff9b::7f00:1]", NOT_PUBLIC),  # NAT64
     ("[64:ff9b::a9fe:a9fe]", NOT_PUBLIC),
     ("[64:ff9b:1::7f00:1]", NOT_PUBLIC),  # NAT64 of a local kind
@@ -82,7 +82,7 @@ HOSTS: tuple[tuple[str, str], ...] = (
     ("", NOT_A_HOST),
     ("localhost", NOT_PUBLIC),
     ("LOCALHOST", NOT_PUBLIC),
-    # Names that the benchmark's resolver knows, see `lookup`.
+    # Names that `lookup` resolves.
     ("loopback.test", NOT_PUBLIC),
     ("loopback6.test", NOT_PUBLIC),
     ("metadata.google.internal", NOT_PUBLIC),
@@ -105,14 +105,14 @@ NAMES: dict[str, list[str]] = {
 }
 
 
-def addresses(trap: int) -> Iterator[Case]:
-    """URLs at every such host, with the trap's port, and other ways to smuggle one in."""
-    for host, words in HOSTS:
+def addresses(port: int) -> Iterator[Case]:
+    """URLs of every such host with this port, and other ways to disguise one."""
+    for host, reason in HOSTS:
         for scheme in ("http", "https"):
-            url = f"{scheme}://{host}:{trap}/a.png"
-            yield Case(f"{scheme} to {host!r:.60}", url, refused(words))
-    here = f"127.0.0.1:{trap}"
-    for url, words in (
+            url = f"{scheme}://{host}:{port}/a.png"
+            yield Case(f"{scheme} to {host!r:.60}", url, refused(reason))
+    here = f"127.0.0.1:{port}"
+    for url, reason in (
         (f"http://shop.example@{here}/a.png", "user name or password"),
         (f"http://shop.example:80@{here}/a.png", "user name or password"),
         (f"http://{here}#@shop.example/a.png", NOT_PUBLIC),
@@ -134,15 +134,18 @@ def addresses(trap: int) -> Iterator[Case]:
         ("http://[2606:2800:220:1:248:1893:25c8:1946]:25/", "port 25"),
         ("http://" + "a/" * 40_000, "not a URL"),
     ):
-        yield Case(f"address {url!r:.60}", url, refused(words))
+        yield Case(f"address {url!r:.60}", url, refused(reason))
 
 
-def other_schemes(folder: Path) -> Iterator[Case]:
-    """What is neither a picture in reach nor a URL that is read. `folder` holds no allowed root."""
+def other_references(folder: Path) -> Iterator[Case]:
+    """References that are neither an allowed file nor an allowed URL.
+
+    `folder` is not below any of the allowed roots; links are made in it.
+    """
     folder.mkdir(exist_ok=True)
     (folder / "link.png").symlink_to("/etc/passwd")
     (folder / "circle.png").symlink_to(folder / "circle.png")
-    for reference, words in (
+    for reference, reason in (
         *((f"{scheme}://shop.example/a.png", "not a kind of picture") for scheme in SCHEMES),
         ("/etc/passwd", "intake.roots"),
         ("file:///etc/passwd", "intake.roots"),
@@ -177,14 +180,14 @@ def other_schemes(folder: Path) -> Iterator[Case]:
         ("data:image/png;base64," + "A" * 27_000_000, "larger than 20 MB"),
         ("data:," + "%41" * 20_000_001, "larger than 20 MB"),
     ):
-        yield Case(f"reference {reference[:60]!r}", reference, refused(words))
+        yield Case(f"reference {reference[:60]!r}", reference, refused(reason))
 
 
 SCHEMES = ("ftp", "gopher", "dict", "ldap", "tftp", "jar", "php", "ws", "git+ssh", "smb", "expect")
 
 
 async def lookup(host: str, port: int) -> list[str]:
-    """A resolver that knows NAMES and addresses, and asks nobody."""
+    """A resolver that knows NAMES and numeric addresses, and sends nothing."""
     if host in NAMES:
         return NAMES[host]
     if host.replace(".", "").isdigit() or ":" in host:

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.servers import ServerMissing
+from tests.servers import ServerMissing
 
 DAYS = 30
 

@@ -1,1 +1,0 @@
-"""Hostile inputs for `benchmarks.intake`, each with the verdict it must get."""
