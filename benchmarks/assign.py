@@ -25,6 +25,8 @@ from threadpoolctl import threadpool_limits
 from index.prototypes.mmap_build import build_mapped
 from index.prototypes.soft_assignment import NONE, soft_assign
 from index.vectors import Matrix, Rows
+from workers.progress.open import open_progress
+from workers.progress.tasks import Progress
 
 DIM = 512
 LATENT = 96
@@ -107,29 +109,34 @@ def brute_force(prototypes: npt.NDArray[np.float16], vectors: Matrix) -> tuple[R
 
 
 def compare(
-    folder: Path, count: int, queries: int, compared: int, threads: int, seed: int
+    folder: Path,
+    count: int,
+    queries: int,
+    compared: int,
+    threads: int,
+    seed: int,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Build a mapped bank of synthetic prototypes and measure it beside brute force."""
     library = Library(count, seed)
-    prototypes = library.write(folder / "prototypes.npy")
-    vectors = library.views(prototypes, queries)
+    with progress.task("drawing prototypes"):
+        prototypes = library.write(folder / "prototypes.npy")
+        vectors = library.views(prototypes, queries)
     compared = min(compared, queries)
-
-    def report(step: str, done: int, total: int) -> None:
-        if done == total or done % (8 * 32_768) == 0:
-            print(f"{step:6} {done:>9,} of {total:,}", flush=True)
-
+    phases = progress.phases()
     bank, build_s, build_cpu_s = timed(
         lambda: build_mapped(
-            folder / "bank", prototypes, "synthetic", seed=seed, on_progress=report
+            folder / "bank", prototypes, "synthetic", seed=seed, on_progress=phases
         )
     )
     bank.threads = threads
-    bank.assign(vectors)  # brings the file into memory
-    (rows, _), wall, cpu = timed(lambda: bank.assign(vectors))
-    soft, soft_wall, _ = timed(lambda: soft_assign(bank, vectors, k=4))
+    with progress.task("assigning"):
+        bank.assign(vectors)  # brings the file into memory
+        (rows, _), wall, cpu = timed(lambda: bank.assign(vectors))
+        soft, soft_wall, _ = timed(lambda: soft_assign(bank, vectors, k=4))
     picked = np.random.default_rng(seed).choice(queries, compared, replace=False)
-    exact, flat_wall, flat_cpu = brute_force(prototypes, vectors[picked])
+    with progress.task("comparing with brute force"):
+        exact, flat_wall, flat_cpu = brute_force(prototypes, vectors[picked])
     return {
         "prototypes": count,
         "dim": DIM,
@@ -163,6 +170,7 @@ def main() -> None:
     with (
         threadpool_limits(options.threads),
         tempfile.TemporaryDirectory(prefix="lookstream-assign-") as folder,
+        open_progress() as progress,
     ):
         found = compare(
             Path(folder),
@@ -171,6 +179,7 @@ def main() -> None:
             options.compared,
             options.threads,
             options.seed,
+            progress,
         )
     print(orjson.dumps(found | {"threads": options.threads}).decode())
 

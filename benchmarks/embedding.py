@@ -15,7 +15,9 @@ Two hours on two cores; what is in --work is not made again.
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ import orjson
 import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -54,6 +55,7 @@ from models.synthetic.folder import write_synthetic_catalog
 from models.training.embedding.feature_cache import Recorded, make_views
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.train import begin_tower, identities, library_of
+from workers.progress.open import open_progress
 
 GROCERY = "grocery"
 RAW = "raw features with colour"
@@ -69,7 +71,12 @@ def main() -> None:
     parser.add_argument("catalogs", type=Path, nargs="+", help="folders with train and test photos")
     parser.add_argument("--products", type=int, default=12_000, help="of the studio")
     parser.add_argument("--passes", type=float, default=6.0)
-    parser.add_argument("--tail", action="store_true", help="train the network's tail too: hours")
+    parser.add_argument(
+        "--tail",
+        dest="identity_branch",
+        action="store_true",
+        help="train the network's tail too: hours",
+    )
     parser.add_argument("--work", type=Path, default=Path("bench-embedding/work"))
     parser.add_argument("--out", type=Path, default=Path("bench-embedding"))
     parser.add_argument("--prototypes", type=int, default=1_000_000, help="to assign to")
@@ -77,9 +84,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
+    with open_progress() as bars:
         bench = begin(
             options.catalogs,
             options.products,
@@ -88,26 +93,29 @@ def main() -> None:
             options.work,
             bars,
         )
-        found = recognition(bench, console) | scaling(bench, options.out) | unseen(bench)
+        found = recognition(bench) | scaling(bench, options.out) | unseen(bench)
         found |= curation(bench) | packaged(bench, options.catalogs)
-    plot_table(bench.table, options.out / "table.png")
-    with (
-        threadpool_limits(options.threads),
-        tempfile.TemporaryDirectory(prefix="lookstream-assign-") as folder,
-    ):
-        assigned = compare(Path(folder), options.prototypes, 20_000, 1000, options.threads, 0)
+        plot_table(bench.table, options.out / "table.png")
+        with (
+            threadpool_limits(options.threads),
+            tempfile.TemporaryDirectory(prefix="lookstream-assign-") as folder,
+        ):
+            assigned = compare(
+                Path(folder), options.prototypes, 20_000, 1000, options.threads, 0, bars
+            )
     found |= {"assign_per_s": assigned["assign_per_s"], "table": bench.table}
     (options.out / "embedding.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
     print(orjson.dumps(found).decode())
 
 
-def recognition(bench: Bench, console: Console) -> dict[str, Any]:
+def recognition(bench: Bench) -> dict[str, Any]:
     """The table: how it was learned, everything else the same."""
     bench.table[RAW] = {name: task.raw(bench.answers) for name, task in bench.tasks.items()}
     for course in (CONTRAST, IDENTITY, SPARSE):
         tower = bench.teach(course, bench.data, course.name, bench.passes)
         bench.table[course.name] = bench.evaluate_task(tower)
-    _print(bench.table, console)
+    for shown in _tables(bench.table):
+        bench.bars.note(shown)
     contrast = 100 * bench.table[CONTRAST.name][STUDIO]["average"]
     identity = 100 * bench.table[IDENTITY.name][STUDIO]["average"]
     return {
@@ -162,14 +170,17 @@ def unseen(bench: Bench) -> dict[str, Any]:
         similarity, weights = task.similarity(tower, library, answers)
         gains[name] = _points(task.by(similarity)[rate], raw)
         with bench.step(f"comparing {name}") as step:
-            juice = juices(task, answers, encoder, lambda done, total: step("", done, total))
+            juice = juices(task, answers, encoder, step)
             compared = reranked(task, similarity, weights, juice, reranker)
         reranked_gains[name] = _points(compared[rate], raw)
         if name in bench.tasks:
-            with bench.step(f"{name} by its own pictures") as step:
-                begun, taught = own_rates(
-                    catalog, axes, bench.data.spec, bench.work / f"own-{name}", step
-                )
+            begun, taught = own_rates(
+                catalog,
+                axes,
+                bench.data.spec,
+                bench.work / f"own-{name}",
+                bench.phases(f"{name} by its own pictures"),
+            )
             rates[name] = {"raw": begun, "taught": taught}
             own[name] = _points(taught["average"], begun["average"])
     return {
@@ -202,10 +213,10 @@ def curation(bench: Bench) -> dict[str, Any]:
             products=STRANGERS,
             photos=PHOTOS,
             seed=SEED,
-            progress=lambda done, total: step("", done, total),
+            progress=step,
         )
     with bench.step("curating strangers") as step:
-        curated = recovery_in(strangers, load_encoder(), lambda done, total: step("", done, total))
+        curated = recovery_in(strangers, load_encoder(), step)
     number = len(bench.data.catalogs) - 1
     own = part(bench.data, np.flatnonzero(bench.data.pictures.catalogs == number))
     few = part(own, first_identities(own.pictures, NOISY))
@@ -252,7 +263,7 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
             sitting.sources,
             Recorded(spec),
             axes,
-            progress=lambda done, total: step("", done, total),
+            progress=step,
         )
     tower = begin_tower(replace(bench.data, base=base, store=store), identity_branch=False)[
         0
@@ -268,7 +279,7 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
     return found
 
 
-def _print(table: dict[str, Rates], console: Console) -> None:
+def _tables(table: dict[str, Rates]) -> Iterator[str]:
     """A table for each exam, narrow enough for 80 columns."""
     rates = {f"{kind}_hr_{k}": f"{kind.upper()}@{k}" for kind in "ic" for k in (1, 5, 10)}
     rates["average"] = "mean"
@@ -279,7 +290,10 @@ def _print(table: dict[str, Rates], console: Console) -> None:
             shown.add_column(name, justify="right" if name else "left", no_wrap=True)
         for course, tasks in table.items():
             shown.add_row(course, *(f"{100 * tasks[task][rate]:.1f}" for rate in rates))
-        console.print(shown)
+        console = Console(file=StringIO(), width=80)
+        with console.capture() as capture:
+            console.print(shown)
+        yield capture.get()
 
 
 if __name__ == "__main__":

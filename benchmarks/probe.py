@@ -32,6 +32,8 @@ from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build
 from index.search.probe import choose, probe
 from index.vectors import Matrix
+from workers.progress.open import open_progress
+from workers.progress.tasks import Progress, Task
 
 DIM = 256
 LATENT = 24
@@ -82,12 +84,14 @@ def lite() -> Iterator[str]:
             process.wait()
 
 
-def fill(collection: Collection, bank: PrototypeBank, vectors: Matrix) -> float:
+def fill(collection: Collection, bank: PrototypeBank, vectors: Matrix, progress: Progress) -> float:
     """Write all items and return how many per second went in."""
     prototypes, _ = bank.assign(vectors)
     juice = np.random.default_rng(0).bytes(JUICE)
     started = time.perf_counter()
+    filling = progress.task("writing items", len(vectors))
     for start in range(0, len(vectors), BATCH):
+        filling(start)
         collection.write(
             [
                 Item(
@@ -102,12 +106,14 @@ def fill(collection: Collection, bank: PrototypeBank, vectors: Matrix) -> float:
             ]
         )
     rate = len(vectors) / (time.perf_counter() - started)
+    filling(len(vectors))
+    filling.finish()
     collection.flush()
     return rate
 
 
 def measure(
-    search: Callable[[Matrix], set[int]], queries: Matrix, truth: list[set[int]]
+    search: Callable[[Matrix], set[int]], queries: Matrix, truth: list[set[int]], task: Task
 ) -> dict[str, float]:
     """Recall and p50 milliseconds of a search, one query at a time after a warm-up."""
     search(queries[:1])
@@ -117,17 +123,21 @@ def measure(
         found = search(queries[number : number + 1])
         taken.append(time.perf_counter() - started)
         recall.append(len(found & expected) / len(expected))
+        task(number + 1)
     return {
         "recall": round(float(np.mean(recall)), 4),
         "p50_ms": round(float(np.median(taken)) * 1e3, 3),
     }
 
 
-def compare(uri: str, kind: Any, items: int, count: int, limit: int, seed: int) -> dict[str, Any]:
+def compare(
+    uri: str, kind: Any, items: int, count: int, limit: int, seed: int, progress: Progress
+) -> dict[str, Any]:
     """Fill a collection and measure every way of searching it."""
     vectors, queries = synthetic(items, count, seed)
     truth = [set(np.argsort(-row)[:limit].tolist()) for row in queries @ vectors.T]
-    bank = build(vectors, "synthetic", seed=seed)
+    with progress.task("building the bank"):
+        bank = build(vectors, "synthetic", seed=seed)
     quantizer = faiss.IndexFlatIP(DIM)
     ivf = faiss.IndexIVFFlat(quantizer, DIM, len(bank), faiss.METRIC_INNER_PRODUCT)
     quantizer.add(bank.centroids)
@@ -139,7 +149,7 @@ def compare(uri: str, kind: Any, items: int, count: int, limit: int, seed: int) 
 
     store = MilvusConfig(uri=uri, kind=kind, consistency="Strong" if kind == "lite" else "Bounded")
     with open_collection(store, bank, f"bench_{time.time_ns()}") as collection:
-        rate = fill(collection, bank, vectors)
+        rate = fill(collection, bank, vectors, progress)
         collection.count()  # sees everything, so later searches do
 
         def ids(hits: Any) -> set[int]:
@@ -153,7 +163,8 @@ def compare(uri: str, kind: Any, items: int, count: int, limit: int, seed: int) 
         }
         found: dict[str, Any] = {}
         for way, search in ways.items():
-            found[way] = measure(search, queries, truth)
+            with progress.task(f"searching: {way}", count) as task:
+                found[way] = measure(search, queries, truth, task)
             print(f"{way:10} recall@{limit} {found[way]['recall']:.3f}  {found[way]['p50_ms']} ms")
         collection.drop_all()
     return found | {
@@ -176,9 +187,11 @@ def main() -> None:
     parser.add_argument("--uri", help="a Milvus server; without it, a Milvus Lite of our own")
     options = parser.parse_args()
     place = contextlib.nullcontext(options.uri) if options.uri else lite()
-    with place as uri:
+    with place as uri, open_progress() as progress:
         kind = "server" if options.uri else "lite"
-        found = compare(uri, kind, options.items, options.queries, options.limit, options.seed)
+        found = compare(
+            uri, kind, options.items, options.queries, options.limit, options.seed, progress
+        )
     print(orjson.dumps(found).decode())
 
 

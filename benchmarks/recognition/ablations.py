@@ -17,7 +17,8 @@ from models.catalog.folder import Catalog
 from models.curation.documents import UNKNOWN
 from models.embedding.encoder import best_device
 from models.embedding.projection import Projection
-from models.training.embedding.dataset import Progress, TrainingConfig, TrainingData
+from models.progress import Phases
+from models.training.embedding.dataset import TrainingConfig, TrainingData
 from models.training.embedding.fit_appearance import fit_appearance
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.recipe import Recipe
@@ -70,7 +71,7 @@ def taught(
     data: TrainingData,
     passes: float,
     checkpoint: Path,
-    progress: Progress,
+    progress: Phases,
     *,
     identity_branch: bool = False,
 ) -> Tower:

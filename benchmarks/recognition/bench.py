@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.progress import Progress
-
 from benchmarks.recognition.ablations import Course, taught
 from benchmarks.recognition.retrieval_tasks import RetrievalTask, TaskFeatures, retrieval_tasks
+from models.progress import Phases
 from models.synthetic.folder import write_synthetic_catalog
 from models.training.embedding.dataset import TrainingConfig, TrainingData, prepare
 from models.training.embedding.feature_cache import Recorded, ViewStore, make_views
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.run_state import Encoder
+from workers.progress.tasks import Progress, Task
 
 STUDIO = "studio"
 VIEWS = (4, 2)
@@ -33,7 +32,7 @@ class Bench:
         passes: over the pictures, of every row of the table.
         tail: whether the network's tail is trained too.
         work: where views and runs are kept.
-        bars: shows how far it is.
+        bars: show how far it is.
         table: course -> exam -> hit rates, as they are measured.
     """
 
@@ -52,18 +51,24 @@ class Bench:
 
     def teach(self, course: Course, data: TrainingData, name: str, passes: float) -> Tower:
         """Train by a course, with a bar; the run is kept under ``name``."""
-        with self.step(f"training: {name}") as step:
-            checkpoint = self.work / ("tails" if self.identity_branch else "maps") / name
-            return taught(
-                course, data, passes, checkpoint, step, identity_branch=self.identity_branch
-            )
+        checkpoint = self.work / ("tails" if self.identity_branch else "maps") / name
+        return taught(
+            course,
+            data,
+            passes,
+            checkpoint,
+            self.phases(name),
+            identity_branch=self.identity_branch,
+        )
 
-    @contextmanager
-    def step(self, what: str) -> Iterator[Callable[[str, int, int], None]]:
-        """A bar for one piece of work."""
-        task = self.bars.add_task(what, total=None)
-        yield lambda _, done, total: self.bars.update(task, completed=done, total=total)
-        self.bars.remove_task(task)
+    def phases(self, of: str) -> Phases:
+        """The phases of one piece of work, each under its name."""
+        show = self.bars.phases()
+        return lambda what, done, total: show(f"{of}: {what}", done, total)
+
+    def step(self, what: str) -> Task:
+        """One piece of work."""
+        return self.bars.task(what)
 
 
 def begin(
@@ -76,31 +81,19 @@ def begin(
 ) -> Bench:
     """Render a studio of so many products, cut views, set exams."""
     studio = work / STUDIO
-    task = bars.add_task("rendering", total=None)
-    write_synthetic_catalog(
-        studio,
-        products=products,
-        photos=2,
-        size=224,
-        progress=lambda done, total: bars.update(task, completed=done, total=total),
-    )
-    shown = {"rendering": task}
-
-    def show(what: str, done: int, total: int) -> None:
-        if what not in shown:
-            shown[what] = bars.add_task(what, total=total)
-        bars.update(shown[what], completed=done, total=total)
-
+    with bars.task("rendering") as task:
+        write_synthetic_catalog(studio, products=products, photos=2, size=224, progress=task)
     folders = (*catalogs, studio)
     config = TrainingConfig(folders=folders, identity_branch=identity_branch, views=VIEWS)
-    data = prepare(config, work, progress=show)
+    data = prepare(config, work, progress=bars.phases())
     features = TaskFeatures()
     tasks = retrieval_tasks(folders, features)
-    answers = make_views(
-        work / "answers",
-        features.sources,
-        Recorded(data.spec, trunk=identity_branch),
-        data.store.projection,
-        progress=lambda done, total: show("looking at exams", done, total),
-    )
+    with bars.task("encoding exams") as task:
+        answers = make_views(
+            work / "answers",
+            features.sources,
+            Recorded(data.spec, trunk=identity_branch),
+            data.store.projection,
+            progress=task,
+        )
     return Bench(data, tasks, answers, passes, identity_branch, work, bars)

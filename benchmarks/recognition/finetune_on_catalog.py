@@ -10,7 +10,8 @@ from benchmarks.recognition.retrieval_tasks import TaskFeatures
 from models.backbone.spec import BackboneSpec
 from models.catalog.folder import PRODUCTS, Catalog, Product
 from models.embedding.projection import Projection, save_projection
-from models.training.embedding.dataset import Progress, TrainingConfig
+from models.progress import Phases
+from models.training.embedding.dataset import TrainingConfig
 from models.training.embedding.feature_cache import Recorded, make_views
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.train import train_embedding
@@ -22,7 +23,7 @@ Rates = dict[str, float]
 
 
 def own_rates(
-    catalog: Catalog, start: Projection, spec: BackboneSpec, work: Path, progress: Progress
+    catalog: Catalog, start: Projection, spec: BackboneSpec, work: Path, progress: Phases
 ) -> tuple[Rates, Rates]:
     """Hit rates by raw features, and as it is served after the lesson, on the same test photos.
 

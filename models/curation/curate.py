@@ -6,7 +6,6 @@ that was changed or pruned the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,9 +20,7 @@ from models.curation.plan import Plan, plan
 from models.curation.propose import Proposal, propose
 from models.curation.review import ERRORS, ROUNDS, Review, review
 from models.curation.view_space import look
-
-Progress = Callable[[str, int, int], None]
-"""Told the step, how much of it is done, and of how much."""
+from models.progress import Phases, no_phases, of_phase
 
 
 class Verdict(StrEnum):
@@ -97,7 +94,7 @@ class Curated:
 def curate(
     documents: Documents,
     reranker: Reranker | None = None,
-    progress: Progress | None = None,
+    progress: Phases = no_phases,
     *,
     errors: float = ERRORS,
     rounds: int = ROUNDS,
@@ -111,24 +108,26 @@ def curate(
     Raises:
         CurationError: from `Documents`, whose parts do not fit together.
     """
-    tell = progress or (lambda _step, _done, _all: None)
-    tell("plan", 0, 1)
+    progress("plan", 0, 1)
     planned = plan(documents)
+    progress("plan", 1, 1)
     rows, place = documents.distinct()
     distinct = documents.take(rows, place)
-    tell("propose", 0, 1)
+    progress("propose", 0, 1)
     everyone = np.ones(len(rows), np.float32)
     looks = tuple(look(view, distinct.labels, everyone) for view in distinct.views)
     proposal = propose(distinct, looks)
-    tell("organize", 0, 1)
+    progress("propose", 1, 1)
+    progress("organize", 0, 1)
     clusters = organize(distinct, looks, proposal)
-    tell("review", 0, rounds)
+    progress("organize", 1, 1)
+    progress("review", 0, rounds)
     reviewed = review(
         distinct,
         clusters,
         looks,
         _Numbered(reranker, rows) if reranker else None,
-        lambda done, total: tell("review", done, total),
+        of_phase(progress, "review"),
         errors=errors,
         rounds=rounds,
     )

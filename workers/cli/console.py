@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 out = Console()
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Don't show how far it is.")]
 
 
 def say(line: str) -> None:
@@ -37,22 +27,6 @@ def finish(report: dict[str, Any], json: bool) -> None:
         options = orjson.OPT_SERIALIZE_NUMPY
         out.file.write(orjson.dumps(report, option=options).decode() + "\n")
         out.file.flush()
-
-
-@contextmanager
-def progress_bars(*, quiet: bool = False) -> Iterator[Progress]:
-    """Progress bars on standard error; none with `quiet`."""
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        disable=quiet,
-    ) as bars:
-        yield bars
 
 
 def table(title: str, facts: list[tuple[str, str]]) -> object:

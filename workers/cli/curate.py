@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, out, say
 from workers.errors import WorkerError
+from workers.progress.open import open_progress
 
 if TYPE_CHECKING:
     from msgspec.json import Decoder
-    from rich.progress import Progress, TaskID
 
-    from models.curation.curate import Progress as Tell
     from stream.record_file import Line
 
 
@@ -30,6 +29,7 @@ def curate(
     page: Annotated[
         Path | None, typer.Option(help="Where a page with the most doubtful members goes.")
     ] = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Check which product each picture shows: plan, propose, organize, review.
@@ -55,16 +55,11 @@ def curate(
 
     clicks = list(read_clicks(links)) if links else []
     encoder = encoder_of(load_settings())
-    with progress_bars(quiet=json) as bars:
-        looking = bars.add_task("looking at pictures", total=None)
-        documents = read_documents(
-            catalog,
-            encoder,
-            None if split == "ALL" else split,
-            lambda done, total: bars.update(looking, completed=done, total=total),
-        )
+    with open_progress(quiet=quiet) as bars:
+        with bars.task("encoding pictures") as task:
+            documents = read_documents(catalog, encoder, None if split == "ALL" else split, task)
         documents, lost = with_clicks(documents, clicks)
-        curated = run(documents, progress=_steps(bars))
+        curated = run(documents, progress=bars.phases())
     found = report(documents, curated)
     write_clusters(documents, curated, to)
     beside = to.with_suffix(".report.json")
@@ -126,18 +121,3 @@ def _message(text: bytes, recorded: Decoder[Line]) -> bytes:
     except msgspec.ValidationError:
         return text
     return line.value.encode() if isinstance(line.value, str) else b""
-
-
-def _steps(bars: Progress) -> Tell:
-    """Tell each step's progress on a bar of its own."""
-    tasks: dict[str, TaskID] = {}
-
-    def tell(step: str, done: int, total: int) -> None:
-        for name, task in tasks.items():
-            if name != step:
-                bars.update(task, completed=bars.tasks[task].total)
-        if step not in tasks:
-            tasks[step] = bars.add_task(step, total=total)
-        bars.update(tasks[step], completed=done)
-
-    return tell

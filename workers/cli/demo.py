@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, exit_on_sigterm, finish, out, progress_bars, say, table
+from workers.cli.console import Json, Quiet, exit_on_sigterm, finish, out, say, table
 from workers.cli.up import GROCERY
+from workers.progress.open import open_progress
 
 
 def demo(
     catalog: Annotated[Path, typer.Argument(help="A catalog folder.")] = GROCERY,
     page: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.html"),
     queries: Annotated[int, typer.Option(min=1, help="At most so many photos ask.")] = 300,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Run the whole thing on a catalog, end to end, and show what came out.
@@ -32,7 +34,10 @@ def demo(
     from workers.jobs.demo import run_demo
 
     exit_on_sigterm()
-    with ephemeral_settings(load_settings(), "demo") as settings, progress_bars(quiet=json) as bars:
+    with (
+        ephemeral_settings(load_settings(), "demo") as settings,
+        open_progress(quiet=quiet) as bars,
+    ):
         report = run_demo(catalog, settings, page, bars, queries)
     if not json:
         out.print(table(f"Lookstream on {catalog.name}", report.facts()))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, out, say
 from workers.errors import WorkerError
+from workers.progress.open import open_progress
 
 if TYPE_CHECKING:
     from stream.connection import Kafka
@@ -99,7 +100,7 @@ def show(
 
 
 @dlq.command()
-def redrive(where: Where = None, json: Json = False) -> None:
+def redrive(where: Where = None, quiet: Quiet = False, json: Json = False) -> None:
     """Send dead letters to their topics again, once what was wrong has been mended.
 
     Each goes once: a letter that was sent again before is only counted. One that is refused once
@@ -114,12 +115,8 @@ def redrive(where: Where = None, json: Json = False) -> None:
 
     wanted = conditions(where or ())
     kafka, topics = _place()
-    with progress_bars(quiet=json) as bars:
-        task = bars.add_task("sending again", total=None)
-        done = redrive_letters(
-            kafka, topics, wanted, on_sent=lambda count: bars.update(task, completed=count)
-        )
-        bars.update(task, total=done.sent)
+    with open_progress(quiet=quiet) as bars, bars.task("sending again") as task:
+        done = redrive_letters(kafka, topics, wanted, on_sent=task)
     say(
         f"{done.sent} sent again, {done.already} had been before"
         + (f", {done.foreign} of other topics left alone" if done.foreign else "")

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, out, progress_bars
+from workers.cli.console import Json, Quiet, finish, out
+from workers.progress.open import open_progress
 
 
 def evaluate(
@@ -17,6 +18,7 @@ def evaluate(
     through_kafka: Annotated[
         bool, typer.Option(help="Send every product and photo over real topics.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Measure search on a catalog folder: hit rates of retrieval and after reranking.
@@ -33,7 +35,7 @@ def evaluate(
     from workers.jobs.evaluate import evaluate_offline, evaluate_through_kafka
 
     settings = load_settings()
-    with progress_bars(quiet=json) as bars:
+    with open_progress(quiet=quiet) as bars:
         if through_kafka:
             with ephemeral_settings(settings, "evaluate") as scratch:
                 found = evaluate_through_kafka(catalog, split, scratch, bars)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, out, say
 from workers.cli.replay_source import apply_products, source
+from workers.progress.open import open_progress
 
 app = typer.Typer(help="Catalogs built beside the live one.", no_args_is_help=True)
 
@@ -40,6 +41,7 @@ def promote(
     catch_up: Annotated[
         bool, typer.Option(help="First replay what came since the replay ended.")
     ] = True,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Make a generation the live index, and drop what was live.
@@ -65,7 +67,7 @@ def promote(
         encoder = encoder_of(settings)
         span, topic = Span(Edge.LAST, Edge.NOW), topics_of(settings).catalog.name
         with (
-            progress_bars(quiet=json) as bars,
+            open_progress(quiet=quiet) as bars,
             source(settings, span, beside, None)(topic, bars, "catching up") as done,
         ):
             late = apply_products(done, beside, encoder).read

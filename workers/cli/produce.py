@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, say
+from workers.progress.open import open_progress
 
 
 def produce(
@@ -17,6 +18,7 @@ def produce(
         typer.Option(help="Send file paths instead of the pictures; see intake.roots."),
     ] = False,
     wait: Annotated[bool, typer.Option(help="Wait until all of it is searchable.")] = True,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Send a catalog folder to the catalog topic.
@@ -39,27 +41,21 @@ def produce(
     settings = load_settings()
     kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
     check_broker(kafka)
-    with progress_bars(quiet=json) as bars:
-        sending = bars.add_task("sending", total=None)
-        with Publisher(kafka) as publisher:
+    with open_progress(quiet=quiet) as bars:
+        with bars.task("sending") as sending, Publisher(kafka) as publisher:
             sent = produce_catalog(
-                catalog,
-                publisher,
-                topic,
-                inline=not by_reference,
-                on_sent=lambda n: bars.update(sending, completed=n),
+                catalog, publisher, topic, inline=not by_reference, on_sent=sending
             )
             ends = publisher.flush().get(topic, {})
-        bars.update(sending, total=sent)
         if wait and sent:
-            ingesting = bars.add_task("ingesting", total=sent)
-            wait_committed(
-                kafka,
-                settings.group("ingest"),
-                topic,
-                ends,
-                timeout_s=INGEST_TIMEOUT_S,
-                on_progress=lambda left: bars.update(ingesting, completed=sent - left),
-            )
+            with bars.task("ingesting", sent) as ingesting:
+                wait_committed(
+                    kafka,
+                    settings.group("ingest"),
+                    topic,
+                    ends,
+                    timeout_s=INGEST_TIMEOUT_S,
+                    on_progress=lambda left: ingesting(sent - left),
+                )
     say(f"{sent} events sent to {topic}" + (", all of them handled" if wait else ""))
     finish({"events": sent, "topic": topic, "waited": wait}, json)

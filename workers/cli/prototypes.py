@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, out, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, out, say
 from workers.errors import SettingsError
+from workers.progress.open import open_progress
 
 if TYPE_CHECKING:
     from index.prototypes.bank import PrototypeBank
@@ -23,6 +24,7 @@ def build(
         Path | None, typer.Option(help="What `lookstream curate` wrote: one prototype a cluster.")
     ] = None,
     catalog: Annotated[Path | None, typer.Option(help="The folder that was curated.")] = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Build a new bank and key the index by it: of the indexed items, or of curated clusters.
@@ -47,29 +49,18 @@ def build(
         )
     settings = load_settings()
     collection, registry = open_catalog(settings)
-    with progress_bars(quiet=json) as bars:
+    with open_progress(quiet=quiet) as bars:
         bank: PrototypeBank | None = None
         if clusters is not None and catalog is not None:
-            looking = bars.add_task("looking at pictures", total=None)
-            bank = cluster_bank(
-                clusters,
-                catalog,
-                encoder_of(settings),
-                lambda done, total: bars.update(looking, completed=done, total=total),
-            )
-        task = bars.add_task("re-keying", total=collection.count())
-        keyed = repartition(
-            collection,
-            registry,
-            bank=bank,
-            prototypes=count,
-            on_progress=lambda rows: bars.update(task, completed=rows),
-        )
+            with bars.task("encoding pictures") as task:
+                bank = cluster_bank(clusters, catalog, encoder_of(settings), task)
+        with bars.task("re-keying", collection.count()) as task:
+            keyed = repartition(collection, registry, bank=bank, prototypes=count, on_progress=task)
     _report(keyed.bank, json)
 
 
 @app.command()
-def update(json: Json = False) -> None:
+def update(quiet: Quiet = False, json: Json = False) -> None:
     """Bring a bank of clusters up to date with the indexed items, and key the index by it.
 
     Products without a prototype get one, the others follow their items, what has become one is
@@ -86,22 +77,13 @@ def update(json: Json = False) -> None:
     from workers.config.settings import load_settings
 
     collection, registry = open_catalog(load_settings())
-    with progress_bars(quiet=json) as bars:
+    with open_progress(quiet=quiet) as bars:
         count = collection.count()
-        joining = bars.add_task("joining", total=count)
-        bank, aliases = update_prototypes(
-            collection,
-            registry,
-            on_progress=lambda items: bars.update(joining, completed=items),
-        )
+        with bars.task("joining", count) as task:
+            bank, aliases = update_prototypes(collection, registry, on_progress=task)
         registry.put(bank, aliases)
-        task = bars.add_task("re-keying", total=count)
-        keyed = repartition(
-            collection,
-            registry,
-            bank=bank,
-            on_progress=lambda rows: bars.update(task, completed=rows),
-        )
+        with bars.task("re-keying", count) as task:
+            keyed = repartition(collection, registry, bank=bank, on_progress=task)
     _report(keyed.bank, json)
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, say
 from workers.cli.replay_source import End, Start
+from workers.progress.open import open_progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from stream.records import Record
+    from workers.progress.tasks import Progress
 
 
 def record(
@@ -24,6 +24,7 @@ def record(
     to: Annotated[Path, typer.Option("--out", help="The file.")],
     start: Start = "BEGINNING",
     end: End = "NOW",
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write a span of topics to a file that `lookstream replay --file` and tests replay.
@@ -49,13 +50,15 @@ def record(
         for name in names:
             topic = short.get(name, name)
             group = f"{settings.kafka.prefix}-record"
-            with SpanReader(kafka, topic, span, group=group) as reader:
-                task = bars.add_task(topic, total=reader.total)
+            with (
+                SpanReader(kafka, topic, span, group=group) as reader,
+                bars.task(f"recording {topic}", reader.total) as task,
+            ):
                 for count, one in enumerate(reader, start=1):
-                    bars.update(task, completed=count, total=max(count, reader.total))
+                    task(count, max(count, reader.total))
                     yield one
 
-    with progress_bars(quiet=json) as bars:
+    with open_progress(quiet=quiet) as bars:
         count = write_recording(records(bars), to)
     say(f"{count} records written to {to}")
     finish({"records": count, "out": str(to)}, json)

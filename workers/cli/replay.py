@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.console import Json, finish, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, say
 from workers.cli.replay_source import End, Reading, Start, apply_products, source
 from workers.errors import SettingsError
+from workers.progress.open import open_progress
 
 if TYPE_CHECKING:
     from stream.messages import Result
@@ -40,6 +41,7 @@ def replay(
     results: Annotated[
         Path | None, typer.Option(help="Where the answers to queries go, one JSON result a line.")
     ] = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Read a span of the topics again, at full speed, into an index beside the live one.
@@ -64,7 +66,7 @@ def replay(
     topics = topics_of(settings)
     report: dict[str, Any] = {"into": into}
     encoder = encoder_of(settings)
-    with progress_bars(quiet=json) as bars, ExitStack() as stack:
+    with open_progress(quiet=quiet) as bars, ExitStack() as stack:
         records_of = source(settings, span, beside, file)
         if only is not Kind.queries:
             done = stack.enter_context(records_of(topics.catalog.name, bars, "products"))

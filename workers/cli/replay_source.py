@@ -13,20 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from stream.records import Record
-    from workers.config.settings import Settings
-    from workers.jobs.replay import Replayed
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from stream.records import Record
     from stream.span_reader import Span
     from workers.config.settings import Settings
     from workers.ingest.items import Encoder
     from workers.jobs.replay import Replayed
+    from workers.progress.tasks import Progress
 
 SAVE_EVERY_S = 1.0
 
@@ -50,22 +42,23 @@ def source(settings: Settings, span: Span, beside: Settings, file: Path | None) 
 
     @contextmanager
     def from_file(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
-        task = bars.add_task(what, total=None)
         kept = of_topic(read_recording(file or Path()), topic)
         records = (record for record in kept if span.includes(record))
-        yield Reading(records, lambda count: bars.update(task, completed=count))
-        bars.update(task, total=bars.tasks[task].completed)
+        with bars.task(what) as task:
+            yield Reading(records, task)
 
     @contextmanager
     def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
         kafka, saved = kafka_of(settings), time.monotonic()
         check_broker(kafka)
-        with SpanReader(kafka, topic, span, group=replay_group(settings, beside)) as reader:
-            task = bars.add_task(what, total=reader.total)
+        with (
+            SpanReader(kafka, topic, span, group=replay_group(settings, beside)) as reader,
+            bars.task(what, reader.total) as task,
+        ):
 
             def on_batch(count: int) -> None:
                 nonlocal saved
-                bars.update(task, completed=count, total=max(count, reader.total))
+                task(count, max(count, reader.total))
                 if time.monotonic() - saved > SAVE_EVERY_S:
                     reader.save()
                     saved = time.monotonic()

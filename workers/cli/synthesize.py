@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, say
+from workers.progress.open import open_progress
 
 
 def studio(
@@ -29,6 +30,7 @@ def studio(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Rendering processes; by default up to two.")
     ] = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Render a catalog of products: pictures on white, shoppers' photos, words and exact boxes.
@@ -52,8 +54,7 @@ def studio(
             f"{', '.join(sorted(unknown))}: there are {', '.join(CORRUPTIONS)}, all",
             param_hint="--without",
         )
-    with progress_bars(quiet=json) as bars:
-        task = bars.add_task("rendering", total=products * (1 + photos))
+    with open_progress(quiet=quiet) as bars, bars.task("rendering") as task:
         made = write_synthetic_catalog(
             folder,
             products=products,
@@ -63,7 +64,7 @@ def studio(
             corruptions=wanted,
             splits=_shares(shares),
             processes=processes,
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
+            progress=task,
         )
     say(f"{made.folder}: {made.products} products of {made.kinds} kinds, {made.photos} photos")
     finish(made.report(), json)

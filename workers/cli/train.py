@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import TaskID
 
-from workers.cli.console import Json, finish, progress_bars, say
+from workers.cli.console import Json, Quiet, finish, say
+from workers.progress.open import open_progress
 
 train = typer.Typer(help="Fit the models on your own catalogs.", no_args_is_help=True)
 
@@ -53,6 +53,7 @@ def embedding(
         Path | None, typer.Option(help="Where views and checkpoints are kept; by default by --out.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of views, draws and order.")] = 0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Teach the encoder to recognise the products of catalog folders.
@@ -89,16 +90,12 @@ def embedding(
     )
     wanted = load_settings().models.device
     folder = work or to.with_name(f"{to.stem}-training")
-    with progress_bars(quiet=json) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
+    with open_progress(quiet=quiet) as bars:
         fitted = train_embedding(
-            config, folder, device=best_device() if wanted == "auto" else wanted, progress=show
+            config,
+            folder,
+            device=best_device() if wanted == "auto" else wanted,
+            progress=bars.phases(),
         )
     fitted.save(to)
     if fitted.history:
@@ -122,6 +119,7 @@ def reranker(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many photos.")] = 1500,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Fit the reranker's comparison and calibration for the encoder of the settings.
@@ -138,8 +136,7 @@ def reranker(
     from workers.config.settings import load_settings
 
     encoder = encoder_of(load_settings())
-    with progress_bars(quiet=json) as bars:
-        task = bars.add_task("encoding", total=None)
+    with open_progress(quiet=quiet) as bars:
         fitted = fit_reranker(
             encoder,
             catalog,
@@ -147,7 +144,7 @@ def reranker(
             splits=splits or SPLITS,
             limit=limit,
             seed=seed,
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
+            progress=bars.phases(),
         )
     write_parameters(fitted, to)
     say(f"written: {to}")
@@ -160,6 +157,7 @@ def text(
     things: Annotated[int | None, typer.Option(min=320, help="At most so many things.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Of stochastic descent.")] = 1500,
     seed: Annotated[int, typer.Option(help="Of the made-up products and of the draws.")] = 0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Fit the text side: what is typed, with its slips, lies near what is meant.
@@ -173,14 +171,8 @@ def text(
     from models.embedding.text_projection import save_text_projection
     from models.training.text.train import fit_text_projection
 
-    with progress_bars(quiet=json) as bars:
-        task = bars.add_task("reading and fitting", total=None)
-        fitted = fit_text_projection(
-            seed=seed,
-            things=things,
-            steps=steps,
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
-        )
+    with open_progress(quiet=quiet) as bars:
+        fitted = fit_text_projection(seed=seed, things=things, steps=steps, progress=bars.phases())
     save_text_projection(fitted, to)
     say(f"written: {to}")
     finish({"out": str(to), **fitted.card}, json)

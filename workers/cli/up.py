@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workers.cli.console import exit_on_sigterm, say
+from workers.cli.console import Quiet, exit_on_sigterm, say
 from workers.cli.worker import WorkerName
+from workers.progress.open import open_progress
 
 GROCERY = Path("examples/grocery")
 
@@ -18,6 +20,7 @@ def up(
     only: Annotated[
         list[WorkerName] | None, typer.Option(help="Start only these workers; repeatable.")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Run broker, index and workers until Ctrl-C.
 
@@ -34,8 +37,11 @@ def up(
     exit_on_sigterm()
     settings = load_settings()
     names = [name.value for name in only] if only else WORKERS
-    with Stack(settings, workers=names, report=say) as stack:
-        stack.wait_ready()
+    with ExitStack() as running:
+        with open_progress(quiet=quiet) as bars, bars.task("starting") as task:
+            stack = running.enter_context(Stack(settings, workers=names, report=task.rename))
+            stack.wait_ready()
+        stack.report = say
         say(
             f"ready: Kafka {settings.kafka.servers}, Milvus {settings.milvus.address}, "
             f"logs in {settings.log_dir}"

@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
-from rich.progress import Progress
 
 from models.catalog.folder import Catalog, Photo, read_catalog
 from models.errors import CatalogError
@@ -29,6 +28,7 @@ from workers.deploy.supervisor import Stack
 from workers.errors import QueryRefused
 from workers.jobs.evaluate import ANSWER_TIMEOUT_S, TOP, ingest_catalog
 from workers.jobs.produce import picture_reference
+from workers.progress.tasks import Progress
 from workers.reports.contact_sheet import Answer, Row, write_contact_sheet
 
 SHOWN = 5
@@ -102,18 +102,14 @@ def run_demo(
     settings = settings.model_copy(update={"intake": intake})
     photos = choose_photos(catalog, max_queries)
     kafka, topics = kafka_of(settings), topics_of(settings)
-    starting = progress.add_task("starting", total=None)
-    with Stack(settings, report=lambda line: progress.update(starting, description=line)) as stack:
+    starting = progress.task("starting")
+    with Stack(settings, report=starting.rename) as stack:
         stack.wait_ready()
-        progress.update(starting, description="everything runs", total=1, completed=1)
+        starting.finish()
         start = time.monotonic()
         events_in = ingest_catalog(folder, settings, progress, len(catalog.products))
         ingest_s = time.monotonic() - start
-        asked = list(
-            progress.track(
-                _ask(catalog, photos, settings), total=len(photos), description="querying"
-            )
-        )
+        asked = list(progress.track(_ask(catalog, photos, settings), "querying", len(photos)))
         results = [result for result, _ in asked]
         clicked = _click(catalog, photos, results, settings)
         attributed = _wait_for_clicks(clicked, settings, progress)
@@ -137,9 +133,7 @@ def run_demo(
         attributed_clicks=attributed,
         best_possible=possible,
     )
-    rows = list(
-        progress.track(_rows(catalog, photos, results), total=len(photos), description="drawing")
-    )
+    rows = list(progress.track(_rows(catalog, photos, results), "drawing", len(photos)))
     write_contact_sheet(page, f"Lookstream on {folder.name}", report.facts(), rows)
     return report
 
@@ -221,15 +215,15 @@ def _click(
 
 def _wait_for_clicks(expected: int, settings: Settings, progress: Progress) -> int:
     """How many clicks have been attributed: all, or those there after half a minute."""
-    task = progress.add_task("attributing clicks", total=expected)
     deadline = time.monotonic() + CLICKS_TIMEOUT_S
     topic = topics_of(settings).attributed_click.name
-    while True:
-        found = len({record.key for record in read_topic(kafka_of(settings), topic)})
-        progress.update(task, completed=found)
-        if found >= expected or time.monotonic() > deadline:
-            return found
-        time.sleep(0.5)
+    with progress.task("attributing clicks", expected) as task:
+        while True:
+            found = len({record.key for record in read_topic(kafka_of(settings), topic)})
+            task(found)
+            if found >= expected or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
 
 
 def _rates(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress
 
 from index.item import Hit, Item
 from models.catalog.folder import Catalog, Photo, read_catalog
@@ -32,6 +31,7 @@ from workers.errors import QueryRefused
 from workers.ingest.items import draft, make_products, picture_references
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.jobs.produce import catalog_events, picture_reference, produce_catalog
+from workers.progress.tasks import Progress
 from workers.query.rerank import rank
 
 ENCODE_TOGETHER = 16
@@ -115,7 +115,7 @@ async def evaluate_offline(
         matrix = np.stack([item.vector for item in items if item.vector is not None])
         weights = encoder.part_weights(matrix)
         lists = []
-        for photo in progress.track(photos, description="querying"):
+        for photo in progress.track(photos, "querying", len(photos)):
             picture = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
             (query,) = encoder.encode_queries([picture], [photo.text], weights)
             similarities = matrix @ query.vector
@@ -132,7 +132,7 @@ async def _encode_catalog(
 ) -> list[Item]:
     items: list[Item] = []
     events = catalog_events(folder, inline=False)
-    for _, value in progress.track(events, total=total, description="encoding the catalog"):
+    for _, value in progress.track(events, "encoding the catalog", total):
         event: ProductUpsert = decode(value, ProductUpsert)
         files = [await fetcher.fetch(reference) for reference in picture_references(event)]
         pictures = [(data, await fetcher.decode(data)) for data in files]
@@ -153,10 +153,10 @@ def evaluate_through_kafka(
     """
     start = time.monotonic()
     catalog, photos = load_split(folder, split)
-    task = progress.add_task("starting", total=None)
-    with Stack(settings, workers=("ingest", "query")) as stack:
+    starting = progress.task("starting")
+    with Stack(settings, workers=("ingest", "query"), report=starting.rename) as stack:
         stack.wait_ready()
-        progress.remove_task(task)
+        starting.finish()
         ingest_catalog(folder, settings, progress, len(catalog.products))
         results = list(ask_all(catalog, photos, settings, progress))
     lists = [
@@ -169,21 +169,18 @@ def evaluate_through_kafka(
 def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: int) -> int:
     """Send the catalog and return, with the number of events, when all of it is searchable."""
     kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
-    task = progress.add_task("sending the catalog", total=total)
-    with Publisher(kafka) as publisher:
-        sent = produce_catalog(
-            folder, publisher, topic, on_sent=lambda n: progress.update(task, completed=n)
-        )
+    with progress.task("sending the catalog", total) as sending, Publisher(kafka) as publisher:
+        sent = produce_catalog(folder, publisher, topic, on_sent=sending)
         ends = publisher.flush()[topic]
-    task = progress.add_task("ingesting", total=sent)
-    wait_committed(
-        kafka,
-        settings.group("ingest"),
-        topic,
-        ends,
-        timeout_s=INGEST_TIMEOUT_S,
-        on_progress=lambda left: progress.update(task, completed=sent - left),
-    )
+    with progress.task("ingesting", sent) as ingesting:
+        wait_committed(
+            kafka,
+            settings.group("ingest"),
+            topic,
+            ends,
+            timeout_s=INGEST_TIMEOUT_S,
+            on_progress=lambda left: ingesting(sent - left),
+        )
     return sent
 
 
@@ -202,7 +199,7 @@ def ask_all(
     )
     with Client(kafka_of(settings), topics_of(settings), ANSWER_TIMEOUT_S) as client:
         answers = client.results(queries, window=8)
-        for query, result in progress.track(answers, len(photos), description="querying"):
+        for query, result in progress.track(answers, "querying", len(photos)):
             if not isinstance(result, Result):
                 raise result
             if result.error:

@@ -55,18 +55,26 @@ class ViewBatches:
             yield self._drawn(step)
             step += 1
 
+    @property
+    def library_steps(self) -> int:
+        """Batches of the `library`."""
+        return -(-len(self._library_rows()) // self._size)
+
     def library(self) -> Iterable[Batch]:
         """Some views of every picture, in order."""
+        rows = self._library_rows()
+        for at in range(0, len(rows), self._size):
+            some = rows[at : at + self._size]
+            yield self._store.fetch(some), torch.from_numpy(self._row_ids[some])
+
+    def _library_rows(self) -> Rows:
         starts, views = self._store.starts[:-1], np.diff(self._store.starts)
-        rows = np.concatenate(
+        return np.concatenate(
             [
                 np.arange(start, start + min(count, CENTROID_VIEWS))
                 for start, count in zip(starts, views, strict=True)
             ]
         )
-        for at in range(0, len(rows), self._size):
-            some = rows[at : at + self._size]
-            yield self._store.fetch(some), torch.from_numpy(self._row_ids[some])
 
     def _drawn(self, step: int) -> tuple[Views, Tensor]:
         turn, place = divmod(step, self.steps_per_pass)

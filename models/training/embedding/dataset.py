@@ -6,7 +6,7 @@ pictures, begins at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from models.backbone.spec import BackboneSpec, named_backbone
 from models.catalog.folder import Catalog, read_catalog
 from models.curation.report import read_clusters
 from models.embedding.projection import has_identity_branch, load_projection, save_projection
+from models.progress import Phases, no_phases, of_phase
 from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
 from models.training.embedding.pca_init import fit_projection
 from models.training.embedding.samples import USUAL_VIEWS, TrainingPictures, training_pictures
@@ -25,9 +26,6 @@ AXES_FROM = 1500
 """Pictures of each folder, at most, that principal axes are found from."""
 
 VALIDATION_SPLIT = "val"
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +102,7 @@ def prepare(
     work: Path,
     *,
     processes: int = 2,
-    progress: Progress = lambda what, done, total: None,
+    progress: Phases = no_phases,
 ) -> TrainingData:
     """Make the material of a lesson in the folder ``work``, or what is still missing there.
 
@@ -137,7 +135,7 @@ def prepare(
             recorded,
             projection,
             processes=processes,
-            progress=lambda done, total: progress(f"making {name}", done, total),
+            progress=of_phase(progress, f"making {name}"),
         )
 
     asked, tasks = task_sources(catalogs, VALIDATION_SPLIT)
@@ -152,7 +150,7 @@ def prepare(
     )
 
 
-def principal_axes(config: TrainingConfig, work: Path, progress: Progress) -> Path:
+def principal_axes(config: TrainingConfig, work: Path, progress: Phases) -> Path:
     """The file of an encoder that nothing was trained for, fitted on the lesson's pictures."""
     path = work / "axes.safetensors"
     if not path.is_file():
@@ -162,7 +160,7 @@ def principal_axes(config: TrainingConfig, work: Path, progress: Progress) -> Pa
             split=config.split,
             limit=min(AXES_FROM, config.limit or AXES_FROM),
             seed=config.seed,
-            progress=lambda done, total: progress("finding principal axes", done, total),
+            progress=of_phase(progress, "finding principal axes"),
         )
         card = {"command": config.command, **fitted.card}
         save_projection(replace(fitted, card=card), path)

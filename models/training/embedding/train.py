@@ -8,7 +8,7 @@ there is, on the new catalog's pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,10 +33,10 @@ from models.embedding.projection import (
     load_projection,
     save_projection,
 )
+from models.progress import Phases, Progress, no_phases, no_progress, of_phase
 from models.training.embedding.batches import ViewBatches
 from models.training.embedding.class_centroids import class_centroids
 from models.training.embedding.dataset import (
-    Progress,
     TrainingConfig,
     TrainingData,
     prepare,
@@ -45,10 +45,10 @@ from models.training.embedding.dataset import (
 from models.training.embedding.fit_pca import fit_principal_axes, fit_rotation, zero_padded
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.recipe import Recipe
-from models.training.embedding.run_state import Encoder, Record
+from models.training.embedding.run_state import Batch, Encoder, Record
 from models.training.embedding.samples import TrainingPictures
 from models.training.embedding.stages import Checkpointing, Trained, train
-from models.training.embedding.validation import best_identity_weight, evaluate_task, vectors
+from models.training.embedding.validation import best_identity_weight, evaluate_tasks, vectors
 
 BATCH = 64
 RECIPE = Recipe(learning_rate=4e-4, scale=12.0, margin=0.1, concept_smoothing=0.3, clip=5.0)
@@ -89,7 +89,7 @@ def train_embedding(
     *,
     device: str = "cpu",
     processes: int = 2,
-    progress: Progress = lambda what, done, total: None,
+    progress: Phases = no_phases,
 ) -> Fitted:
     """Train on the folders of a lesson.
 
@@ -98,7 +98,7 @@ def train_embedding(
         work: a folder for views and checkpoints; a second call with the same lesson goes on there.
         device: "cpu" or "cuda", of training itself.
         processes: that make views.
-        progress: see `Progress`.
+        progress: of all that takes long: views, each stage's steps, validation, embedding.
 
     Raises:
         CatalogError, CurationError, PictureError: a folder or a file in it cannot be read.
@@ -115,11 +115,12 @@ def train_embedding(
     recipe = RECIPE if config.identity_branch else MAPS
     trained = teach(tower.to(device), data, config, recipe, work / "checkpoint", progress=progress)
     blend(tower, begun, config.keep)
-    rows = identities(tower, data)
+    rows = identities(tower, data, of_phase(progress, "embedding the pictures"))
     axes = fit_rotation(prototypes(rows, data.pictures))
     tower.fit_rotation(axes)
-    learned = tower.into(projection, library_of(tower, data, rows @ axes))
-    card = _card(config, data, trained, tower)
+    judged = of_phase(progress, "validation of the result")
+    learned = tower.into(projection, library_of(tower, data, rows @ axes, judged))
+    card = _card(config, data, trained, tower, judged)
     return Fitted(replace(learned, card=card), tower.identity_branch, trained.history)
 
 
@@ -130,7 +131,7 @@ def teach(
     recipe: Recipe,
     checkpoint: Path,
     *,
-    progress: Progress = lambda what, done, total: None,
+    progress: Phases = no_phases,
 ) -> Trained:
     """Train a tower in place by a recipe, for as many passes as the lesson has of each stage."""
     batches = ViewBatches(data.store, data.pictures, BATCH, config.seed)
@@ -145,12 +146,23 @@ def teach(
             validate_every=2 * per_pass,
             seed=config.seed,
         ),
-        library=batches.library,
+        library=lambda: _counted(batches, of_phase(progress, "embedding for prototypes")),
         concepts=torch.from_numpy(data.pictures.concepts),
-        validate=None if data.answers is None else lambda one: validation(one, data),
+        validate=None
+        if data.answers is None
+        else lambda one: validation(one, data, of_phase(progress, "validation")),
         progress=lambda record: progress(f"stage {record.stage}", record.step, record.steps),
         checkpoint=Checkpointing(checkpoint),
     )
+
+
+def _counted(batches: ViewBatches, progress: Progress) -> Iterator[Batch]:
+    """The batches of the library, each counted when the next one is asked for."""
+    steps = batches.library_steps
+    for done, batch in enumerate(batches.library()):
+        progress(done, steps)
+        yield batch
+    progress(steps, steps)
 
 
 @torch.no_grad()
@@ -161,17 +173,17 @@ def blend(tower: Tower, other: Mapping[str, torch.Tensor], share: float) -> None
             value.lerp_(other[name].to(value), share)
 
 
-def validation(encoder: Encoder, data: TrainingData) -> float:
+def validation(encoder: Encoder, data: TrainingData, progress: Progress = no_progress) -> float:
     """Mean over the exams of their average hit rate, 0..1; 0 without exams."""
     if data.answers is None:
         return 0.0
-    rates = [evaluate_task(encoder, data.answers, task)["average"] for task in data.tasks]
-    return float(np.mean(rates))
+    rates = evaluate_tasks(encoder, data.answers, data.tasks, progress)
+    return float(np.mean([one["average"] for one in rates]))
 
 
-def identities(tower: Tower, data: TrainingData) -> Floats:
+def identities(tower: Tower, data: TrainingData, progress: Progress = no_progress) -> Floats:
     """What a tower makes of the pictures as they are, unit rows (n, 128)."""
-    return unit(vectors(tower.eval(), data.store, data.store.clean()))
+    return unit(vectors(tower.eval(), data.store, data.store.clean(), progress))
 
 
 def prototypes(rows: Floats, pictures: TrainingPictures) -> list[Floats]:
@@ -189,14 +201,16 @@ def prototypes(rows: Floats, pictures: TrainingPictures) -> list[Floats]:
     return found
 
 
-def library_of(tower: Tower, data: TrainingData, rows: Floats) -> IdentityLibrary:
+def library_of(
+    tower: Tower, data: TrainingData, rows: Floats, progress: Progress = no_progress
+) -> IdentityLibrary:
     """What a tower was taught by a material, and how far its exams say that it is to be trusted.
 
     ``rows`` (n, 128) are the `identities` of the material's pictures.
     """
     pictures = data.pictures
     if data.answers is not None:
-        known_weight = best_identity_weight(tower.eval(), data.answers, data.tasks)
+        known_weight = best_identity_weight(tower.eval(), data.answers, data.tasks, progress)
     else:
         photographed = np.intersect1d(pictures.ids[pictures.own], pictures.ids[~pictures.own])
         known_weight = WEIGHT_FROM_PHOTOS if len(photographed) else WEIGHT_FROM_PICTURES
@@ -236,7 +250,11 @@ def _first_known(projection: Projection, parts: Floats) -> Floats:
 
 
 def _card(
-    config: TrainingConfig, data: TrainingData, trained: Trained, tower: Tower
+    config: TrainingConfig,
+    data: TrainingData,
+    trained: Trained,
+    tower: Tower,
+    progress: Progress,
 ) -> dict[str, object]:
     names = [catalog.folder.name for catalog in data.catalogs]
     counts = np.bincount(data.pictures.catalogs, minlength=len(names)).tolist()
@@ -250,10 +268,7 @@ def _card(
     }
     if data.answers is not None:
         card["validation"] = [
-            {
-                name: round(rate, 4)
-                for name, rate in evaluate_task(tower, data.answers, task).items()
-            }
-            for task in data.tasks
+            {name: round(rate, 4) for name, rate in rates.items()}
+            for rates in evaluate_tasks(tower, data.answers, data.tasks, progress)
         ]
     return card

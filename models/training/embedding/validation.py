@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product
 from models.evaluation.metrics import NO_WORSE, score_rankings
+from models.progress import Progress, no_progress
 from models.training.embedding.feature_cache import Source, ViewStore
 from models.training.embedding.run_state import Encoder
 
@@ -64,31 +65,58 @@ def task_sources(
     return sources, tasks
 
 
-def evaluate_task(
-    encoder: Encoder, store: ViewStore, task: RetrievalTask, width: int | None = None
-) -> dict[str, float]:
-    """Hit rates (0..1, with their average) by identity alone; of a prefix with ``width``."""
-    photos = vectors(encoder, store, task.photo_rows)[:, :width]
-    products = vectors(encoder, store, task.product_rows)[:, :width]
-    return _rates(task, unit(photos) @ unit(products).T)
+def evaluate_tasks(
+    encoder: Encoder,
+    store: ViewStore,
+    tasks: Sequence[RetrievalTask],
+    progress: Progress = no_progress,
+) -> list[dict[str, float]]:
+    """Hit rates of each exam (0..1, with their average) by identity alone.
+
+    ``progress`` is called with the pictures embedded and all of them.
+    """
+    made = _task_vectors(encoder, store, tasks, progress)
+    return [_rates(task, asked @ shown.T) for task, (asked, shown) in zip(tasks, made, strict=True)]
 
 
 def best_identity_weight(
-    encoder: Encoder, store: ViewStore, tasks: Sequence[RetrievalTask]
+    encoder: Encoder,
+    store: ViewStore,
+    tasks: Sequence[RetrievalTask],
+    progress: Progress = no_progress,
 ) -> float:
     """The largest share of identity against look, 0..1 in tenths, that exams go no worse by than by
-    the best."""
+    the best. ``progress`` as in `evaluate_tasks`."""
     found = np.zeros(len(SHARES))
-    for task in tasks:
-        rows = task.photo_rows, task.product_rows
-        asked, shown = (unit(vectors(encoder, store, some)) for some in rows)
+    made = _task_vectors(encoder, store, tasks, progress)
+    for task, (asked, shown) in zip(tasks, made, strict=True):
         by_identity = asked @ shown.T
-        asked, shown = (store.appearances(some) for some in rows)
-        by_look = asked @ shown.T
+        asked_look, shown_look = (
+            store.appearances(some) for some in (task.photo_rows, task.product_rows)
+        )
+        by_look = asked_look @ shown_look.T
         mixed = [share * by_identity + (1 - share) * by_look for share in SHARES]
         found += [_rates(task, similarity)["average"] for similarity in mixed]
     found /= len(tasks)
     return SHARES[int(np.flatnonzero(found >= found.max() - NO_WORSE)[-1])]
+
+
+def _task_vectors(
+    encoder: Encoder, store: ViewStore, tasks: Sequence[RetrievalTask], progress: Progress
+) -> Iterator[tuple[Floats, Floats]]:
+    """Unit rows of each exam's photos (n, d) and products (m, d)."""
+    total = sum(len(task.photo_rows) + len(task.product_rows) for task in tasks)
+    before = 0
+    for task in tasks:
+        made = []
+        for rows in (task.photo_rows, task.product_rows):
+
+            def count(done: int, _: int, before: int = before) -> None:
+                progress(before + done, total)
+
+            made.append(unit(vectors(encoder, store, rows, count)))
+            before += len(rows)
+        yield made[0], made[1]
 
 
 def _rates(task: RetrievalTask, similarity: Floats) -> dict[str, float]:
@@ -99,10 +127,19 @@ def _rates(task: RetrievalTask, similarity: Floats) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def vectors(encoder: Encoder, store: ViewStore, rows: NDArray[np.int64]) -> Floats:
-    """Vectors (n, d) of some rows of a store, of any length, as the encoder is now."""
-    made = [
-        encoder.encode(store.fetch(rows[at : at + BATCH])).float().cpu().numpy()
-        for at in range(0, len(rows), BATCH)
-    ]
+def vectors(
+    encoder: Encoder,
+    store: ViewStore,
+    rows: NDArray[np.int64],
+    progress: Progress = no_progress,
+) -> Floats:
+    """Vectors (n, d) of some rows of a store, of any length, as the encoder is now.
+
+    ``progress`` is called with (rows done, rows in all).
+    """
+    made = []
+    for at in range(0, len(rows), BATCH):
+        some = rows[at : at + BATCH]
+        made.append(encoder.encode(store.fetch(some)).float().cpu().numpy())
+        progress(at + len(some), len(rows))
     return np.concatenate(made)

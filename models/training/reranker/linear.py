@@ -29,13 +29,14 @@ from models.embedding.protocol import SearchEncoder
 from models.errors import RerankerError
 from models.evaluation.calibration_error import calibration_error
 from models.evaluation.metrics import NO_WORSE, Level, hit_rates
+from models.progress import Phases, Progress, no_phases, no_progress, of_phase
 from models.reranking.chunks import ABSENT
 from models.reranking.comparison import Comparison
 from models.reranking.linear import ModalityParameters, ParametersByModality, RerankerParameters
 from models.reranking.merge import merge, order
 from models.training.reranker.fit_calibration import fit_levels
 from models.training.reranker.fit_comparison import fit_comparison
-from models.training.reranker.ranking_lists import Progress, RankingLists, make_ranking_lists
+from models.training.reranker.ranking_lists import RankingLists, make_ranking_lists
 from models.weights.files import replacing
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -54,7 +55,7 @@ def fit_reranker(
     limit: int | None = 1500,
     depth: int = 100,
     seed: int = 0,
-    progress: Progress = lambda done, total: None,
+    progress: Phases = no_phases,
 ) -> RerankerParameters:
     """Fit all three modalities on photos of a catalog folder.
 
@@ -65,7 +66,7 @@ def fit_reranker(
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query, as many as will be reranked in service.
         seed: of the made-up query texts (`models.training.reranker.ranking_lists`).
-        progress: called with (queries and products encoded, all of them).
+        progress: of the queries and products encoded, and of the folds fitted.
 
     Raises:
         CatalogError, PictureError: the folder or a picture cannot be read.
@@ -83,16 +84,16 @@ def fit_reranker(
             depth=depth,
             seed=seed,
             weights=weights,
-            progress=progress,
+            progress=of_phase(progress, f"encoding {source.name}"),
         )
 
     made = asked(folder, splits)
-    known, card = _fit_modalities(made)
+    known, card = _fit_modalities(made, progress)
     strange, strange_card = known, card
     if unknown is not None:
-        strange, strange_card = _fit_modalities(asked(unknown, SPLITS, BY_APPEARANCE))
+        strange, strange_card = _fit_modalities(asked(unknown, SPLITS, BY_APPEARANCE), progress)
     elif made["picture"].weights.identity > MIN_IDENTITY_WEIGHT:
-        strange, strange_card = _fit_modalities(asked(folder, splits, BY_APPEARANCE))
+        strange, strange_card = _fit_modalities(asked(folder, splits, BY_APPEARANCE), progress)
     return RerankerParameters(
         encoder=encoder.model_id,
         known=known,
@@ -117,10 +118,13 @@ def _command(
 
 
 def _fit_modalities(
-    lists: dict[str, RankingLists],
+    lists: dict[str, RankingLists], progress: Phases
 ) -> tuple[ParametersByModality, dict[str, object]]:
     """Parameters of all modalities, and what there is to say of each."""
-    by_modality = {modality: fit_modality(one) for modality, one in lists.items()}
+    by_modality = {
+        modality: fit_modality(one, of_phase(progress, f"fitting on {modality} queries"))
+        for modality, one in lists.items()
+    }
     queries, candidates = lists["picture"].levels.shape
     card = {modality: report for modality, (_, report) in by_modality.items()}
     return (
@@ -131,14 +135,16 @@ def _fit_modalities(
     )
 
 
-def fit_modality(lists: RankingLists) -> tuple[ModalityParameters, dict[str, object]]:
+def fit_modality(
+    lists: RankingLists, progress: Progress = no_progress
+) -> tuple[ModalityParameters, dict[str, object]]:
     """Parameters of one modality, and what cross-validation says of them.
 
     Of the shrinkages that keep I-HR@1 of the retrieval order, the strongest wins whose average is
     no worse than the best; where none does, the strongest, which all but keeps that order.
     """
     retrieval = hit_rates(lists.levels, lists.relevant)
-    trials = cross_validate(lists, SHRINKAGES)
+    trials = cross_validate(lists, SHRINKAGES, progress)
     harmless = [
         shrinkage for shrinkage, rates in trials.items() if rates["i_hr_1"] >= retrieval["i_hr_1"]
     ]
@@ -159,7 +165,7 @@ def fit_modality(lists: RankingLists) -> tuple[ModalityParameters, dict[str, obj
 
 
 def cross_validate(
-    lists: RankingLists, shrinkages: Sequence[float]
+    lists: RankingLists, shrinkages: Sequence[float], progress: Progress = no_progress
 ) -> dict[float, dict[str, float]]:
     """By shrinkage: hit rates, 0..1, of queries whose products the fit has not seen.
 
@@ -169,7 +175,8 @@ def cross_validate(
     ranked = {shrinkage: np.empty_like(lists.levels) for shrinkage in shrinkages}
     promised = np.empty(lists.levels.shape)
     there = lists.chunks != ABSENT
-    for fitting, held_out in _folds(lists.products):
+    folds = list(_folds(lists.products))
+    for number, (fitting, held_out) in enumerate(folds):
         levels = fit_levels(lists.features[fitting], lists.chunk_levels[fitting])
         for query in held_out:
             probabilities = levels.probabilities(lists.features[query])
@@ -180,6 +187,7 @@ def cross_validate(
                 s, _ = comparison.scores(lists.features[query])
                 places = merge(order(lists.chunks, s), promised[query].tolist())
                 ranked[shrinkage][query] = lists.levels[query, places]
+        progress(number + 1, len(folds))
     surest = np.arange(len(promised)), promised.argmax(axis=1)
     error = calibration_error(promised[surest], lists.levels[surest] == Level.INSTANCE)
     return {

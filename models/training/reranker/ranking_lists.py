@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from models.errors import RerankerError
 from models.evaluation.metrics import Levels, relevance, relevant_counts
 from models.images.files import open_picture
 from models.images.letterbox import Picture
+from models.progress import Progress, no_progress
 from models.reranking.chunks import Chunks, split
 from models.reranking.features import collect_features
 from models.reranking.protocol import Candidate
@@ -37,8 +38,6 @@ VIEWS = 4
 
 SLIP = 0.3
 """Share of made-up texts with a typo."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +75,7 @@ def make_ranking_lists(
     depth: int = 100,
     seed: int = 0,
     weights: PartWeights | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, RankingLists]:
     """Ranking lists of each modality from the photos of some splits that show a known product.
 

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from models.arrays import Floats
 from models.embedding.text_projection import PREFIXES, WIDTH, TextProjection
+from models.progress import Phases, Progress, no_phases, of_phase
 from models.text.hashed_ngrams import BUCKETS, hashed
 from models.text.minilm import WIDTH as SENTENCE_WIDTH
 from models.text.minilm import TextEncoder, normalise
@@ -68,7 +69,7 @@ def fit_text_projection(
     things: int | None = None,
     steps: int = STEPS,
     read: Read | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Phases = no_phases,
 ) -> TextProjection:
     """Fit on `models.training.text.queries`; deterministic for a seed on one machine.
 
@@ -77,13 +78,14 @@ def fit_text_projection(
             for all, of which MiniLM reads 34,000 texts in five minutes on a core of its own.
         steps: of 256 wordings each.
         read: in place of MiniLM.
-        progress: called with (texts read, all of them), then (steps, all of them).
+        progress: of reading the texts and of the steps.
     """
-    data = _training_data(_drawn(wordings(seed), things, seed), read or _reader(progress))
+    read = read or _reader(of_phase(progress, "reading texts"))
+    data = _training_data(_drawn(wordings(seed), things, seed), read)
     runs = np.arange(len(data.documents) // RUN)
     held_out, fitting = runs[::HELD_OUT], np.delete(runs, np.s_[::HELD_OUT])
     maps = _start(data, seed)
-    _descend(maps, data, fitting, steps, seed, progress)
+    _descend(maps, data, fitting, steps, seed, of_phase(progress, "fitting"))
     meaning, letters = (one.detach().numpy().astype(np.float32) for one in maps)
     found = _recall(maps, data, held_out)
     card: dict[str, object] = {
@@ -107,7 +109,7 @@ def _drawn(made: Sequence[Wording], things: int | None, seed: int) -> list[Wordi
     return [one for run in chosen for one in made[run * size : (run + 1) * size]]
 
 
-def _reader(progress: Callable[[int, int], None]) -> Read:
+def _reader(progress: Progress) -> Read:
     encoder = TextEncoder()
 
     def read(texts: Sequence[str]) -> Floats:
@@ -176,7 +178,7 @@ def _descend(
     runs: NDArray[np.intp],
     steps: int,
     seed: int,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> None:
     random = np.random.default_rng(seed)
     descent = torch.optim.Adam(maps, LEARNING_RATE)

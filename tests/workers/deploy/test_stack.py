@@ -10,7 +10,6 @@ from pathlib import Path
 import orjson
 import psutil
 import pytest
-from rich.progress import Progress
 
 from stream.child_process import python_module
 from stream.dead_letter import read_dead_letters
@@ -26,6 +25,7 @@ from workers.deploy.ephemeral import ephemeral_settings
 from workers.deploy.supervisor import Stack
 from workers.jobs.evaluate import evaluate_offline, ingest_catalog
 from workers.jobs.produce import picture_reference
+from workers.progress.tasks import Progress
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -79,7 +79,7 @@ def state(settings: Settings) -> tuple[int, str]:
 def test_a_catalog_sent_is_found_and_sent_again_changes_nothing(
     settings: Settings, catalog: Path
 ) -> None:
-    with Progress(disable=True) as progress:
+    with Progress() as progress:
         assert ingest_catalog(catalog, settings, progress, PRODUCTS) == PRODUCTS
         before = state(settings)
         assert before[0] == PRODUCTS
@@ -177,7 +177,7 @@ def processes_of(folder: Path) -> Iterator[psutil.Process]:
 async def test_the_stream_costs_no_quality(settings: Settings, catalog: Path) -> None:
     from workers.jobs.evaluate import Lists, ask_all, judge, load_split
 
-    with Progress(disable=True) as progress:
+    with Progress() as progress:
         offline = await evaluate_offline(catalog, "test", settings, progress)
         folder, photos = load_split(catalog, "test")
         results = list(ask_all(folder, photos, settings, progress))

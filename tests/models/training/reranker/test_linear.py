@@ -98,11 +98,18 @@ def save(path: Path, colour: np.ndarray) -> str:
 
 
 def test_the_fit_improves_on_retrieval_and_says_so(folder: Path) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: dict[str, tuple[int, int]] = {}
     parameters = fit_reranker(
-        ColourEncoder(), folder, progress=lambda done, total: seen.append((done, total))
+        ColourEncoder(),
+        folder,
+        progress=lambda what, done, total: seen.update({what: (done, total)}),
     )
-    assert seen[-1] == (COLOURS + 3 * 6 * COLOURS,) * 2
+    assert seen == {
+        f"encoding {folder.name}": (COLOURS + 3 * 6 * COLOURS,) * 2,
+        "fitting on picture queries": (5, 5),
+        "fitting on text queries": (5, 5),
+        "fitting on both queries": (5, 5),
+    }
     assert parameters.encoder == "colour"
     card = known_card(parameters)
     report = card["picture"]
