@@ -1,10 +1,10 @@
 """Recognition of identities against contrast: the paper's table in small, and what follows from it.
 
-    python -m benchmarks.embedding CATALOG... [--products 12000] [--passes 6] [--tail] [--work DIR]
+    python -m benchmarks.embedding CATALOG... [--products 12000] [--passes 6] [--identity-branch]
 
 Renders a studio catalog of its own, cuts everything it learns from into views once, and trains for
 each row of the table, on the same pictures, steps and batches: one map on frozen features, or with
---tail the last stages of the network as well. Exams are
+--identity-branch the last stages of the network as well. Exams are
 pictures alone: test photos of each catalog, and in the studio those of products that nothing was
 learned from. Then: the same course with more and more prototypes; each catalog left out of the
 lesson; wrong ids, curated; the packaged weights; assignment to a million prototypes. Tables and
@@ -72,8 +72,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=12_000, help="of the studio")
     parser.add_argument("--passes", type=float, default=6.0)
     parser.add_argument(
-        "--tail",
-        dest="identity_branch",
+        "--identity-branch",
         action="store_true",
         help="train the network's tail too: hours",
     )

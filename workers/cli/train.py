@@ -65,7 +65,7 @@ def embedding(
     [bold]Examples[/]
 
       lookstream train embedding my-shop --out my-shop/encoder.safetensors
-      lookstream train embedding my-shop --no-tail --passes 6 --out quick.safetensors
+      lookstream train embedding my-shop --no-identity-branch --passes 6 --out quick.safetensors
       lookstream train embedding my-shop --clusters clusters.jsonl --out purified.safetensors
     """
     from models.embedding.encoder import best_device, packaged_weights

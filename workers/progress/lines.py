@@ -70,9 +70,7 @@ class Lines(Progress):
             task.marks.append((now, task.done))
 
     def _begun(self, task: Task) -> None:
-        there = f": {task.total:,}" if task.total else ""
-        before = f", {task.done:,} of them done" if task.done else ""
-        self.note(f"{task.name}{there}{before}")
+        self.note(f"{task.name}: {task.total:,}" if task.total else task.name)
 
     def _moved(self, task: Task) -> None:
         self._print_if_due(task)

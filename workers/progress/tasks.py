@@ -121,7 +121,7 @@ class Progress:
     def phases(self) -> Callable[[str, int, int], None]:
         """A function to call with (what, done, total): each name is a task until all is done.
 
-        Of what was there when a name comes first, no rate is made: it was done before.
+        Of what was done when a name comes first no rate is made: it may have been done long ago.
         """
         current: dict[str, Task] = {}
 

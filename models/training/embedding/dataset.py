@@ -68,7 +68,7 @@ class TrainingConfig:
         words += [f"--backbone {self.backbone} --split {self.split} --seed {self.seed}"]
         words += [f"--contrast-passes {self.contrast_passes:g} --passes {self.passes:g}"]
         words += [] if self.limit is None else [f"--limit {self.limit}"]
-        words += [] if self.identity_branch else ["--no-tail"]
+        words += [] if self.identity_branch else ["--no-identity-branch"]
         words += ["--views {} {}".format(*self.views)] if self.views != USUAL_VIEWS else []
         words += [f"--keep {self.keep:g}"] if self.keep else []
         words += [f"--clusters {path.name}" for path in self.clusters]

@@ -45,7 +45,7 @@ from models.training.embedding.dataset import (
 from models.training.embedding.fit_pca import fit_principal_axes, fit_rotation, zero_padded
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.recipe import Recipe
-from models.training.embedding.run_state import Batch, Encoder, Record
+from models.training.embedding.run_state import Batch, Encoder, Record, StageName
 from models.training.embedding.samples import TrainingPictures
 from models.training.embedding.stages import Checkpointing, Trained, train
 from models.training.embedding.validation import best_identity_weight, evaluate_tasks, vectors
@@ -136,16 +136,23 @@ def teach(
     """Train a tower in place by a recipe, for as many passes as the lesson has of each stage."""
     batches = ViewBatches(data.store, data.pictures, BATCH, config.seed)
     per_pass = batches.steps_per_pass
+    recipe = replace(
+        recipe,
+        contrast_steps=math.ceil(config.contrast_passes * per_pass),
+        identity_steps=math.ceil(config.passes * per_pass),
+        validate_every=2 * per_pass,
+        seed=config.seed,
+    )
+
+    def begun(stage: StageName, start: int) -> Iterator[Batch]:
+        steps = recipe.contrast_steps if stage == "contrast" else recipe.identity_steps
+        progress(f"stage {stage}", start, steps)
+        yield from batches(stage, start)
+
     return train(
         tower,
-        batches,
-        replace(
-            recipe,
-            contrast_steps=math.ceil(config.contrast_passes * per_pass),
-            identity_steps=math.ceil(config.passes * per_pass),
-            validate_every=2 * per_pass,
-            seed=config.seed,
-        ),
+        begun,
+        recipe,
         library=lambda: _counted(batches, of_phase(progress, "embedding for prototypes")),
         concepts=torch.from_numpy(data.pictures.concepts),
         validate=None

@@ -139,7 +139,8 @@ def vectors(
     """
     made = []
     for at in range(0, len(rows), BATCH):
+        progress(at, len(rows))
         some = rows[at : at + BATCH]
         made.append(encoder.encode(store.fetch(some)).float().cpu().numpy())
-        progress(at + len(some), len(rows))
+    progress(len(rows), len(rows))
     return np.concatenate(made)

@@ -177,6 +177,7 @@ def cross_validate(
     there = lists.chunks != ABSENT
     folds = list(_folds(lists.products))
     for number, (fitting, held_out) in enumerate(folds):
+        progress(number, len(folds))
         levels = fit_levels(lists.features[fitting], lists.chunk_levels[fitting])
         for query in held_out:
             probabilities = levels.probabilities(lists.features[query])
@@ -187,7 +188,7 @@ def cross_validate(
                 s, _ = comparison.scores(lists.features[query])
                 places = merge(order(lists.chunks, s), promised[query].tolist())
                 ranked[shrinkage][query] = lists.levels[query, places]
-        progress(number + 1, len(folds))
+    progress(len(folds), len(folds))
     surest = np.arange(len(promised)), promised.argmax(axis=1)
     error = calibration_error(promised[surest], lists.levels[surest] == Level.INSTANCE)
     return {

@@ -103,6 +103,7 @@ def make_ranking_lists(
         done += 1
         progress(done, total)
 
+    progress(done, total)
     items = []
     for product in catalog.products:
         picture = _open(catalog, product.image) if product.image else None

@@ -115,8 +115,9 @@ def _reader(progress: Progress) -> Read:
     def read(texts: Sequence[str]) -> Floats:
         rows = np.empty((len(texts), SENTENCE_WIDTH), np.float32)
         for number, text in enumerate(texts):
+            progress(number, len(texts))
             rows[number] = encoder.encode([text])[0]
-            progress(number + 1, len(texts))
+        progress(len(texts), len(texts))
         return rows
 
     return read
@@ -186,6 +187,7 @@ def _descend(
         descent, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP, cycle_momentum=False
     )
     for step in range(steps):
+        progress(step, steps)
         chosen = random.choice(runs, min(BATCH // RUN, len(runs)), replace=False)
         things = (chosen[:, None] * RUN + np.arange(RUN)).reshape(-1)
         views = random.integers(VIEWS, size=len(things))
@@ -194,7 +196,7 @@ def _descend(
         torch.autograd.backward(loss)
         descent.step()
         rate.step()
-        progress(step + 1, steps)
+    progress(steps, steps)
 
 
 def _loss(

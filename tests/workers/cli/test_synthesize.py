@@ -27,10 +27,15 @@ def test_a_catalog_is_rendered_and_reported(tmp_path: Path) -> None:
     )
     assert done.exit_code == 0, done.output
     report = orjson.loads(done.stdout.splitlines()[-1])
+    assert done.stderr.startswith("rendering\n")
+    assert "rendering: 4 in " in done.stderr
     assert (report["products"], report["rendered"], report["splits"]) == (2, 4, {"test": 2})
     catalog = read_catalog(tmp_path / "s")
     assert len(catalog.split("test")) == 2
     assert b'"disturbances":{}' in (tmp_path / "s/photos.jsonl").read_bytes()
+    again = CliRunner().invoke(app, [str(tmp_path / "s"), *options, "--quiet"])
+    assert again.exit_code == 0, again.output
+    assert "rendering" not in again.stderr
 
 
 @pytest.mark.parametrize("wrong", [["--without", "rain"], ["--shares", "train"]])
