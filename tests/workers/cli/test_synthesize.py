@@ -22,9 +22,8 @@ def test_a_catalog_is_rendered_and_reported(tmp_path: Path) -> None:
     except SyntheticError as error:
         pytest.skip(str(error))
     options = ["--products", "2", "--photos", "1", "--size", "32", "--processes", "1", "--json"]
-    done = CliRunner().invoke(
-        app, [str(tmp_path / "s"), *options, "--shares", "test=1", "--without", "all"]
-    )
+    options = [str(tmp_path / "s"), *options, "--shares", "test=1", "--without", "all"]
+    done = CliRunner().invoke(app, options)
     assert done.exit_code == 0, done.output
     report = orjson.loads(done.stdout.splitlines()[-1])
     assert done.stderr.startswith("rendering\n")
@@ -33,7 +32,7 @@ def test_a_catalog_is_rendered_and_reported(tmp_path: Path) -> None:
     catalog = read_catalog(tmp_path / "s")
     assert len(catalog.split("test")) == 2
     assert b'"disturbances":{}' in (tmp_path / "s/photos.jsonl").read_bytes()
-    again = CliRunner().invoke(app, [str(tmp_path / "s"), *options, "--quiet"])
+    again = CliRunner().invoke(app, [*options, "--quiet"])
     assert again.exit_code == 0, again.output
     assert "rendering" not in again.stderr
 
