@@ -45,6 +45,8 @@ from tests.servers.milvus import LiteServer
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
+from workers.progress.open import open_progress
+from workers.progress.tasks import Progress as Bars
 
 POISON = "poison"
 # Events are sent in so many portions, each when the one before the last was ingested, so that
@@ -106,7 +108,7 @@ def deploy(broker: str, keep: Path | None = None) -> Iterator[Deployment]:
         yield deployment
 
 
-def run(deployment: Deployment, count: int, seed: int) -> dict[str, Any]:
+def run(deployment: Deployment, count: int, seed: int, bars: Bars) -> dict[str, Any]:
     """Send the events, inject faults, wait for the end, and compare with the oracle.
 
     Raises:
@@ -124,12 +126,14 @@ def run(deployment: Deployment, count: int, seed: int) -> dict[str, Any]:
         ) as progress,
         Publisher(deployment.kafka, timeout_s=300) as publisher,
         WorkerPool(deployment.settings) as workers,
+        bars.task("ingesting", count) as ingesting,
     ):
         workers.start()
         workers.start()
         faults = FaultInjector(workers, outages, seed, log)
         while not (ends and progress.reached(ends) and faults.outages_over):
             progress.refresh()
+            ingesting(min(progress.committed, count))
             if progress.committed > committed:
                 last_commit, committed = time.monotonic(), progress.committed
             if time.monotonic() - last_commit > STALL_TIMEOUT_S:
@@ -149,7 +153,8 @@ def run(deployment: Deployment, count: int, seed: int) -> dict[str, Any]:
             time.sleep(0.1)
         seconds = time.monotonic() - began
         kills, exits = workers.kills, workers.exits
-    difference, found = check(deployment)
+    with bars.task("comparing with the oracle"):
+        difference, found = check(deployment)
     for example in difference.examples:
         log(example)
     return {
@@ -230,8 +235,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep the logs and the index in this folder")
     options = parser.parse_args()
     try:
-        with deploy(options.broker, options.keep) as deployment:
-            found = run(deployment, options.events, options.seed)
+        with open_progress() as bars, ExitStack() as stack:
+            with bars.task("starting the servers"):
+                deployment = stack.enter_context(deploy(options.broker, options.keep))
+            found = run(deployment, options.events, options.seed, bars)
     except ServerMissing as missing:
         raise SystemExit(str(missing)) from missing
     print(orjson.dumps({"broker": options.broker} | found).decode())

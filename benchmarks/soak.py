@@ -41,6 +41,8 @@ from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import ephemeral_settings
 from workers.deploy.supervisor import WORKERS, Stack
 from workers.jobs.produce import picture_reference
+from workers.progress.open import open_progress
+from workers.progress.tasks import Progress as Bars
 
 COPIES = 20
 # In flight while the capacity is measured: enough to keep the workers busy, and no long queue.
@@ -215,7 +217,7 @@ def count_lost(settings: Settings, shop: Shop) -> int:
 
 
 def run(
-    settings: Settings, folder: Path, minutes: float, share: float, seed: int
+    settings: Settings, folder: Path, minutes: float, share: float, seed: int, bars: Bars
 ) -> dict[str, Any]:
     """Start the stack, measure its capacity, and load it with `share` (0..1) of that."""
     kafka, topics = kafka_of(settings), topics_of(settings)
@@ -226,13 +228,18 @@ def run(
         Publisher(kafka) as publisher,
         Client(kafka, topics, ANSWER_TIMEOUT_S) as client,
     ):
-        stack.wait_ready()
+        with bars.task("waiting for the workers"):
+            stack.wait_ready()
         load = Load(settings, shop, publisher, client)
-        load.closed_loop(CALIBRATE_S / 2)  # the first prototypes, warm caches
-        events_per_s, queries_per_s = load.closed_loop(CALIBRATE_S)
+        with bars.task("warming up"):
+            load.closed_loop(CALIBRATE_S / 2)  # the first prototypes, warm caches
+        with bars.task("measuring the capacity"):
+            events_per_s, queries_per_s = load.closed_loop(CALIBRATE_S)
         log(f"capacity: {events_per_s:.1f} events/s beside {queries_per_s:.1f} queries/s")
         max_waiting, sampled = 0, -SAMPLE_EVERY_S
+        steady = bars.task("steady load, seconds", round(minutes * 60))
         for now in load.open_loop(minutes * 60, share * events_per_s, share * queries_per_s):
+            steady(int(now))
             if now - sampled < SAMPLE_EVERY_S:
                 continue
             sampled = now
@@ -243,11 +250,15 @@ def run(
                 samples[worker].append((now, megabytes))
             shown = ", ".join(f"{worker} {mb:.0f} MB" for worker, mb in sorted(memory.items()))
             log(f"{now:.0f} s: {shown}; {load.waiting} events waiting, {load.answered} answers")
+        steady.finish()
         load.finish()
         ends = publisher.flush()[topics.catalog.name]
-        wait_committed(kafka, settings.group("ingest"), topics.catalog.name, ends, timeout_s=120)
-        dead_letters = sum(1 for _ in read_dead_letters(kafka, topics))
-        lost_products = count_lost(settings, shop)
+        with bars.task("ingesting the rest"):
+            topic, group = topics.catalog.name, settings.group("ingest")
+            wait_committed(kafka, group, topic, ends, timeout_s=120)
+        with bars.task("comparing with what was sent"):
+            dead_letters = sum(1 for _ in read_dead_letters(kafka, topics))
+            lost_products = count_lost(settings, shop)
     slopes = {worker: round(slope_mb_per_h(series), 1) for worker, series in samples.items()}
     return {
         "minutes": minutes,
@@ -283,7 +294,10 @@ def main() -> None:
                 changed["kafka"]["bootstrap"] = cluster.plain.bootstrap
                 settings = Settings.model_validate(changed)
             ephemeral = stack.enter_context(ephemeral_settings(settings, "soak"))
-            found = run(ephemeral, options.catalog, options.minutes, options.load, options.seed)
+            bars = stack.enter_context(open_progress())
+            found = run(
+                ephemeral, options.catalog, options.minutes, options.load, options.seed, bars
+            )
     except ServerMissing as missing:
         raise SystemExit(str(missing)) from missing
     print(orjson.dumps(found).decode())
