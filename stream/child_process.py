@@ -1,9 +1,9 @@
 """Child processes that never outlive their parent, even if that one is killed with SIGKILL.
 
 On Linux the kernel does it (prctl PR_SET_PDEATHSIG). The child must ask for it itself, between
-fork and exec; Python code there (`preexec_fn`) may deadlock in a threaded parent, so this very
-file is run as a small wrapper that asks, checks that the parent did not die meanwhile, and
-becomes the command. Elsewhere the wrapper only becomes the command.
+fork and exec; Python code there (`preexec_fn`) may deadlock in a threaded parent, so this file
+itself is run as a small wrapper that asks, checks that the parent did not die meanwhile, and
+executes the command. On other systems the wrapper only executes the command.
 """
 
 import os
@@ -33,11 +33,11 @@ def spawn(
     """Start `argv` in a session of its own, with standard input closed.
 
     Output is appended to `log_path`, or discarded. `env` replaces the environment. The child is
-    killed when the *thread* that called `spawn` ends (a rule of the kernel): call it from the
-    main thread, or from one that lives as long as the child should.
+    killed when the *thread* that called `spawn` ends (the kernel counts threads): call it from
+    the main thread, or from one that lives as long as the child should.
 
     Raises `OSError` if the log cannot be opened; a command that does not exist ends the child
-    with status 127, and says so in the log.
+    with status 127 and a line in the log.
     """
     wrapper = [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
     if log_path is None:
@@ -74,22 +74,22 @@ def stop(child: subprocess.Popen[bytes], grace_s: float = 5.0) -> int:
 def die_with(parent: int) -> None:
     """Have this process killed when `parent` ends (more exactly, the thread of it that forked)."""
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 - slow to load, and the importing side never needs it
+        import ctypes  # noqa: PLC0415 - slow to load, and needed only in the child
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
         if os.getppid() != parent:  # it died before we asked: no signal will come
             sys.exit(ORPHANED)
 
 
-def _become(parent: int, argv: list[str]) -> None:
-    """Tie this process to `parent`, then turn into `argv`; returns only if that fails."""
+def _execute(parent: int, argv: list[str]) -> None:
+    """Tie this process to `parent`, then replace it by `argv`; returns only if that fails."""
     die_with(parent)
     try:
-        os.execvp(argv[0], argv)  # noqa: S606 - to become the command is the point
+        os.execvp(argv[0], argv)  # noqa: S606 - replacing the process is the point
     except OSError as error:
         sys.stderr.write(f"cannot run {argv[0]}: {error.strerror}\n")
         sys.exit(127)
 
 
 if __name__ == "__main__":
-    _become(int(sys.argv[1]), sys.argv[2:])
+    _execute(int(sys.argv[1]), sys.argv[2:])

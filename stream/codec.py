@@ -1,8 +1,8 @@
 """Messages to bytes and back.
 
-msgspec checks types while it parses (about a microsecond per small message); what it refuses is
-retold as a `DecodeError` for the person who reads the dead-letter topic: which field, what was
-expected, which fields exist. orjson is for JSON without a type.
+msgspec checks types while it parses (about a microsecond per small message). Its errors become a
+`DecodeError` for the person who reads the dead-letter topic: which field, what was expected, which
+fields exist. orjson is for JSON without a type.
 """
 
 import re
@@ -36,7 +36,7 @@ def decode(data: bytes | None, kind: UnionType) -> Any: ...
 def decode(data: bytes | None, kind: Any) -> Any:
     """Return the message in `data`, checked against a message type or a union of them.
 
-    Raises `DecodeError`, with a sentence that says what is wrong and what was expected.
+    Raises `DecodeError`, whose text says what is wrong and what was expected.
     """
     if not data:
         raise DecodeError(f"the message is empty; expected a JSON object of {_names(kind)}")
@@ -54,15 +54,15 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _explain(error: str, data: bytes, kind: Any) -> str:
-    """Retell a msgspec validation error in terms of fields."""
+    """A msgspec validation error, reworded in terms of our fields."""
     at = _AT.match(error)
     what, path = (at["what"], at["path"]) if at else (error, "")
     if path == "type":
-        found = _untyped(data).get("type")
+        found = _as_dict(data).get("type")
         return f"field `type` is {found!r}; expected {_names(kind)}"
     if path == "schema":
         return (
-            f"field `schema` is {_untyped(data).get('schema')!r}; this reader knows schema 1: "
+            f"field `schema` is {_as_dict(data).get('schema')!r}; this reader knows schema 1: "
             "send schema 1, or upgrade the reader"
         )
     if named := _NAMED.match(what):
@@ -82,18 +82,18 @@ def _explain(error: str, data: bytes, kind: Any) -> str:
 
 
 def _syntax(data: bytes, error: Exception) -> str:
-    """Where the JSON breaks; orjson says it with line and column."""
+    """Where the JSON is malformed; orjson gives line and column."""
     try:
         orjson.loads(data)
     except orjson.JSONDecodeError as syntax:
         return str(syntax)
-    return str(error)  # orjson accepts what msgspec does not: keep msgspec's words
+    return str(error)  # orjson accepts what msgspec does not
 
 
-def _untyped(data: bytes) -> dict[str, Any]:
+def _as_dict(data: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(data)
-    except orjson.JSONDecodeError:  # broken after the field that msgspec stopped at
+    except orjson.JSONDecodeError:  # malformed after the field that msgspec stopped at
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -111,8 +111,8 @@ def _names(kind: Any) -> str:
 
 
 def _fields(data: bytes, kind: Any) -> list[str]:
-    """The fields of the struct that `data` says it is."""
-    found = _untyped(data).get("type")
+    """The fields of the struct that the `type` of `data` names."""
+    found = _as_dict(data).get("type")
     types = _types(kind)
     chosen = next((t for t in types if _tag(t) == found), types[0])
     return ["type", *chosen.__struct_fields__]

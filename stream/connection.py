@@ -1,7 +1,7 @@
-"""Where Kafka is and how to get in: one value, and its dialects for each client library.
+"""Address and credentials of Kafka: one value, and the settings of each client library from it.
 
-Everything here follows from one fact: pictures travel in messages (`data:` URIs), so messages
-reach 16 MB, and a search waits for its answer, so fetches must not dawdle.
+Two facts decide the settings: pictures travel in messages (`data:` URIs), so messages reach 16 MB;
+and a search waits for its answer, so fetches must be prompt.
 """
 
 import logging
@@ -22,19 +22,19 @@ MAX_MESSAGE_BYTES = 16_000_000
 # when it is dead-lettered with its headers.
 MAX_RECORD_BYTES = 16_777_216
 # The embedded broker holds a fetch until its wait is over, even when data has arrived: half of
-# it is the latency of a hop. And a fetch takes it longer the more batches a partition holds (1 ms
-# for about 2,500); once that exceeds the wait it spins: 10 ms did so at 20,000 batches, 200 ms are
-# good for hundreds of thousands (measured). So only those a shopper waits for are prompt.
+# it is the latency of a hop. And a fetch takes longer the more batches a partition holds (1 ms
+# for about 2,500); once that exceeds the wait the broker spins: with 10 ms at 20,000 batches, with
+# 200 ms not at hundreds of thousands (measured). So only what a shopper waits for is prompt.
 FETCH_WAIT_MS = 200
 PROMPT_FETCH_WAIT_MS = 25
 # The shortest session Apache Kafka allows by default. The embedded broker lets a group's first
-# member wait for half of it, and a worker that was killed is missed only when it is over.
+# member wait for half of it, and a worker that was killed is noticed only when it is over.
 SESSION_TIMEOUT_S = 6
 HEARTBEAT_S = 1
-# How long a group that changes hands waits for a last commit; without it, records come again.
+# How long a rebalance waits for a last commit; without it, records are delivered again.
 COMMIT_S = 5.0
 # A broker that has just started, or a partition that just got its leader, needs a moment.
-PATIENCE_S = 10.0
+LEADER_TIMEOUT_S = 10.0
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Kafka:
             "ssl.certificate.location": self.cert_file,
             "ssl.key.location": self.key_file,
             "ssl.key.password": self.key_password,
-            # librdkafka would write its log to standard error.
+            # librdkafka writes its log to standard error by default.
             "logger": logging.getLogger("librdkafka"),
             # Down brokers are retried within a second, not within librdkafka's ten.
             "reconnect.backoff.max.ms": 1000,
@@ -122,14 +122,14 @@ def check_broker(kafka: Kafka, timeout_s: float = 5.0) -> int:
     """Return how many brokers answer.
 
     Raises `BrokerError` with the reason. librdkafka reports a refused password as a time-out and
-    the reason only in its log, so the log is read along.
+    the reason only in its log, so the log is read too.
     """
-    log = _LastWords()
+    log = _LastLogLine()
     admin = AdminClient(kafka.confluent(logger=log.logger))
     try:
         return len(admin.list_topics(timeout=timeout_s).brokers)
     except KafkaException as error:
-        admin.poll(0)  # serves the log
+        admin.poll(0)  # delivers the log
         reason = log.last or error.args[0].str()
         raise BrokerError(
             f"no Kafka answers at {kafka.bootstrap} ({kafka.security_protocol}): {reason}. "
@@ -138,22 +138,22 @@ def check_broker(kafka: Kafka, timeout_s: float = 5.0) -> int:
 
 
 def retry_until_leader(
-    ask: Callable[..., T], *what: Any, patience_s: float = PATIENCE_S, **how: Any
+    call: Callable[..., T], *args: Any, retry_s: float = LEADER_TIMEOUT_S, **kwargs: Any
 ) -> T:
-    """What a broker answers to `ask(*what, **how)`, asked again while it refuses.
+    """The result of `call(*args, **kwargs)`, retried while it raises `KafkaException`.
 
-    Raises the last `KafkaException` after `patience_s` seconds of refusals.
+    Raises the last one after `retry_s` seconds of failures.
     """
-    patient = tenacity.Retrying(
+    retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(KafkaException),
         wait=tenacity.wait_fixed(0.1),
-        stop=tenacity.stop_after_delay(patience_s),
+        stop=tenacity.stop_after_delay(retry_s),
         reraise=True,
     )
-    return patient(ask, *what, **how)
+    return retrying(call, *args, **kwargs)
 
 
-class _LastWords(logging.Handler):
+class _LastLogLine(logging.Handler):
     """Remembers the last line a librdkafka client logged."""
 
     def __init__(self) -> None:

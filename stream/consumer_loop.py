@@ -21,7 +21,7 @@ Partition = tuple[str, int]  # topic, number
 Offsets = Mapping[Partition, int]
 Handle = Callable[[list[Record]], Offsets]
 
-# How long the broker may take to say what is committed, and which offset belongs to a time.
+# How long the broker may take to answer what is committed, and which offset belongs to a time.
 ASK_TIMEOUT_S = 30
 
 
@@ -35,7 +35,7 @@ class ConsumerLoop:
     batch committed.
 
     Topics in `rewind_ms` are read again from so many milliseconds ago whenever partitions are
-    assigned, whatever was committed: they are the handler's memory. `on_assigned` is called then,
+    assigned, whatever was committed: they are the handler's state. `on_assigned` is called then,
     before the first record, with what was committed of them: records before that were handled
     by an earlier run.
     """

@@ -9,6 +9,6 @@ INLINE_BYTES = 11_000_000
 
 
 def data_uri(path: Path) -> str:
-    """The content of a file as a URI; its type is what the file's name says. Raises OSError."""
+    """The content of a file as a URI; its type follows from the file's name. Raises OSError."""
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -1,11 +1,11 @@
-"""The dead-letter topic: what could not be applied, as it came, and why.
+"""The dead-letter topic: records that could not be applied, unchanged, and why.
 
-A letter is the original record (key, bytes, headers, event time) with `dlq.*` headers added:
-where it came from, the reason, how often it was tried, and a trace id to find it in the logs.
+A dead letter is the original record (key, bytes, headers, event time) with `dlq.*` headers added:
+its source, the reason, the number of attempts, and a trace id to find it in the logs.
 
-That a letter was sent again is remembered in the topic itself: a mark, an empty record in the
-letter's partition whose header `dlq.redriven` names the refused record. It covers the letters of
-that record which lie before it; should the same record be refused once more, that is a new letter.
+That a letter was redriven is recorded in the topic itself: by a mark, an empty record in the
+letter's partition whose header `dlq.redriven` names the rejected record. A mark covers the letters
+of that record that lie before it; if the record is rejected once more, that is a new letter.
 """
 
 import asyncio
@@ -25,22 +25,22 @@ MARK = PREFIX + "redriven"
 # W3C Trace Context: a record that already belongs to a trace keeps it.
 TRACE_PARENT = "traceparent"
 MAX_REASON_CHARS = 2000
-# What the *client* allows: brokers limit the compressed size, so a record may be read that is
-# much larger than their limit, and it must be possible to write it again.
+# The *client's* limit: brokers limit the compressed size, so a record that was read may be much
+# larger than their limit, and it must be possible to write it again.
 MAX_UNCOMPRESSED_BYTES = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetter:
-    """A refused record; `record` is the original, with its own headers only."""
+    """A rejected record; `record` is the original, with its own headers only."""
 
     record: Record
     reason: str
     error_class: str
     attempts: int
     trace_id: str
-    refused_ms: int
-    """When it was refused, in milliseconds since the epoch."""
+    rejected_ms: int
+    """When it was rejected, in milliseconds since the epoch."""
     partition: int
     offset: int
     """Where the letter itself lies in the dead-letter topic."""
@@ -48,7 +48,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Mark:
-    """The letters of the record at `source` that lie before this place were sent again."""
+    """The letters of the record at `source` that lie before this offset were redriven."""
 
     source: str
     partition: int
@@ -71,7 +71,7 @@ class DeadLetters:
     def send(self, record: Record, rejection: Rejection, attempts: int) -> None:
         """Write the letter and return when every in-sync replica has it.
 
-        Raises `Transient` if Kafka did not confirm it; sent again, the letter may be there twice.
+        Raises `Transient` if Kafka did not confirm it; after a retry the letter may be there twice.
         """
         try:
             self._publisher.publish(
@@ -80,21 +80,21 @@ class DeadLetters:
             self._publisher.flush()
         except BrokerError as error:
             raise Transient(
-                f"the dead letter of {record.source} is not safe yet: {error}"
+                f"the dead letter of {record.source} is not durable yet: {error}"
             ) from error
 
     async def __call__(self, record: Record, rejection: Rejection, attempts: int) -> None:
-        """`send`, without holding up the event loop."""
+        """`send`, without blocking the event loop."""
         await asyncio.to_thread(self.send, record, rejection, attempts)
 
 
 def read_dead_letters(kafka: Kafka, topics: Topics) -> Iterator[DeadLetter]:
-    """Yield every dead letter, oldest first, up to the present end of the topic."""
+    """Yield every dead letter, oldest first, up to the current end of the topic."""
     return (one for one in read_letters_and_marks(kafka, topics) if isinstance(one, DeadLetter))
 
 
 def read_letters_and_marks(kafka: Kafka, topics: Topics) -> Iterator[DeadLetter | Mark]:
-    """Yield all that the dead-letter topic holds; a mark comes after the letters it covers."""
+    """Yield dead letters and marks in their order; a mark comes after the letters it covers."""
     for record in read_topic(kafka, topics.dead_letter.name):
         source = dict(record.headers).get(MARK)
         if source is None:
@@ -127,7 +127,7 @@ def parse(letter: Record) -> DeadLetter:
         error_class=notes.get("error-class", ""),
         attempts=_number(notes, "attempts"),
         trace_id=notes.get("trace-id", ""),
-        refused_ms=letter.timestamp_ms,
+        rejected_ms=letter.timestamp_ms,
         partition=letter.partition,
         offset=letter.offset,
     )
@@ -140,7 +140,7 @@ def redrive(publisher: Publisher, letter: DeadLetter) -> None:
 
 
 def mark(publisher: Publisher, topics: Topics, letter: DeadLetter) -> None:
-    """Remember that the letter was sent again; the caller flushes, after the record is safe."""
+    """Record that the letter was redriven; the caller flushes, after the record is durable."""
     record = letter.record
     publisher.publish(
         topics.dead_letter.name,
@@ -162,7 +162,7 @@ def _headers(record: Record, rejection: Rejection, attempts: int) -> list[tuple[
         "attempts": attempts,
         "trace-id": _trace_id(record),
     }
-    # A letter that was redriven and refused again carries no notes of the first refusal.
+    # A letter that was redriven and rejected again carries no notes of the first rejection.
     own = [header for header in record.headers if not header[0].startswith(PREFIX)]
     return own + [
         (PREFIX + name, str(value).encode(errors="replace")) for name, value in notes.items()

@@ -1,12 +1,12 @@
 """Delivery: every record ends applied, superseded, or dead-lettered; never dropped.
 
 A batch is taken un-acked and goes through two steps, *prepare* (decode, fetch, embed) and *write*
-(one call to the store). What a step meets decides:
+(one call to the store). What a step does decides:
 
     returns a Rejection for a record  dead-letter that record
     raises Transient                  try the step again, without limit: this is the backpressure
     raises Permanent                  bisect until the poison record is alone, then dead-letter it
-    raises anything else              let it through: the process exits un-acked and is restarted
+    raises anything else              not caught: the process exits un-acked and is restarted
 
 Both steps may run again on records they have already seen (a retry, a bisection, a restart), so
 they must be idempotent. The order of records is kept, and offsets are acked in that order, only
@@ -37,7 +37,7 @@ __all__ = [
     "Rejection",
     "Retry",
     "State",
-    "leave_unacked",
+    "exit_unacked",
 ]
 
 log = logging.getLogger(__name__)
@@ -46,15 +46,15 @@ T = TypeVar("T")
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-# Exit status of a worker that met the unexpected: restart me, my batch is not acked.
+# Exit status after an unexpected error: the batch is not acked, and the worker is to be restarted.
 EXIT_UNACKED = 70
 
 
 class State(Enum):
-    """How a record that was not refused ended."""
+    """How a record that was not rejected ended."""
 
-    APPLIED = "applied"  # the store now holds what it says
-    SUPERSEDED = "superseded"  # the store already holds something newer, or the very same
+    APPLIED = "applied"  # the store now holds it
+    SUPERSEDED = "superseded"  # the store already held something newer, or the same
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Rejection:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResult:
-    """How the records of a batch ended; tallies add up."""
+    """How many records of a batch ended how; results of several batches can be added."""
 
     applied: int = 0
     superseded: int = 0
@@ -80,7 +80,7 @@ class BatchResult:
 
     @property
     def total(self) -> int:
-        """All records."""
+        """The size of the batch."""
         return self.applied + self.superseded + self.dead_lettered
 
     def __add__(self, other: "BatchResult") -> "BatchResult":
@@ -95,7 +95,7 @@ class BatchResult:
 class Retry:
     """How long to wait between tries: random in [0, first_s · 2ⁿ], at most `max_s` seconds.
 
-    The randomness (full jitter) keeps workers from coming back to a store all at once.
+    The randomness (full jitter) keeps workers from retrying all at once.
     """
 
     first_s: float = 0.1
@@ -113,7 +113,7 @@ class Delivery(Generic[T]):
     Both return one outcome per input, in order. `dead_letter(record, rejection, attempts)`
     returns when the letter is durable; it too is retried without limit on `Transient`.
 
-    `busy` is true while a batch is on its way; `delivered` counts the records that have ended.
+    `busy` is true while a batch is being delivered; `delivered` counts the records that have ended.
     """
 
     def __init__(
@@ -127,23 +127,23 @@ class Delivery(Generic[T]):
         self._write = write
         self._send_dead_letter = dead_letter
         self._retry = retry or Retry()
-        self._giving_way = asyncio.Event()
+        self._interrupted = asyncio.Event()
         self.busy = False
         self.delivered = 0
 
     def interrupt(self) -> None:
-        """Try no more: the try under way may end, then `deliver` lets its `Transient` through."""
-        self._giving_way.set()
+        """Stop retrying: the current try may end, then `deliver` raises its `Transient`."""
+        self._interrupted.set()
 
     def resume(self) -> None:
         """Retry without limit again."""
-        self._giving_way.clear()
+        self._interrupted.clear()
 
     async def deliver(self, batch: Sequence[Record]) -> BatchResult:
-        """Bring every record of the batch to its end, and say how many ended how.
+        """Apply, supersede or dead-letter every record of the batch.
 
-        Lets errors that are neither `Transient` nor `Permanent` through, and after `interrupt`
-        `Transient` too: then nothing may be acked, and the batch must be delivered again.
+        Raises what is neither `Transient` nor `Permanent`, and after `interrupt` `Transient` too:
+        then nothing may be acked, and the batch must be delivered again.
         """
         self.busy = True
         try:
@@ -154,9 +154,9 @@ class Delivery(Generic[T]):
         return result
 
     async def _deliver(self, batch: Sequence[Record]) -> BatchResult:
-        prepared = await self._settle(self._prepare, batch)
+        prepared = await self._run_step(self._prepare, batch)
         values = [value for value, _ in prepared if not isinstance(value, Rejection)]
-        written = iter(await self._settle(self._write, values))
+        written = iter(await self._run_step(self._write, values))
         result = Counter[State]()
         for record, (value, attempts) in zip(batch, prepared, strict=True):
             end, tried = (value, attempts) if isinstance(value, Rejection) else next(written)
@@ -170,13 +170,13 @@ class Delivery(Generic[T]):
             dead_lettered=len(batch) - result.total(),
         )
 
-    async def _settle(
+    async def _run_step(
         self,
         step: Callable[[Sequence[In]], Awaitable[Sequence[Out | Rejection]]],
         items: Sequence[In],
         tried: int = 0,
     ) -> list[tuple[Out | Rejection, int]]:
-        """Run a step until every item has an outcome; pairs it with how often it was tried."""
+        """Run a step until every item has an outcome; pairs it with the number of tries."""
         if not items:
             return []
         outcomes: Sequence[Out | Rejection] = ()
@@ -189,10 +189,10 @@ class Delivery(Generic[T]):
             if len(items) == 1:
                 return [(Rejection.of(error), tried)]
             half = len(items) // 2
-            first = await self._settle(step, items[:half], tried)
-            return first + await self._settle(step, items[half:], tried)
+            first = await self._run_step(step, items[:half], tried)
+            return first + await self._run_step(step, items[half:], tried)
         if len(outcomes) != len(items):
-            raise StreamError(f"{step} gave {len(outcomes)} outcomes for {len(items)} records")
+            raise StreamError(f"{step} returned {len(outcomes)} outcomes for {len(items)} records")
         return [(outcome, tried) for outcome in outcomes]
 
     async def _dead_letter(self, record: Record, rejection: Rejection, attempts: int) -> None:
@@ -205,7 +205,7 @@ class Delivery(Generic[T]):
         return tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Transient),
             wait=tenacity.wait_random_exponential(self._retry.first_s, self._retry.max_s),
-            stop=lambda _state: self._giving_way.is_set(),
+            stop=lambda _state: self._interrupted.is_set(),
             sleep=self._pause,
             before_sleep=_log_retry,
             reraise=True,
@@ -213,7 +213,7 @@ class Delivery(Generic[T]):
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._giving_way.wait(), seconds)
+            await asyncio.wait_for(self._interrupted.wait(), seconds)
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:
@@ -223,8 +223,8 @@ def _log_retry(state: tenacity.RetryCallState) -> None:
     )
 
 
-def leave_unacked() -> NoReturn:
-    """End the process at once with `EXIT_UNACKED`: no clean-up could ack or commit by accident."""
+def exit_unacked() -> NoReturn:
+    """End the process at once with `EXIT_UNACKED`: no clean-up can ack or commit by accident."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

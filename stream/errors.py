@@ -9,8 +9,8 @@
     ├── RequestTimeout       a query got no answer in time
     └── DeliveryStuck        a consumer stopped making progress
 
-`Transient` and `Permanent` are the two words of delivery (see `delivery.py`): whatever a prepare
-or write step meets, it says one of them, or lets the error through and the worker exits un-acked.
+`Transient` and `Permanent` are how a prepare or write step reports what went wrong (`delivery.py`);
+after any other error the worker exits un-acked.
 """
 
 
@@ -27,7 +27,7 @@ class Permanent(StreamError):
 
 
 class DecodeError(Permanent):
-    """The bytes are not a message of the expected type; the text names the field and the cure."""
+    """The bytes are not a message of the expected type; the text names the field and the remedy."""
 
 
 class BrokerError(StreamError):

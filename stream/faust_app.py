@@ -1,7 +1,7 @@
-"""The Faust app, with the settings that were measured not to lose or delay anything.
+"""The Faust app, with settings that were measured to lose and delay nothing.
 
 Faust only consumes and commits here. Topics exist already (`topics.create_topics`), nothing is
-kept in tables, and agents read their stream through `delivery.consume`.
+kept in tables, and agents read their stream through `faust_consumer.consume`.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ def make_app(
 ) -> faust.App:
     """Return a Faust app whose consumer group is `app_id`.
 
-    `datadir` is where Faust keeps what it must. `web_port` opens Faust's pages on `web_host`
+    `datadir` is where Faust keeps its state. `web_port` opens Faust's pages on `web_host`
     (default: no web). `settings` go to `faust.App` and override ours.
     """
     ours: dict[str, Any] = {
@@ -61,9 +61,9 @@ def make_app(
         "producer_max_request_size": MAX_MESSAGE_BYTES,
         "broker_session_timeout": SESSION_TIMEOUT_S,
         "broker_heartbeat_interval": HEARTBEAT_S,
-        # A store may be away for hours: waiting for it must not cost us our partitions.
+        # A store may be down for hours: waiting for it must not cost us our partitions.
         "broker_max_poll_interval": 24 * 3600.0,
-        # Faust would create topics of its own making.
+        # Faust would create topics of its own.
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "web_enabled": web_port is not None,
@@ -108,7 +108,7 @@ def _credentials(kafka: Kafka) -> Credentials | None:
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     """Waits `FETCH_WAIT_MS` for a fetch; Faust hard-codes 1.5 s and has no setting.
 
-    On the embedded broker half of it is the latency of a hop (`connection` has the measures).
+    On the embedded broker half of it is the latency of a hop (measured in `connection`).
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -118,7 +118,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _CommittingConsumer(driver.Consumer):
-    """Commits what is acked before partitions go; Faust's own forgets it, and it comes again."""
+    """Commits what is acked before partitions are revoked; Faust's own does not."""
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         await commit_acked(self)

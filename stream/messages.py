@@ -1,7 +1,7 @@
 """The message types of every topic, as frozen msgspec structs.
 
 On the wire a message is one JSON object; its `type` names the struct. Fields that hold their
-default are left out. An absent `schema` means 1, for good: a later schema must be written out.
+default are left out. An absent `schema` will always mean 1: a later schema must be written out.
 
 Two absences differ in an offer (price, currency, in_stock, attributes): a field left out
 (`UNSET`) keeps what is there, `null` clears it.
@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-# Milliseconds up to the year 9999: a producer that sends micro- or nanoseconds is told so.
+# Milliseconds up to the year 9999: micro- and nanoseconds are out of range.
 EventTime = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 # Printable on one line everywhere: ids become Kafka keys, primary keys and log fields.
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
@@ -130,7 +130,7 @@ class ResultItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class QueryJuice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the juicer kept of the query picture (DataJuicer, arXiv 2503.14559).
+    """What the juicer extracted from the query picture (DataJuicer, arXiv 2503.14559).
 
     `grid` is (rows, columns) of patches; `kept` are row-major patch indices; `box` is
     (x0, y0, x1, y1) relative to the picture, 0..1; `classes` are (name, confidence 0..1).

@@ -1,6 +1,6 @@
-"""Producing durably, and waiting until a consumer group has got as far.
+"""A durable producer, and waiting until a consumer group has committed what it sent.
 
-A message counts as published when every in-sync replica has it; `flush` says so or raises.
+A message counts as published when every in-sync replica has it; `flush` returns then, or raises.
 """
 
 import time
@@ -48,7 +48,7 @@ class Publisher:
         """Queue a message; blocks while the queue is full.
 
         `timestamp_ms` is the record's time in milliseconds since the epoch (default: now);
-        `partition` by default what the key says.
+        `partition` is chosen by the key by default.
         Raises `BrokerError` at once for a message that is too large; other failures show in
         `flush`.
         """
@@ -67,7 +67,7 @@ class Publisher:
                 self._producer.poll(0.1)
             except KafkaException as error:
                 raise BrokerError(
-                    f"{topic}: message of key {key!r} was refused: {error.args[0].str()}"
+                    f"{topic}: the message of key {key!r} was rejected: {error.args[0].str()}"
                 ) from error
             else:
                 self._producer.poll(0)
@@ -108,7 +108,7 @@ class Publisher:
     ) -> None:
         if error is None:
             self.flush()
-        else:  # on its way out for another reason: what is queued is not worth a wait
+        else:  # another error is on its way: do not wait for what is queued
             self._producer.purge()
 
 
@@ -134,7 +134,9 @@ def wait_committed(
         while left != 0:
             try:
                 behind = _behind(consumer, topic, offsets)
-            except KafkaException as error:  # a coordinator moves or loads: the clock decides
+            except (
+                KafkaException
+            ) as error:  # the coordinator moves or loads: retry until the time-out
                 why = f" ({error.args[0].str()})"
             else:
                 if left is None or behind < left:

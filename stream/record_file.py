@@ -21,7 +21,7 @@ from stream.records import Record
 
 
 class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Bytes that are no text."""
+    """Bytes that are not UTF-8."""
 
     base64: str
 
@@ -30,7 +30,7 @@ Written = str | Raw | None
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One record as it is written."""
+    """One record as a JSON line."""
 
     topic: str
     partition: int
@@ -42,7 +42,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write_recording(records: Iterable[Record], path: Path) -> int:
-    """Write the records to a file; how many they were. A file half-written is never at `path`.
+    """Write the records to a file; returns their number. `path` never holds a partial file.
 
     Raises `RecordingError` if the file cannot be written.
     """
@@ -63,7 +63,7 @@ def write_recording(records: Iterable[Record], path: Path) -> int:
 def read_recording(path: Path) -> Iterator[Record]:
     """Yield the records of a file in its order.
 
-    Raises `RecordingError`, with the number of the line, for what is no record.
+    Raises `RecordingError`, with the line number, for a line that is no record.
     """
     decoder = msgspec.json.Decoder(Line)
     try:
@@ -73,7 +73,7 @@ def read_recording(path: Path) -> Iterator[Record]:
                     yield _record(decoder.decode(text))
                 except (msgspec.DecodeError, Base64Error, UnicodeDecodeError) as error:
                     raise RecordingError(
-                        f"line {number} of {path} is no recorded record: {error}"
+                        f"line {number} of {path} is no record: {error}"
                     ) from error
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error

@@ -72,7 +72,7 @@ def read_topic(kafka: Kafka, topic: str, *, timeout_s: float = 30.0) -> Iterator
     """Yield every record of a topic from its beginning to its end at the moment it is reached.
 
     Needs no consumer group and leaves no trace. Raises `BrokerError` if the topic does not exist
-    or the broker falls silent for `timeout_s` seconds.
+    or the broker sends nothing for `timeout_s` seconds.
     """
     consumer = Consumer(kafka.consumer("unused", enable_partition_eof=True))
     try:
@@ -84,8 +84,8 @@ def read_topic(kafka: Kafka, topic: str, *, timeout_s: float = 30.0) -> Iterator
                 raise BrokerError(f"{kafka.bootstrap} sent nothing of {topic} in {timeout_s:.0f} s")
             for message in messages:
                 error = message.error()
-                # The end is what the broker says when asked for more; the embedded broker's
-                # watermarks are too low.
+                # The end of a partition is its EOF event: the embedded broker's watermarks
+                # are too low.
                 if error and error.code() == KafkaError._PARTITION_EOF:
                     unread.discard(message.partition() or 0)
                 else:
@@ -95,16 +95,16 @@ def read_topic(kafka: Kafka, topic: str, *, timeout_s: float = 30.0) -> Iterator
 
 
 def take(consumer: Consumer, timeout_s: float, most: int = 500) -> list[Message]:
-    """The first message when it comes, and what else is there then; [] after `timeout_s` seconds.
+    """The first message when it arrives, with those there then; [] after `timeout_s` seconds.
 
-    `Consumer.consume` alone would wait for its time-out, unless it gets all it was asked for.
+    `Consumer.consume` alone would wait for its time-out, unless it gets as many as requested.
     """
     first = consumer.poll(timeout_s)
     return [] if first is None else [first, *consumer.consume(most - 1, 0)]
 
 
 def partitions(consumer: Consumer, topic: str, timeout_s: float = 10.0) -> set[int]:
-    """The partitions of a topic; raises `BrokerError` if it does not exist or nobody answers."""
+    """The partitions of a topic; raises `BrokerError` if there is no such topic or no answer."""
     try:
         found = consumer.list_topics(topic, timeout=timeout_s).topics[topic]
     except KafkaException as error:

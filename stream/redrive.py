@@ -1,9 +1,9 @@
-"""Sending dead letters again: each once, however often it is asked for.
+"""Redriving dead letters: each once, however often the command is run.
 
-What was wrong is mended (a picture is back, a product was sent), so the refused records go back to
-their topics under their own keys and times. First the records, then, when every replica has them,
-the marks that they went. A crash between the two sends up to `CHUNK` records twice, which their
-versions make harmless; none is ever marked and not sent.
+Once the cause is fixed (a picture is back, a product was sent), the rejected records are published
+to their topics again, under their own keys and times. First the records; then, when every replica
+has them, the marks that they were redriven. A crash between the two sends up to `CHUNK` records
+twice, which their versions make harmless; none is ever marked and not sent.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,17 +37,17 @@ FIELDS: dict[str, Callable[[DeadLetter, str], bool]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Redriven:
-    """What became of the letters that were asked for."""
+    """What became of the letters that match the conditions."""
 
     sent: int = 0
     already: int = 0
-    """Sent by an earlier redrive, or a second letter of the same record."""
+    """Redriven earlier, or a second letter of the same record."""
     foreign: int = 0
-    """Of no topic of this deployment: left where they are."""
+    """Of a topic that is not of this deployment: not redriven."""
 
 
-class Redrives:
-    """Which letters were sent again, as the marks say."""
+class RedriveMarks:
+    """Which letters were redriven, according to the marks."""
 
     def __init__(self, marks: Iterable[Mark] = ()) -> None:
         self._marks: dict[tuple[str, int], int] = {}
@@ -55,19 +55,21 @@ class Redrives:
             self.add(one)
 
     def add(self, one: Mark) -> None:
-        """Take note of a mark."""
+        """Add a mark."""
         place = (one.source, one.partition)
         self._marks[place] = max(one.offset, self._marks.get(place, -1))
 
     def cover(self, letter: DeadLetter) -> bool:
-        """Whether the letter was sent again."""
+        """Whether the letter was redriven."""
         place = (letter.record.source, letter.partition)
         return letter.offset < self._marks.get(place, -1)
 
 
-def read_redrives(kafka: Kafka, topics: Topics) -> Redrives:
-    """The marks that are in the dead-letter topic now."""
-    return Redrives(one for one in read_letters_and_marks(kafka, topics) if isinstance(one, Mark))
+def read_redrive_marks(kafka: Kafka, topics: Topics) -> RedriveMarks:
+    """The marks that the dead-letter topic holds now."""
+    return RedriveMarks(
+        one for one in read_letters_and_marks(kafka, topics) if isinstance(one, Mark)
+    )
 
 
 def redrive_letters(
@@ -77,13 +79,13 @@ def redrive_letters(
     *,
     on_sent: Callable[[int], None] = lambda _count: None,
 ) -> Redriven:
-    """Send the wanted letters again that were not yet, and count them.
+    """Redrive the letters that `wanted` selects and that were not redriven yet; counts them.
 
-    `on_sent` is told how many went so far. Raises `BrokerError` if Kafka does not confirm one:
-    what was confirmed is marked, and the rest goes the next time.
+    `on_sent` gets the number sent so far. Raises `BrokerError` if Kafka does not confirm one: what
+    was confirmed is marked, and the rest is sent the next time.
     """
     ours = {topic.name for topic in topics}
-    redrives, gone = read_redrives(kafka, topics), set[str]()
+    marks, sent = read_redrive_marks(kafka, topics), set[str]()
     already = foreign = 0
     chunk: list[DeadLetter] = []
     with Publisher(kafka) as publisher:
@@ -96,27 +98,27 @@ def redrive_letters(
                 mark(publisher, topics, letter)
             publisher.flush()
             chunk.clear()
-            on_sent(len(gone))
+            on_sent(len(sent))
 
         for letter in filter(wanted, read_dead_letters(kafka, topics)):
             source = letter.record.source
             if letter.record.topic not in ours:
                 foreign += 1
-            elif redrives.cover(letter) or source in gone:
+            elif marks.cover(letter) or source in sent:
                 already += 1
             else:
-                gone.add(source)
+                sent.add(source)
                 chunk.append(letter)
                 if len(chunk) == CHUNK:
                     send()
         send()
-    return Redriven(sent=len(gone), already=already, foreign=foreign)
+    return Redriven(sent=len(sent), already=already, foreign=foreign)
 
 
 def conditions(texts: Iterable[str]) -> Condition:
-    """All of `FIELD=VALUE` at once; `reason` looks for a part of it, the others for the whole.
+    """A conjunction of `FIELD=VALUE`; `reason` matches a part of it, the others the whole.
 
-    Raises `StreamError` for a field that letters don't have.
+    Raises `StreamError` for an unknown field.
     """
     pairs = []
     for text in texts:

@@ -1,8 +1,8 @@
-"""Asking over Kafka: a query goes out, the result with the same `query_id` comes back.
+"""Request/reply over Kafka: a query goes out, the result with the same `query_id` comes back.
 
 All clients share one result topic and filter it by key (the correlation id), so an answer costs
 no topic and no consumer group. A client reads from the end of the topic at its start; should it
-see older results, their ids mean nothing to it.
+see older results, it ignores their ids.
 """
 
 import logging
@@ -25,7 +25,7 @@ from stream.topics import Topics
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.02  # how soon closing and delivery failures are noticed; answers wake the poll at once
+POLL_S = 0.02  # how soon closing and failed sends are noticed; an answer ends the poll at once
 
 
 class Client:
@@ -43,8 +43,8 @@ class Client:
         self._waiting: dict[bytes, Future[Result]] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._broken: StreamError | None = None
-        # A query waits for nothing: no batching, and no point in delivering it after its time.
+        self._failed: StreamError | None = None
+        # No batching: a shopper waits. And a query is worth nothing after its time-out.
         self._producer = Producer(
             kafka.producer(linger_ms=0, message_timeout_ms=max(1000, round(timeout_s * 1000)))
         )
@@ -58,7 +58,7 @@ class Client:
         self._thread.start()
 
     def search(self, query: Query) -> Result:
-        """Ask and wait for the answer.
+        """Send a query and wait for its result.
 
         Raises `RequestTimeout` after `timeout_s` seconds, `BrokerError` if Kafka refuses the
         query. A result whose `error` is set is returned like any other.
@@ -73,8 +73,8 @@ class Client:
         key = query.query_id.encode()
         answer: Future[Result] = Future()
         with self._lock:
-            if self._broken:
-                raise self._broken
+            if self._failed:
+                raise self._failed
             if key in self._waiting:
                 raise StreamError(f"query_id {query.query_id} is already waiting for its answer")
             self._waiting[key] = answer
@@ -91,21 +91,21 @@ class Client:
     def results(
         self, queries: Iterable[Query], window: int = 16
     ) -> Iterator[tuple[Query, Result | StreamError]]:
-        """Ask many, keeping up to `window` in flight; yields each with its answer, in order.
+        """Send many, keeping up to `window` in flight; yields each with its answer, in order.
 
         A query that got no answer within `timeout_s` seconds of being sent, or was refused,
         comes with the error instead.
         """
-        flying: deque[tuple[Query, Future[Result], float]] = deque()
+        in_flight: deque[tuple[Query, Future[Result], float]] = deque()
         try:
             for query in queries:
-                if len(flying) >= window:
-                    yield self._land(*flying.popleft())
-                flying.append((query, self.submit(query), time.monotonic()))
-            while flying:
-                yield self._land(*flying.popleft())
+                if len(in_flight) >= window:
+                    yield self._outcome(*in_flight.popleft())
+                in_flight.append((query, self.submit(query), time.monotonic()))
+            while in_flight:
+                yield self._outcome(*in_flight.popleft())
         finally:
-            for _, answer, _ in flying:
+            for _, answer, _ in in_flight:
                 answer.cancel()
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _land(
+    def _outcome(
         self, query: Query, answer: "Future[Result]", sent: float
     ) -> tuple[Query, Result | StreamError]:
         try:
@@ -154,12 +154,12 @@ class Client:
         places = [TopicPartition(topic, partition) for partition in sorted(found)]
         try:
             for place in places:
-                # The embedded broker's end may be one batch low: old results, nobody's.
+                # The embedded broker's end may be one batch low: old results are ignored.
                 _, place.offset = retry_until_leader(
                     self._consumer.get_watermark_offsets,
                     place,
                     timeout=10,
-                    patience_s=self._timeout_s,
+                    retry_s=self._timeout_s,
                 )
         except KafkaException as error:
             raise BrokerError(
@@ -182,13 +182,13 @@ class Client:
 
     def _answer(self, message: Message) -> None:
         if (error := message.error()) and not error.fatal():
-            log.warning("reading results: %s", error.str())  # librdkafka mends it by itself
+            log.warning("reading results: %s", error.str())  # librdkafka recovers by itself
             return
         record = from_confluent(message)
         with self._lock:
             answer = self._waiting.get(record.key or b"")
         if answer is None:
-            return  # another client's
+            return  # it is another client's
         try:
             result = decode(record.value, Result)
         except StreamError as problem:
@@ -210,9 +210,9 @@ class Client:
             self._waiting.pop(key, None)
 
     def _fail(self, error: StreamError) -> None:
-        """Nothing will be read any more: tell everyone who waits, and who asks later."""
+        """No result will be read any more: fail the queries that wait, and all later ones."""
         with self._lock:
-            self._broken = error
+            self._failed = error
             waiting = list(self._waiting.values())
         for answer in waiting:
             _settle(answer, error)

@@ -1,10 +1,10 @@
 """Reading a span of a topic again: from an offset or a time to another, at full speed.
 
 Partitions are assigned, not subscribed to: no group is joined, and no group's offsets move but
-those that a replay keeps of itself (`SpanReader.save`), to go on where it ended.
+those under which a replay saves its position (`SpanReader.save`), to go on where it ended.
 
-The embedded broker's watermarks are too low and its `offsets_for_times` says 0. So neither is
-believed: an offset for a time only says where to begin to look, each record's own time decides, and
+The embedded broker's watermarks are too low and its `offsets_for_times` is always 0. So neither is
+relied on: an offset for a time is only where the search begins, each record's own time decides, and
 the end is where the broker has nothing more to send.
 """
 
@@ -29,15 +29,15 @@ from stream.connection import Kafka, retry_until_leader
 from stream.errors import BrokerError, StreamError
 from stream.records import Record, from_confluent, partitions, take
 
-OFFSET_INVALID = -1001  # librdkafka's word for "nothing committed"
+OFFSET_INVALID = -1001  # librdkafka: nothing is committed
 
 
 class Edge(Enum):
-    """What bounds a span without a number."""
+    """A bound of a span that is no number."""
 
-    BEGINNING = "BEGINNING"  # the first record that is kept
+    BEGINNING = "BEGINNING"  # the oldest record in the topic
     LAST = "LAST"  # where the last replay of this name ended; its beginning, if there was none
-    NOW = "NOW"  # what is there when the reader gets there
+    NOW = "NOW"  # the end of the topic when the reader reaches it
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Span:
     end: Point = Edge.NOW
 
     def includes(self, record: Record) -> bool:
-        """Whether a record lies inside, as far as its offset and time say."""
+        """Whether a record lies inside, by its offset and time."""
         return not (
             (isinstance(self.start, Offset) and record.offset < self.start.number)
             or (isinstance(self.start, Time) and record.timestamp_ms < self.start.ms)
@@ -75,7 +75,7 @@ class Span:
 
 
 def parse_span(start: str, end: str) -> Span:
-    """A span in words: BEGINNING, LAST or NOW, an offset, or an ISO 8601 time (UTC without a zone).
+    """Parse a span: BEGINNING, LAST or NOW, an offset, or an ISO 8601 time (UTC without a zone).
 
     Raises `StreamError` for anything else, and for a span that cannot hold a record.
     """
@@ -88,9 +88,9 @@ def parse_span(start: str, end: str) -> Span:
 class SpanReader:
     """The records of a span, partition by partition in order; a context manager, read once.
 
-    `group` is the name under which `save` keeps how far the reading got. `total` is how many
-    records lie ahead at most, as far as the broker's watermarks are right. Raises `BrokerError` if
-    the topic does not exist or the broker falls silent for `timeout_s` seconds.
+    `group` is the name under which `save` stores the position. `total` is how many
+    records lie ahead at most, according to the broker's watermarks. Raises `BrokerError` if
+    the topic does not exist or the broker sends nothing for `timeout_s` seconds.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SpanReader:
     ) -> None:
         self.topic = topic
         self.positions: dict[int, int] = {}
-        """Partition -> where to go on; what lies before it was yielded, or is before the span."""
+        """Partition -> next offset; all before it was yielded, or lies before the span."""
         self._span = span
         self._timeout_s = timeout_s
         self._kafka = kafka
@@ -113,7 +113,7 @@ class SpanReader:
             }
             if isinstance(span.start, Offset):
                 for place in self._starts:
-                    # Asked for what is behind its end, the embedded broker is silent for ever.
+                    # Asked for an offset beyond the end, the embedded broker never answers.
                     place.offset = min(place.offset, self._ends[place.partition])
         except KafkaException as error:
             self._consumer.close()
@@ -127,7 +127,7 @@ class SpanReader:
 
     def __iter__(self) -> Iterator[Record]:
         unread = {place.partition for place in self._starts}
-        left_out: set[int] = set()  # partitions of which something behind the end time was seen
+        left_out: set[int] = set()  # partitions in which a record past the end time was seen
         self._consumer.assign(self._starts)
         while unread:
             messages = take(self._consumer, self._timeout_s)
@@ -159,14 +159,14 @@ class SpanReader:
                     yield record
 
     def save(self) -> None:
-        """Keep how far the reading got, for a span from `Edge.LAST`; raises `BrokerError`."""
+        """Store the position, for a span from `Edge.LAST`; raises `BrokerError`."""
         places = [TopicPartition(self.topic, *place) for place in self.positions.items()]
         if not places:
             return
         try:
             retry_until_leader(self._consumer.commit, offsets=places, asynchronous=False)
         except KafkaException as error:
-            raise BrokerError(f"cannot keep the place: {error.args[0].str()}") from error
+            raise BrokerError(f"cannot save the position: {error.args[0].str()}") from error
 
     def close(self) -> None:
         """Stop reading."""
@@ -205,11 +205,11 @@ class SpanReader:
         return isinstance(self._span.end, Time) and record.timestamp_ms >= self._span.end.ms
 
     def _beyond(self, record: Record) -> bool:
-        """Whether this record, and all behind it in its partition, lie behind the span."""
+        """Whether this record, and all after it in its partition, lie past the span."""
         if isinstance(self._span.end, Offset):
             return record.offset >= self._span.end.number
-        # What is sent while we read has no end. The watermark may be one batch low, so beyond it
-        # the time decides.
+        # New records may keep coming. The watermark may be one batch low, so past it the time
+        # decides.
         return record.offset >= self._ends[record.partition] and (
             record.timestamp_ms > self._began_ms
         )

@@ -1,8 +1,8 @@
-"""Notices a consumer that quietly stopped, and ends the process so that it is restarted.
+"""Detects a consumer that stopped without an error, and ends the process so that it is restarted.
 
 Faust consumers have been seen to stall for good without an error (faust-streaming #175, #523,
-#532, #640). Stuck means: records lie in the partitions assigned to us, nothing is being
-delivered, and nothing was for a long time. A delivery that waits for its store is not stuck.
+#532, #640). Stuck means: the partitions assigned to us have uncommitted records, nothing is
+being delivered, and nothing was for a long time. A delivery that waits for its store is not stuck.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream.connection import Kafka
-from stream.delivery import Delivery, leave_unacked
+from stream.delivery import Delivery, exit_unacked
 from stream.errors import DeliveryStuck
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ async def watch_for_stall(
     assigned: Callable[[], Collection[int]],
     stuck_s: float = 120.0,
     every_s: float = 10.0,
-    leave: Callable[[], NoReturn] = leave_unacked,
+    exit_process: Callable[[], NoReturn] = exit_unacked,
 ) -> None:
     """Watch `delivery` until cancelled; run it as a task beside the consumer.
 
     `assigned` returns the partitions of `topic` this process has now. After `stuck_s` seconds
-    without progress the process is ended un-acked (`leave_unacked`). On the embedded broker a stall
+    without progress the process is ended un-acked (`exit_unacked`). On the embedded broker a stall
     within the last produced batch goes unnoticed: its watermarks are too low.
     """
     consumer = Consumer(kafka.consumer(group))
@@ -47,10 +47,10 @@ async def watch_for_stall(
                 seen, since = delivery.delivered, time.monotonic()
             elif time.monotonic() - since > stuck_s:
                 error = DeliveryStuck(
-                    f"{waiting} records of {topic} wait and none was taken for {stuck_s:g} s"
+                    f"{waiting} records of {topic} wait and none was consumed for {stuck_s:g} s"
                 )
-                log.critical("leaving to be restarted: %s", error)
-                leave()
+                log.critical("exiting to be restarted: %s", error)
+                exit_process()
     finally:
         consumer.close()
 
@@ -58,7 +58,7 @@ async def watch_for_stall(
 def lag(consumer: Consumer, topic: str, partitions: Collection[int]) -> int:
     """How many records of these partitions the consumer's group has not committed.
 
-    0 when the broker does not say: that is the broker's trouble, not a stall of ours.
+    0 when the broker does not answer: that is no stall of ours.
     """
     if not partitions:
         return 0

@@ -22,7 +22,7 @@ DAY_MS = 24 * 3600 * 1000
 class Topic:
     """One topic. `retention_ms` is in milliseconds, `FOREVER` for no limit.
 
-    `key` says what its records are keyed by: Kafka keeps the order of one key only.
+    `key` says what its records are keyed by: Kafka keeps the order only within a key.
     """
 
     name: str
@@ -68,15 +68,15 @@ def topic_map(
     month = 30 * DAY_MS
     return Topics(
         # Not compacted: an upsert and the patches after it share their key, and compaction
-        # would keep the patch and lose the product. So it is kept whole, and replays rebuild
-        # the index from its beginning.
+        # would keep the patch and lose the product. So everything is kept, and replays rebuild
+        # the index from the beginning.
         catalog=Topic(
             name=f"{prefix}.catalog",
             key="product_id",
             partitions=catalog_partitions,
             retention_ms=FOREVER,
         ),
-        # Questions and answers are worth nothing tomorrow, and queries carry pictures.
+        # Kept for a day: they are worthless later, and queries carry pictures.
         query=Topic(
             name=f"{prefix}.query",
             key="query_id",
@@ -111,10 +111,10 @@ def topic_map(
             retention_ms=FOREVER,
             cleanup_policy="compact",
         ),
-        # Kept until a person has looked. The largest message still fits with its headers.
+        # Kept until somebody has looked. The largest message still fits with its headers.
         dead_letter=Topic(
             name=f"{prefix}.dead-letter",
-            key="the key of the refused record",
+            key="the key of the rejected record",
             partitions=1,
             retention_ms=FOREVER,
             max_message_bytes=MAX_RECORD_BYTES,
@@ -127,7 +127,7 @@ def create_topics(
 ) -> list[str]:
     """Create the topics that are missing and return their names; those that exist are untouched.
 
-    Raises `BrokerError` if Kafka cannot be reached or refuses a topic, saying which and why.
+    Raises `BrokerError` if Kafka cannot be reached or rejects a topic; the text says which and why.
     """
     brokers = check_broker(kafka, timeout_s)
     if replication_factor > brokers:
@@ -155,7 +155,7 @@ def create_topics(
             future.result()
         except KafkaException as error:
             reason: KafkaError = error.args[0]
-            # Another process created it between our look and our request.
+            # Another process created it since we listed the topics.
             if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerError(f"topic {name} was not created: {reason.str()}") from error
         else:

@@ -25,5 +25,5 @@ def test_a_refusal_is_asked_again() -> None:
 
 def test_patience_ends_with_the_reason() -> None:
     with pytest.raises(KafkaException) as refused:
-        retry_until_leader(Refusing(1_000).ask, "offsets", timeout=1, patience_s=0.3)
+        retry_until_leader(Refusing(1_000).ask, "offsets", timeout=1, retry_s=0.3)
     assert refused.value.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION

@@ -102,7 +102,7 @@ class Left(BaseException):
     """The process left."""
 
 
-def leave() -> NoReturn:
+def exit_process() -> NoReturn:
     raise Left
 
 
@@ -119,7 +119,7 @@ async def consuming_app() -> AsyncIterator[tuple[App, Stream, Sink]]:
     async def assigned() -> None:
         app.happened.append("assigned")
 
-    body = consume(stream, delivery, on_assigned=assigned, leave=leave)  # type: ignore[arg-type]
+    body = consume(stream, delivery, on_assigned=assigned, exit_process=exit_process)  # type: ignore[arg-type]
     task = asyncio.create_task(body)
     await settled()
     yield app, stream, sink
@@ -184,7 +184,7 @@ async def test_a_store_that_is_away_does_not_hold_up_the_group() -> None:
 
 
 @pytest.mark.parametrize("signal", ["on_partitions_revoked", "on_before_shutdown"])
-async def test_a_batch_that_does_not_end_makes_the_process_leave(
+async def test_a_batch_that_does_not_end_ends_the_process(
     signal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(faust_consumer, "INTERRUPT_S", 0.05)

@@ -81,7 +81,7 @@ def test_a_dead_letter_says_everything(kafka: Kafka, topics: Topics) -> None:
     assert first.record == record
     assert (first.reason, first.error_class) == ("größer als erlaubt", "RowRejected")
     assert (first.attempts, first.trace_id, first.offset) == (7, trace, 0)
-    assert abs(first.refused_ms - began) < 60_000
+    assert abs(first.rejected_ms - began) < 60_000
     assert second.record.value is None
     assert len(second.trace_id) == 32
     with Publisher(kafka) as publisher:

@@ -8,7 +8,7 @@ from stream.delivery import Record, Rejection
 from stream.errors import BrokerError, StreamError
 from stream.publisher import Publisher
 from stream.records import read_topic
-from stream.redrive import Redriven, conditions, read_redrives, redrive_letters
+from stream.redrive import Redriven, conditions, read_redrive_marks, redrive_letters
 from stream.topics import Topics
 
 
@@ -52,8 +52,8 @@ def test_each_letter_goes_once(kafka: Kafka, topics: Topics) -> None:
     assert first.headers == (("mine", b"1"),)
     letters = list(read_dead_letters(kafka, topics))
     assert len(letters) == 252, "marks are no letters"
-    redrives = read_redrives(kafka, topics)
-    assert [redrives.cover(letter) for letter in letters] == [True] * 251 + [False]
+    marks = read_redrive_marks(kafka, topics)
+    assert [marks.cover(letter) for letter in letters] == [True] * 251 + [False]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ class Left(Exception):
     """The process would have ended here."""
 
 
-def leave() -> NoReturn:
+def exit_process() -> NoReturn:
     raise Left
 
 
@@ -44,7 +44,7 @@ async def leaves(
         assigned=lambda: assigned,
         stuck_s=0.3,
         every_s=0.1,
-        leave=leave,
+        exit_process=exit_process,
     )
     try:
         await asyncio.wait_for(task, 2)

@@ -44,19 +44,19 @@ def list_letters(
       lookstream dlq list --where error_class=FetchError --where reason=shop.example
     """
     from stream.dead_letter import Mark, read_letters_and_marks
-    from stream.redrive import Redrives, conditions
+    from stream.redrive import RedriveMarks, conditions
 
-    wanted, redrives = conditions(where or ()), Redrives()
+    wanted, marks = conditions(where or ()), RedriveMarks()
     found: list[tuple[DeadLetter, dict[str, Any]]] = []
     for one in read_letters_and_marks(*_place()):
         if isinstance(one, Mark):
-            redrives.add(one)
+            marks.add(one)
         elif wanted(one):
             found.append((_without_value(one), _plain(one)))
     letters = [
-        plain | {"redriven": redrives.cover(letter)}
+        plain | {"redriven": marks.cover(letter)}
         for letter, plain in found
-        if everything or not redrives.cover(letter)
+        if everything or not marks.cover(letter)
     ]
     if not json:
         for letter in letters:

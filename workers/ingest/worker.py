@@ -12,7 +12,7 @@ import structlog
 
 from stream.connection import Kafka, check_broker
 from stream.dead_letter import DeadLetters
-from stream.delivery import BatchResult, Delivery, leave_unacked
+from stream.delivery import BatchResult, Delivery, exit_unacked
 from stream.errors import BrokerError
 from stream.faust_app import make_app, raw_topic
 from stream.faust_consumer import consume
@@ -108,7 +108,7 @@ async def _ingest(
         if not (await asyncio.wait([leaving], timeout=LEAVE_S))[0]:
             # No broker, or in the middle of joining. What is not acked comes again.
             log.warning("could not leave the consumer group in time")
-            leave_unacked()
+            exit_unacked()
         await leaving
         await asyncio.to_thread(index.close)
 
