@@ -25,8 +25,8 @@ from models.synthetic.vtk_actors import actor_of, vtk_texture
 Mask = NDArray[np.bool_]
 
 INSTALL = (
-    "install pyvista (pip install pyvista) and a software OpenGL (Debian: apt-get install libegl1 "
-    "libgl1-mesa-dri, or libosmesa6)"
+    "run `pip install 'lookstream[synthetic]'`, and install a software OpenGL (Debian: apt-get "
+    "install libegl1 libgl1-mesa-dri, or libosmesa6)"
 )
 
 

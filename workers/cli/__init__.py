@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -32,6 +33,7 @@ from workers.cli import (
     up,
     worker,
 )
+from workers.cli.extras import missing_extra
 from workers.errors import WorkerError
 
 # The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
@@ -75,7 +77,15 @@ def main() -> None:
     try:
         app()
     except EXPECTED as error:
-        Console(stderr=True).print(
-            f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
-        )
-        sys.exit(1)
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        if (sentence := missing_extra(error)) is None:
+            raise
+        _fail(sentence)
+
+
+def _fail(sentence: str) -> NoReturn:
+    Console(stderr=True).print(
+        f"[bold red]error:[/] {escape(sentence)}", highlight=False, soft_wrap=True
+    )
+    sys.exit(1)

@@ -1,8 +1,8 @@
 """Everything that `lookstream up` runs, started in order, kept alive, and ended in order.
 
 The broker and Milvus Lite (where embedded), then the workers, each a process of its own that dies
-with this one. A worker that ends is started again, a little later each time; one that can't stay
-up ends the whole stack with the tail of its log.
+with this one. A worker or Milvus Lite that ends is started again, a little later each time; one
+that can't stay up ends the whole stack with the tail of its log.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,9 +27,9 @@ from workers.config.wiring import kafka_of, topics_of
 from workers.errors import StackError
 
 WORKERS = ("ingest", "query", "feedback")
-# Waits before the first, second, … restart of a worker; one more failure in a row is the end.
+# Waits before the first, second, … restart of a process; one more failure in a row is the end.
 RESTART_WAITS_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-# A worker that has been up this long starts again with the shortest wait.
+# A process that has been up this long starts again with the shortest wait.
 SETTLED_S = 60.0
 # Long enough to finish a batch and to leave the consumer group.
 GRACE_S = 10.0
@@ -38,11 +39,16 @@ Report = Callable[[str], None]
 
 
 @dataclass
-class _Worker:
-    """One worker process and its history of restarts."""
+class _Child:
+    """One process that is kept alive, and its history of restarts.
 
-    name: str
+    `port` is where it listens once it is ready, `spawn` starts it anew.
+    """
+
+    title: str
+    log: Path
     port: int
+    spawn: Callable[[], subprocess.Popen[bytes]]
     process: subprocess.Popen[bytes]
     started: float
     failures: int = 0
@@ -60,8 +66,8 @@ class Stack:
     workers: Sequence[str] = WORKERS
     report: Report = lambda _line: None
     _broker: EmbeddedBroker | None = None
-    _milvus: subprocess.Popen[bytes] | None = None
-    _running: dict[str, _Worker] = field(default_factory=dict)
+    _milvus: _Child | None = None
+    _workers: dict[str, _Child] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         try:
@@ -82,8 +88,10 @@ class Stack:
     def start(self) -> None:
         """Start what the settings call embedded, create the topics, start the workers.
 
+        Workers start while Milvus Lite does: they ask for it when they need it, and ask again.
+
         Raises:
-            StackError, BrokerError, StoreError: with what did not come up and why.
+            StackError, BrokerError: with what did not come up and why.
         """
         kafka = self.settings.kafka
         if kafka.embedded:
@@ -94,57 +102,60 @@ class Stack:
         create_topics(kafka_of(self.settings), topics_of(self.settings), kafka.replication_factor)
         if self.settings.milvus.embedded:
             self.report("starting Milvus Lite")
-            self._start_milvus()
+            _refuse_taken(_port(self.settings.milvus.uri), "milvus.uri")
+            self._milvus = self._start(
+                "Milvus Lite", "milvus", _port(self.settings.milvus.uri), self._spawn_milvus
+            )
         for name in self.workers:
             self.report(f"starting the {name} worker")
-            self._running[name] = self._start_worker(name)
+            port = getattr(self.settings, name).metrics_port
+            self._workers[name] = self._start(
+                f"the {name} worker", name, port, partial(self._spawn_worker, name)
+            )
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return when every worker answers at its metrics port.
+        """Return when Milvus Lite answers, and every worker at its metrics port.
 
         Raises:
             StackError: one did not within `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
-        for worker in self._running.values():
-            while not listening(worker.port):
+        for child in self._children():
+            while not listening(child.port):
                 self.check()
                 if time.monotonic() > deadline:
                     raise StackError(
-                        f"the {worker.name} worker was not ready after {timeout_s:.0f} s; "
-                        f"its log is {self._log(worker.name)}"
+                        f"{child.title} was not ready after {timeout_s:.0f} s; "
+                        f"its log is {child.log}"
                     )
                 time.sleep(0.1)
 
     def check(self) -> None:
-        """Restart workers that ended. Call it a few times a second.
+        """Restart what ended. Call it a few times a second.
 
         Raises:
-            StackError: the broker or Milvus Lite ended, or a worker can't stay up.
+            StackError: the broker ended, or a worker or Milvus Lite can't stay up.
         """
         if self._broker and not self._broker.running:
             raise StackError(
                 f"the embedded broker ended; its log is {self._log('broker')}. Its events are "
                 "gone (it keeps them in memory): start again and produce the catalog again"
             )
-        if self._milvus and self._milvus.poll() is not None:
-            self.report("Milvus Lite ended; starting it again")
-            self._start_milvus()
-        for worker in self._running.values():
-            self._check_worker(worker)
+        for child in self._children():
+            self._check_child(child)
 
     def stop(self) -> None:
         """End every process, the workers first, so that they can finish what they hold."""
-        children = [w.process for w in self._running.values()]
+        children = [worker.process for worker in self._workers.values()]
         for child in children:
             if child.poll() is None:
                 child.terminate()
         deadline = time.monotonic() + GRACE_S
         for child in children:
             stop(child, max(0.1, deadline - time.monotonic()))
-        self._running.clear()
+        self._workers.clear()
         if self._milvus:
-            stop(self._milvus)
+            stop(self._milvus.process)
             self._milvus = None
         if self._broker:
             self._broker.stop()
@@ -153,46 +164,49 @@ class Stack:
     def _log(self, name: str) -> Path:
         return self.settings.log_dir / f"{name}.log"
 
-    def _start_milvus(self) -> None:
-        port = _port(self.settings.milvus.uri)
-        _refuse_taken(port, "milvus.uri")
+    def _children(self) -> list[_Child]:
+        """What is kept alive, in the order in which it was started."""
+        return [*([self._milvus] if self._milvus else []), *self._workers.values()]
+
+    def _start(
+        self, title: str, log: str, port: int, spawn: Callable[[], subprocess.Popen[bytes]]
+    ) -> _Child:
+        return _Child(title, self._log(log), port, spawn, spawn(), time.monotonic())
+
+    def _spawn_milvus(self) -> subprocess.Popen[bytes]:
         self.settings.milvus_dir.mkdir(parents=True, exist_ok=True)
-        self._milvus = spawn(
-            lite_process.argv(self.settings.milvus_dir, port),
+        return spawn(
+            lite_process.argv(self.settings.milvus_dir, _port(self.settings.milvus.uri)),
             log_path=self._log("milvus"),
             env={**os.environ, **lite_process.environment()},
         )
-        lite_process.wait_ready(self.settings.milvus.address, START_TIMEOUT_S)
 
-    def _start_worker(self, name: str) -> _Worker:
-        process = spawn(
+    def _spawn_worker(self, name: str) -> subprocess.Popen[bytes]:
+        return spawn(
             python_module("workers.cli", "worker", name),
             log_path=self._log(name),
             env=settings_environment(self.settings),
         )
-        port: int = getattr(self.settings, name).metrics_port
-        return _Worker(name, port, process, time.monotonic())
 
-    def _check_worker(self, worker: _Worker) -> None:
+    def _check_child(self, child: _Child) -> None:
         now = time.monotonic()
-        if worker.restart_at is not None:
-            if now >= worker.restart_at:
-                again = self._start_worker(worker.name)
-                worker.process, worker.started = again.process, now
-                worker.restart_at = None
+        if child.restart_at is not None:
+            if now >= child.restart_at:
+                child.process, child.started = child.spawn(), now
+                child.restart_at = None
             return
-        status = worker.process.poll()
+        status = child.process.poll()
         if status is None:
             return
-        worker.failures = 1 if now - worker.started > SETTLED_S else worker.failures + 1
-        if worker.failures > len(RESTART_WAITS_S):
+        child.failures = 1 if now - child.started > SETTLED_S else child.failures + 1
+        if child.failures > len(RESTART_WAITS_S):
             raise StackError(
-                f"the {worker.name} worker ended {worker.failures} times in a row, last with "
-                f"status {status}:\n{tail(self._log(worker.name))}"
+                f"{child.title} ended {child.failures} times in a row, last with "
+                f"status {status}:\n{tail(child.log)}"
             )
-        wait = RESTART_WAITS_S[worker.failures - 1]
-        self.report(f"the {worker.name} worker ended with status {status}; again in {wait:g} s")
-        worker.restart_at = now + wait
+        wait = RESTART_WAITS_S[child.failures - 1]
+        self.report(f"{child.title} ended with status {status}; again in {wait:g} s")
+        child.restart_at = now + wait
 
 
 def tail(path: Path, lines: int = 12) -> str:
