@@ -1,12 +1,12 @@
-"""What can go wrong where the rooms meet.
+"""Errors of the workers.
 
 WorkerError
 ├── SettingsError      a setting is missing, unknown or out of range
-├── IntakeError        a picture that can't be had
+├── IntakeError        a picture that is not available
 │   ├── FetchError     it could not be read or downloaded
 │   └── PictureRefused it was read, but is no picture we may decode
-├── DecoderError       no decoder process can be had; no picture is to blame
-├── QueryRefused       a query of a run that needs all its answers got none
+├── DecoderError       no decoder process can be started; no picture is to blame
+├── QueryFailed       a query of a run that needs all its answers got none
 └── StackError         a process of `up` did not start or died
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 
 class WorkerError(Exception):
-    """Base of this room's errors; its message says what to do next."""
+    """Base of the workers' errors; the message says what to do next."""
 
 
 class SettingsError(WorkerError):
@@ -22,7 +22,7 @@ class SettingsError(WorkerError):
 
 
 class IntakeError(WorkerError):
-    """A picture can't be had; asking again would not help."""
+    """A picture is not available; a retry would not help."""
 
 
 class FetchError(IntakeError):
@@ -34,10 +34,10 @@ class PictureRefused(IntakeError):
 
 
 class DecoderError(WorkerError):
-    """No decoder process can be had: it does not start, or this worker is ending."""
+    """No decoder process is available: it does not start, or this worker is ending."""
 
 
-class QueryRefused(WorkerError):
+class QueryFailed(WorkerError):
     """A query got no list, in a run that needs them all."""
 
 

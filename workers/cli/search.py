@@ -33,12 +33,12 @@ def search(
     from stream.request_reply import Client
     from workers.config.settings import load_settings
     from workers.config.wiring import kafka_of, topics_of
-    from workers.errors import FetchError, QueryRefused
+    from workers.errors import FetchError, QueryFailed
     from workers.jobs.produce import picture_reference
 
     settings = load_settings()
     if photo is None and not (text or "").strip():
-        raise QueryRefused("nothing to search for: give a photo, --text, or both")
+        raise QueryFailed("nothing to search for: give a photo, --text, or both")
     image = None
     if photo is not None:
         web = photo.startswith(("http://", "https://", "data:"))
@@ -51,7 +51,7 @@ def search(
     with Client(kafka_of(settings), topics_of(settings), timeout) as client:
         result = client.search(query)
     if result.error:
-        raise QueryRefused(result.error)
+        raise QueryFailed(result.error)
     if not json:
         if not result.items:
             say("nothing found: has a catalog been produced? (lookstream produce DIR)")

@@ -1,1 +1,1 @@
-"""Settings, secrets, and how they are wired to the rooms."""
+"""Settings, secrets, and what they configure in `stream`, `index` and `models`."""

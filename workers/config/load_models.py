@@ -1,6 +1,6 @@
 """The encoder and the reranker that the settings name.
 
-Apart from `workers.config.wiring`, so that what only talks to Kafka imports no model.
+Not in `workers.config.wiring`, so that what needs only Kafka imports no model.
 """
 
 from __future__ import annotations

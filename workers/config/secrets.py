@@ -1,7 +1,7 @@
-"""Secrets: from the environment, or from a file that somebody else keeps safe.
+"""Secrets: from the environment, or from a file that a secret store mounts.
 
-Each secret NAME has a setting `NAME_file` beside it, for what a secret store mounts as a file. The
-file is read when the secret is needed, and its last line break is no part of it.
+Each secret NAME has a setting `NAME_file` beside it. The file is read when the secret is needed; a
+line break at its end does not belong to the secret.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECRETS = {"kafka": ("password", "key_password"), "milvus": ("token",)}
 
 
 def secret(section: BaseModel, name: str) -> str | None:
-    """The secret `name` of a section, wherever it is kept; None when it is not set.
+    """The secret `name` of a section, from the environment or its file; None when it is not set.
 
     Raises:
         SettingsError: its file cannot be read, or is empty.
@@ -28,16 +28,16 @@ def secret(section: BaseModel, name: str) -> str | None:
     if path is None:
         return value.get_secret_value() if value else None
     try:
-        kept = path.read_text().removesuffix("\n").removesuffix("\r")
+        text = path.read_text().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsError(f"{name}_file {path} cannot be read: {why}") from None
-    if not kept:
+    if not text:
         raise SettingsError(f"{name}_file {path} is empty")
-    return kept
+    return text
 
 
-def one_place(section: Any, names: tuple[str, ...]) -> None:
+def check_one_source(section: Any, names: tuple[str, ...]) -> None:
     """Raise ValueError where a secret is given both itself and as a file."""
     for name in names:
         if getattr(section, name) and getattr(section, f"{name}_file"):

@@ -1,4 +1,4 @@
-"""The sections of the settings: what each part can be told, with its defaults and limits."""
+"""The sections of the settings, with defaults and limits."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 
-from workers.config.secrets import SECRETS, one_place
+from workers.config.secrets import SECRETS, check_one_source
 
 EMBEDDED = "embedded://"
 
 
 class Section(BaseModel):
-    """A group of settings; an unknown key is an error, because it is a typing slip."""
+    """A group of settings; an unknown key is an error: it is a typing mistake."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class KafkaSettings(Section):
-    """Where the events are.
+    """Kafka.
 
-    `bootstrap` is `host:port[,host:port…]` of a Kafka of yours, or `embedded://127.0.0.1:PORT`
+    `bootstrap` is `host:port[,host:port…]` of your Kafka, or `embedded://127.0.0.1:PORT`
     for the broker that `lookstream up` starts there. Certificates and keys are PEM files;
-    `cert_file` and `key_file` are ours, for a Kafka that asks for them (mTLS).
+    `cert_file` and `key_file` are the client's, for a Kafka that asks for them (mTLS).
     """
 
     bootstrap: str = f"{EMBEDDED}127.0.0.1:19092"
@@ -42,14 +42,14 @@ class KafkaSettings(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        one_place(self, SECRETS["kafka"])
+        check_one_source(self, SECRETS["kafka"])
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file go together")
         return self
 
     @property
     def embedded(self) -> bool:
-        """Whether the broker is ours to start."""
+        """Whether `lookstream up` starts the broker."""
         return self.bootstrap.startswith(EMBEDDED)
 
     @property
@@ -59,13 +59,13 @@ class KafkaSettings(Section):
 
 
 class MilvusSettings(Section):
-    """Where the index is.
+    """Milvus.
 
-    `uri` is `http(s)://host:port` of a Milvus of yours, or `embedded://127.0.0.1:PORT` for the
-    Milvus Lite that `lookstream up` starts there. `kind` chooses the physical layout, which the
-    workers do not see; by default "lite" for the embedded one, "server" for yours. `token` is
+    `uri` is `http(s)://host:port` of your Milvus, or `embedded://127.0.0.1:PORT` for the
+    Milvus Lite that `lookstream up` starts there. `kind` chooses the physical layout, which is
+    all that depends on it; by default "lite" for the embedded one, "server" for yours. `token` is
     `user:password`. With https:// the server's certificate is checked against `ca_file`, or the
-    system's authorities; `cert_file` and `key_file` are ours, for a server that asks for them.
+    system's authorities; `cert_file` and `key_file` are the client's, for a server that wants them.
     """
 
     uri: str = f"{EMBEDDED}127.0.0.1:19531"
@@ -76,14 +76,14 @@ class MilvusSettings(Section):
     cert_file: Path | None = None
     key_file: Path | None = None
     server_name: str | None = Field(
-        None, description="what the server's certificate calls it, if not by its address"
+        None, description="the name in the server's certificate, if it is not the address"
     )
     collection: str = Field("products", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
     repartition: bool = Field(True, description="re-key a catalog that has outgrown its prototypes")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        one_place(self, SECRETS["milvus"])
+        check_one_source(self, SECRETS["milvus"])
         ours = (self.cert_file, self.key_file)
         if any(ours) and not all((*ours, self.ca_file)):
             raise ValueError("cert_file, key_file and ca_file go together")
@@ -93,7 +93,7 @@ class MilvusSettings(Section):
 
     @property
     def embedded(self) -> bool:
-        """Whether Milvus Lite is ours to start."""
+        """Whether `lookstream up` starts Milvus Lite."""
         return self.uri.startswith(EMBEDDED)
 
     @property
@@ -110,7 +110,7 @@ class MilvusSettings(Section):
 
 
 class ModelSettings(Section):
-    """What looks at the pictures."""
+    """The encoder and the reranker."""
 
     backbone: str = Field(
         "lite2", description="lite2, lite0 (faster), or TIMM_NAME:SIZE:PATH of local weights"
@@ -130,8 +130,8 @@ class S3Settings(Section):
     """Object storage that speaks S3, for references s3://BUCKET/KEY.
 
     Credentials come from the environment alone, under their usual names: AWS_ACCESS_KEY_ID,
-    AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or what a cloud puts there for a role. Without any,
-    requests are not signed, as public buckets allow.
+    AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or what a cloud sets for a role. Without any, requests
+    are not signed, which is enough for public buckets.
     """
 
     buckets: tuple[str, ...] = Field((), description="BUCKET or BUCKET/PREFIX that may be read")
@@ -144,17 +144,19 @@ class IntakeSettings(Section):
 
     roots: tuple[Path, ...] = Field((), description="folders that file references may point into")
     s3: S3Settings = S3Settings()
-    allow_private_addresses: bool = Field(False, description="any address and port may be asked")
-    allowed_networks: tuple[IPvAnyNetwork, ...] = Field(
-        (), description="networks that may be asked although they are not public: 10.2.0.0/16"
+    allow_private_addresses: bool = Field(
+        False, description="allow requests to any address and port"
     )
-    ports: tuple[int, ...] = Field((80, 443, 8080, 8443), description="that may be asked in public")
-    timeout_s: float = Field(10.0, gt=0, description="for a connection, and for each part read")
+    allowed_networks: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="networks allowed although they are not public: 10.2.0.0/16"
+    )
+    ports: tuple[int, ...] = Field((80, 443, 8080, 8443), description="allowed on public addresses")
+    timeout_s: float = Field(10.0, gt=0, description="for a connection, and for each read")
     total_s: float = Field(30.0, gt=0, description="for a picture, with redirects and retries")
     attempts: int = Field(3, ge=1)
     max_bytes: int = Field(20_000_000, gt=0)
     max_pixels: int = Field(60_000_000, gt=0)
-    parallel: int = Field(8, ge=1)
+    parallel: int = Field(8, ge=1, description="pictures fetched at a time")
     decoders: int = Field(2, ge=1, description="processes that decode pictures")
     decode_s: float = Field(10.0, gt=0, description="for decoding one picture")
     decoder_mb: int = Field(400, ge=100, description="address space of a decoder")
@@ -163,10 +165,10 @@ class IntakeSettings(Section):
 class IngestSettings(Section):
     """The ingest worker."""
 
-    batch: int = Field(64, ge=1, le=1000)
-    within_s: float = Field(0.2, gt=0)
+    batch: int = Field(64, ge=1, le=1000, description="most events written together")
+    within_s: float = Field(0.2, gt=0, description="how long events are collected for a batch")
     remember_deletes_s: float = Field(
-        30 * 24 * 3600.0, gt=0, description="so long a late event cannot raise a deleted product"
+        30 * 24 * 3600.0, gt=0, description="how long a late event cannot restore a deleted product"
     )
     metrics_port: int = Field(9464, ge=0, le=65535, description="0: no metrics endpoint")
 
@@ -174,9 +176,9 @@ class IngestSettings(Section):
 class QuerySettings(Section):
     """The query worker."""
 
-    batch: int = Field(16, ge=1, le=256)
+    batch: int = Field(16, ge=1, le=256, description="most queries answered together")
     candidates: int = Field(100, ge=10, le=1000, description="retrieved and reranked per query")
-    patience_s: float = Field(10.0, gt=0, description="how long to retry the index for one batch")
+    retry_s: float = Field(10.0, gt=0, description="how long to retry the index for one batch")
     metrics_port: int = Field(9465, ge=0, le=65535)
 
 
@@ -184,5 +186,5 @@ class FeedbackSettings(Section):
     """The feedback worker."""
 
     window_s: float = Field(1800.0, gt=0, description="how long an impression can be clicked")
-    patience_s: float = Field(10.0, gt=0, description="how long a click waits for its impression")
+    click_wait_s: float = Field(10.0, gt=0, description="how long a click waits for its impression")
     metrics_port: int = Field(9466, ge=0, le=65535)

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over file; nothing is read from the working folder unasked."""
+        """The environment over the profile; nothing is read from the working directory."""
         toml = TomlConfigSettingsSource(settings_cls, toml_file=profile_path())
         return init_settings, env_settings, toml
 
@@ -74,12 +74,12 @@ class Settings(BaseSettings):
 
     @property
     def milvus_dir(self) -> Path:
-        """Where the embedded Milvus Lite keeps its data."""
+        """The data of the embedded Milvus Lite."""
         return self.data_dir / "milvus"
 
     @property
     def log_dir(self) -> Path:
-        """Where the processes started by `up` write."""
+        """The logs of the processes that `up` starts."""
         return self.data_dir / "logs"
 
 
@@ -102,7 +102,7 @@ def load_settings() -> Settings:
     """Read the profile and the environment.
 
     Raises:
-        SettingsError: naming each wrong key, what was expected, and where it may come from.
+        SettingsError: names each wrong key, what was expected, and where it may come from.
     """
     try:
         return Settings()
@@ -111,7 +111,7 @@ def load_settings() -> Settings:
             f"{'.'.join(map(str, e['loc']))}: {e['msg']}{_got(e['loc'], e['type'], e['input'])}"
             for e in error.errors(include_url=False)
         )
-    except pydantic_settings.SettingsError as error:  # a section that is no JSON
+    except pydantic_settings.SettingsError as error:  # a section that is not JSON
         wrong = str(error)
     raise SettingsError(
         f"settings are wrong: {wrong}. They come from {profile_path()} and from "
@@ -120,7 +120,7 @@ def load_settings() -> Settings:
 
 
 def _got(place: tuple[int | str, ...], kind: str, value: Any) -> str:
-    """What was found instead, unless it may be a secret: a key misspelt, or a whole section."""
+    """The wrong value, unless it may be a secret: a misspelt key, or a whole section."""
     hidden = {*SECRETS, *(name for names in SECRETS.values() for name in names)}
     shown = isinstance(value, str | int | float) and kind != "extra_forbidden"
     return f" (got {value!r})" if shown and place[-1] not in hidden else ""
@@ -129,8 +129,8 @@ def _got(place: tuple[int | str, ...], kind: str, value: Any) -> str:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The environment in which another process loads exactly these settings.
 
-    Each section goes as one JSON value; single-value overrides are taken out, because they would
-    win over it. Secrets are in it: give it to a child process, don't write it down.
+    Each section is one JSON value; overrides of single values are left out, because they would take
+    precedence. It contains secrets: pass it to a child process, don't store it.
     """
     kept = {
         name: value

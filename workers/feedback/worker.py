@@ -41,7 +41,7 @@ def feedback_loop(kafka: Kafka, group: str, feedback: Feedback) -> ConsumerLoop:
 def run_feedback(settings: Settings) -> None:
     """Attribute clicks until a signal comes."""
     kafka, topics, feedback = kafka_of(settings), topics_of(settings), settings.feedback
-    clicks = ClickJoin(round(feedback.window_s * 1000), feedback.patience_s)
+    clicks = ClickJoin(round(feedback.window_s * 1000), feedback.click_wait_s)
     with Publisher(kafka) as publisher:
         steps = Feedback(topics, publisher, DeadLetters(kafka, topics), clicks)
         loop = feedback_loop(kafka, settings.group("feedback"), steps)

@@ -25,7 +25,7 @@ from stream.request_reply import Client
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
-from workers.errors import QueryRefused
+from workers.errors import QueryFailed
 from workers.jobs.evaluate import ANSWER_TIMEOUT_S, TOP, ingest_catalog
 from workers.jobs.produce import picture_reference
 from workers.progress.tasks import Progress
@@ -184,7 +184,7 @@ def _ask(
             start = time.perf_counter()
             result = client.search(query)
             if result.error:
-                raise QueryRefused(f"{photo.image} got no list: {result.error}")
+                raise QueryFailed(f"{photo.image} got no list: {result.error}")
             yield result, time.perf_counter() - start
 
 

@@ -27,7 +27,7 @@ from workers.config.load_models import encoder_of, reranker_of
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
-from workers.errors import QueryRefused
+from workers.errors import QueryFailed
 from workers.ingest.items import draft, make_products, picture_references
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.jobs.produce import catalog_events, picture_reference, produce_catalog
@@ -203,5 +203,5 @@ def ask_all(
             if not isinstance(result, Result):
                 raise result
             if result.error:
-                raise QueryRefused(f"{query.query_id} got no list: {result.error}")
+                raise QueryFailed(f"{query.query_id} got no list: {result.error}")
             yield result

@@ -24,7 +24,7 @@ from workers.config.settings import Settings
 from workers.ingest.items import Encoder
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
-from workers.query.steps import Answering
+from workers.query.steps import QueryPipeline
 
 SHOWN_REFUSALS = 100
 
@@ -115,9 +115,9 @@ async def replay_queries(
     index = CatalogIndex(settings, encoder.model_id)
     try:
         async with open_fetcher(settings.intake) as fetcher:
-            answering = Answering(fetcher, encoder, reranker, index, settings.query)
+            pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query)
             while batch := await asyncio.to_thread(_take, records, settings.query.batch):
-                for record, answer in zip(batch, await answering.answer(batch), strict=True):
+                for record, answer in zip(batch, await pipeline.answer(batch), strict=True):
                     if isinstance(answer, Result):
                         report.applied += 1
                         on_result(answer)

@@ -1,4 +1,4 @@
-"""The part weights of queries to the live catalog: looked up once for each bank, and kept."""
+"""The part weights of queries to the live catalog, computed once for each prototype bank."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from workers.catalog_index import CatalogIndex
 
 log = structlog.get_logger()
 
-AGAIN_EVERY_S = 10.0
-"""While a catalog is small: it may grow to many times its size before it is re-keyed."""
+REFRESH_S = 10.0
+"""How often while a catalog is small: it may grow many times before it is repartitioned."""
 
 
 class CatalogPartWeights:
-    """How much a query's parts count in the catalog that an index holds now."""
+    """How much a query's parts count in the catalog that the index holds now."""
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class CatalogPartWeights:
         self._encoder = encoder
         self._index = index
         self._clock = clock
-        self._bank, self._again_at = "", 0.0
+        self._bank, self._refresh_at = "", 0.0
         self._now = PartWeights(identity=0.0)
 
     def now(self) -> PartWeights:
         """The weights; raises StoreUnavailable."""
         bank = self._index.bank_version()
-        if bank and (bank != self._bank or self._clock() >= self._again_at):
+        if bank and (bank != self._bank or self._clock() >= self._refresh_at):
             items = self._index.sample(SAMPLE)
             weights = self._encoder.part_weights(items)
             if weights != self._now or bank != self._bank:
@@ -44,5 +44,5 @@ class CatalogPartWeights:
             self._now = weights
             few = len(items) < SAMPLE // 2
             self._bank = bank
-            self._again_at = self._clock() + AGAIN_EVERY_S if few else float("inf")
+            self._refresh_at = self._clock() + REFRESH_S if few else float("inf")
         return self._now

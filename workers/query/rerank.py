@@ -1,4 +1,4 @@
-"""From hits to an answer: one candidate per product, compared, calibrated, put in order."""
+"""From hits to an answer: one candidate per product, compared, calibrated, sorted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream.messages import ResultItem
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query gets: items best first, and the product ids as they were retrieved."""
+    """Items best first, and the product ids in the order of retrieval."""
 
     items: tuple[ResultItem, ...]
     retrieved: tuple[str, ...]
@@ -25,8 +25,8 @@ def rank(
 ) -> Answer:
     """Rerank the hits and keep the `top` best.
 
-    A product with several pictures is judged by the one most like the query. Hits may come in
-    any order.
+    A product with several pictures is represented by the one most similar to the query. The order
+    of the hits does not matter.
     """
     best: dict[str, Hit] = {}
     # The id breaks ties, so that the same hits always give the same list.

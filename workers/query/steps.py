@@ -1,8 +1,7 @@
-"""The query worker: a shopper's photo and words in, a calibrated list out.
+"""From query records to results: fetch, encode, probe, rerank, for one small batch at a time.
 
-A plain consumer loop, because latency matters here: what is there is taken as one small batch,
-encoded and searched together, and answered. A query that can't be answered gets a result that
-says why, and its record goes to the dead-letter topic.
+A query that can't be answered becomes a rejection with the reason, and the others of its batch are
+answered all the same.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Asked:
+class PreparedQuery:
     """A query ready to be encoded; `received` is on the clock of `time.perf_counter`."""
 
     record: Record
@@ -50,16 +49,16 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A query that gets no list; `query_id` is None when not even that could be read."""
+class RejectedQuery:
+    """A query that gets no list; `query_id` is None where the record is no query at all."""
 
     record: Record
     query_id: str | None
     rejection: Rejection
 
 
-class Answering:
-    """Turns a batch of query records into results."""
+class QueryPipeline:
+    """Answers batches of queries; `answer` is called from one task at a time."""
 
     def __init__(
         self,
@@ -76,16 +75,16 @@ class Answering:
         self._part_weights = CatalogPartWeights(encoder, index)
         self._settings = settings
 
-    async def answer(self, records: Sequence[Record]) -> list[Result | Refused]:
-        """One result or refusal per record, in order."""
+    async def answer(self, records: Sequence[Record]) -> list[Result | RejectedQuery]:
+        """One result or rejection per record, in order."""
         received = time.perf_counter()
         with timed("query", "fetch"):
-            opened = await asyncio.gather(*(self._open(record, received) for record in records))
-        asked = [one for one in opened if isinstance(one, Asked)]
-        results = iter(await asyncio.to_thread(self._search, asked))
-        return [one if isinstance(one, Refused) else next(results) for one in opened]
+            prepared = await asyncio.gather(*(self._prepare(one, received) for one in records))
+        queries = [one for one in prepared if isinstance(one, PreparedQuery)]
+        results = iter(await asyncio.to_thread(self._search, queries))
+        return [one if isinstance(one, RejectedQuery) else next(results) for one in prepared]
 
-    async def _open(self, record: Record, received: float) -> Asked | Refused:
+    async def _prepare(self, record: Record, received: float) -> PreparedQuery | RejectedQuery:
         query_id = None
         try:
             query: Query = decode(record.value, Query)
@@ -95,29 +94,29 @@ class Answering:
                 data = await self._fetcher.fetch(query.image)
                 picture = await self._fetcher.decode(data)
         except (DecodeError, IntakeError) as error:
-            return Refused(record, query_id, Rejection.of(error))
-        return Asked(record, query, picture, received)
+            return RejectedQuery(record, query_id, Rejection.of(error))
+        return PreparedQuery(record, query, picture, received)
 
-    def _search(self, asked: Sequence[Asked]) -> list[Result | Refused]:
+    def _search(self, queries: Sequence[PreparedQuery]) -> list[Result | RejectedQuery]:
         try:
             weights = self._retrying()(self._part_weights.now)
             with timed("query", "encode"):
-                encoded = [self._encode(one, weights) for one in asked]
-            good = [one for one in encoded if isinstance(one, Encoded)]
+                encoded = [self._encode(one, weights) for one in queries]
+            valid = [one for one in encoded if isinstance(one, Encoded)]
             with timed("query", "probe"):
                 found = self._retrying()(
-                    self._index.search, [one.vector for one in good], self._settings.candidates
+                    self._index.search, [one.vector for one in valid], self._settings.candidates
                 )
         except StoreUnavailable as error:
             unavailable = Rejection(f"search is unavailable: {error}", "StoreUnavailable")
-            return [Refused(one.record, one.query.query_id, unavailable) for one in asked]
-        answered = zip(good, found.hits, strict=True)
-        results: list[Result | Refused] = []
-        for one, begun in zip(asked, encoded, strict=True):
-            if isinstance(begun, Refused):
-                results.append(begun)
+            return [RejectedQuery(one.record, one.query.query_id, unavailable) for one in queries]
+        found_for = zip(valid, found.hits, strict=True)
+        results: list[Result | RejectedQuery] = []
+        for one, vector in zip(queries, encoded, strict=True):
+            if isinstance(vector, RejectedQuery):
+                results.append(vector)
                 continue
-            query, hits = next(answered)
+            query, hits = next(found_for)
             with timed("query", "rerank"):
                 answer = rank(query, one.query.text, hits, self._reranker, one.query.top)
             results.append(
@@ -133,24 +132,24 @@ class Answering:
             )
         return results
 
-    def _encode(self, one: Asked, weights: PartWeights) -> Encoded | Refused:
+    def _encode(self, one: PreparedQuery, weights: PartWeights) -> Encoded | RejectedQuery:
         try:
             return self._encoder.encode_queries([one.picture], [one.query.text], weights)[0]
         except ModelError as error:
-            return Refused(one.record, one.query.query_id, Rejection.of(error))
+            return RejectedQuery(one.record, one.query.query_id, Rejection.of(error))
 
     def _retrying(self) -> Retrying:
-        # A shopper waits for seconds, not for ever: then the answer is that there is none.
+        # A shopper waits for seconds, not for ever; then the query is rejected.
         return Retrying(
             retry=retry_if_exception_type(StoreUnavailable),
-            stop=stop_after_delay(self._settings.patience_s),
+            stop=stop_after_delay(self._settings.retry_s),
             wait=wait_random_exponential(0.05, 1.0),
             reraise=True,
         )
 
 
 def query_juice(juice: Juice) -> QueryJuice:
-    """What the result tells of the query's own picture."""
+    """What the result shows of the query's own picture."""
     return QueryJuice(grid=juice.grid, kept=juice.kept, box=juice.box, classes=juice.classes)
 
 

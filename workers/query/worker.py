@@ -1,4 +1,4 @@
-"""The query worker."""
+"""The query worker: a shopper's photo and words in, a calibrated list out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.signals import stop_flag, when_ready
 from workers.deploy.telemetry import EVENTS
 from workers.intake.fetch import open_fetcher
-from workers.query.steps import Answering, Refused, impression, log
+from workers.query.steps import QueryPipeline, RejectedQuery, impression, log
 
 # How soon a signal to stop is noticed; a query is taken the moment it comes.
 POLL_S = 0.05
@@ -29,20 +29,20 @@ POLL_S = 0.05
 
 @dataclass
 class QueryHandler:
-    """Answers a batch of queries and makes results, impressions and dead letters durable."""
+    """Answers batches of queries; results, impressions and dead letters are durable after each."""
 
     topics: Topics
-    answering: Answering
+    pipeline: QueryPipeline
     publisher: Publisher
     dead_letters: DeadLetters
     runner: asyncio.Runner
 
     def handle(self, records: list[Record]) -> Offsets:
-        """Bring every query to its end; none waits."""
+        """Answer or reject every query; none is left unfinished."""
         if records:
-            for outcome in self.runner.run(self.answering.answer(records)):
-                if isinstance(outcome, Refused):
-                    self._refuse(outcome)
+            for outcome in self.runner.run(self.pipeline.answer(records)):
+                if isinstance(outcome, RejectedQuery):
+                    self._reject(outcome)
                 else:
                     self._publish(outcome)
             self.publisher.flush()
@@ -55,12 +55,12 @@ class QueryHandler:
         self.publisher.publish(self.topics.impression.name, key, encode(shown))
         EVENTS.labels("query", "applied").inc()
 
-    def _refuse(self, refused: Refused) -> None:
-        log.warning("query refused", source=refused.record.source, why=refused.rejection.reason)
-        if refused.query_id is not None:
-            result = Result(query_id=refused.query_id, error=refused.rejection.reason)
-            self.publisher.publish(self.topics.result.name, refused.query_id, encode(result))
-        self.dead_letters.send(refused.record, refused.rejection, attempts=1)
+    def _reject(self, rejected: RejectedQuery) -> None:
+        log.warning("query rejected", source=rejected.record.source, why=rejected.rejection.reason)
+        if rejected.query_id is not None:
+            result = Result(query_id=rejected.query_id, error=rejected.rejection.reason)
+            self.publisher.publish(self.topics.result.name, rejected.query_id, encode(result))
+        self.dead_letters.send(rejected.record, rejected.rejection, attempts=1)
         EVENTS.labels("query", "dead_lettered").inc()
 
 
@@ -73,13 +73,13 @@ def run_query(settings: Settings) -> None:
     with asyncio.Runner() as runner, Publisher(kafka, linger_ms=0) as publisher:
         opening = open_fetcher(settings.intake)
         fetcher = runner.run(opening.__aenter__())
-        answering = Answering(fetcher, encoder, reranker, index, settings.query)
+        pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query)
         dead_letters = DeadLetters(kafka, topics)
         loop = ConsumerLoop(
             kafka=kafka,
             group=settings.group("query"),
             topics=(topics.query.name,),
-            handle=QueryHandler(topics, answering, publisher, dead_letters, runner).handle,
+            handle=QueryHandler(topics, pipeline, publisher, dead_letters, runner).handle,
             max_batch=settings.query.batch,
             poll_s=POLL_S,
             fetch_wait_ms=PROMPT_FETCH_WAIT_MS,

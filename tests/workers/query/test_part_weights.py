@@ -10,7 +10,7 @@ from models.embedding.identity_library import SAMPLE
 from models.embedding.layout import PartWeights
 from tests.doubles.colours import ColourEncoder
 from workers.catalog_index import CatalogIndex
-from workers.query.part_weights import AGAIN_EVERY_S, CatalogPartWeights
+from workers.query.part_weights import REFRESH_S, CatalogPartWeights
 
 
 class Shelf:
@@ -59,7 +59,7 @@ def test_a_large_catalog_is_looked_at_once_for_each_bank(
     shelf: Shelf, weights: CatalogPartWeights
 ) -> None:
     shelf.items, shelf.bank = 10 * SAMPLE, "first"
-    for shelf.time in (0.0, AGAIN_EVERY_S, 1e6):
+    for shelf.time in (0.0, REFRESH_S, 1e6):
         weights.now()
     assert shelf.sampled == 1
     shelf.bank = "second"
@@ -74,6 +74,6 @@ def test_a_small_catalog_is_looked_at_again_as_it_grows(
     assert weights.now().identity == pytest.approx(0.1)
     shelf.items = SAMPLE // 5
     assert weights.now().identity == pytest.approx(0.1)
-    shelf.time = AGAIN_EVERY_S
+    shelf.time = REFRESH_S
     assert weights.now().identity == pytest.approx(0.2)
     assert shelf.sampled == 2

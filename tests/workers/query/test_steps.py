@@ -1,4 +1,4 @@
-"""Answering queries: encode, probe, rerank, and refusals that say why."""
+"""Answering queries: encode, probe, rerank, and rejections that say why."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
-from workers.query.steps import Answering, Refused, impression
+from workers.query.steps import QueryPipeline, RejectedQuery, impression
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:
@@ -35,7 +35,7 @@ def ask(query_id: str = "q", *, image: str | None = None, text: str | None = Non
 
 
 @pytest.fixture
-async def answering(tmp_path: Path) -> AsyncIterator[Answering]:
+async def pipeline(tmp_path: Path) -> AsyncIterator[QueryPipeline]:
     """A query worker over an index of three products, the red one with two pictures."""
     encoder = ColourEncoder()
     settings = Settings.model_validate(
@@ -55,17 +55,17 @@ async def answering(tmp_path: Path) -> AsyncIterator[Answering]:
         ingest = Ingest(fetcher, encoder, index)
 
         async def no_letter(*_: object) -> None:
-            pytest.fail("nothing here is refused")
+            pytest.fail("nothing here is rejected")
 
         await Delivery(ingest.prepare, ingest.write, no_letter).deliver(
             [record(orjson.dumps({"type": "upsert", **p}), n) for n, p in enumerate(products)]
         )
-        yield Answering(fetcher, encoder, load_reranker(), index, QuerySettings(patience_s=0.1))
+        yield QueryPipeline(fetcher, encoder, load_reranker(), index, QuerySettings(retry_s=0.1))
     index.close()
 
 
-async def test_a_photo_finds_its_product(answering: Answering) -> None:
-    [result] = await answering.answer([ask(image=picture_uri("green"))])
+async def test_a_photo_finds_its_product(pipeline: QueryPipeline) -> None:
+    [result] = await pipeline.answer([ask(image=picture_uri("green"))])
     assert isinstance(result, Result)
     best = result.items[0]
     assert (best.product_id, best.item_id, best.price) == ("green", "green#0", 2.0)
@@ -76,15 +76,15 @@ async def test_a_photo_finds_its_product(answering: Answering) -> None:
     assert all(0 <= item.score <= 1 for item in result.items)
 
 
-async def test_a_product_with_two_pictures_comes_once(answering: Answering) -> None:
-    [result] = await answering.answer([ask(image=picture_uri("tomato"))])
+async def test_a_product_with_two_pictures_comes_once(pipeline: QueryPipeline) -> None:
+    [result] = await pipeline.answer([ask(image=picture_uri("tomato"))])
     assert isinstance(result, Result)
     assert result.retrieved.count("red") == 1
     assert result.items[0].item_id == "red#1"
 
 
-async def test_a_batch_keeps_its_order_and_its_bad_queries_apart(answering: Answering) -> None:
-    outcomes = await answering.answer(
+async def test_a_batch_keeps_its_order_and_its_bad_queries_apart(pipeline: QueryPipeline) -> None:
+    outcomes = await pipeline.answer(
         [
             ask("first", image=picture_uri("blue")),
             record(b"no query"),
@@ -98,12 +98,12 @@ async def test_a_batch_keeps_its_order_and_its_bad_queries_apart(answering: Answ
         "third",
         "last",
     ]
-    refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    assert [one.rejection.error_class for one in refused] == ["DecodeError", "PictureRefused"]
+    rejected = [outcome for outcome in outcomes if isinstance(outcome, RejectedQuery)]
+    assert [one.rejection.error_class for one in rejected] == ["DecodeError", "PictureRefused"]
 
 
 async def test_queries_are_encoded_with_the_part_weights_of_the_live_catalog(
-    answering: Answering,
+    pipeline: QueryPipeline,
 ) -> None:
     class Recording(ColourEncoder):
         def __init__(self) -> None:
@@ -123,10 +123,10 @@ async def test_queries_are_encoded_with_the_part_weights_of_the_live_catalog(
             return super().encode_queries(pictures, texts, weights)
 
     encoder = Recording()
-    answering = Answering(
-        answering._fetcher, encoder, load_reranker(), answering._index, QuerySettings()
+    pipeline = QueryPipeline(
+        pipeline._fetcher, encoder, load_reranker(), pipeline._index, QuerySettings()
     )
-    await answering.answer([ask(text="leaf"), ask(text="sky")])
+    await pipeline.answer([ask(text="leaf"), ask(text="sky")])
     assert encoder.asked_with == [PartWeights(identity=0.5)] * 2
 
 
@@ -135,13 +135,15 @@ async def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
     encoder = ColourEncoder()
     index = CatalogIndex(settings, encoder.model_id)
     async with open_fetcher(IntakeSettings()) as fetcher:
-        answering = Answering(fetcher, encoder, load_reranker(), index, QuerySettings())
-        [result] = await answering.answer([ask(text="anything")])
+        pipeline = QueryPipeline(fetcher, encoder, load_reranker(), index, QuerySettings())
+        [result] = await pipeline.answer([ask(text="anything")])
     assert isinstance(result, Result)
     assert (result.items, result.error) == ((), None)
 
 
-async def test_a_store_that_does_not_answer_is_said(tmp_path: Path, answering: Answering) -> None:
+async def test_a_store_that_does_not_answer_is_said(
+    tmp_path: Path, pipeline: QueryPipeline
+) -> None:
     """The bank is there, its Milvus is not."""
     encoder = ColourEncoder()
     gone = Settings.model_validate(
@@ -149,14 +151,14 @@ async def test_a_store_that_does_not_answer_is_said(tmp_path: Path, answering: A
     )
     index = CatalogIndex(gone, encoder.model_id)
     async with open_fetcher(IntakeSettings()) as fetcher:
-        lost = Answering(fetcher, encoder, load_reranker(), index, QuerySettings(patience_s=0.1))
+        lost = QueryPipeline(fetcher, encoder, load_reranker(), index, QuerySettings(retry_s=0.1))
         [outcome] = await lost.answer([ask(text="leaf")])
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, RejectedQuery)
     assert "search is unavailable" in outcome.rejection.reason
 
 
-async def test_the_impression_shows_what_was_answered(answering: Answering) -> None:
-    [result] = await answering.answer([ask(image=picture_uri("red"))])
+async def test_the_impression_shows_what_was_answered(pipeline: QueryPipeline) -> None:
+    [result] = await pipeline.answer([ask(image=picture_uri("red"))])
     assert isinstance(result, Result)
     shown = impression(result, now_ms=5)
     assert [(s.product_id, s.position) for s in shown.items] == [
