@@ -14,7 +14,7 @@ from models.arrays import Floats, unit
 from models.catalog.folder import Catalog
 from models.curation.curate import Curated, curate
 from models.curation.documents import Documents, View
-from models.curation.folder import read_documents, text_vectors, tight
+from models.curation.folder import drop_empty_columns, read_documents, text_vectors
 from models.curation.label_noise import Recovery, corrupt, recovery
 from models.embedding.protocol import SearchEncoder
 from models.training.embedding.dataset import TrainingData
@@ -22,17 +22,17 @@ from models.training.embedding.run_state import Encoder
 from models.training.embedding.validation import vectors
 
 WRONG = 0.2
-"""Share of the labels that are made wrong."""
+"""Share of the labels that are corrupted."""
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Noisy:
-    """Pictures with their words: the labels they should have, and those they are given."""
+    """Pictures with their texts, true labels, and corrupted ones."""
 
     data: TrainingData
-    words: Floats
+    texts: Floats
     truth: Rows
     given: Rows
 
@@ -44,13 +44,13 @@ class Noisy:
         texts = {catalog.locate(one.image or ""): one.title for one in catalog.products}
         texts |= {catalog.locate(one.image): one.text or "" for one in catalog.photos}
         sources, truth = data.pictures.sources, data.pictures.ids
-        said = text_vectors([texts[source.path] for source in sources], encoder)
-        return cls(data, said, truth, corrupt(truth, WRONG, seed))
+        encoded = text_vectors([texts[source.path] for source in sources], encoder)
+        return cls(data, encoded, truth, corrupt(truth, WRONG, seed))
 
     def curated(self, tower: Encoder) -> tuple[Curated, Recovery]:
-        """What curation by a tower's eyes makes of the given labels."""
+        """The corrupted labels curated, with identities of a tower as the picture view."""
         store = self.data.store
-        seen = unit(vectors(tower, store, store.clean()))
+        identities = unit(vectors(tower, store, store.clean()))
         # Colour is the last of the parts, see `Projection.parts`.
         width = store.projection.colour.matrix.shape[1]
         colour = store.parts(store.clean())[:, -width:]
@@ -58,9 +58,9 @@ class Noisy:
             labels=self.given,
             names=tuple(f"{number:06}" for number in range(int(self.truth.max()) + 1)),
             views=(
-                View("picture", tight(seen)),
-                View("colour", tight(unit(colour))),
-                View("text", tight(self.words), judge="text"),
+                View("picture", drop_empty_columns(identities)),
+                View("colour", drop_empty_columns(unit(colour))),
+                View("text", drop_empty_columns(self.texts), source="text"),
             ),
         )
         found = curate(documents)
@@ -73,8 +73,10 @@ def recovery_in(
     progress: Callable[[int, int], None] = lambda done, total: None,
     seed: int = 0,
 ) -> Recovery:
-    """What ``lookstream curate`` finds in all splits of a catalog folder, a fifth of its ids made
-    wrong; wrong ones are drawn from all products."""
+    """What ``lookstream curate`` recovers in all splits of a folder, a fifth of the ids corrupted.
+
+    Wrong ids are drawn from all products.
+    """
     documents = read_documents(folder, encoder, None, progress)
     truth = documents.labels
     wrong = replace(documents, labels=corrupt(truth, WRONG, seed))

@@ -1,7 +1,7 @@
-"""Curate: plan → propose → organize → review in a row, and what comes out.
+"""Curate: plan → propose → organize → review in a row, and the result.
 
-The result is clusters: labels and weights for training, centroids for the bank, and for everything
-that was changed or pruned the reason.
+The result is clusters: labels and weights for training, centroids for the prototype bank, and an
+explanation of everything that was changed or pruned.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ import numpy as np
 
 from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Flags, Ints
-from models.curation.explanations import reasons
-from models.curation.judges import Reranker
+from models.curation.evidence_sources import Reranker
+from models.curation.explanations import explanations
 from models.curation.organize import Clusters, organize
 from models.curation.plan import Plan, plan
 from models.curation.propose import Proposal, propose
-from models.curation.review import ERRORS, ROUNDS, Review, review
-from models.curation.view_space import look
+from models.curation.review import FALSE_DISCOVERY_RATE, ROUNDS, Review, review
+from models.curation.view_space import fit_view_space
 from models.progress import Phases, no_phases, of_phase
 
 
-class Verdict(StrEnum):
-    """What became of a document."""
+class Decision(StrEnum):
+    """What was decided on a document."""
 
     KEPT = "kept"
     """It keeps its id."""
-    MOVED = "moved"
-    """Its id was wrong; it is given the one it shows."""
-    ABSORBED = "absorbed"
+    RELABELLED = "relabelled"
+    """Its id was wrong; another one replaces it."""
+    ASSIGNED = "assigned"
     """It had no id and joined a cluster."""
     PRUNED = "pruned"
-    """It is not like its own cluster, and like no other one enough; it trains nothing."""
+    """It is unlike its own cluster, and no other one fits well enough; not used for training."""
     DISPUTED = "disputed"
-    """Its id looks wrong, but the judges disagree; it stays, and counts little."""
-    LEFT = "left"
-    """It had no id and is like no cluster."""
+    """Its id looks wrong, but sources of evidence disagree; it stays, with a low weight."""
+    UNASSIGNED = "unassigned"
+    """It had no id and no cluster fits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,34 +45,34 @@ class Curated:
     """The purified clusters.
 
     Attributes:
-        labels: (n,) numbers into ``names``; UNKNOWN for what was pruned or left.
-        names: the product ids as they were given, then ``new:KEY`` of clusters without one.
-        weights: (n,), 0..1: how firmly a document belongs to its label; 0 where it has none.
-        verdicts: (n,) what became of each.
-        reasons: (n,) why, "" for KEPT.
-        suggested: (n,) the label shown instead of a wrong one; UNKNOWN elsewhere.
-        doubt: (n,) 0..1, belief that the id as it came is wrong; 0 where none came.
-        plan, proposal, clusters, review: what each step made of the distinct documents;
-        ``place`` (n,) is where each document is among them.
+        labels: (n,) numbers into ``names``; UNKNOWN for what was pruned or is unassigned.
+        names: the product ids, then ``new:KEY`` of clusters without one.
+        weights: (n,), 0..1: probability of the label; 0 where there is none.
+        decisions: (n,) what was decided on each.
+        explanations: (n,) why, "" for KEPT.
+        suggested: (n,) the label that replaces a wrong one; UNKNOWN elsewhere.
+        error_probability: (n,) 0..1, that the observed id is wrong; 0 where there is none.
+        plan, proposal, clusters, review: the results of the steps, for distinct documents;
+        ``inverse`` (n,) is the row of each document among them.
     """
 
     labels: Ints
     names: tuple[str, ...]
     weights: Floats
-    verdicts: tuple[Verdict, ...]
-    reasons: tuple[str, ...]
+    decisions: tuple[Decision, ...]
+    explanations: tuple[str, ...]
     suggested: Ints
-    doubt: Floats
+    error_probability: Floats
     plan: Plan
     proposal: Proposal
     clusters: Clusters
     review: Review
-    place: Ints
+    inverse: Ints
 
     @property
     def flagged(self) -> Flags:
-        """Documents whose id is called wrong, (n,): another one is given instead, or none."""
-        return np.array([one in (Verdict.MOVED, Verdict.PRUNED) for one in self.verdicts])
+        """Documents whose id is called wrong, (n,): it is replaced or removed."""
+        return np.array([one in (Decision.RELABELLED, Decision.PRUNED) for one in self.decisions])
 
     def members(self, label: int) -> Ints:
         """Rows of a cluster's documents."""
@@ -96,94 +96,99 @@ def curate(
     reranker: Reranker | None = None,
     progress: Phases = no_phases,
     *,
-    errors: float = ERRORS,
+    false_discovery_rate: float = FALSE_DISCOVERY_RATE,
     rounds: int = ROUNDS,
 ) -> Curated:
     """Run the four steps.
 
-    A ``reranker`` judges beside the others where they doubt; its indices are those of the
-    documents. ``errors`` and ``rounds`` are those of `review`. The same documents give the same
-    clusters, in whatever order they come.
+    A ``reranker`` is one more source of evidence where the others are uncertain; it is given row
+    numbers of the documents. ``false_discovery_rate`` and ``rounds`` are those of `review`. The
+    same documents give the same clusters, in whatever order they are given.
 
     Raises:
-        CurationError: from `Documents`, whose parts do not fit together.
+        CurationError: from `Documents`, whose parts are inconsistent.
     """
     progress("plan", 0, 1)
     planned = plan(documents)
     progress("plan", 1, 1)
-    rows, place = documents.distinct()
-    distinct = documents.take(rows, place)
+    rows, inverse = documents.distinct()
+    distinct = documents.take(rows, inverse)
     progress("propose", 0, 1)
-    everyone = np.ones(len(rows), np.float32)
-    looks = tuple(look(view, distinct.labels, everyone) for view in distinct.views)
-    proposal = propose(distinct, looks)
+    ones = np.ones(len(rows), np.float32)
+    view_spaces = tuple(fit_view_space(view, distinct.labels, ones) for view in distinct.views)
+    proposal = propose(distinct, view_spaces)
     progress("propose", 1, 1)
     progress("organize", 0, 1)
-    clusters = organize(distinct, looks, proposal)
+    clusters = organize(distinct, view_spaces, proposal)
     progress("organize", 1, 1)
     progress("review", 0, rounds)
     reviewed = review(
         distinct,
         clusters,
-        looks,
-        _Numbered(reranker, rows) if reranker else None,
+        view_spaces,
+        _DistinctReranker(reranker, rows) if reranker else None,
         of_phase(progress, "review"),
-        errors=errors,
+        false_discovery_rate=false_discovery_rate,
         rounds=rounds,
     )
-    verdicts, labels, weights = _verdicts(distinct, clusters, reviewed)
-    said = reasons(distinct, clusters, reviewed, labels)
-    suggested = np.where([one is Verdict.MOVED for one in verdicts], labels, UNKNOWN)
-    came = distinct.labels != UNKNOWN
+    decisions, labels, weights = _decisions(distinct, clusters, reviewed)
+    texts = explanations(distinct, clusters, reviewed, labels)
+    relabelled = [one is Decision.RELABELLED for one in decisions]
+    suggested = np.where(relabelled, labels, UNKNOWN)
+    error = np.where(distinct.labels != UNKNOWN, 1 - reviewed.own, 0).astype(np.float32)
     return Curated(
-        labels=labels[place],
+        labels=labels[inverse],
         names=clusters.names,
-        weights=weights[place],
-        verdicts=tuple(verdicts[at] for at in place),
-        reasons=tuple("" if verdicts[at] is Verdict.KEPT else said[at] for at in place),
-        suggested=suggested[place],
-        doubt=np.where(came, 1 - reviewed.own, 0).astype(np.float32)[place],
+        weights=weights[inverse],
+        decisions=tuple(decisions[at] for at in inverse),
+        explanations=tuple("" if decisions[at] is Decision.KEPT else texts[at] for at in inverse),
+        suggested=suggested[inverse],
+        error_probability=error[inverse],
         plan=planned,
         proposal=proposal,
         clusters=clusters,
         review=reviewed,
-        place=place,
+        inverse=inverse,
     )
 
 
-def _verdicts(
+def _decisions(
     documents: Documents, clusters: Clusters, reviewed: Review
-) -> tuple[list[Verdict], Ints, Floats]:
-    came = documents.labels != UNKNOWN
+) -> tuple[list[Decision], Ints, Floats]:
+    """Decision, label and weight of each document."""
+    labelled = documents.labels != UNKNOWN
     inside = clusters.members != UNKNOWN
-    beliefs = reviewed.beliefs[:, 1:]
-    best = np.where(reviewed.candidates == reviewed.best[:, None], beliefs, 0)
-    best_belief = np.where(reviewed.best == UNKNOWN, 0, best.max(axis=1))
-    joined = np.where(inside & (reviewed.own >= best_belief), clusters.members, reviewed.best)
-    verdicts: list[Verdict] = []
+    best = np.where(
+        reviewed.candidates == reviewed.best_other[:, None], reviewed.probabilities[:, 1:], 0
+    )
+    best_other = np.where(reviewed.best_other == UNKNOWN, 0, best.max(axis=1))
+    joined = np.where(inside & (reviewed.own >= best_other), clusters.members, reviewed.best_other)
+    decisions: list[Decision] = []
     labels = np.full(len(documents), UNKNOWN)
     weights = np.zeros(len(documents), np.float32)
     for row in range(len(documents)):
-        if came[row] and reviewed.wrong[row]:
-            verdict, label, weight = Verdict.MOVED, reviewed.best[row], best_belief[row]
-        elif reviewed.lost[row]:
-            verdict, label, weight = (Verdict.PRUNED if came[row] else Verdict.LEFT), UNKNOWN, 0.0
-        elif came[row]:
-            verdict = Verdict.DISPUTED if reviewed.disputed[row] else Verdict.KEPT
+        if labelled[row] and reviewed.relabelled[row]:
+            decision, label = Decision.RELABELLED, reviewed.best_other[row]
+            weight = best_other[row]
+        elif reviewed.outliers[row]:
+            decision = Decision.PRUNED if labelled[row] else Decision.UNASSIGNED
+            label, weight = UNKNOWN, 0.0
+        elif labelled[row]:
+            decision = Decision.DISPUTED if reviewed.disputed[row] else Decision.KEPT
             label, weight = clusters.members[row], reviewed.own[row]
         elif joined[row] != UNKNOWN:
-            verdict, label = Verdict.ABSORBED, joined[row]
-            weight = max(reviewed.own[row], best_belief[row])
+            decision, label = Decision.ASSIGNED, joined[row]
+            weight = max(reviewed.own[row], best_other[row])
         else:
-            verdict, label, weight = Verdict.LEFT, UNKNOWN, 0.0
-        verdicts.append(verdict)
+            decision, label, weight = Decision.UNASSIGNED, UNKNOWN, 0.0
+        decisions.append(decision)
         labels[row], weights[row] = label, weight
-    return verdicts, labels, weights
+    return decisions, labels, weights
 
 
 @dataclass(frozen=True)
-class _Numbered:
-    """A reranker asked about distinct documents by their numbers among all."""
+class _DistinctReranker:
+    """A reranker for distinct documents, which passes on their row numbers among all."""
 
     reranker: Reranker
     rows: Ints

@@ -1,7 +1,7 @@
-"""What is curated: documents with their views, their ids as they came, and what else is known.
+"""What is curated: documents with their views, their observed labels, categories and links.
 
-A document is one picture with what belongs to it: a product's picture with its title, a shopper's
-photo with its words. Labels are row numbers into ``names``, the product ids; ``UNKNOWN`` is none.
+A document is one picture with its text: a product's picture with its title, a shopper's photo with
+its query. Labels are row numbers into ``names``, the product ids; ``UNKNOWN`` is none.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One way to see all documents: ``vectors`` float32 (n, d), rows of length 1.
+    """One representation of all documents: ``vectors`` float32 (n, d), rows of length 1.
 
-    A row of zeros is a document that cannot be seen this way: a photo without words. Views of one
-    ``judge`` are seen by one judge; several judges must not disagree before a member is pruned.
+    A row of zeros is a document that lacks this view: a photo without text. Views of one ``source``
+    are one source of evidence; a label is called wrong only if no source contradicts.
     """
 
     name: str
     vectors: Floats
-    judge: str = "geometry"
+    source: str = "geometry"
 
     @property
     def present(self) -> Flags:
-        """Which documents it sees, (n,)."""
-        seen: Flags = np.asarray(self.vectors.any(axis=1))
-        return seen
+        """Which documents have this view, (n,)."""
+        found: Flags = np.asarray(self.vectors.any(axis=1))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """Documents tied to labels by what shoppers did: three arrays (m,).
+    """Documents linked to labels by clicks and purchases: three arrays (m,).
 
-    ``weights`` are in nats, above 0: how much more likely the link is if the label is the true one.
+    ``weights`` are log-likelihood ratios in nats, above 0: of the link, if the label is true.
     """
 
     documents: Ints = field(default_factory=lambda: np.empty(0, np.int64))
@@ -60,17 +60,17 @@ class Links:
 
 @dataclass(frozen=True, eq=False)
 class Documents:
-    """n documents and the u product ids that they are said to show.
+    """n documents, and u product ids as their noisy labels.
 
     Attributes:
-        labels: (n,), 0..u−1 or UNKNOWN.
+        labels: (n,) observed labels, 0..u−1 or UNKNOWN.
         names: the u product ids.
         views: the first is the picture's; more add evidence.
-        keys: what each document is called in a report, (n,); its place by default.
+        keys: names of the documents in a report, (n,); row numbers by default.
         categories: own category path of each document, widest first, () where not known. Give it
-            only where it was *not* taken from the label: else it would vouch for a wrong label.
+            only where it was *not* taken from the label: else it would confirm a wrong label.
         label_categories: category path of each label, (u,), () where not known.
-        links: what behaviour ties together.
+        links: of behaviour.
     """
 
     labels: Ints
@@ -88,21 +88,21 @@ class Documents:
         return len(self.labels)
 
     def key(self, row: int) -> str:
-        """What a document is called."""
+        """The name of a document in a report."""
         return self.keys[row] if self.keys else str(row)
 
     def name(self, label: int) -> str:
         """A label's product id; "" for UNKNOWN."""
         return self.names[label] if label != UNKNOWN else ""
 
-    def relabelled(self, labels: Ints) -> Documents:
+    def with_labels(self, labels: Ints) -> Documents:
         """The same documents under other labels."""
         return replace(self, labels=labels)
 
-    def take(self, rows: Ints, place: Ints) -> Documents:
+    def take(self, rows: Ints, inverse: Ints) -> Documents:
         """Some of the documents, in that order; labels keep their numbers.
 
-        ``place`` (n,) says which of ``rows`` stands for each document; its links go there.
+        ``inverse`` (n,): the position in ``rows`` that replaces each document, also in links.
         """
         return replace(
             self,
@@ -110,44 +110,45 @@ class Documents:
             views=tuple(replace(view, vectors=view.vectors[rows]) for view in self.views),
             keys=tuple(self.keys[row] for row in rows) if self.keys else (),
             categories=tuple(self.categories[row] for row in rows) if self.categories else (),
-            links=replace(self.links, documents=place[self.links.documents]),
+            links=replace(self.links, documents=inverse[self.links.documents]),
         )
 
     def distinct(self) -> tuple[Ints, Ints]:
-        """One row for each set of exact copies (of all views, label and category), and its place.
+        """One row for each set of exact duplicates, and the inverse, as of `numpy.unique`.
 
-        A listing that was posted twice must not vouch for itself. What no view sees copies nothing.
+        Duplicates agree in all views, label and category: a listing that was posted twice must not
+        confirm itself. Documents without any view are no duplicates.
         """
         first: dict[bytes, int] = {}
         rows: list[int] = []
-        place = np.empty(len(self), np.int64)
+        inverse = np.empty(len(self), np.int64)
         for row in range(len(self)):
-            blind = row if not any(view.vectors[row].any() for view in self.views) else None
-            said = repr(
-                (blind, int(self.labels[row]), self.categories[row] if self.categories else ())
+            unseen = row if not any(view.vectors[row].any() for view in self.views) else None
+            key = repr(
+                (unseen, int(self.labels[row]), self.categories[row] if self.categories else ())
             )
-            digest = hashlib.blake2b(said.encode(), digest_size=16)
+            digest = hashlib.blake2b(key.encode(), digest_size=16)
             for view in self.views:
                 digest.update(view.vectors[row].tobytes())
             at = first.setdefault(digest.digest(), len(rows))
             if at == len(rows):
                 rows.append(row)
-            place[row] = at
-        return np.array(rows, np.int64), place
+            inverse[row] = at
+        return np.array(rows, np.int64), inverse
 
 
-def numbered(ids: Sequence[str | None]) -> tuple[Ints, tuple[str, ...]]:
-    """Labels and names from product ids as they came; None and "" are UNKNOWN.
+def number_labels(ids: Sequence[str | None]) -> tuple[Ints, tuple[str, ...]]:
+    """Labels and names from product ids; None and "" are UNKNOWN.
 
     Names are in alphabetical order, so that they do not depend on the order of the documents.
     """
     names = tuple(sorted({one for one in ids if one}))
-    place = {name: at for at, name in enumerate(names)}
-    return np.array([place[one] if one else UNKNOWN for one in ids], np.int64), names
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[one] if one else UNKNOWN for one in ids], np.int64), names
 
 
 def _check(documents: Documents) -> None:
-    """Raise CurationError where the parts do not fit together; says which."""
+    """Raise CurationError where shapes, norms or label ranges are inconsistent."""
     n, u = len(documents.labels), len(documents.names)
     if not documents.views or not n:
         raise CurationError("nothing to curate: give at least one document and one view")

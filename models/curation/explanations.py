@@ -1,4 +1,4 @@
-"""Why a member was pruned or moved, in words that a merchandiser can check against the pictures."""
+"""Why a document was pruned or relabelled, in words that can be checked against the pictures."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import numpy as np
 from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Ints
 from models.curation.organize import Clusters
-from models.curation.review import LOST, Review, preferences
-from models.curation.view_space import KINDS, NEIGHBOURS
+from models.curation.review import OUTLIER_FROM, Review, preferences
+from models.curation.view_space import NEIGHBOURS, VIEW_EVIDENCE
 
-LEAST = 0.5
-"""Nats from which a judge is mentioned."""
-IN_WORDS = {
+MIN_NATS = 0.5
+"""From which a source of evidence is mentioned."""
+PHRASES = {
     "behaviour": "clicks tie it to",
     "metadata": "its category is that of",
     "reranker": "the reranker prefers",
@@ -20,89 +20,102 @@ IN_WORDS = {
 }
 
 
-def reasons(
+def explanations(
     documents: Documents, clusters: Clusters, reviewed: Review, labels: Ints
 ) -> tuple[str, ...]:
-    """One sentence for each document (n,); ``labels`` (n,) are what they end with.
+    """One sentence for each document (n,); ``labels`` (n,) are the final ones.
 
-    For a member that moved or is doubted it compares the cluster it came in with the best other
-    one; for what was absorbed, how many neighbours are there.
+    For a document that was relabelled or disputed it compares its own cluster with the best other
+    one; for one that was assigned it counts the neighbours there.
     """
     here, there = (
         np.argmax(reviewed.candidates == which[:, None], axis=1)
-        for which in (clusters.members, reviewed.best)
+        for which in (clusters.members, reviewed.best_other)
     )
-    prefer = preferences(reviewed.testimonies, reviewed.belief, here, there)
+    preferred = preferences(reviewed.evidence, reviewed.model, here, there)
     return tuple(
-        _sentence(documents, clusters, reviewed, row, int(labels[row]), prefer)
+        _explain(documents, clusters, reviewed, row, int(labels[row]), preferred)
         for row in range(len(documents))
     )
 
 
-def _sentence(
+def _explain(
     documents: Documents,
     clusters: Clusters,
     reviewed: Review,
     row: int,
     label: int,
-    prefer: dict[str, Floats],
+    preferred: dict[str, Floats],
 ) -> str:
-    own, best = int(clusters.members[row]), int(reviewed.best[row])
-    none = float(reviewed.beliefs[row, 0])
-    if label == UNKNOWN and documents.labels[row] != UNKNOWN and none <= LOST:
-        return f"not like its own cluster: belief {reviewed.own[row]:.2f}; like no other one enough"
+    own, best_other = int(clusters.members[row]), int(reviewed.best_other[row])
+    none = float(reviewed.probabilities[row, 0])
+    if label == UNKNOWN and documents.labels[row] != UNKNOWN and none <= OUTLIER_FROM:
+        return (
+            f"not like its own cluster: probability {reviewed.own[row]:.2f}; "
+            "like no other one enough"
+        )
     if label == UNKNOWN:
-        return f"like no cluster: belief {none:.2f} that it belongs to none" + (
-            f", {reviewed.own[row]:.2f} in its own" if own != UNKNOWN else ""
+        return f"like no cluster: probability {none:.2f} that it belongs to none" + (
+            f", {reviewed.own[row]:.2f} for its own" if own != UNKNOWN else ""
         )
     if documents.labels[row] == UNKNOWN:
-        at = _column(reviewed.candidates[row], label)
-        return "; ".join(
-            [f"joined {clusters.names[label]} with belief {reviewed.beliefs[row, 1 + at]:.2f}"]
-            + [
-                f"{_count(one.votes[row, at])} of {NEIGHBOURS} neighbours are there by "
-                f"{one.kinds[0].removesuffix(' ' + KINDS[0])}"
-                for one in reviewed.testimonies
-                if one.votes is not None and _count(one.votes[row, at])
-            ]
-        )
-    if best == UNKNOWN:
+        return _explain_assigned(clusters, reviewed, row, label)
+    if best_other == UNKNOWN:
         return ""
-    return "; ".join(_comparison(clusters, reviewed, row, own, best, prefer))
+    return "; ".join(_compare(clusters, reviewed, row, own, best_other, preferred))
 
 
-def _comparison(
+def _explain_assigned(clusters: Clusters, reviewed: Review, row: int, label: int) -> str:
+    at = _column(reviewed.candidates[row], label)
+    probability = reviewed.probabilities[row, 1 + at]
+    return "; ".join(
+        [f"joined {clusters.names[label]} with probability {probability:.2f}"]
+        + [
+            f"{_count(one.votes[row, at])} of {NEIGHBOURS} neighbours are there by "
+            f"{_view_name(one.kinds[0])}"
+            for one in reviewed.evidence
+            if one.votes is not None and _count(one.votes[row, at])
+        ]
+    )
+
+
+def _compare(
     clusters: Clusters,
     reviewed: Review,
     row: int,
     own: int,
-    best: int,
-    prefer: dict[str, Floats],
+    best_other: int,
+    preferred: dict[str, Floats],
 ) -> list[str]:
     here = _column(reviewed.candidates[row], own)
-    there = _column(reviewed.candidates[row], best)
-    name = clusters.names[best]
-    said = []
-    for one in reviewed.testimonies:
+    there = _column(reviewed.candidates[row], best_other)
+    name = clusters.names[best_other]
+    phrases = []
+    for one in reviewed.evidence:
         if one.votes is None:
             continue
-        view = one.kinds[0].removesuffix(" " + KINDS[0])
-        nearer = float(one.evidence[row, there, 1] - one.evidence[row, here, 1])
-        if one.evidence[row, there, 1] or one.evidence[row, here, 1]:
+        nearer = float(one.values[row, there, 1] - one.values[row, here, 1])
+        if one.values[row, there, 1] or one.values[row, here, 1]:
             side = "nearer to" if nearer >= 0 else "farther from"
-            said.append(f"{view} {side} {name} than its own cluster by {abs(nearer):.2f}")
-        theirs, ours = _count(one.votes[row, there]), _count(one.votes[row, here])
-        if theirs or ours:
-            said.append(f"neighbours vote {name} {theirs}:{ours}")
-    said += [
-        f"{IN_WORDS[judge]} {name}"
-        for judge, by in prefer.items()
-        if judge in IN_WORDS and by[row] >= LEAST
+            view = _view_name(one.kinds[0])
+            phrases.append(f"{view} {side} {name} than its own cluster by {abs(nearer):.2f}")
+        votes_there, votes_here = _count(one.votes[row, there]), _count(one.votes[row, here])
+        if votes_there or votes_here:
+            phrases.append(f"neighbours vote {name} {votes_there}:{votes_here}")
+    phrases += [
+        f"{PHRASES[source]} {name}"
+        for source, nats in preferred.items()
+        if source in PHRASES and nats[row] >= MIN_NATS
     ]
-    against = [judge for judge, by in prefer.items() if by[row] <= -LEAST]
+    against = [source for source, nats in preferred.items() if nats[row] <= -MIN_NATS]
     if against:
-        said.append(f"{' and '.join(against)} would keep it")
-    return said or [f"belief {reviewed.own[row]:.2f} in its own cluster"]
+        phrases.append(f"{' and '.join(against)} would keep it")
+    return phrases or [f"probability {reviewed.own[row]:.2f} of its own cluster"]
+
+
+def _view_name(kind: str) -> str:
+    """The view of the first kind of evidence that a view has."""
+    return kind.removesuffix(" " + VIEW_EVIDENCE[0])
 
 
 def _column(candidates: Ints, label: int) -> int:
@@ -110,5 +123,5 @@ def _column(candidates: Ints, label: int) -> int:
 
 
 def _count(share: float) -> int:
-    """A share of the neighbours' votes as so many of them."""
+    """A share of the neighbours' votes as a number of neighbours."""
     return round(NEIGHBOURS * float(share))

@@ -1,5 +1,4 @@
-"""Documents of a catalog folder: products' pictures with their titles, shoppers' photos with their
-words, as an encoder sees them."""
+"""Documents of a catalog folder: products' pictures and shoppers' photos with their texts."""
 
 from __future__ import annotations
 
@@ -11,8 +10,8 @@ import numpy as np
 
 from models.arrays import Floats
 from models.catalog.folder import Catalog, read_catalog
-from models.curation.documents import Documents, View, numbered
-from models.curation.propose import Clicked, behaviour_links
+from models.curation.documents import Documents, View, number_labels
+from models.curation.propose import Click, behaviour_links
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import CurationError
 from models.images.files import open_picture
@@ -21,8 +20,8 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class Source:
-    """One document of a folder. ``key`` is its picture's reference, which names it everywhere."""
+class FolderDocument:
+    """One document of a folder; ``key`` is its picture's reference."""
 
     key: str
     product_id: str | None
@@ -30,7 +29,7 @@ class Source:
     text: str
 
 
-def sources(catalog: Catalog, split: str | None) -> list[Source]:
+def folder_documents(catalog: Catalog, split: str | None) -> list[FolderDocument]:
     """Products' pictures in file order, then the photos of a split, or of all with None.
 
     Raises:
@@ -38,11 +37,13 @@ def sources(catalog: Catalog, split: str | None) -> list[Source]:
     """
     photos = catalog.photos if split is None else catalog.split(split) if catalog.photos else ()
     found = [
-        Source(key, one.product_id, one.category, one.title)
+        FolderDocument(key, one.product_id, one.category, one.title)
         for one in catalog.products
         for key in dict.fromkeys(key for key in (one.image, *one.images) if key)
     ]
-    found += [Source(one.image, one.product_id, one.category, one.text or "") for one in photos]
+    found += [
+        FolderDocument(one.image, one.product_id, one.category, one.text or "") for one in photos
+    ]
     if not found:
         raise CurationError(f"{catalog.folder} has no pictures to curate")
     return found
@@ -64,14 +65,14 @@ def read_documents(
         CurationError: there is nothing to curate.
     """
     catalog = read_catalog(folder)
-    found = sources(catalog, split)
+    found = folder_documents(catalog, split)
     pictures: list[Encoded] = []
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
         opened = [open_picture(folder / one.key) for one in batch]
         pictures += encoder.encode_items(opened, [None] * len(opened))
         progress(start + len(batch), len(found))
-    labels, names = numbered([one.product_id for one in found])
+    labels, names = number_labels([one.product_id for one in found])
     paths = {one.product_id: one.category for one in catalog.products}
     for one in found:
         if one.product_id:
@@ -79,12 +80,15 @@ def read_documents(
     weights = encoder.part_weights(np.stack([one.vector for one in pictures]))
     # As a query, a picture alone is all of its vector.
     queries = encoder.encode_queries(pictures, [None] * len(pictures), weights)
-    seen = np.stack([one.vector for one in queries])
+    vectors = np.stack([one.vector for one in queries])
     colours = np.stack([one.juice.colour for one in pictures])
-    views = [View("picture", tight(seen)), View("colour", tight(colours))]
-    words = text_vectors([one.text for one in found], encoder)
-    if words.any():
-        views.append(View("text", tight(words), judge="text"))
+    views = [
+        View("picture", drop_empty_columns(vectors)),
+        View("colour", drop_empty_columns(colours)),
+    ]
+    texts = text_vectors([one.text for one in found], encoder)
+    if texts.any():
+        views.append(View("text", drop_empty_columns(texts), source="text"))
     return Documents(
         labels=labels,
         names=names,
@@ -98,34 +102,34 @@ def read_documents(
 def with_clicks(
     documents: Documents, clicks: Iterable[tuple[str, str, int]]
 ) -> tuple[Documents, int]:
-    """Documents linked by clicks (document, product id, position), and how many fitted neither.
+    """Documents linked by clicks (document, product id, position), and how many clicks are unknown.
 
-    A document is named by its picture's reference, or by its file name without the ending.
+    A document is named by its picture's reference, or by its file name without the suffix.
     """
     rows = {Path(key).stem: row for row, key in enumerate(documents.keys)}
     rows |= {key: row for row, key in enumerate(documents.keys)}
     labels = {name: label for label, name in enumerate(documents.names)}
-    heard: list[Clicked] = []
-    lost = 0
+    known: list[Click] = []
+    unknown = 0
     for document, product, position in clicks:
         if document in rows and product in labels:
-            heard.append(Clicked(rows[document], labels[product], position))
+            known.append(Click(rows[document], labels[product], position))
         else:
-            lost += 1
-    return replace(documents, links=behaviour_links(heard)), lost
+            unknown += 1
+    return replace(documents, links=behaviour_links(known)), unknown
 
 
 def text_vectors(texts: list[str], encoder: SearchEncoder) -> Floats:
-    """Text vectors (n, d), zero where there is no word; each text is read once."""
-    said = sorted({text for text in texts if text.strip()})
-    if not said:
+    """Text vectors (n, d), zero for empty texts; equal texts are encoded once."""
+    distinct = sorted({text for text in texts if text.strip()})
+    if not distinct:
         return np.zeros((len(texts), 1), np.float32)
-    vectors = {text: encoder.encode_queries([None], [text])[0].vector for text in said}
-    nothing = np.zeros_like(vectors[said[0]])
-    return np.stack([vectors.get(text, nothing) for text in texts])
+    vectors = {text: encoder.encode_queries([None], [text])[0].vector for text in distinct}
+    empty = np.zeros_like(vectors[distinct[0]])
+    return np.stack([vectors.get(text, empty) for text in texts])
 
 
-def tight(vectors: Floats) -> Floats:
-    """Without the columns that are zero everywhere, where other parts of the vector would be."""
+def drop_empty_columns(vectors: Floats) -> Floats:
+    """Without the columns that are zero everywhere: parts of the vector that nothing fills."""
     used = vectors.any(axis=0)
     return np.ascontiguousarray(vectors[:, used] if used.any() else vectors[:, :1], np.float32)

@@ -1,6 +1,6 @@
-"""Ids made wrong on purpose, and how much of that curation finds again.
+"""Label noise injected on purpose, and how much of it curation finds.
 
-The measure that the noise of real ids cannot give: here the truth is known.
+A measure that real noise cannot give: here the true labels are known.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from models.errors import CurationError
 class Recovery(NamedTuple):
     """Shares, 0..1.
 
-    ``recovered``: of the wrong labels, those flagged *and* given back their true label;
-    ``precision``: of the labels flagged, those that were wrong; ``flagged``: of the wrong labels,
+    ``recovered``: of the wrong labels, those flagged *and* corrected to the true one;
+    ``precision``: of the flagged labels, those that were wrong; ``flagged``: of the wrong labels,
     those flagged, whatever was suggested instead, if anything. A share of nothing is 1.
     """
 
@@ -30,11 +30,11 @@ class Recovery(NamedTuple):
 def corrupt(
     labels: Ints, share: float, seed: int = 0, within: Sequence[object] | None = None
 ) -> Ints:
-    """Labels (n,) of which ``share`` (0..1) are another one than before.
+    """Labels (n,) of which ``share`` (0..1) are replaced by another one.
 
     The rows are drawn uniformly among the labelled ones. The new label is drawn uniformly from the
-    other labels in use: all of them, or with ``within``, one group for each label (its leaf
-    category, say), from the same group. A label that is alone in its group goes to any other.
+    other labels in use: from all of them, or with ``within`` (a group for each label, such as its
+    leaf category) from the same group. A label that is alone in its group is replaced by any other.
 
     Raises:
         CurationError: the share is not in 0..1, or there are fewer than two labels.
@@ -64,23 +64,23 @@ def corrupt(
 
 
 def recovery(truth: Ints, given: Ints, flagged: Flags, corrected: Ints) -> Recovery:
-    """What a curation of ``given`` found of ``truth``.
+    """How well a curation of ``given`` recovered ``truth``.
 
     Args:
-        truth: labels (n,) before they were corrupted.
+        truth: labels (n,) before corruption.
         given: labels (n,) that were curated.
-        flagged: (n,), true where curation says that the given label is wrong.
+        flagged: (n,), true where curation calls the given label wrong.
         corrected: (n,), the label it suggests instead; UNKNOWN where none.
     """
     wrong = (truth != given) & (given != UNKNOWN)
     hits = wrong & flagged
-    back = hits & (corrected == truth)
+    corrected_back = hits & (corrected == truth)
 
     def share(part: float, whole: float) -> float:
         return part / whole if whole else 1.0
 
     return Recovery(
-        share(float(back.sum()), float(wrong.sum())),
+        share(float(corrected_back.sum()), float(wrong.sum())),
         share(float(hits.sum()), float(flagged.sum())),
         share(float(hits.sum()), float(wrong.sum())),
     )

@@ -1,8 +1,8 @@
-"""Each document's nearest, and which of them count it among theirs.
+"""k nearest neighbours, and which of them are mutual.
 
-Exact search by blocks while that takes minutes; beyond, an inverted file (FAISS, Douze et al.
-2024). A neighbourhood is mutual when both count each other: that keeps hubs, near to everything,
-from tying clusters together (Jégou et al. 2007, contextual dissimilarity).
+Exact search up to `MAX_EXACT` documents; beyond, an inverted file (FAISS, Douze et al. 2024). Two
+documents are mutual neighbours if each is among the nearest of the other: that keeps hubs, which
+are near to everything, from connecting clusters (Jégou et al. 2007, contextual dissimilarity).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Flags, Ints
 
-EXACT = 60_000
-"""Documents compared with each other directly; more go through an inverted file."""
+MAX_EXACT = 60_000
+"""Documents that are compared with each other directly; more go through an inverted file."""
 BLOCK = 4096
 
 
@@ -35,59 +35,49 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def scale(self) -> Floats:
-        """How near the nearest and the k-th are, (n, 2): the local density is high where both are.
-
-        Documents without neighbours have 0.
-        """
-        last = np.maximum((self.rows != UNKNOWN).sum(axis=1) - 1, 0)
-        ends: Floats = np.stack([self.cosines[:, 0], self.cosines[np.arange(len(self)), last]], 1)
-        return ends
-
     def edges(self) -> tuple[Ints, Ints, Floats]:
         """Mutual pairs, each once with the lower row first, and their cosines: three arrays."""
-        left, place = np.nonzero(self.mutual)
-        right = self.rows[left, place]
+        left, column = np.nonzero(self.mutual)
+        right = self.rows[left, column]
         once = left < right
-        return left[once], right[once], self.cosines[left, place][once]
+        return left[once], right[once], self.cosines[left, column][once]
 
 
-def nearest(vectors: Floats, k: int, asking: Flags | None = None) -> Neighbours:
+def nearest(vectors: Floats, k: int, queries: Flags | None = None) -> Neighbours:
     """Neighbours of unit vectors (n, d) by cosine; rows that are not finite have none.
 
-    Of equally near ones the lower row comes first. ``asking`` (n,) says who needs neighbours, all
-    by default; the others come back without any.
+    Ties go to the lower row. ``queries`` (n,) are the rows whose neighbours are wanted, all by
+    default; the others get none.
     """
     n = len(vectors)
-    seen = np.flatnonzero(np.isfinite(vectors[:, 0]))
-    wide = max(1, min(k, n - 1))
-    rows = np.full((n, wide), UNKNOWN)
-    cosines = np.zeros((n, wide), np.float32)
-    if len(seen) > 1:
-        points = np.ascontiguousarray(vectors[seen], np.float32)
+    finite = np.flatnonzero(np.isfinite(vectors[:, 0]))
+    width = max(1, min(k, n - 1))
+    rows = np.full((n, width), UNKNOWN)
+    cosines = np.zeros((n, width), np.float32)
+    if len(finite) > 1:
+        points = np.ascontiguousarray(vectors[finite], np.float32)
         index = _index(points)
-        # One more than asked for: a document is its own nearest.
-        asked = min(wide + 1, len(seen))
-        asks = np.arange(len(seen)) if asking is None else np.flatnonzero(asking[seen])
-        for start in range(0, len(asks), BLOCK):
-            part = asks[start : start + BLOCK]
-            near, found = index.search(points[part], asked)
-            own = seen[part]
-            columns = np.where(found >= 0, seen[np.maximum(found, 0)], UNKNOWN)
-            near = np.where((columns == own[:, None]) | (columns == UNKNOWN), -np.inf, near)
-            order = np.lexsort((columns, -near), axis=1)[:, :wide]
-            near, columns = (np.take_along_axis(one, order, 1) for one in (near, columns))
+        # One more than wanted: a document is its own nearest.
+        searched = min(width + 1, len(finite))
+        asked = np.arange(len(finite)) if queries is None else np.flatnonzero(queries[finite])
+        for start in range(0, len(asked), BLOCK):
+            part = asked[start : start + BLOCK]
+            near, found = index.search(points[part], searched)
+            own = finite[part]
+            others = np.where(found >= 0, finite[np.maximum(found, 0)], UNKNOWN)
+            near = np.where((others == own[:, None]) | (others == UNKNOWN), -np.inf, near)
+            order = np.lexsort((others, -near), axis=1)[:, :width]
+            near, others = (np.take_along_axis(one, order, 1) for one in (near, others))
             there = np.isfinite(near)
-            width = columns.shape[1]
-            rows[own, :width] = np.where(there, columns, UNKNOWN)
-            cosines[own, :width] = np.where(there, near, 0)
+            columns = others.shape[1]
+            rows[own, :columns] = np.where(there, others, UNKNOWN)
+            cosines[own, :columns] = np.where(there, near, 0)
     return Neighbours(rows, cosines, mutual(rows))
 
 
 def _index(points: Floats) -> Any:
     index: Any
-    if len(points) <= EXACT:
+    if len(points) <= MAX_EXACT:
         index = faiss.IndexFlatIP(points.shape[1])
     else:
         cells = int(4 * np.sqrt(len(points)))
@@ -100,11 +90,11 @@ def _index(points: Floats) -> Any:
 
 
 def mutual(rows: Ints) -> Flags:
-    """Which neighbourhoods of rows (n, k) are returned."""
+    """Which of the neighbours ``rows`` (n, k) have the document among theirs, (n, k)."""
     n = len(rows)
     own = np.broadcast_to(np.arange(n)[:, None], rows.shape)
     there = rows != UNKNOWN
-    forth = np.where(there, own * n + rows, -1)
-    back = np.where(there, rows * n + own, -2)
-    returned: Flags = np.isin(forth, back)
-    return returned
+    edges = np.where(there, own * n + rows, -1)
+    reverse_edges = np.where(there, rows * n + own, -2)
+    found: Flags = np.isin(edges, reverse_edges)
+    return found

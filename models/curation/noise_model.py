@@ -1,25 +1,26 @@
-"""What the evidence is worth, learned from the ids without believing them.
+"""A noise model: what the evidence is worth and how often ids are wrong, learned from noisy ids.
 
-A document's true label c is drawn by the pooled evidence, and the id it came with from c through a
-noisy channel:
+A document's true label c has a probability by the evidence, a multinomial logit, and the observed
+label y comes from c through a noisy channel:
 
     P(c | x) ∝ exp(Σ_e w_e · f_e(x, c)),      P(y | x) = Σ_c P(c | x) · T(y | c),
     T(y | c) = (1 − ε)·[y = c] + ε·(β / siblings(c)·[same leaf] + (1 − β) / labels).
 
-The weights w ≥ 0, the share of wrong ids ε and their preference for siblings β make the ids as they
-came most likely; so unreliable evidence gets a small weight, whatever its scale, and clean ids give
-ε → 0. The channel is that of Dawid and Skene (1979) and of confident learning (Northcutt et al.
-2021). Evidence must not read the document's own label, or w would learn to repeat it.
+The weights w ≥ 0, the noise rate ε and the share β of wrong ids that are siblings (of the same leaf
+category) maximise the likelihood of the observed labels; so unreliable evidence gets a small
+weight, whatever its scale, and clean ids give ε → 0. The channel is that of Dawid and Skene (1979)
+and of confident learning (Northcutt et al. 2021). Evidence must not read the document's own label,
+or w would learn to repeat it.
 
-Candidate 0 stands for "none of them", with no evidence and a prior of its own. Of the labels that
-are no candidates a few are drawn at random, and each stands for many: a document's own label is
-always a candidate, and compared with the best alone it would look good enough to explain every
-wrong id.
+Candidate 0 stands for "none of them", with no evidence and a prior of its own. Labels that are no
+candidates are represented by a random sample, each counted as often as it stands for others: a
+document's observed label is always a candidate, and among the best candidates alone it would look
+likely enough to explain every wrong id.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -28,166 +29,169 @@ from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Flags, Ints
 
 ROUNDS = 5
-STEPS = 4
-"""Of expectation-maximisation for the shares in each round."""
-START_WRONG = 0.1
-TRUST = 10.0
-"""Documents that the starting weights, relative to each other, count as much as."""
-LEAST = 1e-5
-ENOUGH = 8192
+EM_STEPS = 4
+"""Of expectation-maximisation for the rates, in each round."""
+INITIAL_NOISE_RATE = 0.1
+PRIOR_STRENGTH = 10.0
+"""Documents that the ratios of the initial weights count as much as."""
+MIN_NOISE_RATE = 1e-5
+MAX_SAMPLES = 8192
 """Labelled documents that a handful of weights are learned from; more are thinned evenly."""
 
 
 @dataclass(frozen=True, eq=False)
-class Belief:
-    """The learned channel. ``weights`` (e,) of the kinds of evidence; the rest are shares, 0..1.
+class NoiseModel:
+    """The learned parameters: ``weights`` (e,) of the kinds of evidence; the rest are shares, 0..1.
 
-    ``wrong`` ε, ``siblings`` β, ``none`` the share of documents that belong to no label.
+    ``noise_rate`` ε; ``sibling_share`` β; ``outlier_share`` of documents that belong to no label.
     """
 
     weights: Floats
-    wrong: float
-    siblings: float
-    none: float
+    noise_rate: float
+    sibling_share: float
+    outlier_share: float
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """What beliefs are formed on: n documents, m candidates each, e kinds of evidence.
+class Observations:
+    """What the model is fitted to: n documents, m candidates each, e kinds of evidence.
 
     Attributes:
         candidates: (n, m) labels, UNKNOWN where there are fewer.
         evidence: (n, m, e), in nats for the candidate against a document at random.
-        given: (n,) labels as they came, UNKNOWN for none.
+        observed: (n,) noisy labels, UNKNOWN for none.
         leaves: (u,) number of each label's leaf category.
-        alias_of: (n, m) how many labels a candidate stands for: 1, or more where it was drawn.
+        multiplicity: (n, m) how many labels a candidate stands for: 1, or more if it was sampled.
     """
 
     candidates: Ints
     evidence: Floats
-    given: Ints
+    observed: Ints
     leaves: Ints
-    alias_of: Floats
+    multiplicity: Floats
 
 
-def pooled(case: Case, belief: Belief) -> Floats:
-    """log P(c | x), without the id, of "none" and every candidate: (n, 1 + m)."""
-    scores = np.empty((len(case.given), 1 + case.candidates.shape[1]))
+def log_class_probabilities(data: Observations, model: NoiseModel) -> Floats:
+    """log P(c | x), without the observed label, of "none" and every candidate: (n, 1 + m)."""
+    scores = np.empty((len(data.observed), 1 + data.candidates.shape[1]))
     scores[:, 1:] = np.where(
-        case.candidates == UNKNOWN,
+        data.candidates == UNKNOWN,
         -np.inf,
-        case.evidence @ belief.weights.astype(np.float64) + np.log(case.alias_of),
+        data.evidence @ model.weights.astype(np.float64) + np.log(data.multiplicity),
     )
-    labels = max(len(case.leaves), 1)
-    # Every label is as likely as the next; "none" holds its share against all of them.
-    scores[:, 0] = np.log(labels * belief.none / (1 - belief.none))
+    labels = max(len(data.leaves), 1)
+    # All labels are equally likely a priori; "none" has its share against all of them together.
+    scores[:, 0] = np.log(labels * model.outlier_share / (1 - model.outlier_share))
     top = scores.max(axis=1, keepdims=True)
     logs: Floats = scores - top - np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
     return logs
 
 
-def posterior(case: Case, belief: Belief) -> Floats:
-    """P(c | x, y) of "none" and every candidate: (n, 1 + m), rows summing to 1."""
-    joint = pooled(case, belief) + np.log(_channel(case, belief))
+def posterior(data: Observations, model: NoiseModel) -> Floats:
+    """P(c | x, y) of "none" and every candidate: (n, 1 + m), rows sum to 1."""
+    joint = log_class_probabilities(data, model) + np.log(_transition_probabilities(data, model))
     joint -= joint.max(axis=1, keepdims=True)
-    shares: Floats = np.exp(joint)
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares
+    found: Floats = np.exp(joint)
+    found /= found.sum(axis=1, keepdims=True)
+    return found
 
 
-def learn(case: Case, start: Floats, known: Flags | None = None) -> Belief:
-    """The belief that makes the ids most likely; ``start`` (e,) are weights to begin with.
+def fit_noise_model(
+    data: Observations, initial_weights: Floats, fixed: Flags | None = None
+) -> NoiseModel:
+    """Maximise the likelihood of the observed labels, from ``initial_weights`` (e,).
 
-    With few labelled documents it stays near the start. Weights that are ``known`` (e,) stay there
-    altogether: where evidence has few values, as links have, its being wrong and the ids' being
-    wrong explain what is seen equally well, and only what is known beforehand tells them apart.
+    With few labelled documents the weights stay near the initial ones. ``fixed`` (e,) weights stay
+    there altogether: where evidence has few values, as links have, wrong evidence and wrong ids
+    explain the data equally well, and only prior knowledge separates them.
     """
-    free = np.ones(len(start), bool) if known is None else ~known
-    rows = np.flatnonzero(case.given != UNKNOWN)
-    rows = rows[:: -(-len(rows) // ENOUGH) or 1]
-    belief = Belief(np.asarray(start, np.float64), START_WRONG, 0.5, 0.01)
+    initial: Floats = np.asarray(initial_weights, np.float64)
+    free = np.ones(len(initial), bool) if fixed is None else ~fixed
+    rows = np.flatnonzero(data.observed != UNKNOWN)
+    rows = rows[:: -(-len(rows) // MAX_SAMPLES) or 1]
+    model = NoiseModel(initial, INITIAL_NOISE_RATE, 0.5, 0.01)
     if not len(rows):
-        return belief
-    seen = Case(
-        case.candidates[rows],
-        case.evidence[rows],
-        case.given[rows],
-        case.leaves,
-        case.alias_of[rows],
+        return model
+    sample = Observations(
+        data.candidates[rows],
+        data.evidence[rows],
+        data.observed[rows],
+        data.leaves,
+        data.multiplicity[rows],
     )
     for _ in range(ROUNDS):
-        for _ in range(STEPS):
-            belief = _shares(seen, belief)
-        belief = _weights(seen, belief, np.asarray(start, np.float64), free)
-    for _ in range(STEPS):
-        belief = _shares(seen, belief)
-    return belief
+        for _ in range(EM_STEPS):
+            model = _em_step(sample, model)
+        model = _fit_weights(sample, model, initial, free)
+    for _ in range(EM_STEPS):
+        model = _em_step(sample, model)
+    return model
 
 
-def _channel(case: Case, belief: Belief) -> Floats:
-    """T(y | c) of "none" and every candidate, (n, 1 + m); 1 where there is no id."""
-    labels = max(len(case.leaves), 2)
-    sizes = np.bincount(case.leaves, minlength=1)
-    at = np.maximum(case.candidates, 0)
-    given = case.given[:, None]
-    same = case.candidates == given
-    kin = ~same & (case.leaves[at] == case.leaves[np.maximum(given, 0)])
-    siblings = np.maximum(sizes[case.leaves[at]] - 1, 1)
-    other = (1 - belief.siblings) / (labels - 1) + belief.siblings * kin / siblings
-    through = np.empty((len(given), 1 + case.candidates.shape[1]))
-    through[:, 1:] = np.where(same, 1 - belief.wrong, belief.wrong * other)
-    through[:, 0] = 1 / labels
-    return np.where(given == UNKNOWN, 1.0, np.maximum(through, 1e-12))
+def _transition_probabilities(data: Observations, model: NoiseModel) -> Floats:
+    """T(y | c) of "none" and every candidate, (n, 1 + m); 1 where there is no observed label."""
+    labels = max(len(data.leaves), 2)
+    sizes = np.bincount(data.leaves, minlength=1)
+    at = np.maximum(data.candidates, 0)
+    observed = data.observed[:, None]
+    same = data.candidates == observed
+    sibling = ~same & (data.leaves[at] == data.leaves[np.maximum(observed, 0)])
+    siblings = np.maximum(sizes[data.leaves[at]] - 1, 1)
+    other = (1 - model.sibling_share) / (labels - 1) + model.sibling_share * sibling / siblings
+    found = np.empty((len(observed), 1 + data.candidates.shape[1]))
+    found[:, 1:] = np.where(same, 1 - model.noise_rate, model.noise_rate * other)
+    found[:, 0] = 1 / labels
+    return np.where(observed == UNKNOWN, 1.0, np.maximum(found, 1e-12))
 
 
-def _shares(case: Case, belief: Belief) -> Belief:
+def _em_step(data: Observations, model: NoiseModel) -> NoiseModel:
     """One step of expectation-maximisation for ε, β and the share of "none"."""
-    after = posterior(case, belief)
-    given = case.given[:, None]
-    there = case.candidates != UNKNOWN
-    off = after[:, 1:] * (there & (case.candidates != given))
-    kin = off * (case.leaves[np.maximum(case.candidates, 0)] == case.leaves[np.maximum(given, 0)])
-    n, labels = len(given), max(len(case.leaves), 2)
+    after = posterior(data, model)
+    observed = data.observed[:, None]
+    there = data.candidates != UNKNOWN
+    off = after[:, 1:] * (there & (data.candidates != observed))
+    same_leaf = data.leaves[np.maximum(data.candidates, 0)] == data.leaves[np.maximum(observed, 0)]
+    n, labels = len(observed), max(len(data.leaves), 2)
     wrong = float(off.sum())
-    some = float(after[:, 1:].sum())
-    sizes = np.bincount(case.leaves, minlength=1)
-    # Of the wrong ids within a leaf, those expected there anyway are not from siblings.
+    belongs = float(after[:, 1:].sum())
+    sizes = np.bincount(data.leaves, minlength=1)
+    # Of the wrong ids within a leaf, those expected there by chance are not due to β.
     chance = float((sizes * (sizes - 1)).sum()) / max(labels * (labels - 1), 1)
-    ratio = float(kin.sum()) / max(wrong, 1e-9)
-    siblings = (ratio - chance) / max(1 - chance, 1e-9)
-    return Belief(
-        belief.weights,
-        float(np.clip((wrong + LEAST) / (some + 1), LEAST, 0.6)),
-        float(np.clip(siblings, 0.02, 0.98)),
+    within = float((off * same_leaf).sum()) / max(wrong, 1e-9)
+    sibling_share = (within - chance) / max(1 - chance, 1e-9)
+    return NoiseModel(
+        model.weights,
+        float(np.clip((wrong + MIN_NOISE_RATE) / (belongs + 1), MIN_NOISE_RATE, 0.6)),
+        float(np.clip(sibling_share, 0.02, 0.98)),
         float(np.clip((after[:, 0].sum() + 0.01) / (n + 1), 1e-4, 0.5)),
     )
 
 
-def _weights(case: Case, belief: Belief, start: Floats, free: Flags) -> Belief:
-    """The weights that make the ids most likely, near the start where they decide nothing."""
+def _fit_weights(data: Observations, model: NoiseModel, initial: Floats, free: Flags) -> NoiseModel:
+    """Weights of maximum posterior, with a prior at the initial ones (L-BFGS in logarithms)."""
     if not free.any():
-        return belief
-    channel = np.log(_channel(case, belief))
+        return model
+    transition = np.log(_transition_probabilities(data, model))
 
     def weights_of(logs: Floats) -> Floats:
-        weights: Floats = start.copy()
+        weights: Floats = initial.copy()
         weights[free] *= np.exp(logs)
         return weights
 
     def cost(logs: Floats) -> tuple[float, Floats]:
         weights = weights_of(logs)
-        before = pooled(case, Belief(weights, belief.wrong, belief.siblings, belief.none))
-        joint = before + channel
+        before = log_class_probabilities(data, replace(model, weights=weights))
+        joint = before + transition
         top = joint.max(axis=1, keepdims=True)
-        likely = top[:, 0] + np.log(np.exp(joint - top).sum(axis=1))
-        after = np.exp(joint - likely[:, None])
-        pull = np.einsum("nm,nme->e", (after - np.exp(before))[:, 1:], case.evidence)
-        # How sharp the evidence is as a whole is for the ids to say, with hardly a prior.
-        off, whole = logs - logs.mean(), logs.mean()
-        loss = -likely.sum() + TRUST / 2 * (off**2).sum() + whole**2 / 2
-        slope = -(pull * weights)[free] + TRUST * off + whole / len(logs)
+        likelihood = top[:, 0] + np.log(np.exp(joint - top).sum(axis=1))
+        after = np.exp(joint - likelihood[:, None])
+        gradient = np.einsum("nm,nme->e", (after - np.exp(before))[:, 1:], data.evidence)
+        # The ratios of the weights have a strong prior, their common scale a weak one.
+        ratios, scale = logs - logs.mean(), logs.mean()
+        loss = -likelihood.sum() + PRIOR_STRENGTH / 2 * (ratios**2).sum() + scale**2 / 2
+        slope = -(gradient * weights)[free] + PRIOR_STRENGTH * ratios + scale / len(logs)
         return float(loss), slope
 
-    begin = np.log(np.maximum(belief.weights, 1e-6) / start)[free]
+    begin = np.log(np.maximum(model.weights, 1e-6) / initial)[free]
     found = minimize(cost, begin, jac=True, method="L-BFGS-B", options={"maxiter": 12})
-    return Belief(weights_of(found.x), belief.wrong, belief.siblings, belief.none)
+    return replace(model, weights=weights_of(found.x))

@@ -1,9 +1,10 @@
 """Organize: density-based expansion of the seeds (Pailitao-VL §4; not plain clustering).
 
 Inferred pairs are taken from the strongest to the weakest, as in hierarchical density clustering
-(HDBSCAN, Campello et al. 2013), but a cluster grows only by pairs as near as its own members are to
-each other: a dense cluster absorbs its like, a loose one more. Two seeds never merge: whether one
-of them is wrong is for review to say. What grows together without meeting a seed is a new cluster.
+(HDBSCAN, Campello et al. 2013), but a cluster grows only by pairs that are as near as its own
+members are to each other: a dense cluster takes in only near documents, a loose one others too. Two
+seeds never merge: whether one of them is wrong is decided by review. Documents that are connected,
+but to no seed, are a new cluster.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ import numpy as np
 from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Ints
 from models.curation.propose import Proposal
-from models.curation.view_space import Look
+from models.curation.view_space import ViewSpace
 
-CENTROIDS = 14
-"""Candidates of the first view by nearness of centroids; other views give half as many,"""
-VOTED = 10
-"""and each view those of its nearest neighbours;"""
-LINKED = 4
-"""and the best links of each document."""
-STEADY = 4.0
-"""Pairs that the loosest part of all clusters counts as when a cluster's own is found."""
-LOOSE = 0.2
-"""Quantile of a cluster's own pairs that a new pair has to reach."""
+BY_CENTROID = 14
+"""Candidates of the first view by nearest centroid; other views give half as many,"""
+BY_NEIGHBOURS = 10
+"""each view those of its nearest neighbours,"""
+BY_LINKS = 4
+"""and behaviour the strongest links."""
+GROWTH_QUANTILE = 0.2
+"""Of the strengths of a cluster's own pairs, which a new pair has to reach."""
+PRIOR_PAIRS = 4.0
+"""Pairs that the quantile over all clusters counts as, in the estimate of each cluster's own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,54 +37,56 @@ class Clusters:
 
     Attributes:
         names: the product ids, then the new clusters' names.
-        members: (n,) label of each document: its seed, what absorbed it, or UNKNOWN.
-        candidates: (n, m) labels that it may truly have, its own first; UNKNOWN where fewer.
-        absorbed: how many unlabelled documents joined a seed's cluster.
-        fresh: how many clusters are new.
+        members: (n,) label of each document: its seed, the cluster that it joined, or UNKNOWN.
+        candidates: (n, m) labels that may be the true one, its own first; UNKNOWN where fewer.
+        assigned: how many unlabelled documents joined a seed's cluster.
+        new: how many clusters are new.
     """
 
     names: tuple[str, ...]
     members: Ints
     candidates: Ints
-    absorbed: int
-    fresh: int
+    assigned: int
+    new: int
 
     @property
-    def shares(self) -> Floats:
-        """Each document wholly in its cluster, (n, m)."""
+    def memberships(self) -> Floats:
+        """Each document wholly in its cluster, (n, m): 1 there, else 0."""
         own = (self.candidates == self.members[:, None]) & (self.members[:, None] != UNKNOWN)
-        whole: Floats = own.astype(np.float32)
-        return whole
+        found: Floats = own.astype(np.float32)
+        return found
 
 
-def organize(documents: Documents, looks: tuple[Look, ...], proposal: Proposal) -> Clusters:
-    """Expand the seeds, then list for each document the clusters it may belong to."""
+def organize(
+    documents: Documents, view_spaces: tuple[ViewSpace, ...], proposal: Proposal
+) -> Clusters:
+    """Expand the seeds, then list for each document the clusters that it may belong to."""
     members = expand(proposal, len(documents.names))
-    fresh = np.unique(members[members >= len(documents.names)])
-    least = {
+    new = np.unique(members[members >= len(documents.names)])
+    first_key = {
         label: min(documents.key(int(row)) for row in np.flatnonzero(members == label))
-        for label in fresh
+        for label in new
     }
-    # Numbered by what they hold, so that the order of the documents does not matter.
-    order = sorted(fresh, key=lambda label: least[label])
-    place = {label: len(documents.names) + at for at, label in enumerate(order)}
-    members = np.array([place.get(label, label) for label in members], np.int64)
-    names = (*documents.names, *(f"new:{least[label]}" for label in order))
-    absorbed = (documents.labels == UNKNOWN) & (members != UNKNOWN)
-    absorbed &= members < len(documents.names)
+    # Numbered by their contents, so that the order of the documents does not matter.
+    order = sorted(new, key=lambda label: first_key[label])
+    numbers = {label: len(documents.names) + at for at, label in enumerate(order)}
+    members = np.array([numbers.get(label, label) for label in members], np.int64)
+    names = (*documents.names, *(f"new:{first_key[label]}" for label in order))
+    assigned = (documents.labels == UNKNOWN) & (members != UNKNOWN)
+    assigned &= members < len(documents.names)
     return Clusters(
         names,
         members,
-        candidates(documents, looks, members, len(names)),
-        int(absorbed.sum()),
-        len(fresh),
+        candidates(documents, view_spaces, members, len(names)),
+        int(assigned.sum()),
+        len(new),
     )
 
 
 def expand(proposal: Proposal, labels: int) -> Ints:
     """Grow the seeds along the inferred pairs: (n,) labels; ``labels`` and up are new clusters."""
     seeds, left, right = proposal.seeds, proposal.left, proposal.right
-    reach = _reach(proposal, labels)
+    least = _least_strength(proposal, labels)
     root = np.arange(len(seeds))
     label = seeds.copy()
 
@@ -98,25 +101,28 @@ def expand(proposal: Proposal, labels: int) -> Ints:
         if one == other or (label[one] != UNKNOWN and label[other] != UNKNOWN):
             continue
         taken = max(label[one], label[other])
-        if taken != UNKNOWN and proposal.strength[at] < reach[taken]:
+        if taken != UNKNOWN and proposal.strength[at] < least[taken]:
             continue
         root[max(one, other)] = min(one, other)
         label[min(one, other)] = taken
     roots = np.array([find(row) for row in range(len(seeds))], np.int64)
     members = label[roots]
-    _, place, sizes = np.unique(roots, return_inverse=True, return_counts=True)
-    new = (members == UNKNOWN) & (sizes[place] > 1)
-    members[new] = labels + place[new]
+    _, component, sizes = np.unique(roots, return_inverse=True, return_counts=True)
+    new = (members == UNKNOWN) & (sizes[component] > 1)
+    members[new] = labels + component[new]
     return members
 
 
-def candidates(documents: Documents, looks: tuple[Look, ...], members: Ints, clusters: int) -> Ints:
-    """Labels that each document may truly have, its own first, none twice: (n, m)."""
-    lists = [members[:, None], documents.labels[:, None], _linked(documents)]
-    for at, look in enumerate(looks):
-        near = look.neighbours.rows[:, :VOTED]
+def candidates(
+    documents: Documents, view_spaces: tuple[ViewSpace, ...], members: Ints, clusters: int
+) -> Ints:
+    """Labels that may be each document's true one, its own first, none twice: (n, m)."""
+    lists = [members[:, None], documents.labels[:, None], _by_links(documents)]
+    for at, space in enumerate(view_spaces):
+        near = space.neighbours.rows[:, :BY_NEIGHBOURS]
         lists.append(np.where(near == UNKNOWN, UNKNOWN, members[np.maximum(near, 0)]))
-        lists.append(_central(look, members, clusters, CENTROIDS if at == 0 else CENTROIDS // 2))
+        count = BY_CENTROID if at == 0 else BY_CENTROID // 2
+        lists.append(_by_centroid(space, members, clusters, count))
     return compact(np.concatenate(lists, axis=1))
 
 
@@ -135,50 +141,50 @@ def compact(lists: Ints) -> Ints:
     return kept[:, :width]
 
 
-def _reach(proposal: Proposal, labels: int) -> Floats:
-    """How strong a pair must be to grow each cluster, (labels,): its own local scale."""
+def _least_strength(proposal: Proposal, labels: int) -> Floats:
+    """How strong a pair must be to grow each cluster, (labels,): a quantile of its own pairs."""
     one, other = proposal.seeds[proposal.left], proposal.seeds[proposal.right]
     inside = (one == other) & (one != UNKNOWN)
     if not inside.any():
         return np.zeros(labels, np.float32)
     own, strength = one[inside], proposal.strength[inside]
-    overall = float(np.quantile(strength, LOOSE))
-    reach = np.full(labels, overall, np.float32)
+    overall = float(np.quantile(strength, GROWTH_QUANTILE))
+    least = np.full(labels, overall, np.float32)
     order = np.argsort(own, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(own[order]) > 0])
     for part in np.split(order, starts[1:]):
-        mine = float(np.quantile(strength[part], LOOSE))
-        reach[own[part[0]]] = (len(part) * mine + STEADY * overall) / (len(part) + STEADY)
-    return reach
+        mine = float(np.quantile(strength[part], GROWTH_QUANTILE))
+        least[own[part[0]]] = (len(part) * mine + PRIOR_PAIRS * overall) / (len(part) + PRIOR_PAIRS)
+    return least
 
 
-def _central(look: Look, members: Ints, clusters: int, count: int) -> Ints:
-    """The clusters with the nearest centroids, in the space that each document is looked at in."""
+def _by_centroid(space: ViewSpace, members: Ints, clusters: int, count: int) -> Ints:
+    """The clusters with the nearest centroids, in the space of each document's fold."""
     found = np.full((len(members), min(count, clusters)), UNKNOWN)
-    for number in range(len(look.spaces)):
-        asking = np.flatnonzero((look.fold == number) & np.isfinite(look.places[number][:, 0]))
-        points = look.comparable(number)
+    for fold in range(len(space.models)):
+        rows = np.flatnonzero((space.fold == fold) & np.isfinite(space.coordinates[fold][:, 0]))
+        points = space.normalised(fold)
         inside = (members != UNKNOWN) & np.isfinite(points[:, 0])
-        if not len(asking) or not inside.any():
+        if not len(rows) or not inside.any():
             continue
         sums = np.zeros((clusters, points.shape[1]), np.float32)
         np.add.at(sums, members[inside], points[inside])
         length = np.linalg.norm(sums, axis=1, keepdims=True)
         index = faiss.IndexFlatIP(points.shape[1])
         index.add(np.ascontiguousarray(sums / np.maximum(length, 1e-9)))
-        _, near = index.search(np.ascontiguousarray(points[asking]), found.shape[1])
-        # A cluster that this view sees nobody of is near to nobody.
-        found[asking] = np.where(length[near, 0] > 0, near, UNKNOWN)
+        _, near = index.search(np.ascontiguousarray(points[rows]), found.shape[1])
+        # Clusters without a member in this view have no centroid.
+        found[rows] = np.where(length[near, 0] > 0, near, UNKNOWN)
     return found
 
 
-def _linked(documents: Documents) -> Ints:
+def _by_links(documents: Documents) -> Ints:
     links = documents.links
-    found = np.full((len(documents), LINKED), UNKNOWN)
+    found = np.full((len(documents), BY_LINKS), UNKNOWN)
     filled = np.zeros(len(documents), np.int64)
     for at in np.argsort(-links.weights, kind="stable"):
         row = links.documents[at]
-        if filled[row] < LINKED:
+        if filled[row] < BY_LINKS:
             found[row, filled[row]] = links.labels[at]
             filled[row] += 1
     return found

@@ -1,7 +1,7 @@
-"""Plan: what there is, and which tiers of certainty apply (Pailitao-VL §4).
+"""Plan: counts of the documents, and which tiers of certainty apply (Pailitao-VL §4).
 
 Tier 1 is metadata (ids, category paths), tier 2 behaviour (clicks and purchases), tier 3 inference
-(links across the views).
+(pairs that are near in a view).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ class Plan:
     """Counts of what is to be curated.
 
     Attributes:
-        documents: how many there are; ``copies`` of them repeat another in everything.
-        labelled: how many came with an id; ``labels`` are the ids in use, ``lone`` of them have a
-            single document, whose id nothing but other ids can contradict.
-        views: share of the documents that each view sees, 0..1.
+        documents: all; ``duplicates`` of them repeat another exactly.
+        labelled: documents with an id; ``labels`` are the ids in use, ``singletons`` those with one
+            document, whose id only other clusters can contradict.
+        views: share of the documents that have each view, 0..1.
         categories: documents with a category path of their own.
-        links: pairs of a document and an id tied by behaviour.
+        links: pairs of a document and an id from behaviour.
         tiers: which of "metadata", "behaviour" and "inference" apply.
     """
 
     documents: int
-    copies: int
+    duplicates: int
     labelled: int
     labels: int
-    lone: int
+    singletons: int
     views: dict[str, float]
     categories: int
     links: int
@@ -39,7 +39,7 @@ class Plan:
 
 
 def plan(documents: Documents) -> Plan:
-    """Look through the documents."""
+    """Count."""
     given = documents.labels[documents.labels != UNKNOWN]
     sizes = np.bincount(given, minlength=1)
     tiers = {
@@ -49,10 +49,10 @@ def plan(documents: Documents) -> Plan:
     }
     return Plan(
         documents=len(documents),
-        copies=len(documents) - len(documents.distinct()[0]),
+        duplicates=len(documents) - len(documents.distinct()[0]),
         labelled=len(given),
         labels=int((sizes > 0).sum()),
-        lone=int((sizes == 1).sum()),
+        singletons=int((sizes == 1).sum()),
         views={view.name: float(view.present.mean()) for view in documents.views},
         categories=sum(map(bool, documents.categories)),
         links=len(documents.links),

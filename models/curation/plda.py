@@ -1,4 +1,4 @@
-"""A view in which the members of a cluster differ equally in all directions.
+"""Probabilistic linear discriminant analysis: a view scaled by its variance between and within.
 
 The two-covariance model of speaker verification (PLDA: Prince and Elder 2007; Brümmer and de
 Villiers 2010): a document is its cluster's centre plus a deviation, both Gaussian,
@@ -6,12 +6,12 @@ Villiers 2010): a document is its cluster's centre plus a deviation, both Gaussi
     x = μ + y_c + e,   y ~ N(0, B),   e ~ N(0, W).
 
 Both covariances are diagonalised together, so that W is 1 on every axis and B is ``between``. How
-much of a member a cluster of two tells, and how much one of ten, then follows by itself:
+much a cluster of two members says, and how much one of ten, follows from the likelihood ratio
 
     log P(x | c) / P(x) with P(x | c) = N(x; shrunk centroid, posterior variance + 1).
 
-Wrong ids blow W up by a part of B, which changes no axis and only shrinks ``between``; weights on
-the documents, as curation comes to doubt them, undo that too.
+Wrong ids inflate W by a part of B, which changes no axis and only shrinks ``between``; weights on
+the documents, as curation comes to doubt their labels, undo that too.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ import scipy.sparse
 from models.arrays import Floats
 from models.curation.documents import Ints
 
-AXES = 160
-"""At most so many axes: those along which clusters differ most."""
-LEAST_BETWEEN = 0.02
-"""Axes along which clusters differ less, relative to their members, tell nothing."""
-FLOOR = 0.02
-"""Share of the mean variance added to every axis within: no two pictures are quite alike."""
+MAX_AXES = 160
+"""Axes that are kept: those along which clusters differ most."""
+MIN_BETWEEN = 0.02
+"""Axes with a smaller variance between clusters, relative to that within, are left out."""
+WITHIN_FLOOR = 0.02
+"""Share of the mean variance within that is added to every axis: no two pictures are identical."""
 BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
+class Plda:
     """Axes of one view: ``(x − centre) @ matrix`` is (k,), with ``between`` (k,) = B/W."""
 
     centre: Floats
@@ -43,25 +43,25 @@ class Space:
 
     def __call__(self, vectors: Floats) -> Floats:
         """Coordinates (n, k) of vectors (n, d)."""
-        placed: Floats = ((vectors - self.centre) @ self.matrix).astype(np.float32, copy=False)
-        return placed
+        found: Floats = ((vectors - self.centre) @ self.matrix).astype(np.float32, copy=False)
+        return found
 
-    def comparable(self, places: Floats) -> Floats:
+    def normalised(self, coordinates: Floats) -> Floats:
         """Coordinates (n, k) scaled to length 1, so that the inner product compares documents.
 
-        Axes weigh by how much of their variance is between clusters.
+        Axes weigh by the share of their variance that is between clusters.
         """
-        scaled = places * np.sqrt(self.between) / (1 + self.between)
+        scaled = coordinates * np.sqrt(self.between) / (1 + self.between)
         length = np.linalg.norm(scaled, axis=1, keepdims=True)
-        unit: Floats = (scaled / np.maximum(length, 1e-9)).astype(np.float32)
-        return unit
+        found: Floats = (scaled / np.maximum(length, 1e-9)).astype(np.float32)
+        return found
 
 
-def fit_space(vectors: Floats, labels: Ints, weights: Floats) -> Space:
-    """The space of labelled vectors (n, d), each counting ``weights`` (n,), 0..1.
+def fit_plda(vectors: Floats, labels: Ints, weights: Floats) -> Plda:
+    """The model of labelled vectors (n, d), each with a weight (n,), 0..1.
 
-    W is shrunk to a multiple of the identity by what its d(d+1)/2 entries exceed the pairs it was
-    seen in. With no two members anywhere, every direction counts the same.
+    W is shrunk towards a multiple of the identity, the more, the fewer degrees of freedom there are
+    for each dimension. Without any two members of one cluster, all directions count the same.
     """
     used, rows = np.unique(labels, return_inverse=True)
     grouping = scipy.sparse.csr_matrix(
@@ -69,12 +69,12 @@ def fit_space(vectors: Floats, labels: Ints, weights: Floats) -> Space:
     )
     sizes = np.asarray(grouping.sum(axis=1)).ravel()
     squares = np.bincount(rows, weights**2, len(used))
-    wide = vectors.astype(np.float64)
-    centre = (weights @ wide) / max(weights.sum(), 1e-9)
-    wide -= centre
-    sums = grouping @ wide
-    total = (wide * weights[:, None]).T @ wide / max(weights.sum(), 1e-9)
-    # One document cannot deviate from itself: effective members less one, as weights go.
+    centred = vectors.astype(np.float64)
+    centre = (weights @ centred) / max(weights.sum(), 1e-9)
+    centred -= centre
+    sums = grouping @ centred
+    total = (centred * weights[:, None]).T @ centred / max(weights.sum(), 1e-9)
+    # Degrees of freedom: effective members less one for each cluster.
     freedom = float((sizes - squares / np.maximum(sizes, 1e-9)).sum())
     dim = vectors.shape[1]
     scale = float(np.trace(total)) / dim
@@ -82,79 +82,89 @@ def fit_space(vectors: Floats, labels: Ints, weights: Floats) -> Space:
         within = np.eye(dim) * scale / 2
     else:
         centroids = sums / np.maximum(sizes, 1e-9)[:, None]
-        scatter = (wide * weights[:, None]).T @ wide - sums.T @ centroids
+        scatter = (centred * weights[:, None]).T @ centred - sums.T @ centroids
         within = scatter / freedom
-        share = dim / (dim + freedom)
-        within = (1 - share) * within + share * np.eye(dim) * np.trace(within) / dim
-    within += np.eye(dim) * (FLOOR * np.trace(within) / dim + 1e-3 * scale + 1e-9)
-    spread, axes = np.linalg.eigh(within)
-    whiten = axes / np.sqrt(spread)
-    ratio, turned = np.linalg.eigh(whiten.T @ total @ whiten)
-    order = np.argsort(-ratio)[:AXES]
+        shrinkage = dim / (dim + freedom)
+        within = (1 - shrinkage) * within + shrinkage * np.eye(dim) * np.trace(within) / dim
+    within += np.eye(dim) * (WITHIN_FLOOR * np.trace(within) / dim + 1e-3 * scale + 1e-9)
+    variances, axes = np.linalg.eigh(within)
+    whiten = axes / np.sqrt(variances)
+    ratio, rotation = np.linalg.eigh(whiten.T @ total @ whiten)
+    order = np.argsort(-ratio)[:MAX_AXES]
     between = np.maximum(ratio[order] - 1, 0)
-    kept = between > LEAST_BETWEEN
+    kept = between > MIN_BETWEEN
     if not kept.any():
-        kept[0], between[0] = True, LEAST_BETWEEN
-    return Space(
+        kept[0], between[0] = True, MIN_BETWEEN
+    return Plda(
         centre.astype(np.float32),
-        (whiten @ turned[:, order[kept]]).astype(np.float32),
+        (whiten @ rotation[:, order[kept]]).astype(np.float32),
         between[kept].astype(np.float32),
     )
 
 
-def membership_evidence(
-    space: Space,
-    places: Floats,
+def log_likelihood_ratios(
+    plda: Plda,
+    coordinates: Floats,
     candidates: Ints,
-    shares: Floats,
+    memberships: Floats,
     clusters: int,
     rows: Ints,
 ) -> Floats:
-    """log P(x | cluster) / P(x) of documents for their candidates, without themselves: (rows, m).
+    """log P(x | cluster) / P(x) of documents for their candidates, leave-one-out: (rows, m).
 
     Args:
-        space: of this view.
-        places: coordinates (n, k); rows of NaN are documents this view does not see: 0.
+        plda: of this view.
+        coordinates: (n, k); rows of NaN are documents without this view, whose ratio is 0.
         candidates: (n, m) clusters, −1 for none.
-        shares: (n, m), 0..1: how much of each document each candidate holds now. What a document
-            gave to a cluster is taken out before the two are compared.
+        memberships: (n, m), 0..1: how much of each document is in each candidate. That part is
+            taken out of the cluster before the two are compared.
         clusters: how many there are. A cluster without other members gives 0.
-        rows: which documents are asked for.
+        rows: the documents whose ratios are wanted.
     """
-    seen = np.isfinite(places[:, 0])
-    places = np.where(seen[:, None], places, 0)
-    shares = shares * seen[:, None]
-    sizes, sums = held(places, candidates, shares, clusters)
+    present = np.isfinite(coordinates[:, 0])
+    coordinates = np.where(present[:, None], coordinates, 0)
+    memberships = memberships * present[:, None]
+    sizes, sums = cluster_sums(coordinates, candidates, memberships, clusters)
     found = np.zeros((len(rows), candidates.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        found[start : start + BLOCK] = _evidence(
-            space.between, places[part], candidates[part], shares[part], sizes, sums
+        found[start : start + BLOCK] = _ratios(
+            plda.between, coordinates[part], candidates[part], memberships[part], sizes, sums
         )
-    return np.where(seen[rows, None] & (candidates[rows] >= 0), found, 0)
+    return np.where(present[rows, None] & (candidates[rows] >= 0), found, 0)
 
 
-def held(places: Floats, candidates: Ints, shares: Floats, clusters: int) -> tuple[Floats, Floats]:
-    """What each cluster holds: its size (u,) and the sum of its members' coordinates (u, k)."""
-    rows, columns = np.nonzero((candidates >= 0) & (shares > 0))
+def cluster_sums(
+    coordinates: Floats, candidates: Ints, memberships: Floats, clusters: int
+) -> tuple[Floats, Floats]:
+    """Size (u,) of each cluster and the sum (u, k) of its members, both by membership."""
+    rows, columns = np.nonzero((candidates >= 0) & (memberships > 0))
     grouping = scipy.sparse.csr_matrix(
-        (shares[rows, columns], (candidates[rows, columns], rows)), (clusters, len(places))
+        (memberships[rows, columns], (candidates[rows, columns], rows)),
+        (clusters, len(coordinates)),
     )
     sizes: Floats = np.asarray(grouping.sum(axis=1), np.float32).ravel()
-    sums: Floats = np.asarray(grouping @ places, np.float32)
+    sums: Floats = np.asarray(grouping @ coordinates, np.float32)
     return sizes, sums
 
 
-def _evidence(
-    between: Floats, places: Floats, candidates: Ints, shares: Floats, sizes: Floats, sums: Floats
+def _ratios(
+    between: Floats,
+    coordinates: Floats,
+    candidates: Ints,
+    memberships: Floats,
+    sizes: Floats,
+    sums: Floats,
 ) -> Floats:
     at = np.maximum(candidates, 0)
-    size = np.maximum(sizes[at] - shares, 0)[..., None]
-    total = sums[at] - shares[..., None] * places[:, None]
-    doubt = between / (size * between + 1)
-    spread = doubt + 1
-    off = places[:, None] - doubt * total
-    alone = places**2 / (between + 1) + np.log(between + 1)
-    found: Floats = 0.5 * (alone[:, None] - off**2 / spread - np.log(spread)).sum(axis=2)
+    size = np.maximum(sizes[at] - memberships, 0)[..., None]
+    total = sums[at] - memberships[..., None] * coordinates[:, None]
+    centre_variance = between / (size * between + 1)
+    variance = centre_variance + 1
+    deviation = coordinates[:, None] - centre_variance * total
+    marginal = coordinates**2 / (between + 1) + np.log(between + 1)
+    found: Floats = 0.5 * (marginal[:, None] - deviation**2 / variance - np.log(variance)).sum(
+        axis=2
+    )
     found[size[..., 0] < 1e-3] = 0
     return found

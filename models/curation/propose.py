@@ -1,8 +1,8 @@
 """Propose: which documents may belong together, by three tiers of certainty (Pailitao-VL §4).
 
-Metadata gives seeds: the id a document came with, firm until review says otherwise. Behaviour
-gives links between a document and an id. Inference gives pairs of documents that are each other's
-nearest in a view, nearer than that view's threshold, which the seeds teach.
+Metadata gives seeds: the observed ids, which hold until review rejects them. Behaviour gives links
+between a document and an id. Inference gives pairs of documents that are mutual neighbours in a
+view and nearer than that view's threshold, which is learned from the seeds.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ import numpy as np
 from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Documents, Ints, Links
 from models.curation.neighbours import Neighbours
-from models.curation.view_space import Look
+from models.curation.view_space import ViewSpace
 
 POSITION_BIAS_EXPONENT = 0.5
-"""Shoppers look at place p about p^−0.5 times as often as at the first (cf. Joachims et al. 2017);
-a click further down counts that much more,"""
-LOUDEST = 4.0
-"""but never more than this: a lone click on place 50 may be a slip."""
-AGREEMENT = 0.5
-"""Share of the best agreement of ids among pairs that still makes a pair a link."""
+"""Position bias: result p is examined about p^−0.5 times as often as the first (cf. Joachims et al.
+2017). A click is weighted by the inverse,"""
+MAX_CLICK_WEIGHT = 4.0
+"""but never by more than this: a single click at position 50 may be a mistake."""
+MIN_AGREEMENT = 0.5
+"""Agreement of ids among pairs, relative to the best, from which a pair is inferred."""
 WINDOW = 50
-CLICK = 3.0
+"""Pairs over which the agreement is averaged."""
+FIRST_CLICK = 3.0
 """Nats of the first click: twenty times more likely on what the photo shows than on another."""
 
 
 @dataclass(frozen=True)
-class Clicked:
-    """A click or purchase: ``label`` was taken at ``position`` (1 is the first) for a document."""
+class Click:
+    """A click on ``label`` (or its purchase) at ``position`` (from 1) of a document's results."""
 
     document: int
     label: int
@@ -45,7 +46,8 @@ class Proposal:
     """Tiers one to three.
 
     ``seeds`` (n,) labels; ``behaviour`` links; ``left``, ``right`` and ``strength`` (m,) the
-    inferred pairs, how near they are beyond ``thresholds``, by view, each from 0 to 1.
+    inferred pairs and how far their cosine exceeds the view's threshold, 0..1; ``thresholds`` are
+    cosines, by view.
     """
 
     seeds: Ints
@@ -56,41 +58,41 @@ class Proposal:
     thresholds: dict[str, float]
 
 
-def behaviour_links(clicks: Iterable[Clicked]) -> Links:
-    """Links from clicks: `CLICK` · log₂(1 + damped count) · share of the document's clicks, nats.
+def behaviour_links(clicks: Iterable[Click]) -> Links:
+    """Links of `FIRST_CLICK` · log₂(1 + weighted count) · share of the document's clicks, in nats.
 
-    So the fifth click says less than the second, and a photo whose clicks scatter says little.
+    So the fifth click adds less than the second, and scattered clicks add little.
     """
     counts: dict[tuple[int, int], float] = defaultdict(float)
     totals: dict[int, float] = defaultdict(float)
     for click in clicks:
-        heard = click.count * min(max(click.position, 1) ** POSITION_BIAS_EXPONENT, LOUDEST)
-        counts[click.document, click.label] += heard
-        totals[click.document] += heard
+        weight = max(click.position, 1) ** POSITION_BIAS_EXPONENT
+        weighted = click.count * min(weight, MAX_CLICK_WEIGHT)
+        counts[click.document, click.label] += weighted
+        totals[click.document] += weighted
     ordered = sorted(counts.items())
     return Links(
         np.array([row for (row, _), _ in ordered], np.int64),
         np.array([label for (_, label), _ in ordered], np.int64),
         np.array(
-            [CLICK * np.log2(1 + heard) * heard / totals[row] for (row, _), heard in ordered],
+            [FIRST_CLICK * np.log2(1 + n) * n / totals[row] for (row, _), n in ordered],
             np.float32,
         ),
     )
 
 
-def propose(documents: Documents, looks: tuple[Look, ...]) -> Proposal:
-    """Seeds, links and pairs of the documents as each view looks at them."""
+def propose(documents: Documents, view_spaces: tuple[ViewSpace, ...]) -> Proposal:
+    """Seeds, links, and the pairs inferred from each view."""
     thresholds: dict[str, float] = {}
     found: dict[tuple[int, int], float] = {}
-    for view, look in zip(documents.views, looks, strict=True):
-        left, right, cosines = look.neighbours.edges()
-        threshold = thresholds[view.name] = link_threshold(look.neighbours, documents.labels)
+    for view, space in zip(documents.views, view_spaces, strict=True):
+        left, right, cosines = space.neighbours.edges()
+        threshold = thresholds[view.name] = pair_threshold(space.neighbours, documents.labels)
         strong = cosines >= threshold
-        beyond = (cosines[strong] - threshold) / max(1 - threshold, 1e-6)
-        for one, other, much in zip(left[strong], right[strong], beyond, strict=True):
+        excess = (cosines[strong] - threshold) / max(1 - threshold, 1e-6)
+        for one, other, strength in zip(left[strong], right[strong], excess, strict=True):
             pair = int(one), int(other)
-            found[pair] = max(found.get(pair, 0.0), float(much))
-    # The order of the pairs must not depend on that of the documents more than their numbers do.
+            found[pair] = max(found.get(pair, 0.0), float(strength))
     pairs = sorted(found)
     return Proposal(
         documents.labels,
@@ -102,12 +104,12 @@ def propose(documents: Documents, looks: tuple[Look, ...]) -> Proposal:
     )
 
 
-def link_threshold(neighbours: Neighbours, labels: Ints) -> float:
+def pair_threshold(neighbours: Neighbours, labels: Ints) -> float:
     """The cosine from which mutual neighbours agree in their ids half as often as the best do.
 
-    Relative to the best, because wrong ids lower the agreement of true pairs as well. Where fewer
-    than two windows of pairs have ids, it is robust instead: the upper quartile of mutual pairs.
-    Above 1, so that nothing is linked, where nothing is mutual or no pair agrees.
+    Relative to the best, because wrong ids lower the agreement of true pairs as well. With ids for
+    fewer than two windows of pairs it is the upper quartile of the mutual pairs. Above 1, so that
+    no pair is inferred, if none is mutual or none agrees.
     """
     left, right, cosines = neighbours.edges()
     known = (labels[left] != UNKNOWN) & (labels[right] != UNKNOWN)
@@ -122,7 +124,7 @@ def link_threshold(neighbours: Neighbours, labels: Ints) -> float:
     best = rate.max()
     if best == 0:
         return 2.0
-    bad = np.flatnonzero(rate < AGREEMENT * best)
-    bad = bad[bad > int(np.argmax(rate))]
-    last = int(bad[0]) if len(bad) else len(agree) - 1
+    below = np.flatnonzero(rate < MIN_AGREEMENT * best)
+    below = below[below > int(np.argmax(rate))]
+    last = int(below[0]) if len(below) else len(agree) - 1
     return float(cosines[known][order][last])

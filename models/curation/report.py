@@ -1,12 +1,12 @@
-"""What curation did: counts by step, every change with its reason, the clusters as JSON lines.
+"""The report of a curation: counts by step, every change explained, the clusters as JSON lines.
 
-A line of CLUSTERS.jsonl is one cluster, or, with a null label, what belongs to none:
+A line of CLUSTERS.jsonl is one cluster, or, with a null label, the documents that belong to none:
 
-    {"label": "P-12", "purity": 0.98, "whole": 1.0,
-     "members": [{"document": "photos/a.webp", "weight": 0.99, "verdict": "kept"}, ...]}
+    {"label": "P-12", "purity": 0.98, "largest_component": 1.0,
+     "members": [{"document": "photos/a.webp", "weight": 0.99, "decision": "kept"}, ...]}
 
-``purity`` is the mean belief that a member belongs; ``whole`` the share of the members that the
-neighbour graph ties together, below 1 where a cluster falls into sub-centres.
+``purity`` is the mean probability of the members; ``largest_component`` the share of the members in
+the largest connected component of the neighbour graph, below 1 where a cluster has sub-clusters.
 """
 
 from __future__ import annotations
@@ -21,98 +21,103 @@ import orjson
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 
-from models.curation.curate import Curated, Verdict
+from models.curation.curate import Curated, Decision
 from models.curation.documents import UNKNOWN, Documents
 from models.errors import CurationError
 
-SURE = 0.9
-"""Belief from which a cluster counts as pure."""
+PURE_FROM = 0.9
+"""Purity from which a cluster counts as pure."""
 
 
 def report(documents: Documents, curated: Curated) -> dict[str, object]:
     """Counts of every step, and the changes, for JSON."""
-    verdicts = Counter(curated.verdicts)
+    decisions = Counter(curated.decisions)
     lines = [line for line in clusters(documents, curated) if line["label"] is not None]
     purities = [float(str(line["purity"])) for line in lines]
-    belief = curated.review.belief
+    model = curated.review.model
     return {
         "plan": asdict(curated.plan),
         "propose": {
             "seeds": curated.plan.labels,
             "links": curated.plan.links,
-            "inferred": len(curated.proposal.left),
+            "inferred_pairs": len(curated.proposal.left),
             "thresholds": {k: round(v, 4) for k, v in curated.proposal.thresholds.items()},
         },
-        "organize": {"absorbed": curated.clusters.absorbed, "new": curated.clusters.fresh},
+        "organize": {
+            "assigned": curated.clusters.assigned,
+            "new_clusters": curated.clusters.new,
+        },
         "review": {
             "weights": {kind: round(one, 4) for kind, one in curated.review.weights.items()},
-            "wrong": round(belief.wrong, 4),
-            "siblings": round(belief.siblings, 4),
-            "none": round(belief.none, 4),
+            "noise_rate": round(model.noise_rate, 4),
+            "sibling_share": round(model.sibling_share, 4),
+            "outlier_share": round(model.outlier_share, 4),
         },
-        "verdicts": {verdict.value: verdicts[verdict] for verdict in Verdict},
+        "decisions": {decision.value: decisions[decision] for decision in Decision},
         "clusters": len(lines),
         "purity": round(float(np.mean(purities)), 4) if purities else 0.0,
-        "pure": sum(one >= SURE for one in purities),
+        "pure_clusters": sum(one >= PURE_FROM for one in purities),
         "changes": changes(documents, curated),
     }
 
 
 def changes(documents: Documents, curated: Curated) -> list[dict[str, object]]:
-    """Every document that did not keep its id, the most doubtful first."""
-    changed = [row for row in doubtful(curated) if curated.verdicts[row] is not Verdict.KEPT]
+    """Every document that did not keep its id, by falling probability that the id was wrong."""
+    changed = [
+        row for row in by_error_probability(curated) if curated.decisions[row] is not Decision.KEPT
+    ]
     return [
         {
             "document": documents.key(row),
-            "verdict": curated.verdicts[row].value,
+            "decision": curated.decisions[row].value,
             "from": documents.name(int(documents.labels[row])) or None,
             "to": _name(curated, row),
             "weight": round(float(curated.weights[row]), 4),
-            "doubt": round(float(curated.doubt[row]), 4),
-            "reason": curated.reasons[row],
+            "error_probability": round(float(curated.error_probability[row]), 4),
+            "explanation": curated.explanations[row],
         }
         for row in changed
     ]
 
 
-def doubtful(curated: Curated) -> list[int]:
-    """All rows, those first whose id is believed least."""
-    return [int(row) for row in np.argsort(-curated.doubt, kind="stable")]
+def by_error_probability(curated: Curated) -> list[int]:
+    """All rows, those first whose id is most probably wrong."""
+    return [int(row) for row in np.argsort(-curated.error_probability, kind="stable")]
 
 
 def clusters(documents: Documents, curated: Curated) -> Iterator[dict[str, object]]:
-    """The lines of CLUSTERS.jsonl, by label; the last one, without a label, is what is left."""
-    whole = wholeness(curated)
+    """The lines of CLUSTERS.jsonl, by label; the last one has what belongs to none."""
+    largest = largest_components(curated)
     order = np.argsort(curated.labels, kind="stable")
     used, starts = np.unique(curated.labels[order], return_index=True)
     parts = dict(zip((int(label) for label in used), np.split(order, starts[1:]), strict=True))
-    left = parts.pop(UNKNOWN, None)
+    unassigned = parts.pop(UNKNOWN, None)
     for label, rows in parts.items():
         yield {
             "label": curated.names[label],
             "purity": round(float(curated.weights[rows].mean()), 4),
-            "whole": round(whole[label], 4),
+            "largest_component": round(largest[label], 4),
             "members": [_member(documents, curated, int(row)) for row in rows],
         }
-    if left is not None:
+    if unassigned is not None:
         yield {
             "label": None,
-            "members": [_member(documents, curated, int(row)) for row in left],
+            "members": [_member(documents, curated, int(row)) for row in unassigned],
         }
 
 
-def wholeness(curated: Curated) -> dict[int, float]:
-    """Share of each cluster's members in its largest part, the first view's graph cut elsewhere."""
+def largest_components(curated: Curated) -> dict[int, float]:
+    """Share of each cluster's members in its largest component of the first view's graph."""
     labels = np.full(len(curated.review.own), UNKNOWN)
-    labels[curated.place] = curated.labels
-    left, right, _ = curated.review.looks[0].neighbours.edges()
+    labels[curated.inverse] = curated.labels
+    left, right, _ = curated.review.view_spaces[0].neighbours.edges()
     inside = (labels[left] == labels[right]) & (labels[left] != UNKNOWN)
     graph = scipy.sparse.csr_matrix(
         (np.ones(int(inside.sum())), (left[inside], right[inside])), (len(labels), len(labels))
     )
-    _, parts = connected_components(graph, directed=False)
+    _, components = connected_components(graph, directed=False)
     rows = np.flatnonzero(labels != UNKNOWN)
-    pairs, sizes = np.unique(np.stack([labels[rows], parts[rows]]), axis=1, return_counts=True)
+    pairs, sizes = np.unique(np.stack([labels[rows], components[rows]]), axis=1, return_counts=True)
     largest: Counter[int] = Counter()
     total: Counter[int] = Counter()
     for label, size in zip(pairs[0], sizes, strict=True):
@@ -164,9 +169,10 @@ def _member(documents: Documents, curated: Curated, row: int) -> dict[str, objec
     member: dict[str, object] = {
         "document": documents.key(row),
         "weight": round(float(curated.weights[row]), 4),
-        "verdict": curated.verdicts[row].value,
+        "decision": curated.decisions[row].value,
     }
-    return {**member, "reason": curated.reasons[row]} if curated.reasons[row] else member
+    explanation = curated.explanations[row]
+    return {**member, "explanation": explanation} if explanation else member
 
 
 def _name(curated: Curated, row: int) -> str | None:

@@ -1,9 +1,9 @@
-"""One view's look at all documents: spaces that no document's own label has shaped, neighbours.
+"""One view of all documents, in spaces that were fitted without the documents' own labels.
 
-A space fitted on a document's own label has seen how that document deviates from it, right or
-wrong, and pulls the two together: with hundreds of axes and a few members each, enough to hide
-every wrong id. So labels are dealt into folds, and each document is looked at in the space that
-was fitted without the labels of its fold (cross-fitting).
+A space that was fitted on a document's own label has seen how that document deviates from it, right
+or wrong, and pulls the two together: with hundreds of axes and a few members each, enough to hide
+every wrong id. So labels are dealt into folds, and each document is placed in the space that was
+fitted without the labels of its fold (cross-fitting, as in Chernozhukov et al. 2018).
 """
 
 from __future__ import annotations
@@ -17,125 +17,137 @@ import scipy.sparse
 from models.arrays import Floats
 from models.curation.documents import UNKNOWN, Ints, View
 from models.curation.neighbours import Neighbours, mutual, nearest
-from models.curation.plda import Space, fit_space, held, membership_evidence
+from models.curation.plda import Plda, cluster_sums, fit_plda, log_likelihood_ratios
 
 FOLDS = 3
 NEIGHBOURS = 20
-ONE_SIDED = 0.3
-"""What a neighbour's vote counts that does not return the neighbourhood."""
+ONE_SIDED_VOTE = 0.3
+"""What the vote of a neighbour counts that is not mutual."""
 SMOOTHING = 0.003
-"""Share of the votes that everybody has: small, or it would itself explain wrong ids."""
-KINDS = ("likelihood", "cosine", "votes")
-"""The evidence of one view: see `view_evidence`."""
-START = (0.1, 3.0, 0.3)
-"""Weights that the three kinds begin with, measured on grocery photos."""
+"""Share of the votes that every cluster has: small, or it would itself explain wrong ids."""
+VIEW_EVIDENCE = ("likelihood", "cosine", "votes")
+"""The kinds of evidence of one view: see `view_evidence`."""
+INITIAL_WEIGHTS = (0.1, 3.0, 0.3)
+"""Of the three kinds, measured on grocery photos."""
+MIN_WEIGHT = 0.01
+"""Of a document: a space needs some to be fitted to."""
 BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """What one view sees. ``fold`` (n,) says which of ``spaces`` looks at which document.
+class ViewSpace:
+    """A view, cross-fitted. ``fold`` (n,) is the index in ``models`` of each document's model.
 
-    ``places`` are the coordinates (n, k) in each space, NaN where the view sees nothing.
+    ``coordinates`` are those of all documents (n, k) by each model, NaN where the view is missing.
     """
 
     fold: Ints
-    spaces: tuple[Space, ...]
-    places: tuple[Floats, ...]
+    models: tuple[Plda, ...]
+    coordinates: tuple[Floats, ...]
     neighbours: Neighbours
 
-    def comparable(self, fold: int) -> Floats:
-        """All documents (n, k), of length 1, as the documents of a fold see them."""
-        return self.spaces[fold].comparable(self.places[fold])
+    def normalised(self, fold: int) -> Floats:
+        """All documents (n, k), of length 1, in the space of one fold."""
+        return self.models[fold].normalised(self.coordinates[fold])
 
 
-def look(view: View, labels: Ints, weights: Floats) -> Look:
-    """Fit the spaces of one view and find everybody's neighbours.
+def fit_view_space(view: View, labels: Ints, weights: Floats) -> ViewSpace:
+    """Fit the models of one view and find all neighbours.
 
-    ``weights`` (n,), 0..1, say how far each label is believed. Unlabelled documents take part as
-    neighbours and are looked at in the first space.
+    ``weights`` (n,), 0..1, are the probabilities of the labels. Unlabelled documents are neighbours
+    like others, and are placed in the space of the first fold.
     """
-    seen = view.present
+    present = view.present
     fold = np.where(labels == UNKNOWN, 0, labels % FOLDS)
-    spaces, places = [], []
+    models, coordinates = [], []
     rows = np.full((len(labels), max(1, min(NEIGHBOURS, len(labels) - 1))), UNKNOWN)
     cosines = np.zeros(rows.shape, np.float32)
     for number in range(FOLDS):
-        taught = np.flatnonzero(seen & (labels != UNKNOWN) & (fold != number))
-        names = labels[taught]
-        if len(taught) < 2:
-            taught = np.flatnonzero(seen)
-            names = np.arange(len(taught))
-        space = fit_space(view.vectors[taught], names, _trust(weights[taught]))
-        placed = np.where(seen[:, None], space(view.vectors), np.nan).astype(np.float32)
-        mine = fold == number
-        if mine.any():
-            near = nearest(space.comparable(placed), NEIGHBOURS, asking=mine)
-            rows[mine], cosines[mine] = near.rows[mine], near.cosines[mine]
-        spaces.append(space)
-        places.append(placed)
-    return Look(fold, tuple(spaces), tuple(places), Neighbours(rows, cosines, mutual(rows)))
+        training = np.flatnonzero(present & (labels != UNKNOWN) & (fold != number))
+        training_labels = labels[training]
+        if len(training) < 2:
+            training = np.flatnonzero(present)
+            training_labels = np.arange(len(training))
+        model = fit_plda(
+            view.vectors[training], training_labels, np.maximum(weights[training], MIN_WEIGHT)
+        )
+        placed = np.where(present[:, None], model(view.vectors), np.nan).astype(np.float32)
+        members = fold == number
+        if members.any():
+            near = nearest(model.normalised(placed), NEIGHBOURS, queries=members)
+            rows[members], cosines[members] = near.rows[members], near.cosines[members]
+        models.append(model)
+        coordinates.append(placed)
+    neighbours = Neighbours(rows, cosines, mutual(rows))
+    return ViewSpace(fold, tuple(models), tuple(coordinates), neighbours)
 
 
 def view_evidence(
-    seen: Look, candidates: Ints, shares: Floats, clusters: int
+    space: ViewSpace, candidates: Ints, memberships: Floats, clusters: int
 ) -> tuple[Floats, Floats]:
-    """Three kinds of evidence for each candidate (n, m, 3), and the plain vote shares (n, m).
+    """Three kinds of evidence for each candidate (n, m, 3), and the shares of the votes (n, m).
 
-    Leave-one-out likelihood of the cluster, cosine to its leave-one-out centroid, and the votes of
-    the neighbours, log((share + s) / s). All 0 where the view does not see the document.
+    Leave-one-out log-likelihood ratio of the cluster, cosine to its leave-one-out centroid, and the
+    votes of the neighbours, log((share + s) / s). All 0 for documents without this view.
     """
-    votes = _votes(seen.neighbours, candidates, shares, clusters)
+    votes = _vote_shares(space.neighbours, candidates, memberships, clusters)
     likelihood = _by_fold(
-        seen,
+        space,
         candidates.shape,
-        lambda at, rows: membership_evidence(
-            seen.spaces[at], seen.places[at], candidates, shares, clusters, rows
+        lambda fold, rows: log_likelihood_ratios(
+            space.models[fold], space.coordinates[fold], candidates, memberships, clusters, rows
         ),
     )
     cosine = _by_fold(
-        seen,
+        space,
         candidates.shape,
-        lambda at, rows: centroid_cosine(seen.comparable(at), candidates, shares, clusters, rows),
+        lambda fold, rows: centroid_cosine(
+            space.normalised(fold), candidates, memberships, clusters, rows
+        ),
     )
     logs = np.where(candidates == UNKNOWN, 0, np.log((votes + SMOOTHING) / SMOOTHING))
     return np.stack([likelihood, cosine, logs], axis=2).astype(np.float32), votes
 
 
 def centroid_cosine(
-    points: Floats, candidates: Ints, shares: Floats, clusters: int, rows: Ints
+    points: Floats, candidates: Ints, memberships: Floats, clusters: int, rows: Ints
 ) -> Floats:
-    """Cosine of unit points (n, k) to their candidates' centroids without themselves, (rows, m).
+    """Cosine of unit points (n, k) to their candidates' leave-one-out centroids, (rows, m).
 
     0 for clusters without other members, and for points that are not finite.
     """
     finite = np.isfinite(points[:, 0])
     points = np.where(finite[:, None], points, 0)
-    shares = shares * finite[:, None]
-    sizes, sums = held(points, candidates, shares, clusters)
+    memberships = memberships * finite[:, None]
+    sizes, sums = cluster_sums(points, candidates, memberships, clusters)
     found = np.zeros((len(rows), candidates.shape[1]), np.float32)
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
         at = np.maximum(candidates[part], 0)
-        others = sums[at] - shares[part][..., None] * points[part][:, None]
+        others = sums[at] - memberships[part][..., None] * points[part][:, None]
         length = np.maximum(np.linalg.norm(others, axis=2), 1e-6)
         cosine = np.einsum("nmk,nk->nm", others, points[part]) / length
-        there = (candidates[part] != UNKNOWN) & (sizes[at] - shares[part] > 1e-3)
+        there = (candidates[part] != UNKNOWN) & (sizes[at] - memberships[part] > 1e-3)
         found[start : start + BLOCK] = np.where(there, cosine, 0)
     return found
 
 
-def _by_fold(seen: Look, shape: tuple[int, ...], judge: Callable[[int, Ints], Floats]) -> Floats:
+def _by_fold(
+    space: ViewSpace, shape: tuple[int, ...], evidence_of: Callable[[int, Ints], Floats]
+) -> Floats:
+    """Evidence (n, m) of all documents, those of each fold in its own space."""
     found = np.zeros(shape, np.float32)
-    for number in range(len(seen.spaces)):
-        rows = np.flatnonzero(seen.fold == number)
+    for fold in range(len(space.models)):
+        rows = np.flatnonzero(space.fold == fold)
         if len(rows):
-            found[rows] = judge(number, rows)
+            found[rows] = evidence_of(fold, rows)
     return found
 
 
-def _votes(neighbours: Neighbours, candidates: Ints, shares: Floats, clusters: int) -> Floats:
-    """Share of each document's neighbours in each candidate, (n, m), by nearness and mutuality.
+def _vote_shares(
+    neighbours: Neighbours, candidates: Ints, memberships: Floats, clusters: int
+) -> Floats:
+    """Share of each document's neighbours in each candidate, (n, m), weighted by nearness.
 
     Nearness is relative to the density on both sides (CSLS, Lample et al. 2018).
     """
@@ -148,24 +160,18 @@ def _votes(neighbours: Neighbours, candidates: Ints, shares: Floats, clusters: i
     top = near.max(axis=1, keepdims=True)
     some = there.any(axis=1)
     steps = top[some, 0] - np.median(np.where(there, near, top - 1)[some], axis=1)
-    width = max(float(np.median(steps)) / 2, 1e-3)
-    counts = np.exp((near - np.where(np.isfinite(top), top, 0)) / width)
-    counts *= np.where(neighbours.mutual, 1, ONE_SIDED)
+    bandwidth = max(float(np.median(steps)) / 2, 1e-3)
+    weights = np.exp((near - np.where(np.isfinite(top), top, 0)) / bandwidth)
+    weights *= np.where(neighbours.mutual, 1, ONE_SIDED_VOTE)
     voters = scipy.sparse.csr_matrix(
-        (counts[there], (np.nonzero(there)[0], neighbours.rows[there])), (n, n)
+        (weights[there], (np.nonzero(there)[0], neighbours.rows[there])), (n, n)
     )
-    row, column = np.nonzero((candidates != UNKNOWN) & (shares > 0))
-    held_by = scipy.sparse.csr_matrix(
-        (shares[row, column], (row, candidates[row, column])), (n, clusters)
+    row, column = np.nonzero((candidates != UNKNOWN) & (memberships > 0))
+    members = scipy.sparse.csr_matrix(
+        (memberships[row, column], (row, candidates[row, column])), (n, clusters)
     )
-    cast = (voters @ held_by).tocsr()
-    total = np.maximum(counts.sum(axis=1, where=there), 1e-9)
-    flat = cast[np.repeat(np.arange(n), candidates.shape[1]), np.maximum(candidates, 0).ravel()]
-    votes: Floats = np.asarray(flat, np.float32).reshape(candidates.shape) / total[:, None]
-    return np.where(candidates == UNKNOWN, 0, votes)
-
-
-def _trust(weights: Floats) -> Floats:
-    """Weights that never vanish altogether: a space needs somebody to learn from."""
-    trusted: Floats = np.maximum(weights, 0.01)
-    return trusted
+    votes = (voters @ members).tocsr()
+    total = np.maximum(weights.sum(axis=1, where=there), 1e-9)
+    flat = votes[np.repeat(np.arange(n), candidates.shape[1]), np.maximum(candidates, 0).ravel()]
+    shares: Floats = np.asarray(flat, np.float32).reshape(candidates.shape) / total[:, None]
+    return np.where(candidates == UNKNOWN, 0, shares)

@@ -1,4 +1,4 @@
-"""Planted clusters: documents around centres on the sphere, with near twins among them."""
+"""Planted clusters: documents around centres on the sphere, with near duplicates among them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def unit(rows: NDArray[np.float64]) -> Floats:
 
 
 def vectors(truth: Ints, noise: float = 0.25, dim: int = 24, seed: int = 0) -> Floats:
-    """Rows around one centre a label; labels 0 and 4 are twins, of one kind."""
+    """Rows around one centre a label; labels 0 and 4 are near duplicates, of one kind."""
     random = np.random.default_rng(seed)
     labels = int(truth.max()) + 1
     kinds = random.normal(size=(KINDS, dim))

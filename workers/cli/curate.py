@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 def curate(
     catalog: Annotated[Path, typer.Argument(help="A catalog folder.")],
-    to: Annotated[Path, typer.Option("--out", help="Where the clusters go, one a line.")],
+    to: Annotated[Path, typer.Option("--out", help="The file for the clusters, one a line.")],
     links: Annotated[
         Path | None,
         typer.Option(help="Attributed clicks: one a line, or a recording of their topic."),
     ] = None,
     split: Annotated[str, typer.Option(help="Photos of this split; ALL for all.")] = "train",
     page: Annotated[
-        Path | None, typer.Option(help="Where a page with the most doubtful members goes.")
+        Path | None, typer.Option(help="A file for an HTML page of the most doubtful documents.")
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Check which product each picture shows: plan, propose, organize, review.
 
-    Wrong ids are given back, pictures without an id join the product they show, what fits nowhere
-    is pruned; each with a reason. A click's query is matched to a photo by its file name. Beside
-    CLUSTERS.jsonl lies the report, CLUSTERS.report.json.
+    Wrong ids are replaced, pictures without an id are assigned to the product they show, outliers
+    are pruned; each with an explanation. A click's query is matched to a photo by its file name.
+    The report is written beside the clusters: CLUSTERS.report.json.
 
     [bold]Examples[/]
 
@@ -58,13 +58,13 @@ def curate(
     with open_progress(quiet=quiet) as bars:
         with bars.task("encoding pictures") as task:
             documents = read_documents(catalog, encoder, None if split == "ALL" else split, task)
-        documents, lost = with_clicks(documents, clicks)
+        documents, unknown = with_clicks(documents, clicks)
         curated = run(documents, progress=bars.phases())
     found = report(documents, curated)
     write_clusters(documents, curated, to)
-    beside = to.with_suffix(".report.json")
-    beside.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
-    say(f"written: {to}, {beside}")
+    report_path = to.with_suffix(".report.json")
+    report_path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    say(f"written: {to}, {report_path}")
     if page:
         write_page(page, catalog, documents, curated)
         say(f"written: {page}")
@@ -72,15 +72,15 @@ def curate(
         from rich.table import Table
 
         table = Table(title=f"{catalog.name}: {len(documents)} documents", show_header=False)
-        for name, count in curated.plan.views.items():
-            table.add_row(f"seen as {name}", f"{100 * count:.0f} %")
-        table.add_row("links, of them unknown", f"{len(clicks)}, {lost}")
-        verdicts = found["verdicts"]
-        for verdict, number in verdicts.items() if isinstance(verdicts, dict) else ():
-            table.add_row(verdict, str(number))
-        table.add_row("clusters", f"{found['clusters']}, {found['pure']} of them pure")
+        for name, share in curated.plan.views.items():
+            table.add_row(f"with {name}", f"{100 * share:.0f} %")
+        table.add_row("clicks, of them unknown", f"{len(clicks)}, {unknown}")
+        decisions = found["decisions"]
+        for decision, number in decisions.items() if isinstance(decisions, dict) else ():
+            table.add_row(decision, str(number))
+        table.add_row("clusters", f"{found['clusters']}, {found['pure_clusters']} of them pure")
         out.print(table)
-    finish({"out": str(to), "clicks": len(clicks), "clicks_unknown": lost, **found}, json)
+    finish({"out": str(to), "clicks": len(clicks), "unknown_clicks": unknown, **found}, json)
 
 
 def read_clicks(path: Path) -> Iterator[tuple[str, str, int]]:

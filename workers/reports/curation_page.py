@@ -1,6 +1,6 @@
-"""A page of what curation doubts most: each document beside its cluster and the one it fits better.
+"""A page of the most doubtful documents, each beside its cluster and the one that fits better.
 
-One self-contained HTML file: pictures are thumbnails inside it, nothing is loaded.
+One self-contained HTML file: pictures are embedded thumbnails.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from models.curation.curate import Curated, Verdict
+from models.curation.curate import Curated, Decision
 from models.curation.documents import UNKNOWN, Documents
-from models.curation.report import doubtful
+from models.curation.report import by_error_probability
 from workers.reports.contact_sheet import thumbnail
 
-SHOWN = 100
-COMPANY = 3
-"""Firm members shown of each of the two clusters."""
+MAX_DOCUMENTS = 100
+MEMBERS = 3
+"""Shown of each of the two clusters, those with the largest weights."""
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """One document, its own cluster's firmest members, and those of the one it fits better."""
+class DoubtfulDocument:
+    """One document, members of its own cluster, and of the one that fits better."""
 
     key: str
     picture: Path
-    verdict: str
-    reason: str
-    doubt: float
+    decision: str
+    explanation: str
+    error_probability: float
     own: str
     rival: str
     own_pictures: tuple[Path, ...]
@@ -39,47 +39,48 @@ class Doubt:
 
 def write_page(path: Path, folder: Path, documents: Documents, curated: Curated) -> None:
     """Write the page of the most doubtful documents of a folder."""
-    firm = _firmest(curated)
-    rows = [row for row in doubtful(curated) if curated.doubt[row] > 0][:SHOWN]
-    doubts = [_doubt(folder, documents, curated, row, firm) for row in rows]
+    members = _by_weight(curated)
+    rows = [row for row in by_error_probability(curated) if curated.error_probability[row] > 0]
+    doubtful = [_doubtful(folder, documents, curated, row, members) for row in rows[:MAX_DOCUMENTS]]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["thumbnail"] = thumbnail
     template = files("workers") / "templates" / "curation.html.j2"
-    counts = [(one.value, curated.verdicts.count(one)) for one in Verdict]
+    counts = [(one.value, curated.decisions.count(one)) for one in Decision]
     page = environment.from_string(template.read_text(encoding="utf-8"))
     path.write_text(
-        page.render(title=f"Curation of {folder.name}", counts=counts, doubts=doubts),
+        page.render(title=f"Curation of {folder.name}", counts=counts, doubtful=doubtful),
         encoding="utf-8",
     )
 
 
-def _doubt(
-    folder: Path, documents: Documents, curated: Curated, row: int, firm: dict[int, list[int]]
-) -> Doubt:
+def _doubtful(
+    folder: Path, documents: Documents, curated: Curated, row: int, members: dict[int, list[int]]
+) -> DoubtfulDocument:
     own = int(documents.labels[row])
-    rival = int(curated.review.best[curated.place[row]])
+    rival = int(curated.review.best_other[curated.inverse[row]])
 
-    def company(label: int) -> tuple[Path, ...]:
-        members = [one for one in firm.get(label, []) if one != row]
-        return tuple(folder / documents.key(one) for one in members[:COMPANY])
+    def pictures(label: int) -> tuple[Path, ...]:
+        others = [one for one in members.get(label, []) if one != row]
+        return tuple(folder / documents.key(one) for one in others[:MEMBERS])
 
-    return Doubt(
+    return DoubtfulDocument(
         key=documents.key(row),
         picture=folder / documents.key(row),
-        verdict=curated.verdicts[row].value,
-        reason=curated.reasons[row],
-        doubt=float(curated.doubt[row]),
+        decision=curated.decisions[row].value,
+        explanation=curated.explanations[row],
+        error_probability=float(curated.error_probability[row]),
         own=documents.name(own),
         rival=curated.names[rival] if rival != UNKNOWN else "",
-        own_pictures=company(own),
-        rival_pictures=company(rival) if rival != UNKNOWN else (),
+        own_pictures=pictures(own),
+        rival_pictures=pictures(rival) if rival != UNKNOWN else (),
     )
 
 
-def _firmest(curated: Curated) -> dict[int, list[int]]:
-    firm: dict[int, list[int]] = {}
+def _by_weight(curated: Curated) -> dict[int, list[int]]:
+    """Members of each label, those with the largest weights first."""
+    members: dict[int, list[int]] = {}
     for row in np.argsort(-curated.weights, kind="stable"):
-        firm.setdefault(int(curated.labels[row]), []).append(int(row))
-    return firm
+        members.setdefault(int(curated.labels[row]), []).append(int(row))
+    return members

@@ -1,4 +1,4 @@
-"""The four steps on planted clusters: what is wrong is found, what is right is left alone."""
+"""The four steps on planted clusters: wrong ids are found, right ones are kept."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.curation.curate import Curated, Verdict, curate
+from models.curation.curate import Curated, Decision, curate
 from models.curation.documents import UNKNOWN, Documents, Ints, View
 from models.curation.label_noise import corrupt, recovery
-from models.curation.propose import Clicked, behaviour_links
+from models.curation.propose import Click, behaviour_links
 from tests.models.planted_clusters import documents, leaves, truth_of, vectors
 
 LABELS = 16
@@ -31,26 +31,26 @@ def recovered(docs: Documents, truth: Ints, found: Curated) -> tuple[float, floa
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["anywhere", "within the leaf"])
-def test_a_fifth_of_the_ids_wrong_is_given_back(within: bool) -> None:
+def test_a_fifth_of_the_ids_wrong_is_corrected(within: bool) -> None:
     docs, truth = planted(within=within)
     found = curate(docs)
     share, precision = recovered(docs, truth, found)
     assert share >= 0.9
     assert precision >= 0.95
     assert (found.labels == truth).mean() > 0.97
-    assert found.review.belief.wrong == pytest.approx(0.2, abs=0.06)
+    assert found.review.model.noise_rate == pytest.approx(0.2, abs=0.06)
 
 
 def test_nothing_is_pruned_where_nothing_is_wrong_and_curating_twice_changes_nothing() -> None:
     docs, truth = planted(share=0.0)
     found = curate(docs)
-    assert set(found.verdicts) == {Verdict.KEPT}
+    assert set(found.decisions) == {Decision.KEPT}
     np.testing.assert_array_equal(found.labels, truth)
     assert found.weights.min() > 0.5
 
     noisy, _ = planted()
     once = curate(noisy)
-    again = curate(noisy.relabelled(once.labels))
+    again = curate(noisy.with_labels(once.labels))
     assert not again.flagged.any()
 
 
@@ -64,11 +64,11 @@ def test_the_order_of_the_documents_does_not_matter(seed: int) -> None:
     )
     here, there = curate(docs), curate(shuffled)
     np.testing.assert_array_equal(here.labels[order], there.labels)
-    assert [here.verdicts[row] for row in order] == list(there.verdicts)
+    assert [here.decisions[row] for row in order] == list(there.decisions)
     np.testing.assert_allclose(here.weights[order], there.weights, atol=0.02)
 
 
-def test_a_copy_does_not_vouch_for_itself() -> None:
+def test_a_duplicate_does_not_confirm_itself() -> None:
     docs, _ = planted()
     wrong = np.flatnonzero(curate(docs).flagged)
     rows = np.concatenate([np.arange(len(docs)), wrong, wrong])
@@ -76,7 +76,7 @@ def test_a_copy_does_not_vouch_for_itself() -> None:
         docs.labels[rows], View("picture", docs.views[0].vectors[rows]), labels=LABELS
     )
     one, other = curate(docs), curate(copied)
-    assert other.plan.copies == 2 * len(wrong)
+    assert other.plan.duplicates == 2 * len(wrong)
     np.testing.assert_array_equal(one.labels[rows], other.labels)
     np.testing.assert_array_equal(one.weights[rows], other.weights)
 
@@ -95,40 +95,40 @@ def test_an_unrelated_document_changes_nothing_for_the_others(seed: int) -> None
     np.testing.assert_array_equal(curate(docs).labels, curate(more).labels[:-1])
 
 
-def test_every_change_has_a_reason_and_what_is_kept_has_none() -> None:
+def test_every_change_has_an_explanation_and_what_is_kept_has_none() -> None:
     docs, _ = planted()
     found = curate(docs)
-    for verdict, reason in zip(found.verdicts, found.reasons, strict=True):
-        assert (reason == "") == (verdict is Verdict.KEPT)
-    moved = [reason for reason, one in zip(found.reasons, found.flagged, strict=True) if one]
-    assert all("than its own cluster by" in reason for reason in moved)
-    assert any("neighbours vote P-" in reason for reason in moved)
+    for decision, explanation in zip(found.decisions, found.explanations, strict=True):
+        assert (explanation == "") == (decision is Decision.KEPT)
+    flagged = [text for text, one in zip(found.explanations, found.flagged, strict=True) if one]
+    assert all("than its own cluster by" in text for text in flagged)
+    assert any("neighbours vote P-" in text for text in flagged)
 
 
 def test_an_id_is_called_wrong_even_where_none_is_right() -> None:
     docs, truth = planted()
     wrong = docs.labels != truth
-    seen = docs.views[0].vectors.copy()
-    # Nothing that is in the catalog.
-    seen[wrong] = vectors(np.arange(int(wrong.sum())), seed=7)
-    found = curate(documents(docs.labels, View("picture", seen), labels=LABELS))
+    pictures = docs.views[0].vectors.copy()
+    # Pictures of nothing in the catalog.
+    pictures[wrong] = vectors(np.arange(int(wrong.sum())), seed=7)
+    found = curate(documents(docs.labels, View("picture", pictures), labels=LABELS))
     measured = recovery(truth, docs.labels, found.flagged, found.suggested)
     assert measured.flagged >= 0.9
     assert measured.precision >= 0.95
     for row in np.flatnonzero(found.flagged & (found.suggested == UNKNOWN)):
-        assert found.verdicts[row] is Verdict.PRUNED
+        assert found.decisions[row] is Decision.PRUNED
         assert found.labels[row] == UNKNOWN
-        assert found.reasons[row]
+        assert found.explanations[row]
 
 
 def test_documents_without_an_id_join_the_clusters_they_show() -> None:
     docs, truth = planted(share=0.0)
     hidden = np.random.default_rng(1).random(len(truth)) < 0.3
-    found = curate(docs.relabelled(np.where(hidden, UNKNOWN, truth)))
+    found = curate(docs.with_labels(np.where(hidden, UNKNOWN, truth)))
     assert (found.labels[hidden] == truth[hidden]).mean() > 0.95
-    assert {found.verdicts[row] for row in np.flatnonzero(hidden)} <= {
-        Verdict.ABSORBED,
-        Verdict.LEFT,
+    assert {found.decisions[row] for row in np.flatnonzero(hidden)} <= {
+        Decision.ASSIGNED,
+        Decision.UNASSIGNED,
     }
     assert not found.flagged.any()
 
@@ -136,9 +136,9 @@ def test_documents_without_an_id_join_the_clusters_they_show() -> None:
 def test_a_product_without_any_id_becomes_a_new_cluster() -> None:
     docs, truth = planted(share=0.0)
     hidden = truth == 9
-    found = curate(docs.relabelled(np.where(hidden, UNKNOWN, truth)))
+    found = curate(docs.with_labels(np.where(hidden, UNKNOWN, truth)))
     new = np.unique(found.labels[hidden])
-    assert found.clusters.fresh >= 1
+    assert found.clusters.new >= 1
     assert len(new) == 1
     assert found.names[new[0]].startswith("new:")
     np.testing.assert_array_equal(found.labels[~hidden], truth[~hidden])
@@ -146,37 +146,36 @@ def test_a_product_without_any_id_becomes_a_new_cluster() -> None:
 
 def test_without_any_id_there_are_only_new_clusters() -> None:
     docs, truth = planted(share=0.0)
-    found = curate(docs.relabelled(np.full(len(truth), UNKNOWN)))
+    found = curate(docs.with_labels(np.full(len(truth), UNKNOWN)))
     assert found.plan.tiers == ("inference",)
     for label in np.unique(found.labels[found.labels != UNKNOWN]):
         together = set(truth[found.members(int(label))])
-        assert len(together) == 1 or together <= {0, 4}, "only twins may fall together"
+        assert len(together) == 1 or together <= {0, 4}, "only near duplicates may fall together"
 
 
-def test_words_alone_are_enough() -> None:
+def test_text_alone_is_enough() -> None:
     truth = truth_of(LABELS)
-    seen = vectors(truth)
-    spoken = vectors(truth, seed=5)
-    blind = np.zeros_like(seen)
+    texts = vectors(truth, seed=5)
+    no_picture = np.zeros_like(texts)
     given_ = corrupt(truth, 0.2, 0)
     docs = documents(
-        given_, View("picture", blind), View("text", spoken, judge="text"), labels=LABELS
+        given_, View("picture", no_picture), View("text", texts, source="text"), labels=LABELS
     )
     share, precision = recovered(docs, truth, curate(docs))
     assert share >= 0.9
     assert precision >= 0.95
 
 
-def test_words_tell_twins_apart_that_pictures_do_not() -> None:
+def test_text_separates_near_duplicates_that_pictures_do_not() -> None:
     truth = truth_of(LABELS)
     given_ = corrupt(truth, 0.2, 0, leaves(LABELS))
-    # Pictures know the kind and hardly more.
+    # Pictures show the leaf category and hardly more.
     blurred = vectors(truth, noise=1.2)
-    spoken = vectors(truth, seed=5)
-    spoken[np.random.default_rng(2).random(len(truth)) < 0.2] = 0
+    texts = vectors(truth, seed=5)
+    texts[np.random.default_rng(2).random(len(truth)) < 0.2] = 0
     pictures = documents(given_, View("picture", blurred), labels=LABELS)
     both = documents(
-        given_, View("picture", blurred), View("text", spoken, judge="text"), labels=LABELS
+        given_, View("picture", blurred), View("text", texts, source="text"), labels=LABELS
     )
     assert recovered(both, truth, curate(both))[0] > recovered(pictures, truth, curate(pictures))[0]
 
@@ -184,37 +183,39 @@ def test_words_tell_twins_apart_that_pictures_do_not() -> None:
 def test_links_alone_are_enough() -> None:
     truth = truth_of(LABELS)
     given_ = corrupt(truth, 0.2, 0)
-    clicks = [Clicked(row, int(label), position=2, count=8) for row, label in enumerate(truth)]
+    clicks = [Click(row, int(label), position=2, count=8) for row, label in enumerate(truth)]
     nothing = View("picture", np.zeros((len(truth), 4), np.float32))
     docs = documents(given_, nothing, labels=LABELS, links=behaviour_links(clicks))
     found = curate(docs)
     share, precision = recovered(docs, truth, found)
     assert share >= 0.9
     assert precision >= 0.95
-    assert all("clicks tie it to" in found.reasons[row] for row in np.flatnonzero(found.flagged))
+    assert all(
+        "clicks tie it to" in found.explanations[row] for row in np.flatnonzero(found.flagged)
+    )
 
 
-def test_a_judge_that_disagrees_keeps_the_id_and_is_named() -> None:
+def test_a_source_that_disagrees_keeps_the_id_and_is_named() -> None:
     truth = truth_of(LABELS)
     given_ = corrupt(truth, 0.2, 0)
-    # The words were copied from the wrong ids: they vouch for them.
+    # The texts were copied from the wrong ids, so they confirm them.
     docs = documents(
         given_,
         View("picture", vectors(truth)),
-        View("text", vectors(given_, seed=5), judge="text"),
+        View("text", vectors(given_, seed=5), source="text"),
         labels=LABELS,
     )
     found = curate(docs)
     assert not found.flagged[truth != given_].any()
-    for row, verdict in enumerate(found.verdicts):
-        if verdict is Verdict.DISPUTED:
-            assert "would keep it" in found.reasons[row]
+    for row, decision in enumerate(found.decisions):
+        if decision is Decision.DISPUTED:
+            assert "would keep it" in found.explanations[row]
             assert found.labels[row] == given_[row]
 
 
 @dataclass
 class Oracle:
-    """A reranker that knows."""
+    """A reranker that knows the truth."""
 
     truth: Ints
     asked: int = 0
@@ -224,7 +225,7 @@ class Oracle:
         return 0.99 if self.truth[query_index] == self.truth[candidate_index] else 0.01
 
 
-def test_a_reranker_is_asked_only_where_there_is_doubt_and_helps() -> None:
+def test_a_reranker_is_asked_only_about_doubtful_documents_and_helps() -> None:
     truth = truth_of(LABELS)
     given_ = corrupt(truth, 0.2, 0, leaves(LABELS))
     docs = documents(given_, View("picture", vectors(truth, noise=0.9)), labels=LABELS)
@@ -250,7 +251,7 @@ def test_centroids_are_those_of_the_purified_clusters() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("within", [False, True])
-def test_hundreds_of_products_with_twins(seed: int, within: bool) -> None:
+def test_hundreds_of_products_with_near_duplicates(seed: int, within: bool) -> None:
     labels = 200
     truth = truth_of(labels, seed=seed)
     given_ = corrupt(truth, 0.2, seed, leaves(labels) if within else None)

@@ -1,4 +1,4 @@
-"""Curation's parts, each alone: noise, spaces, neighbours, links, beliefs, the files."""
+"""Curation's parts, each alone: label noise, PLDA, neighbours, links, noise model, files."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.curation.curate import curate
-from models.curation.documents import UNKNOWN, Documents, View, numbered
+from models.curation.documents import UNKNOWN, Documents, View, number_labels
 from models.curation.label_noise import corrupt, recovery
 from models.curation.neighbours import nearest
-from models.curation.noise_model import Belief, Case, learn, posterior
+from models.curation.noise_model import NoiseModel, Observations, fit_noise_model, posterior
 from models.curation.organize import compact, expand
-from models.curation.plda import fit_space, membership_evidence
-from models.curation.propose import Clicked, Proposal, behaviour_links, link_threshold
+from models.curation.plda import fit_plda, log_likelihood_ratios
+from models.curation.propose import Click, Proposal, behaviour_links, pair_threshold
 from models.curation.report import clusters, read_clusters, report, write_clusters
-from models.curation.review import with_others
+from models.curation.review import with_sampled_labels
 from models.errors import CurationError
 from tests.models.planted_clusters import documents, leaves, truth_of, unit, vectors
 
@@ -47,10 +47,10 @@ def test_corrupting_leaves_what_has_no_label_and_wants_two_labels() -> None:
         corrupt(np.zeros(5, np.int64), 0.2)
 
 
-def test_recovery_counts_the_label_given_back() -> None:
-    truth, came = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 2])
+def test_recovery_counts_corrected_labels() -> None:
+    truth, labelled = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 2])
     flagged = np.array([False, True, True, True, False])
-    measured = recovery(truth, came, flagged, np.array([UNKNOWN, 0, 2, 2, UNKNOWN]))
+    measured = recovery(truth, labelled, flagged, np.array([UNKNOWN, 0, 2, 2, UNKNOWN]))
     assert tuple(measured) == pytest.approx((0.5, 2 / 3, 1.0))
     nothing = recovery(truth, truth, np.zeros(5, bool), np.full(5, UNKNOWN))
     assert tuple(nothing) == (1.0, 1.0, 1.0)
@@ -61,25 +61,25 @@ def test_in_a_space_members_are_nearer_than_before() -> None:
     truth = truth_of(30)
     centres = np.zeros((30, 20))
     centres[:, :4] = random.normal(size=(30, 4))
-    # What members differ in is louder than what they share.
+    # Members differ more than clusters do.
     rows = centres[truth] + random.normal(size=(len(truth), 20)) * np.r_[[0.2] * 4, [1.5] * 16]
     rows = unit(rows)
-    space = fit_space(rows, truth, np.ones(len(truth), np.float32))
+    space = fit_plda(rows, truth, np.ones(len(truth), np.float32))
 
     def right(points: np.ndarray) -> float:
         near = nearest(points.astype(np.float32), 1).rows[:, 0]
         return float((truth[near] == truth).mean())
 
-    assert right(space.comparable(space(rows))) > right(rows) + 0.3
+    assert right(space.normalised(space(rows))) > right(rows) + 0.3
 
 
 def test_a_lone_document_has_no_evidence_for_its_own_cluster() -> None:
     truth = np.array([0, 1, 1, 1, 2, 2])
     rows = vectors(truth)
-    space = fit_space(rows, truth, np.ones(6, np.float32))
+    space = fit_plda(rows, truth, np.ones(6, np.float32))
     candidates = np.stack([truth, (truth + 1) % 3], axis=1)
     shares = np.tile(np.array([1, 0], np.float32), (6, 1))
-    evidence = membership_evidence(space, space(rows), candidates, shares, 3, np.arange(6))
+    evidence = log_likelihood_ratios(space, space(rows), candidates, shares, 3, np.arange(6))
     assert evidence[0, 0] == 0
     assert (evidence[1:, 0] > evidence[1:, 1]).all()
 
@@ -94,7 +94,7 @@ def test_neighbours_are_the_nearest_others() -> None:
     assert all(a in found.rows[b] and b in found.rows[a] for a, b in zip(left, right, strict=True))
 
 
-def test_what_is_not_seen_is_nobodys_neighbour() -> None:
+def test_a_document_without_the_view_is_nobodys_neighbour() -> None:
     rows = unit(np.random.default_rng(0).normal(size=(6, 4)))
     rows[2] = np.nan
     found = nearest(rows, 10)
@@ -105,22 +105,22 @@ def test_what_is_not_seen_is_nobodys_neighbour() -> None:
 
 def test_a_click_further_down_counts_more_but_not_without_end() -> None:
     links = behaviour_links(
-        [Clicked(0, 1, 1), Clicked(1, 1, 9), Clicked(2, 1, 10_000), Clicked(3, 1), Clicked(3, 2)]
+        [Click(0, 1, 1), Click(1, 1, 9), Click(2, 1, 10_000), Click(3, 1), Click(3, 2)]
     )
     first, ninth, last, *scattered = links.weights
     assert first < ninth < last == pytest.approx(3 * np.log2(5))
     assert max(scattered) < first
 
 
-def test_links_need_pairs_that_agree() -> None:
+def test_inferred_pairs_agree_in_their_ids() -> None:
     truth = truth_of(40)
     near = nearest(vectors(truth, noise=0.3), 5)
-    threshold = link_threshold(near, truth)
+    threshold = pair_threshold(near, truth)
     left, right, cosines = near.edges()
     agree = truth[left] == truth[right]
     assert agree[cosines >= threshold].mean() > 0.9
-    assert link_threshold(near, np.arange(len(truth))) > 1, "no pair agrees"
-    assert link_threshold(nearest(np.zeros((1, 3), np.float32), 3), np.zeros(1, np.int64)) > 1
+    assert pair_threshold(near, np.arange(len(truth))) > 1, "no pair agrees"
+    assert pair_threshold(nearest(np.zeros((1, 3), np.float32), 3), np.zeros(1, np.int64)) > 1
 
 
 def test_seeds_grow_by_strong_pairs_and_never_merge() -> None:
@@ -139,15 +139,15 @@ def test_seeds_grow_by_strong_pairs_and_never_merge() -> None:
     assert members[5] == members[6] >= 2
     assert members[7] == UNKNOWN
     weak = Proposal(seeds, nothing, *_pairs([(0, 1, 0.8), (1, 2, 0.2)]), {})
-    assert expand(weak, 2)[2] == UNKNOWN, "less near than the cluster's own are to each other"
+    assert expand(weak, 2)[2] == UNKNOWN, "weaker than the cluster's own pairs"
 
 
-def test_labels_that_are_no_candidates_are_stood_for() -> None:
+def test_labels_that_are_no_candidates_are_represented_by_a_sample() -> None:
     candidates = np.array([[3, 1, UNKNOWN], [0, UNKNOWN, UNKNOWN]])
-    all_of_few, each = with_others(candidates, np.array([3, 0]), 6)
+    all_of_few, each = with_sampled_labels(candidates, np.array([3, 0]), 6)
     assert [set(row) - {UNKNOWN} for row in all_of_few] == [set(range(6))] * 2
     assert (each == 1).all()
-    some, each = with_others(candidates, np.array([3, UNKNOWN]), 5000)
+    some, each = with_sampled_labels(candidates, np.array([3, UNKNOWN]), 5000)
     np.testing.assert_array_equal(some[:, :3], candidates)
     drawn = some[:, 3:] != UNKNOWN
     np.testing.assert_allclose((each[:, 3:] * drawn).sum(axis=1), [4998, 4999], rtol=1e-5)
@@ -158,43 +158,47 @@ def test_candidates_come_once_in_order() -> None:
     np.testing.assert_array_equal(compact(lists), [[3, 1], [2, 0]])
 
 
-def _case(wrong: float, useful: float = 3.0, n: int = 600) -> tuple[Case, np.ndarray]:
-    """Ten labels, two kinds of evidence: the first knows the truth, the second nothing."""
+def _observations(
+    wrong: float, useful: float = 3.0, n: int = 600
+) -> tuple[Observations, np.ndarray]:
+    """Ten labels, two kinds of evidence: the first depends on the truth, the second does not."""
     random = np.random.default_rng(0)
     truth = random.integers(0, 10, n)
-    came = corrupt(truth, wrong, 0)
+    labelled = corrupt(truth, wrong, 0)
     candidates = np.tile(np.arange(10), (n, 1))
     evidence = random.normal(size=(n, 10, 2)).astype(np.float32)
     evidence[np.arange(n), truth, 0] += useful
-    return Case(candidates, evidence, came, np.arange(10), np.ones((n, 10), np.float32)), truth
+    return Observations(
+        candidates, evidence, labelled, np.arange(10), np.ones((n, 10), np.float32)
+    ), truth
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.1, 0.3])
 def test_the_share_of_wrong_ids_is_learned(wrong: float) -> None:
-    case, _ = _case(wrong)
-    belief = learn(case, np.array([0.5, 0.5]))
-    assert belief.wrong == pytest.approx(wrong, abs=0.03)
-    assert belief.weights[0] > 5 * belief.weights[1]
-    after = posterior(case, belief)
+    data, _ = _observations(wrong)
+    model = fit_noise_model(data, np.array([0.5, 0.5]))
+    assert model.noise_rate == pytest.approx(wrong, abs=0.03)
+    assert model.weights[0] > 5 * model.weights[1]
+    after = posterior(data, model)
     np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-9)
 
 
-def test_beliefs_are_as_sure_as_they_are_right() -> None:
-    case, truth = _case(0.2, useful=2.5, n=3000)
-    after = posterior(case, learn(case, np.array([0.5, 0.5])))[:, 1:]
-    sure = after.max(axis=1)
-    assert (after.argmax(axis=1) == truth).mean() == pytest.approx(sure.mean(), abs=0.03)
+def test_posteriors_are_calibrated() -> None:
+    data, truth = _observations(0.2, useful=2.5, n=3000)
+    after = posterior(data, fit_noise_model(data, np.array([0.5, 0.5])))[:, 1:]
+    confidence = after.max(axis=1)
+    assert (after.argmax(axis=1) == truth).mean() == pytest.approx(confidence.mean(), abs=0.03)
 
 
-def test_without_ids_beliefs_stay_at_the_start() -> None:
-    case, _ = _case(0.0, n=20)
-    blank = replace(case, given=np.full(20, UNKNOWN))
-    belief = learn(blank, np.array([0.5, 0.25]))
-    assert belief.weights.tolist() == [0.5, 0.25]
-    assert isinstance(belief, Belief)
+def test_without_ids_the_weights_stay_at_the_initial_ones() -> None:
+    data, _ = _observations(0.0, n=20)
+    blank = replace(data, observed=np.full(20, UNKNOWN))
+    model = fit_noise_model(blank, np.array([0.5, 0.25]))
+    assert model.weights.tolist() == [0.5, 0.25]
+    assert isinstance(model, NoiseModel)
 
 
-def test_parts_that_do_not_fit_are_said() -> None:
+def test_inconsistent_parts_are_errors() -> None:
     view = View("picture", vectors(np.array([0, 1])))
     with pytest.raises(CurationError, match="one row for each of the 3"):
         Documents(np.zeros(3, np.int64), ("a",), (view,))
@@ -209,7 +213,7 @@ def test_parts_that_do_not_fit_are_said() -> None:
 
 
 def test_ids_are_numbered_by_name() -> None:
-    labels, names = numbered(["b", None, "a", "", "b"])
+    labels, names = number_labels(["b", None, "a", "", "b"])
     assert names == ("a", "b")
     assert labels.tolist() == [1, UNKNOWN, 0, UNKNOWN, 1]
 
@@ -217,27 +221,30 @@ def test_ids_are_numbered_by_name() -> None:
 def test_a_category_that_contradicts_the_id_counts_against_it() -> None:
     truth = truth_of(8)
     blurred = View("picture", vectors(truth, noise=1.0))
-    came = corrupt(truth, 0.2, 3)
-    plain = documents(came, blurred, labels=8)
+    labelled = corrupt(truth, 0.2, 3)
+    plain = documents(labelled, blurred, labels=8)
     paths = leaves(8)
     told = Documents(
-        came,
+        labelled,
         plain.names,
         (blurred,),
         categories=tuple(paths[label] for label in truth),
         label_categories=paths,
     )
-    other = np.array([paths[a] != paths[b] for a, b in zip(truth, came, strict=True)])
+    other = np.array([paths[a] != paths[b] for a, b in zip(truth, labelled, strict=True)])
     without, with_paths = curate(plain), curate(told)
-    assert with_paths.doubt[other].mean() > without.doubt[other].mean()
+    assert with_paths.error_probability[other].mean() > without.error_probability[other].mean()
 
 
 def test_clusters_are_written_read_and_reported(tmp_path: Path) -> None:
     truth = truth_of(8)
-    came = corrupt(truth, 0.2, 0)
+    labelled = corrupt(truth, 0.2, 0)
     keys = tuple(f"photos/{row}.webp" for row in range(len(truth)))
     docs = Documents(
-        came, tuple(f"P-{label}" for label in range(8)), (View("picture", vectors(truth)),), keys
+        labelled,
+        tuple(f"P-{label}" for label in range(8)),
+        (View("picture", vectors(truth)),),
+        keys,
     )
     found = curate(docs)
     path = tmp_path / "new" / "clusters.jsonl"
@@ -249,16 +256,16 @@ def test_clusters_are_written_read_and_reported(tmp_path: Path) -> None:
         for row, label in enumerate(found.labels)
         if label != UNKNOWN
     )
-    said = report(docs, found)
-    verdicts = said["verdicts"]
-    assert isinstance(verdicts, dict)
-    assert sum(verdicts.values()) == len(truth)
-    changes = said["changes"]
+    summary = report(docs, found)
+    decisions = summary["decisions"]
+    assert isinstance(decisions, dict)
+    assert sum(decisions.values()) == len(truth)
+    changes = summary["changes"]
     assert isinstance(changes, list)
-    assert len(changes) == len(truth) - verdicts["kept"]
-    assert all(change["reason"] for change in changes)
+    assert len(changes) == len(truth) - decisions["kept"]
+    assert all(change["explanation"] for change in changes)
     for line in clusters(docs, found):
-        assert line["label"] is None or 0 < float(str(line["whole"])) <= 1
+        assert line["label"] is None or 0 < float(str(line["largest_component"])) <= 1
 
     path.write_text('{"label": "P-1"}\n')
     with pytest.raises(CurationError, match=":1 is no cluster"):

@@ -55,7 +55,7 @@ def test_a_line_that_is_no_click_is_named(tmp_path: Path) -> None:
         list(read_clicks(tmp_path / "none"))
 
 
-def test_the_page_shows_what_is_doubted_and_escapes_it(tmp_path: Path) -> None:
+def test_the_page_shows_doubtful_documents_and_escapes_their_names(tmp_path: Path) -> None:
     truth = truth_of(6)
     Image.new("RGB", (40, 30), "red").save(tmp_path / "0.png")
     docs = Documents(
@@ -72,6 +72,6 @@ def test_the_page_shows_what_is_doubted_and_escapes_it(tmp_path: Path) -> None:
     assert "&lt;b&gt;" in text
     assert "<b>" not in text
     assert "http" not in text
-    assert text.count('class="doubt moved"') == found.flagged.sum()
+    assert text.count('class="doubtful relabelled"') == found.flagged.sum()
     assert "data:image/webp" in text
-    assert np.isfinite(found.doubt).all()
+    assert np.isfinite(found.error_probability).all()
