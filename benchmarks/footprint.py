@@ -51,7 +51,8 @@ def run(argv: Sequence[str | Path], *, cwd: Path | None = None, **environment: s
 def install(folder: Path) -> Path:
     """Install the checkout's wheel without extras into a fresh environment; its bin folder."""
     wheels = folder / "wheels"
-    run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, ROOT])
+    copy_checkout(folder / "source")  # building leaves files behind
+    run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, folder / "source"])
     run([sys.executable, "-m", "venv", folder / "venv"])
     python = folder / "venv" / "bin" / "python"
     run(
@@ -67,6 +68,14 @@ def install(folder: Path) -> Path:
         ]
     )
     return folder / "venv" / "bin"
+
+
+def copy_checkout(folder: Path) -> None:
+    """A bare copy of the checkout: what git has, and nothing that a run or a build left."""
+    ignore = shutil.ignore_patterns(
+        ".git", ".*cache", ".venv", ".lookstream", "build", "*.egg-info"
+    )
+    shutil.copytree(ROOT, folder, ignore=ignore)
 
 
 def megabytes(folder: Path) -> float:
@@ -110,8 +119,7 @@ def ready_s(binaries: Path, folder: Path) -> float:
 
 def demo_s(folder: Path) -> float:
     """From `make demo` on a bare copy of the checkout until it has printed its table."""
-    ignore = shutil.ignore_patterns(".git", ".venv", ".lookstream", "__pycache__", "*.egg-info")
-    shutil.copytree(ROOT, folder, ignore=ignore)
+    copy_checkout(folder)
     start = time.perf_counter()
     run(["make", "demo", f"PYTHON={sys.executable}"], cwd=folder)
     return time.perf_counter() - start

@@ -249,14 +249,17 @@ def load_mllm(folder: Path, device: str = "auto") -> Mllm:
     return Mllm(model.to(device).eval(), processor)
 
 
-def load_mllm_encoder(folder: Path, juicer: ItemEncoder, device: str = "auto") -> MllmEncoder:
+def load_mllm_encoder(
+    folder: Path, juicer: ItemEncoder, device: str = "auto", dim: int = SERVED
+) -> MllmEncoder:
     """`load_mllm` behind the encoder's interface; the model id holds a hash of all its weights.
 
     Raises WeightsError as `load_mllm` does.
     """
     mllm = load_mllm(folder, device)
     files = sorted((*folder.glob("*.safetensors"), *folder.glob("*.json")))
-    return MllmEncoder(mllm, juicer, _digest(*(f"{one.name}:{sha256_of(one)}" for one in files)))
+    name = _digest(*(f"{one.name}:{sha256_of(one)}" for one in files))
+    return MllmEncoder(mllm, juicer, name, dim)
 
 
 def _embedding_token(model: Any, tokenizer: Any) -> int:

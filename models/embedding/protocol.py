@@ -61,3 +61,19 @@ class SearchEncoder(ItemEncoder, Protocol):
         By default as for a catalog that is recognised, for encoders whose vectors have no parts.
         """
         return PartWeights(identity=1.0)
+
+
+class CatalogEncoder(SearchEncoder, Protocol):
+    """What the workers need; `models.embedding.encoder` and `models.embedding.mllm` have it."""
+
+    dim: int
+    replaces_text: bool
+    """Whether an item encoded before can stand for its picture, which is then not looked at."""
+
+    def encode_items(
+        self,
+        pictures: Sequence[Picture | Encoded | None],
+        texts: Sequence[str | None],
+        categories: Sequence[Sequence[str]] | None = None,
+    ) -> list[Encoded]:
+        """One vector and its juice for each picture and text."""

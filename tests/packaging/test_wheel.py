@@ -1,6 +1,7 @@
 """The built wheel, installed without extras: it serves, and says what it lacks in a sentence."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,7 +36,22 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of a fresh environment that has the wheel and what it depends on."""
     folder = tmp_path_factory.mktemp("wheel")
-    wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
+    source = folder / "source"  # building leaves files behind
+    ignore = shutil.ignore_patterns(
+        ".git", ".*cache", ".venv", ".lookstream", "build", "*.egg-info"
+    )
+    shutil.copytree(ROOT, source, ignore=ignore)
+    wheel = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "-w",
+        str(folder),
+        str(source),
+    ]
     subprocess.run(wheel, check=True, env=CLEAN)
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, env=CLEAN)
     (built,) = folder.glob("lookstream-*.whl")

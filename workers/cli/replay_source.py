@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from models.embedding.protocol import CatalogEncoder
     from stream.records import Record
     from stream.span_reader import Span
     from workers.config.settings import Settings
-    from workers.ingest.items import Encoder
     from workers.jobs.replay import Replayed
     from workers.progress.tasks import Progress
 
@@ -69,7 +69,7 @@ def source(settings: Settings, span: Span, beside: Settings, file: Path | None) 
     return from_file if file else from_kafka
 
 
-def apply_products(reading: Reading, beside: Settings, encoder: Encoder) -> Replayed:
+def apply_products(reading: Reading, beside: Settings, encoder: CatalogEncoder) -> Replayed:
     """Apply the records to the catalog that these settings name."""
     from workers.jobs.replay import replay_products
 

@@ -1,20 +1,44 @@
 """The encoder and the reranker that the settings name.
 
-Not in `workers.config.wiring`, so that what needs only Kafka imports no model.
+Apart from `workers.config.wiring`, so that what only talks to Kafka imports no model.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 from threadpoolctl import threadpool_limits
 
 from models.embedding.encoder import Encoder, load_encoder
+from models.embedding.protocol import CatalogEncoder
 from models.reranking.linear import Reranker, load_reranker, packaged_reranker
+from workers.config.sections import MLLM
 from workers.config.settings import Settings
 from workers.errors import SettingsError
 
 
-def encoder_of(settings: Settings) -> Encoder:
-    """The encoder, loaded; a minute the first time on a machine, seconds after."""
+def encoder_of(settings: Settings) -> CatalogEncoder:
+    """The encoder, loaded: the standard one, or a vision-language model (`models.encoder`).
+
+    Raises:
+        ModelError: weights are missing or don't fit, or an extra is not installed.
+    """
+    standard = standard_encoder_of(settings)
+    models = settings.models
+    if not models.encoder.startswith(MLLM):
+        return standard
+    # By name: only this encoder needs torch and transformers.
+    mllm = import_module("models.embedding.mllm")
+    folder = Path(models.encoder.removeprefix(MLLM))
+    encoder: CatalogEncoder = mllm.load_mllm_encoder(
+        folder, standard, models.device, dim=models.dim
+    )
+    return encoder
+
+
+def standard_encoder_of(settings: Settings) -> Encoder:
+    """The standard encoder, which can be trained and makes juice for any other; in seconds."""
     # The network's own threads use every core; those of matrix products beside them only get in
     # their way: a query took twice as long with both.
     threadpool_limits(1, user_api="blas")
@@ -24,7 +48,7 @@ def encoder_of(settings: Settings) -> Encoder:
     )
 
 
-def reranker_of(settings: Settings, encoder: Encoder) -> Reranker:
+def reranker_of(settings: Settings, encoder: CatalogEncoder) -> Reranker:
     """The reranker with the parameters that were fitted on this encoder.
 
     Raises:

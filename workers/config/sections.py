@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, mod
 from workers.config.secrets import SECRETS, check_one_source
 
 EMBEDDED = "embedded://"
+MLLM = "mllm:"
+"""What the setting of an encoder begins with that is a vision-language model in a folder."""
 
 
 class Section(BaseModel):
@@ -112,6 +114,11 @@ class MilvusSettings(Section):
 class ModelSettings(Section):
     """The encoder and the reranker."""
 
+    encoder: str = Field(
+        "standard",
+        pattern=rf"^(standard|{MLLM}.+)$",
+        description="standard (backbone and projection), or mllm:FOLDER of a vision-language model",
+    )
     backbone: str = Field(
         "lite2", description="lite2, lite0 (faster), or TIMM_NAME:SIZE:PATH of local weights"
     )

@@ -5,35 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from index.item import Item
 from models.catalog.folder import product_text
-from models.embedding.protocol import Encoded, SearchEncoder
+from models.embedding.protocol import CatalogEncoder, Encoded
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
 from stream.messages import ProductUpsert
 from workers.ingest.last_write_wins import Product, item_id
 
 NO_PICTURE = b""
-
-
-class Encoder(SearchEncoder, Protocol):
-    """What makes vectors and juice: `models.embedding.encoder`, or a small one in a test."""
-
-    dim: int
-    replaces_text: bool
-    """Whether an item encoded before can stand for its picture, which is then not looked at."""
-
-    def encode_items(
-        self,
-        pictures: Sequence[Picture | Encoded | None],
-        texts: Sequence[str | None],
-        categories: Sequence[Sequence[str]] | None = None,
-    ) -> list[Encoded]:
-        """One vector and its juice for each picture and text."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +63,7 @@ def draft(event: ProductUpsert, pictures: Sequence[tuple[bytes, Picture]], model
 
 
 def make_products(
-    drafts: Sequence[Draft], encoder: Encoder, known: Mapping[str, Item] | None = None
+    drafts: Sequence[Draft], encoder: CatalogEncoder, known: Mapping[str, Item] | None = None
 ) -> list[Product]:
     """The items of each product, not yet assigned to prototypes.
 

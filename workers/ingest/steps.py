@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from index.errors import RowRejected, StoreUnavailable
 from index.item import tombstone
 from index.milvus.schema import check_item
+from models.embedding.protocol import CatalogEncoder
 from models.errors import ModelError
 from models.images.letterbox import Picture
 from stream.codec import decode, encode
@@ -25,7 +26,7 @@ from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.deploy.telemetry import timed
 from workers.errors import DecoderError, IntakeError
-from workers.ingest.items import Draft, Encoder, draft, make_products, picture_references
+from workers.ingest.items import Draft, draft, make_products, picture_references
 from workers.ingest.last_write_wins import (
     Change,
     Product,
@@ -41,7 +42,7 @@ from workers.intake.fetch import Fetcher
 class Ingest:
     """The two steps of delivery for catalog events; nobody else writes their products."""
 
-    def __init__(self, fetcher: Fetcher, encoder: Encoder, index: CatalogIndex) -> None:
+    def __init__(self, fetcher: Fetcher, encoder: CatalogEncoder, index: CatalogIndex) -> None:
         self._fetcher = fetcher
         self._encoder = encoder
         self._index = index

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from models.embedding.protocol import CatalogEncoder
 from stream.connection import Kafka, check_broker
 from stream.dead_letter import DeadLetters
 from stream.delivery import BatchResult, Delivery, exit_unacked
@@ -23,7 +24,6 @@ from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.telemetry import EVENTS, serve_metrics
 from workers.errors import WorkerError
-from workers.ingest.items import Encoder
 from workers.ingest.steps import Ingest
 from workers.ingest.tombstone_purge import purge_regularly
 from workers.intake.fetch import open_fetcher
@@ -38,7 +38,7 @@ LOOK_S = 1.0
 
 def run_ingest(
     settings: Settings,
-    encoder: Encoder | None = None,
+    encoder: CatalogEncoder | None = None,
     on_batch_result: Callable[[BatchResult], None] = lambda _tally: None,
 ) -> None:
     """Consume the catalog topic until a signal comes; by default with the settings' encoder.
@@ -49,7 +49,7 @@ def run_ingest(
 
 
 async def _ingest(
-    settings: Settings, encoder: Encoder, on_batch_result: Callable[[BatchResult], None]
+    settings: Settings, encoder: CatalogEncoder, on_batch_result: Callable[[BatchResult], None]
 ) -> None:
     kafka, topics, ingest = kafka_of(settings), topics_of(settings), settings.ingest
     app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")

@@ -16,7 +16,7 @@ import numpy as np
 
 from index.item import Hit, Item
 from models.catalog.folder import Catalog, Photo, read_catalog
-from models.embedding.encoder import Encoder
+from models.embedding.protocol import CatalogEncoder
 from models.errors import CatalogError
 from models.evaluation.metrics import best_possible, score_rankings
 from stream.codec import decode
@@ -128,7 +128,7 @@ async def evaluate_offline(
 
 
 async def _encode_catalog(
-    folder: Path, encoder: Encoder, fetcher: Fetcher, progress: Progress, total: int
+    folder: Path, encoder: CatalogEncoder, fetcher: Fetcher, progress: Progress, total: int
 ) -> list[Item]:
     items: list[Item] = []
     events = catalog_events(folder, inline=False)

@@ -15,13 +15,13 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
+from models.embedding.protocol import CatalogEncoder
 from models.reranking.linear import Reranker
 from stream.delivery import BatchResult, Delivery, Rejection
 from stream.messages import Result
 from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
-from workers.ingest.items import Encoder
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.query.steps import QueryPipeline
@@ -69,7 +69,7 @@ class Replayed:
 async def replay_products(
     records: Iterator[Record],
     settings: Settings,
-    encoder: Encoder,
+    encoder: CatalogEncoder,
     *,
     on_batch: OnBatch = lambda _count: None,
 ) -> Replayed:
@@ -104,7 +104,7 @@ async def replay_products(
 async def replay_queries(
     records: Iterator[Record],
     settings: Settings,
-    encoder: Encoder,
+    encoder: CatalogEncoder,
     reranker: Reranker,
     *,
     on_result: Callable[[Result], None] = lambda _result: None,

@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from index.errors import StoreUnavailable
 from models.embedding.layout import PartWeights
-from models.embedding.protocol import Encoded
+from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import ModelError
 from models.juicer.juice import Juice
 from models.reranking.linear import Reranker
@@ -30,7 +30,6 @@ from workers.catalog_index import CatalogIndex
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
 from workers.errors import IntakeError
-from workers.ingest.items import Encoder
 from workers.intake.fetch import Fetcher
 from workers.query.part_weights import CatalogPartWeights
 from workers.query.rerank import rank
@@ -63,7 +62,7 @@ class QueryPipeline:
     def __init__(
         self,
         fetcher: Fetcher,
-        encoder: Encoder,
+        encoder: CatalogEncoder,
         reranker: Reranker,
         index: CatalogIndex,
         settings: QuerySettings,
