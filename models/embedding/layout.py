@@ -126,11 +126,6 @@ def identity_part(vectors: Floats) -> Floats:
     return unit(vectors[..., _places(vectors.shape[-1])[0]])
 
 
-def shortened(vectors: Floats, dim: int) -> Floats:
-    """The prefix of vectors (…, 512) that is ``dim`` long, of length 1 again."""
-    return unit(vectors[..., :dim])
-
-
 def _with_text(item: Floats, text: Floats | None) -> Floats:
     """The item's picture part with a text, of any length; nothing where something is missing."""
     identity, appearance, places = _places(len(item))

@@ -79,11 +79,6 @@ class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return self.token_matrix.shape[0] > 0
 
     @property
-    def has_text(self) -> bool:
-        """Whether a text was encoded."""
-        return self.text_matrix.shape[0] > 0
-
-    @property
     def tokens(self) -> Floats:
         """Tokens (K + 1, d), each of length 1: the kept patches, then the fused remainder.
 

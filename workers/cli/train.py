@@ -53,6 +53,9 @@ def embedding(
         Path | None, typer.Option(help="Where views and checkpoints are kept; by default by --out.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of views, draws and order.")] = 0,
+    ranks: Annotated[
+        int, typer.Option(min=1, help="Processes that train together, each on a GPU of its own.")
+    ] = 1,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -62,18 +65,27 @@ def embedding(
     are any. An interrupted run goes on where it was when it is started again. The photos of the
     split "val" decide which weights are kept. The loss curve is drawn beside the file.
 
+    With --ranks, or started by torchrun on several machines, processes share every batch and the
+    prototypes of all identities; the result is that of one process.
+
     [bold]Examples[/]
 
       lookstream train embedding my-shop --out my-shop/encoder.safetensors
       lookstream train embedding my-shop --no-identity-branch --passes 6 --out quick.safetensors
       lookstream train embedding my-shop --clusters clusters.jsonl --out purified.safetensors
+      lookstream train embedding my-shop --ranks 4 --out my-shop/encoder.safetensors
     """
     from models.embedding.encoder import best_device, packaged_weights
     from models.training.embedding.dataset import TrainingConfig
     from models.training.embedding.loss_curve import plot_curves
+    from models.training.embedding.ranks import process_group, started_as_rank
     from models.training.embedding.train import train_embedding
+    from workers.cli.ranks import run_in_ranks
     from workers.config.settings import load_settings
 
+    if ranks > 1 and not started_as_rank():
+        run_in_ranks(ranks)
+        return
     config = TrainingConfig(
         folders=tuple(catalogs),
         backbone=backbone,
@@ -90,13 +102,13 @@ def embedding(
     )
     wanted = load_settings().models.device
     folder = work or to.with_name(f"{to.stem}-training")
-    with open_progress(quiet=quiet) as bars:
-        fitted = train_embedding(
-            config,
-            folder,
-            device=best_device() if wanted == "auto" else wanted,
-            progress=bars.phases(),
-        )
+    device = best_device() if wanted == "auto" else wanted
+    with process_group(device) as (joined, own_device):
+        leads = joined is None or not joined.rank
+        with open_progress(quiet=quiet or not leads) as bars:
+            fitted = train_embedding(config, folder, device=own_device, progress=bars.phases())
+    if not leads:
+        return
     fitted.save(to)
     if fitted.history:
         plot_curves(fitted.history, to.with_suffix(".png"))

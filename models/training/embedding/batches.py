@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from models.errors import TrainingError
 from models.training.embedding.feature_cache import ViewStore
-from models.training.embedding.id_sampler import IdBatches
-from models.training.embedding.identity_tower import Views
+from models.training.embedding.id_sampler import IdSampler
+from models.training.embedding.ranks import Ranks
 from models.training.embedding.run_state import Batch, StageName
 from models.training.embedding.samples import TrainingPictures
 
@@ -24,22 +25,33 @@ class ViewBatches:
     """Batches for `stages.train` from a store of views.
 
     Contrast draws identities, two views each; identification draws every picture as often per pass
-    as `TrainingPictures.draws` says, each time in another of its views.
+    as `TrainingPictures.draws` says, each time in another of its views. Of a batch of ``size`` each
+    of several ``ranks`` has an equal share, so that together they learn what one process would.
+
+    Raises:
+        TrainingError: more ranks than a batch has views.
     """
 
     def __init__(
-        self, store: ViewStore, pictures: TrainingPictures, size: int, seed: int = 0
+        self,
+        store: ViewStore,
+        pictures: TrainingPictures,
+        size: int,
+        seed: int = 0,
+        ranks: Ranks | None = None,
     ) -> None:
         self._store, self._pictures, self._size, self._seed = store, pictures, size, seed
+        self._ranks = ranks or Ranks(0, 1)
         views = np.diff(store.starts)
         self._row_ids: Rows = np.repeat(pictures.ids, views)
         self._draws: Rows = np.repeat(np.arange(len(pictures.sources)), pictures.draws)
-        self._pairs = IdBatches(
-            self._row_ids,
-            lambda rows, _: store.fetch(rows),
-            ids_per_batch=min(size // 2, pictures.identities),
-            seed=seed,
-        )
+        pairs = min(size // 2, pictures.identities)
+        self._pairs = IdSampler(self._row_ids, ids_per_batch=pairs, seed=seed)
+        if self._ranks.world > min(2 * pairs, size, len(self._draws)):
+            raise TrainingError(
+                f"{self._ranks.world} ranks for batches of {min(2 * pairs, len(self._draws))} "
+                "views: start fewer"
+            )
 
     @property
     def steps_per_pass(self) -> int:
@@ -47,13 +59,10 @@ class ViewBatches:
         return max(1, len(self._draws) // self._size)
 
     def __call__(self, stage: StageName, start: int) -> Iterator[Batch]:
-        """Batches from step ``start`` on, without end."""
-        if stage == "contrast":
-            yield from self._pairs(stage, start)
-        step = start
-        while True:
-            yield self._drawn(step)
-            step += 1
+        """This rank's share of the batches from step ``start`` on, without end."""
+        for step in count(start):
+            rows = self._pairs.draw(step) if stage == "contrast" else self._draw(step)
+            yield self._batch(rows[self._ranks.equal_share(len(rows))])
 
     @property
     def library_steps(self) -> int:
@@ -64,8 +73,7 @@ class ViewBatches:
         """Some views of every picture, in order."""
         rows = self._library_rows()
         for at in range(0, len(rows), self._size):
-            some = rows[at : at + self._size]
-            yield self._store.fetch(some), torch.from_numpy(self._row_ids[some])
+            yield self._batch(rows[at : at + self._size])
 
     def _library_rows(self) -> Rows:
         starts, views = self._store.starts[:-1], np.diff(self._store.starts)
@@ -76,11 +84,15 @@ class ViewBatches:
             ]
         )
 
-    def _drawn(self, step: int) -> tuple[Views, Tensor]:
+    def _draw(self, step: int) -> Rows:
+        """One view of each picture whose turn it is in this pass."""
         turn, place = divmod(step, self.steps_per_pass)
         shuffled = np.random.default_rng((self._seed, 0, turn)).permutation(self._draws)
         sources = shuffled[place * self._size : (place + 1) * self._size]
         starts = self._store.starts
         generator = np.random.default_rng((self._seed, 1, step))
-        rows = generator.integers(starts[sources], starts[sources + 1])
-        return self._store.fetch(rows), torch.from_numpy(self._pictures.ids[sources])
+        rows: Rows = generator.integers(starts[sources], starts[sources + 1])
+        return rows
+
+    def _batch(self, rows: Rows) -> Batch:
+        return self._store.fetch(rows), torch.from_numpy(self._row_ids[rows])

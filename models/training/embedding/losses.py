@@ -80,25 +80,17 @@ def prefix_of(rows: Tensor, prefix: int) -> Tensor:
     return functional.normalize(rows[..., :prefix].float(), dim=-1)
 
 
-def info_nce(
-    rows: Tensor,
-    ids: Tensor,
-    *,
-    temperature: float = 0.05,
-    hard: tuple[Tensor, Tensor] | None = None,
-) -> Tensor:
+def info_nce(rows: Tensor, ids: Tensor, *, temperature: float = 0.05) -> Tensor:
     """Contrast of unit vectors within a batch; the mean over all ordered pairs of one ID.
 
     Each pair (i, j) of one ID costs −log exp(s_ij) / (exp(s_ij) + Σ_k exp(s_ik)), s = cosine / τ,
     where k runs over the rows of *other* IDs: further views of the same ID are never negatives. A
-    row whose ID occurs once is a negative only, which is one way to bring mined ones.
+    row whose ID occurs once is a negative only.
 
     Args:
         rows: unit vectors (n, d).
         ids: their IDs, integers (n,).
         temperature: τ.
-        hard: mined negatives, unit vectors (m, d) and their IDs (m,); those of a row's own ID do
-            not count for it.
 
     Raises:
         TrainingError: no ID occurs twice.
@@ -111,11 +103,6 @@ def info_nce(
             "no ID occurs twice in this batch: contrast needs two views of an ID or more"
         )
     others = logits.masked_fill(same, FORBIDDEN)
-    if hard is not None:
-        vectors, hard_ids = hard
-        against = rows @ vectors.T / temperature
-        own = ids[:, None] == hard_ids[None, :]
-        others = torch.cat([others, against.masked_fill(own, FORBIDDEN)], dim=1)
     crowd = torch.logsumexp(others, dim=1, keepdim=True)
     return functional.softplus(crowd - logits)[positive].mean()
 
@@ -127,15 +114,12 @@ def matryoshka_info_nce(
     prefixes: Sequence[int] = PREFIXES,
     weights: Sequence[float] | None = None,
     temperature: float = 0.05,
-    hard: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Σ_g λ_g · InfoNCE(h_{1:g}) of features (n, D) of any length; see `info_nce`."""
     total = features.new_zeros((), dtype=torch.float32)
     for prefix, weight in weighted_prefixes(prefixes, weights):
-        cut = None if hard is None else (prefix_of(hard[0], prefix), hard[1])
-        total = total + weight * info_nce(
-            prefix_of(features, prefix), ids, temperature=temperature, hard=cut
-        )
+        cut = prefix_of(features, prefix)
+        total = total + weight * info_nce(cut, ids, temperature=temperature)
     return total
 
 

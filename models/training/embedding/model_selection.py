@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 import torch
-import torch.distributed as dist
 
+from models.training.embedding.ranks import Ranks, agree
 from models.training.embedding.run_state import Encoder, Run, device_of
-from models.training.embedding.sharded_head import Ranks
 
 Validate = Callable[[Encoder], float]
 """How good the encoder is, in eval mode and without gradients; higher is better."""
@@ -36,12 +35,12 @@ def validated(run: Run, validate: Validate | None, ranks: Ranks | None) -> float
     judged = run.average or own
     run.encoder.load_state_dict(judged)
     run.encoder.eval()
-    with torch.no_grad():
-        score = float(validate(run.encoder))
-    if ranks is not None:  # all must stop at the same step, whatever each one's rounding says
-        agreed = torch.tensor([score], dtype=torch.float64, device=device_of(run.encoder))
-        dist.broadcast(agreed, 0)
-        score = float(agreed)
+    score = 0.0
+    if ranks is None or not ranks.rank:
+        with torch.no_grad():
+            score = float(validate(run.encoder))
+    if ranks is not None:
+        score = agree(score, device_of(run.encoder))
     if run.best_score is None or score > run.best_score:
         run.best_score, run.stale = score, 0
         run.best = {f"encoder.{name}": value.clone() for name, value in judged.items()}

@@ -2,10 +2,9 @@
 
 Rows start as the centroids of their IDs (Pailitao-VL §4, stage 2). With K > 1 sub-centres an ID may
 look several ways, and a wrongly labelled sample pulls a minor sub-centre rather than the dominant
-one, which gives it away (Deng et al. 2020, "Sub-center ArcFace").
+one (Deng et al. 2020, "Sub-center ArcFace").
 """
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,8 +17,6 @@ from models.training.embedding.losses import MarginSoftmax, arcface, prefix_of
 if TYPE_CHECKING:
     from models.training.embedding.sparse_negatives import SparseNegatives
 
-DRIFT_DEGREES = 75.0
-"""Samples farther than this from their dominant sub-centre are taken for mislabelled."""
 LLOYD_ROUNDS = 5
 
 
@@ -133,26 +130,6 @@ def own_centre(rows: Tensor, ids: Tensor, weight: Tensor) -> tuple[Tensor, Tenso
     directions = functional.normalize(weight.float(), dim=-1)[ids]
     cosines = (directions @ functional.normalize(rows.float(), dim=-1)[:, :, None]).squeeze(2)
     return cosines.argmax(dim=1), cosines
-
-
-@torch.no_grad()
-def drifted(
-    embeddings: Tensor, ids: Tensor, weight: Tensor, degrees: float = DRIFT_DEGREES
-) -> Tensor:
-    """True for samples farther than ``degrees`` from their ID's dominant sub-centre, (n,).
-
-    Dominant is the sub-centre that most of the ID's samples are nearest to.
-
-    Args:
-        embeddings: (n, D) of any length; ids: (n,); weight: head rows (U, K, D).
-        degrees: the angle that is still believed.
-    """
-    nearest, cosines = own_centre(embeddings, ids, weight)
-    classes, count = weight.shape[:2]
-    votes = torch.bincount(ids * count + nearest, minlength=classes * count).view(classes, count)
-    dominant = votes.argmax(dim=1)
-    to_dominant = cosines.gather(1, dominant[ids][:, None]).squeeze(1)
-    return to_dominant < math.cos(math.radians(degrees))
 
 
 def _means(rows: Tensor, owners: Tensor, count: int) -> Tensor:

@@ -71,12 +71,6 @@ class Recipe:
         if self.sub_centres < 1 or self.validate_every < 1:
             raise TrainingError(f"sub_centres and validate_every must be 1 or more: {self}")
 
-    def contrast_only(self) -> "Recipe":
-        """The contrastive baseline with the same number of steps."""
-        return replace(
-            self, contrast_steps=self.contrast_steps + self.identity_steps, identity_steps=0
-        )
-
     def sparse(self) -> "Recipe":
         """The same with sparse negatives however few IDs there are."""
         return replace(self, full_up_to=0)

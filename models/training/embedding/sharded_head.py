@@ -5,42 +5,19 @@ features of all ranks are gathered, each rank compares all of them with its slic
 is put together from the slices' largest logits and sums. Every rank then has the loss over the
 whole batch. Backward, a rank knows only what its slice says of the gathered features, so these
 gradients are summed; those of the slice are complete where they are; those of the encoder are
-summed by `sum_gradients`.
-
-Collectives only, hence the same on gloo and NCCL. The batches of all ranks must be of one size.
+summed by `ranks.sum_gradients`. The batches of all ranks must be of one size.
 """
-
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.errors import TrainingError
 from models.training.embedding.losses import MarginSoftmax, logarithm, with_margin
 from models.training.embedding.prototype_head import PrototypeHead
+from models.training.embedding.ranks import Ranks, gather_rows, sum_over_ranks
 from models.training.embedding.sparse_negatives import SparseNegatives
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """This process's place among ``world`` processes of the default process group."""
-
-    rank: int
-    world: int
-
-    def bounds(self, classes: int) -> tuple[int, int]:
-        """The range of IDs whose prototypes this rank holds; ranges differ by one at most."""
-        return classes * self.rank // self.world, classes * (self.rank + 1) // self.world
-
-
-def joined_ranks() -> Ranks | None:
-    """This process's place in the default process group; None where there is none."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return None
-    return Ranks(dist.get_rank(), dist.get_world_size())
 
 
 class ShardedHead(PrototypeHead):
@@ -163,62 +140,10 @@ def sharded_arcface(
     parts = [sums, wanted]
     for chosen in (everyone, related):
         parts += [(logits * chosen).sum(dim=1), chosen.sum(dim=1).to(sums.dtype)]
-    summed: Tensor = _SumOverRanks.apply(torch.stack(parts))
-    total, wanted, spread, counts, kindred, kins = summed.unbind()
+    total, wanted, spread, counts, kindred, kins = sum_over_ranks(torch.stack(parts)).unbind()
     smoothed = (
         1 - softmax.smoothing - concept_smoothing
     ) * wanted + softmax.smoothing * spread / counts
     smoothed = smoothed + concept_smoothing * kindred / kins.clamp(min=1)
     loss: Tensor = (torch.log(total) + largest - smoothed).mean()
     return loss
-
-
-def gather_rows(rows: Tensor, ranks: Ranks, *, partial: bool = False) -> Tensor:
-    """The rows of all ranks, in order of rank: (world · n, ...).
-
-    ``partial`` says that what follows differs by rank, so that gradients must be summed over ranks;
-    otherwise each rank computes the same from the rows and has their whole gradient.
-    """
-    gathered: Tensor = _GatherRows.apply(rows, ranks, partial)
-    return gathered
-
-
-def sum_gradients(parameters: list[nn.Parameter]) -> None:
-    """Sum the gradients of replicated parameters over ranks, in place, in one collective."""
-    held = [parameter for parameter in parameters if parameter.grad is not None]
-    flat = torch.cat([parameter.grad.flatten() for parameter in held if parameter.grad is not None])
-    dist.all_reduce(flat)
-    lengths = [parameter.numel() for parameter in held]
-    for parameter, summed in zip(held, torch.split(flat, lengths), strict=True):
-        parameter.grad = summed.view_as(parameter)
-
-
-class _GatherRows(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, ranks: Ranks, partial: bool) -> Tensor:
-        ctx.ranks, ctx.partial, ctx.count = ranks, partial, len(rows)
-        parts = [torch.empty_like(rows) for _ in range(ranks.world)]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        whole = gradients[0].contiguous()
-        if ctx.partial:
-            dist.all_reduce(whole)
-        start = ctx.ranks.rank * ctx.count
-        return whole[start : start + ctx.count], None, None
-
-
-class _SumOverRanks(torch.autograd.Function):
-    """Sums forward. Backward each rank keeps its own: all of them derive the same loss."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        summed = values.clone()
-        dist.all_reduce(summed)
-        return summed
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]

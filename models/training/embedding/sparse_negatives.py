@@ -7,8 +7,8 @@ times counts as a hundred (Horvitz and Thompson 1952). So the sums of the softma
 those over all prototypes, and far kinds are kept apart as they would be by all.
 
 A batch of n targets with k neighbours each is compared with the union of what they need, up to
-n · k prototypes. So this saves time where n · k is well below U, or where batches are made of
-neighbours (`IdBatches`); with fewer prototypes it changes what is learned, not how fast.
+n · k prototypes. So this saves time where n · k is well below U; with fewer prototypes it changes
+what is learned, not how fast.
 
 The matrix itself never exists as a whole: it is made block by block, and of each row only the
 numbers of its nearest are kept.

@@ -20,6 +20,7 @@ from models.errors import TrainingError
 from models.training.embedding.checkpoint import load_run, save_run
 from models.training.embedding.model_selection import Validate, follow, settle, validated
 from models.training.embedding.prototype_head import PrototypeHead, centroid_weight
+from models.training.embedding.ranks import Ranks, gather_rows, joined_ranks
 from models.training.embedding.recipe import Recipe
 from models.training.embedding.run_state import (
     Batch,
@@ -31,7 +32,7 @@ from models.training.embedding.run_state import (
     make_optimizer,
     precision,
 )
-from models.training.embedding.sharded_head import Ranks, ShardedHead, joined_ranks
+from models.training.embedding.sharded_head import ShardedHead
 from models.training.embedding.sparse_negatives import SparseNegatives
 from models.training.embedding.step import training_step
 
@@ -185,7 +186,20 @@ def _begin(
             )
 
         load_run(run, checkpoint.path, attach)
+    if ranks is not None:
+        _check_same_step(run, ranks)
     return run
+
+
+def _check_same_step(run: Run, ranks: Ranks) -> None:
+    """Raise TrainingError unless the checkpoints of all ranks are of one step."""
+    place = torch.tensor([[run.stage == "identity", run.step]], device=device_of(run.encoder))
+    places = gather_rows(place, ranks)
+    if bool((places != places[0]).any()):
+        raise TrainingError(
+            "the run was cut off while its checkpoints were written, and they are of different "
+            "steps: remove them to start anew"
+        )
 
 
 def _attach(run: Run, head: PrototypeHead) -> None:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from models.errors import TrainingError
 from models.training.embedding.losses import matryoshka_info_nce
+from models.training.embedding.ranks import Ranks, gather_rows, sum_gradients
 from models.training.embedding.run_state import Batch, Record, Run, precision
-from models.training.embedding.sharded_head import Ranks, ShardedHead, gather_rows, sum_gradients
+from models.training.embedding.sharded_head import ShardedHead
 
 
 def training_step(run: Run, batch: Batch, ranks: Ranks | None) -> Record:

@@ -44,6 +44,7 @@ from models.training.embedding.dataset import (
 )
 from models.training.embedding.fit_pca import fit_principal_axes, fit_rotation, zero_padded
 from models.training.embedding.identity_tower import Tower
+from models.training.embedding.ranks import broadcast_weights, first_rank_first, joined_ranks
 from models.training.embedding.recipe import Recipe
 from models.training.embedding.run_state import Batch, Encoder, Record, StageName
 from models.training.embedding.samples import TrainingPictures
@@ -93,6 +94,9 @@ def train_embedding(
 ) -> Fitted:
     """Train on the folders of a lesson.
 
+    In a process group (`ranks.process_group`) every rank calls it with the same arguments, takes
+    its share of each batch, and gets the same result.
+
     Args:
         lesson: what is learned from.
         work: a folder for views and checkpoints; a second call with the same lesson goes on there.
@@ -105,15 +109,22 @@ def train_embedding(
         ProjectionError: too few pictures for principal axes.
         TrainingError: too few identities; or the loss is not finite.
     """
+    ranks = joined_ranks()
     if not config.passes and not config.contrast_passes:
-        base = config.start or principal_axes(config, work, progress)
+        with first_rank_first(ranks):
+            base = config.start or principal_axes(config, work, progress)
         _, layout = patch_network(named_backbone(config.backbone))
         return Fitted(load_projection(base, layout.widths), None, [])
-    data = prepare(config, work, processes=processes, progress=progress)
+    with first_rank_first(ranks):
+        data = prepare(config, work, processes=processes, progress=progress)
     tower, projection = begin_tower(data, identity_branch=config.identity_branch)
+    tower.to(device)
+    if ranks is not None:
+        broadcast_weights(tower)
     begun = {name: value.clone() for name, value in tower.state_dict().items()}
     recipe = RECIPE if config.identity_branch else MAPS
-    trained = teach(tower.to(device), data, config, recipe, work / "checkpoint", progress=progress)
+    name = "checkpoint" if ranks is None else f"checkpoint-{ranks.rank}-of-{ranks.world}"
+    trained = teach(tower, data, config, recipe, work / name, progress=progress)
     blend(tower, begun, config.keep)
     rows = identities(tower, data, of_phase(progress, "embedding the pictures"))
     axes = fit_rotation(prototypes(rows, data.pictures))
@@ -134,7 +145,7 @@ def teach(
     progress: Phases = no_phases,
 ) -> Trained:
     """Train a tower in place by a recipe, for as many passes as the lesson has of each stage."""
-    batches = ViewBatches(data.store, data.pictures, BATCH, config.seed)
+    batches = ViewBatches(data.store, data.pictures, BATCH, config.seed, joined_ranks())
     per_pass = batches.steps_per_pass
     recipe = replace(
         recipe,

@@ -16,7 +16,6 @@ from models.embedding.layout import (
     compose_query,
     identity_part,
     replace_text,
-    shortened,
 )
 from models.errors import TextError
 
@@ -110,9 +109,9 @@ def test_a_prefix_of_a_picture_query_orders_items_as_an_encoder_of_that_length(d
     asked, items = fading(0), [fading(seed) for seed in range(1, 30)]
     short = compose_query(*asked, None, dim=dim)
     served = [compose_item(*one, None, dim=dim) @ short for one in items]
-    cut = shortened(compose_query(*asked, None), dim)
+    cut = unit(compose_query(*asked, None)[:dim])
     whole = np.stack([compose_item(*one, None) for one in items])
-    sliced = shortened(whole, dim) @ cut
+    sliced = unit(whole[:, :dim]) @ cut
     assert np.corrcoef(served, sliced)[0, 1] > 0.9
 
 

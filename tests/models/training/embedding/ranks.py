@@ -15,8 +15,9 @@ from torch import Tensor
 
 from models.training.embedding.losses import MarginSoftmax
 from models.training.embedding.prototype_head import PrototypeHead
+from models.training.embedding.ranks import Ranks, joined_ranks
 from models.training.embedding.run_state import Batch, Encoder, Record, StageName
-from models.training.embedding.sharded_head import Ranks, ShardedHead, joined_ranks
+from models.training.embedding.sharded_head import ShardedHead
 from models.training.embedding.sparse_negatives import SparseNegatives, Sparseness
 from models.training.embedding.stages import Checkpointing, train
 from tests.models.training.embedding.toy import Linear, batches, library, recipe

@@ -112,19 +112,6 @@ def test_info_nce_equals_the_formula() -> None:
     assert info_nce(rows, ids, temperature=0.1).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_mined_negatives_count_as_rows_that_occur_once_do() -> None:
-    rows, ids = unit_rows(6), torch.tensor([0, 0, 1, 1, 2, 3])
-    inside = info_nce(rows, ids)
-    outside = info_nce(rows[:4], ids[:4], hard=(rows[4:], ids[4:]))
-    assert torch.allclose(inside, outside)
-
-
-def test_mined_negatives_of_the_own_id_do_not_count() -> None:
-    rows, ids = unit_rows(4), torch.tensor([0, 0, 0, 0])
-    views = info_nce(rows[:2], ids[:2], hard=(rows[2:], ids[2:]))
-    assert views.item() == 0
-
-
 @given(st.permutations(range(8)), st.integers(0, 100))
 @settings(max_examples=20, deadline=None)
 def test_the_order_of_a_batch_does_not_matter(order: list[int], seed: int) -> None:

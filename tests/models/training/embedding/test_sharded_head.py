@@ -11,7 +11,8 @@ from torch import Tensor
 
 from models.errors import TrainingError
 from models.training.embedding.prototype_head import PrototypeHead
-from models.training.embedding.sharded_head import Ranks, ShardedHead
+from models.training.embedding.ranks import Ranks
+from models.training.embedding.sharded_head import ShardedHead
 from tests.models.training.embedding import ranks as many
 
 pytestmark = pytest.mark.slow

@@ -29,7 +29,7 @@ def weights(encoder: Encoder) -> Tensor:
     "plan",
     [
         recipe(40, 40),
-        recipe(40, 40).contrast_only(),
+        recipe(80, 0),
         recipe(40, 40, sub_centres=3, smoothing=0.05).sparse(),
         recipe(0, 80),
     ],
@@ -51,8 +51,8 @@ def test_the_stages_follow_each_other() -> None:
     assert result.head.classes == 60
 
 
-def test_the_contrastive_baseline_has_the_same_budget_and_no_head() -> None:
-    result = trained(SHORT.contrast_only())
+def test_without_identification_there_is_no_head() -> None:
+    result = trained(recipe(8, 0))
     assert len(result.history) == 8
     assert {one.stage for one in result.history} == {"contrast"}
     assert result.head is None

@@ -1,6 +1,8 @@
 """Training an encoder on a catalog folder, from pictures to a file that serves."""
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +34,9 @@ from models.training.embedding.train import (
     train_embedding,
 )
 from models.training.embedding.validation import best_identity_weight, vectors
+from models.weights.files import read_weights
+from stream.child_process import python_module
+from tests.paths import ROOT
 
 PRODUCTS = 70
 
@@ -288,6 +293,52 @@ def test_identity_is_trusted_as_far_as_photos_bear_it_out(
     blurred = answers.through(replace(axes, appearance=replace(axes.appearance, matrix=one)))
     assert best_identity_weight(Blind(lot=False), blurred, data.tasks) == 1
     assert best_identity_weight(Blind(lot=True), answers, data.tasks) < 0.7
+
+
+def lookstream(*words: str) -> subprocess.CompletedProcess[bytes]:
+    """The command in a process of its own, as from a shell."""
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        python_module("workers.cli", *words),
+        env=os.environ | environment | {"LOOKSTREAM_MODELS__DEVICE": "cpu"},
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_two_ranks_learn_what_one_process_learns(
+    trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
+) -> None:
+    words = ["train", "embedding", str(shop), "--backbone", tiny, "--no-identity-branch"]
+    words += ["--start", str(trained[0] / "axes.safetensors"), "--views", "2", "2", "--json"]
+    words += ["--contrast-passes", "1", "--passes", "1", "--work", str(tmp_path / "work")]
+    for ranks, name in ((1, "one"), (2, "two")):
+        out = str(tmp_path / f"{name}.safetensors")
+        done = lookstream(*words, "--ranks", str(ranks), "--out", out)
+        assert done.returncode == 0, done.stderr.decode()
+        assert json.loads(done.stdout)["out"] == out
+    one, two = (read_weights(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
+    assert two[1] == one[1]
+    assert two[0].keys() == one[0].keys()
+    (identity, other), (library, other_library) = (
+        [tensors[name].astype(np.float32) for tensors, _ in (one, two)]
+        for name in ("identity.matrix", "library")
+    )
+    # So few pictures leave the last axes to chance.
+    assert np.allclose(identity[:, :32], other[:, :32], atol=0.01 * np.abs(identity).max())
+    assert np.allclose(library @ library.T, other_library @ other_library.T, atol=0.01)
+    checkpoints = {path.name for path in (tmp_path / "work").iterdir() if path.is_file()}
+    assert checkpoints == {"checkpoint", "checkpoint-0-of-2", "checkpoint-1-of-2"}
+
+
+@pytest.mark.slow
+def test_a_rank_that_fails_ends_the_others(tmp_path: Path) -> None:
+    done = lookstream("train", "embedding", "nowhere", "--ranks", "2", "--out", str(tmp_path / "e"))
+    assert done.returncode == 1
+    assert "nowhere is no catalog folder" in done.stderr.decode()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
