@@ -1,1 +1,1 @@
-"""Measures of ranking and of calibration."""
+"""Metrics of ranking and of calibration."""

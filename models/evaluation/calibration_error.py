@@ -9,9 +9,9 @@ from models.arrays import Doubles
 
 
 def calibration_error(probability: Doubles, outcome: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error in 0..1 (Naeini et al. 2015), bins holding equally many.
+    """Expected calibration error in 0..1 (Naeini et al. 2015), with bins of equal counts.
 
-    The mean distance between what was promised and what came true, bin by bin; 0 for no data.
+    The mean over bins of |mean probability − observed frequency|; 0 for no data.
     """
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, bins) if part.size]

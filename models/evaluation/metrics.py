@@ -1,6 +1,6 @@
-"""How good a ranking is: relevance levels, adaptive hit rates, classification.
+"""Metrics of rankings: relevance levels, adaptive hit rates, classification.
 
-Measures and levels of Pailitao-VL (arXiv 2602.13704v2, §6). Levels come from category paths:
+Metrics and levels of Pailitao-VL (arXiv 2602.13704v2, §6). Levels come from category paths:
 the same product 0, the same leaf 1, the same parent 2, anything else 3. G, the number of products
 of level 0 or 1 for a query, bounds the depth of *both* hit rates:
 
@@ -35,7 +35,7 @@ class Level(IntEnum):
 
 
 class Labelled(Protocol):
-    """What a level is made from: products and photos both have it."""
+    """What levels are computed from: products and photos both have it."""
 
     @property
     def product_id(self) -> str | None:
@@ -43,7 +43,7 @@ class Labelled(Protocol):
 
     @property
     def category(self) -> tuple[str, ...]:
-        """Kinds from the widest to the leaf."""
+        """Category path from the widest to the leaf."""
 
 
 def category_level(one: tuple[str, ...], other: tuple[str, ...]) -> Level:
@@ -120,8 +120,8 @@ HIT_RATES = tuple(
     HitRate(level, k) for level in (Level.INSTANCE, Level.CONCEPT) for k in (1, 5, 10)
 )
 
-NO_WORSE = 0.01
-"""Of an average hit rate: a difference that some hundred queries can't tell from none."""
+TOLERANCE = 0.01
+"""Differences of an average hit rate within it are noise, with some hundred queries."""
 
 
 def relevant_counts(levels: Levels) -> NDArray[np.int64]:
@@ -139,7 +139,7 @@ def hit_rates(ranked: Levels, relevant: NDArray[np.int64]) -> dict[str, float]:
         MetricError: also when no query has anything relevant.
     """
     if not relevant.any():
-        raise MetricError("no query has a relevant document: hit rates say nothing here")
+        raise MetricError("no query has a relevant document: hit rates are not defined")
     rates = {rate.key: float(np.nanmean(rate.per_query(ranked, relevant))) for rate in HIT_RATES}
     return {**rates, "average": float(np.mean(list(rates.values())))}
 
@@ -151,8 +151,7 @@ def score_rankings(
 ) -> dict[str, float]:
     """Hit rates of rankings given as product ids, best first, one per query.
 
-    An id that is not among the documents counts as IRRELEVANT; only the first mention of an id
-    counts, a repeated one takes a place as IRRELEVANT.
+    An id that is not among the documents counts as IRRELEVANT, and so does a repeated id.
 
     Raises:
         MetricError: the counts differ, or no query has anything relevant.
@@ -172,7 +171,7 @@ def score_rankings(
 
 
 def best_possible(queries: Sequence[Labelled], documents: Sequence[Labelled]) -> dict[str, float]:
-    """The hit rates of perfect rankings: what I-HR@5 can reach where products have no twins.
+    """The hit rates of ideal rankings, the upper bound: I-HR@5 is below 1 for single instances.
 
     Raises:
         MetricError: no query has anything relevant.
@@ -194,7 +193,7 @@ class Classification:
 def classification(predicted: NDArray[np.bool_], levels: Levels, level: Level) -> Classification:
     """How well `predicted` finds what is of `level` or better (same shapes).
 
-    `Level.INSTANCE` asks {0} against the rest, `Level.CONCEPT` {0, 1} against the rest.
+    `Level.INSTANCE` is {0} against the rest, `Level.CONCEPT` {0, 1} against the rest.
     """
     actual = levels <= level
     hits = float((predicted & actual).sum())
@@ -216,7 +215,7 @@ def best_threshold(scores: Floats, levels: Levels, level: Level) -> float:
     if not hits.size or hits[-1] == 0:
         raise MetricError(f"nothing is of level {level}: no threshold can be chosen")
     f1 = 2 * hits / (np.arange(1, hits.size + 1) + hits[-1])
-    # A cut is possible only where the score changes: equal scores fall on the same side.
+    # A threshold lies only where the score changes: equal scores are on the same side.
     possible = np.append(sorted_scores[1:] < sorted_scores[:-1], True)
     return float(sorted_scores[np.argmax(np.where(possible, f1, -1.0))])
 

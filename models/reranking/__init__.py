@@ -1,1 +1,1 @@
-"""Compare candidates side by side, calibrate, merge (Pailitao-VL §5, arXiv 2602.13704)."""
+"""Compare candidates in chunks, calibrate, merge (Pailitao-VL §5, arXiv 2602.13704)."""

@@ -1,8 +1,8 @@
 """Split candidates into chunks that are compared together (Pailitao-VL, arXiv 2602.13704v2, §5.1).
 
-Chunks are contiguous in retrieval order, so that the candidates hardest to tell apart meet in one
-chunk, and balanced, because comparing within a chunk of one says nothing. All chunks lie in one
-padded array and are worked on as one batch.
+Chunks are contiguous in retrieval order, so that the most similar candidates are compared with each
+other, and balanced, because a chunk of one has nothing to compare. All chunks are one padded array,
+processed as one batch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_SIZE = 10
-"""M of the paper."""
+"""M in the paper."""
 
 ABSENT = -1
 """Padding in a chunk array."""

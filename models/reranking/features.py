@@ -1,19 +1,20 @@
-"""What speaks for each candidate: the features that the reranker weighs.
+"""The features of each candidate, which the reranker weighs.
 
-Everything comes from juice stored with the items, no picture is opened. Inside a chunk the
-candidates see each other, as they would in one forward pass of a listwise model (Pailitao-VL,
-arXiv 2602.13704v2, §5.1); the features themselves are ours, after late interaction (ColBERT,
-Khattab and Zaharia 2020) and the measurements in the reranker's card:
+All come from juice stored with the items, no picture is opened. Within a chunk the features of a
+candidate depend on the others, as in one forward pass of a listwise model (Pailitao-VL, arXiv
+2602.13704v2, §5.1); the features are ours, after late interaction (MaxSim of ColBERT, Khattab and
+Zaharia 2020) and the measurements in the reranker's card:
 
 - similarity: cosine of the vectors, from retrieval;
-- found: how well the candidate's tokens are found among the query's. A token counts the more, the
-  less the other candidates of the chunk have it too: what all have tells none apart;
-- explained: how well the query's tokens are found in the candidate. Of either side only the third
-  that is found best counts, because a photo is cluttered and shows one side of a product;
-- support: how well the candidate's tokens are found in the rest of the chunk. Neighbours of one
-  kind vouch for each other;
+- candidate_maxsim: mean over the candidate's tokens of their largest cosine with a token of the
+  query. Tokens are weighted by how little the other candidates of the chunk resemble them, as an
+  inverse document frequency within the chunk;
+- query_maxsim: the same over the query's tokens, without weights. On both sides only the third of
+  the tokens that match best counts, because a photo is cluttered and shows one side of a product;
+- chunk_maxsim: mean MaxSim of the candidate's tokens with the rest of the chunk: candidates of one
+  category support each other;
 - colour, text: cosines of the colour descriptors and of the sentence vectors;
-- lexical: how well the letters of the query text are found in the title.
+- lexical: overlap of the query text's trigrams with the title's.
 """
 
 from __future__ import annotations
@@ -31,25 +32,33 @@ from models.reranking.chunks import Chunks
 from models.reranking.protocol import Candidate
 from models.text.trigram_overlap import lexical_match
 
-FEATURES = ("similarity", "found", "explained", "support", "colour", "text", "lexical")
+FEATURES = (
+    "similarity",
+    "candidate_maxsim",
+    "query_maxsim",
+    "chunk_maxsim",
+    "colour",
+    "text",
+    "lexical",
+)
 
 BEST_SHARE = 3
-"""One token in so many counts.
+"""One token in so many counts, those that match best.
 
-I-HR@1 of retrieval, with all the candidate's tokens, with the best third: on 824 grocery photos
-.477, .493, .510; on crops of clothing photos .725, .765, .779.
+I-HR@1 of retrieval, with all of the candidate's tokens, and with the best third: on 824 grocery
+photos .477, .493, .510; on crops of clothing photos .725, .765, .779.
 """
 
 
 def collect_features(
     query: Juice, query_text: str | None, candidates: Sequence[Candidate], chunks: Chunks
 ) -> Floats:
-    """Evidence (chunks, size, features), in the order of FEATURES.
+    """Features (chunks, size, features), in the order of FEATURES.
 
-    NaN where a feature is not known (no picture, no text, padding).
+    NaN where a feature is missing (no picture, no text, padding).
 
     Raises:
-        RerankerError: the juice of a candidate has another width than the query's.
+        RerankerError: a candidate's tokens or vectors have another width than the query's.
     """
     flat = np.full((len(candidates) + 1, len(FEATURES)), np.nan, dtype=np.float32)
     juices = [candidate.juice for candidate in candidates]
@@ -61,7 +70,7 @@ def collect_features(
     features = flat[chunks]  # ABSENT is the last row, NaN throughout
     tokens = _Tokens.stack([juice.token_matrix for juice in juices])
     if query.has_picture and tokens.present.any():
-        features[..., 1:4] = _compare(_Tokens.stack([query.token_matrix]), tokens, chunks)
+        features[..., 1:4] = _late_interaction(_Tokens.stack([query.token_matrix]), tokens, chunks)
     return features
 
 
@@ -69,7 +78,7 @@ def collect_features(
 class _Tokens:
     """Tokens of several juices: unit rows (n + 1, k, d), `present` (n + 1, k).
 
-    The last juice is an absent one, so that chunk arrays can index straight into it.
+    The last juice is empty: ABSENT in a chunk array indexes it.
     """
 
     rows: Floats
@@ -83,8 +92,8 @@ class _Tokens:
         return _Tokens(rows, present)
 
 
-def _compare(query: _Tokens, candidates: _Tokens, chunks: Chunks) -> Floats:
-    """found, explained and support, (chunks, size, 3)."""
+def _late_interaction(query: _Tokens, candidates: _Tokens, chunks: Chunks) -> Floats:
+    """MaxSim of candidate, query and chunk, (chunks, size, 3)."""
     if query.rows.shape[2] != candidates.rows.shape[2]:
         raise RerankerError(
             f"the query's tokens are {query.rows.shape[2]} wide, the candidates' "
@@ -93,24 +102,24 @@ def _compare(query: _Tokens, candidates: _Tokens, chunks: Chunks) -> Floats:
     rows, present = candidates.rows[chunks], candidates.present[chunks]
     has_tokens: NDArray[np.bool_] = present.sum(axis=2) > 0
     cosines = np.where(present[..., None], rows @ query.rows[0].T, -1.0)
-    best = cosines.max(axis=3)
-    best_counts = np.sort(cosines.max(axis=2), axis=2)[..., -_third(query.rows.shape[1]) :]
+    in_query = cosines.max(axis=3)
+    query_best = np.sort(cosines.max(axis=2), axis=2)[..., -_third(query.rows.shape[1]) :]
 
     count, size, k = present.shape
-    together = rows.reshape(count, size * k, -1)
-    mutual = (together @ together.transpose(0, 2, 1)).reshape(count, size * k, size, k)
-    mutual = np.where(present[:, None], mutual, -1.0).max(axis=3).reshape(count, size, k, size)
+    flat = rows.reshape(count, size * k, -1)
+    pairwise = (flat @ flat.transpose(0, 2, 1)).reshape(count, size * k, size, k)
+    maxsim = np.where(present[:, None], pairwise, -1.0).max(axis=3).reshape(count, size, k, size)
     others = has_tokens[:, None, :] & ~np.eye(size, dtype=bool)
     number = others.sum(axis=2)
-    elsewhere = (mutual * others[:, :, None, :]).sum(axis=3) / np.maximum(number, 1)[..., None]
-    least = np.sort(best, axis=2)[..., -_third(k)][..., None]
-    distinct = np.where(present & (best >= least), np.maximum(1.0 - elsewhere, 1e-3), 0.0)
+    in_others = (maxsim * others[:, :, None, :]).sum(axis=3) / np.maximum(number, 1)[..., None]
+    least = np.sort(in_query, axis=2)[..., -_third(k)][..., None]
+    weights = np.where(present & (in_query >= least), np.maximum(1.0 - in_others, 1e-3), 0.0)
 
-    explained = np.where(has_tokens, best_counts.mean(axis=2), np.nan)
-    with np.errstate(invalid="ignore"):  # 0 / 0 where there are no tokens: not known, NaN
-        found = (distinct * best).sum(axis=2) / distinct.sum(axis=2)
-        support = (present * elsewhere).sum(axis=2) / (present.sum(axis=2) * (number > 0))
-    return np.stack([found, explained, support], axis=2)
+    query_maxsim = np.where(has_tokens, query_best.mean(axis=2), np.nan)
+    with np.errstate(invalid="ignore"):  # 0 / 0 without tokens: the feature is missing, NaN
+        candidate_maxsim = (weights * in_query).sum(axis=2) / weights.sum(axis=2)
+        chunk_maxsim = (present * in_others).sum(axis=2) / (present.sum(axis=2) * (number > 0))
+    return np.stack([candidate_maxsim, query_maxsim, chunk_maxsim], axis=2)
 
 
 def _third(count: int) -> int:
@@ -118,7 +127,7 @@ def _third(count: int) -> int:
 
 
 def _cosines(query: Int8Matrix, others: Sequence[Int8Matrix]) -> Floats:
-    """Cosine of one stored vector with each of the others, NaN where either is missing."""
+    """Cosine of one vector with each of the others, NaN where either is missing."""
     known = [at for at, other in enumerate(others) if other.shape[0]]
     cosines = np.full(len(others), np.nan, dtype=np.float32)
     if query.shape[0] and known:
@@ -128,7 +137,7 @@ def _cosines(query: Int8Matrix, others: Sequence[Int8Matrix]) -> Floats:
 
 
 def _dense(matrices: Sequence[Int8Matrix]) -> Floats:
-    """Stored matrices as one array (n + 1, rows, width) up to each one's scale; absent rows 0."""
+    """Matrices as one array (n + 1, rows, width), up to the scale of each; zeros where absent."""
     width = max((matrix.shape[1] for matrix in matrices), default=0)
     height = max((matrix.shape[0] for matrix in matrices), default=0)
     values = np.zeros((len(matrices) + 1, height, width), dtype=np.int8)

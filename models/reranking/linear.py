@@ -1,9 +1,9 @@
-"""The listwise reranker, training-free: compare inside chunks, calibrate, merge.
+"""The linear listwise reranker: compare within chunks, calibrate, merge.
 
-Pailitao-VL's "compare and calibrate" (arXiv 2602.13704v2, §5) with a few fitted numbers in the
-place of the language model: evidence from stored juice, comparative scores and NULL per chunk, the
-probability of each level, and a merge that never breaks a chunk's order. A learned reranker takes
-over behind the same call.
+Pailitao-VL's "compare and calibrate" (arXiv 2602.13704v2, §5) with a linear model in place of the
+language model: features from stored juice, comparative scores and NULL per chunk, the probability
+of each level, and a merge that keeps the order within each chunk. A learned reranker may replace it
+behind the same call.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from models.weights import WEIGHTS
 __all__ = ["Candidate", "Ranked", "Reranker", "RerankerParameters", "load_reranker"]
 
 Modality = Literal["picture", "text", "both"]
-"""What a query brings. Cosines lie elsewhere for each, so each has parameters of its own."""
+"""What a query consists of. Cosines are distributed differently, so each has its parameters."""
 
 
 class ModalityParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class ModalityParameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ParametersByModality(msgspec.Struct, frozen=True, kw_only=True):
-    """Those of all modalities."""
+    """The parameters of all modalities."""
 
     picture: ModalityParameters
     text: ModalityParameters
@@ -50,14 +50,14 @@ class ParametersByModality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """What `fit_reranker` finds.
+    """The fitted parameters (`models.training.reranker.linear`).
 
     Attributes:
-        encoder: the model id whose features it was fitted on.
-        features: what is weighed, in order.
-        known, unknown: for catalogs whose products the encoder recognises, and for others, where it
-            is the look that retrieved the candidates and comparing has more to add.
-        card: how it was fitted, and how well it does.
+        encoder: id of the model whose vectors and juice it was fitted on.
+        features: their names, in order.
+        known, unknown: for catalogs whose products the encoder recognises, and for others, where
+            candidates are retrieved by appearance and reranking has more to add.
+        card: how it was fitted, and its cross-validated hit rates.
     """
 
     format: Literal[2] = 2
@@ -69,13 +69,13 @@ class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reranker:
-    """Orders candidates for a query; holds parameters only and may be shared between threads."""
+    """Orders candidates for a query; immutable, may be shared between threads."""
 
     def __init__(self, parameters: RerankerParameters) -> None:
         if parameters.features != FEATURES:
             raise RerankerError(
-                f"the parameters weigh {', '.join(parameters.features)}, this version weighs "
-                f"{', '.join(FEATURES)}; fit again with `lookstream train reranker`"
+                f"the parameters are for the features {', '.join(parameters.features)}, this "
+                f"version has {', '.join(FEATURES)}; fit again with `lookstream train reranker`"
             )
         self.parameters = parameters
 
@@ -84,22 +84,22 @@ class Reranker:
     ) -> list[Ranked]:
         """All candidates, best first.
 
-        `candidates` come in retrieval order: neighbours share a chunk, and ties fall to the
-        earlier. Query and candidates may lack picture or text.
+        `candidates` are in retrieval order: neighbours share a chunk, and ties go to the earlier.
+        Query and candidates may lack picture or text.
 
         Raises:
-            RerankerError: juices made by different models.
+            RerankerError: juice made by different models.
         """
         if not candidates:
             return []
         chunks = split(len(candidates))
         features = collect_features(query.juice, query_text, candidates, chunks)
-        parameters = self.parameters_for(modality(query.juice, query_text), query.weights)
+        parameters = self.parameters_for(modality_of(query.juice, query_text), query.weights)
         s, null = parameters.comparison.scores(features)
         probabilities = parameters.levels.probabilities(features)
-        there = chunks != ABSENT
-        by_candidate = probabilities[there]  # chunks are contiguous: row i is candidate i
-        flat_s, flat_null = s[there], np.broadcast_to(null[:, None], s.shape)[there]
+        present = chunks != ABSENT
+        by_candidate = probabilities[present]  # chunks are contiguous: row i is candidate i
+        flat_s, flat_null = s[present], np.broadcast_to(null[:, None], s.shape)[present]
         return [
             Ranked(
                 index=index,
@@ -112,23 +112,23 @@ class Reranker:
             for index in merge(order(chunks, s), by_candidate[:, 0].tolist())
         ]
 
-    def parameters_for(self, of: Modality, weights: PartWeights) -> ModalityParameters:
+    def parameters_for(self, modality: Modality, weights: PartWeights) -> ModalityParameters:
         """The parameters for queries of one modality to a catalog with these part weights."""
         recognised = weights.identity > MIN_IDENTITY_WEIGHT
         by_modality = self.parameters.known if recognised else self.parameters.unknown
-        parameters: ModalityParameters = getattr(by_modality, of)
+        parameters: ModalityParameters = getattr(by_modality, modality)
         return parameters
 
 
-def modality(query: Juice, query_text: str | None) -> Modality:
-    """What the query brings; without either it is treated as a picture."""
+def modality_of(query: Juice, query_text: str | None) -> Modality:
+    """The query's modality; without picture and text it is treated as a picture."""
     if not query_text:
         return "picture"
     return "both" if query.has_picture else "text"
 
 
 def packaged_reranker(backbone: str = "lite2") -> Path:
-    """Where the parameters that come along for a backbone's encoder are."""
+    """The packaged parameters for the encoder of a backbone."""
     return WEIGHTS / f"reranker-{backbone}.json"
 
 
@@ -136,7 +136,7 @@ def load_reranker(path: Path | None = None) -> Reranker:
     """Read fitted parameters, by default those for the default encoder.
 
     Raises:
-        RerankerError: the file is missing, damaged, or weighs other features.
+        RerankerError: the file is missing, damaged, or for other features.
     """
     path = path or packaged_reranker()
     try:

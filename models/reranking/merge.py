@@ -1,8 +1,8 @@
 """Merge compared chunks into one list (Pailitao-VL, arXiv 2602.13704v2, §5.6, hybrid policy).
 
-Comparative scores order a chunk, absolute ones bring the chunks together: repeatedly take, among
-the heads of the chunks, the one with the largest absolute score. A chunk's own order is never
-broken, since scores of different chunks were never compared with each other.
+Comparative scores order each chunk, absolute ones merge the chunks: repeatedly take, among the
+first remaining candidates of the chunks, the one with the largest absolute score. The order within
+a chunk is kept, since comparative scores are comparable only there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def merge(
 
     Args:
         chunks: candidate indices of each chunk, best first.
-        absolute: r of each candidate, indexed by candidate; equal scores fall to the lower index.
+        absolute: r of each candidate, indexed by candidate; ties go to the lower index.
     """
     heads = [
         (-absolute[chunk[0]], chunk[0], number, 0) for number, chunk in enumerate(chunks) if chunk
@@ -31,11 +31,11 @@ def merge(
     heapq.heapify(heads)
     merged = []
     while heads:
-        _, candidate, number, place = heapq.heappop(heads)
+        _, candidate, number, position = heapq.heappop(heads)
         merged.append(candidate)
-        if place + 1 < len(chunks[number]):
-            following = chunks[number][place + 1]
-            heapq.heappush(heads, (-absolute[following], following, number, place + 1))
+        if position + 1 < len(chunks[number]):
+            following = chunks[number][position + 1]
+            heapq.heappush(heads, (-absolute[following], following, number, position + 1))
     return merged
 
 
@@ -44,10 +44,10 @@ def order(chunks: Chunks, comparative: NDArray[np.floating]) -> list[list[int]]:
 
     Args:
         chunks: (chunks, size), ABSENT where a chunk is short.
-        comparative: s, (chunks, size); equal scores keep the order given.
+        comparative: s, (chunks, size); ties keep the given order.
     """
-    places = np.argsort(-comparative, axis=1, kind="stable")
+    positions = np.argsort(-comparative, axis=1, kind="stable")
     return [
         [candidate for candidate in ordered if candidate != ABSENT]
-        for ordered in np.take_along_axis(chunks, places, axis=1).tolist()
+        for ordered in np.take_along_axis(chunks, positions, axis=1).tolist()
     ]

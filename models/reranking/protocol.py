@@ -1,4 +1,4 @@
-"""What goes into a reranker, and what comes out."""
+"""The input and output of a reranker."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One candidate in its place.
+    """One candidate of a ranked list.
 
     Attributes:
-        index: its place among the candidates given, from 0.
-        score: r = P(level 0), calibrated, 0..1. Lists are not sorted by it alone.
+        index: its position among the given candidates, from 0.
+        score: r = P(level 0), calibrated, 0..1. The list is not sorted by it alone.
         level: the most probable level, 0..3.
         probabilities: of the levels 0..3, summing to 1.
-        comparison: s, comparable inside its chunk only.
-        null: s_NULL of its chunk; `comparison` below it says "not this one".
+        comparison: s, comparable within its chunk only.
+        null: s_NULL of its chunk; a `comparison` below it means "not this one".
     """
 
     index: int

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product
-from models.evaluation.metrics import NO_WORSE, score_rankings
+from models.evaluation.metrics import TOLERANCE, score_rankings
 from models.progress import Progress, no_progress
 from models.training.embedding.feature_cache import Source, ViewStore
 from models.training.embedding.run_state import Encoder
@@ -98,7 +98,7 @@ def best_identity_weight(
         mixed = [share * by_identity + (1 - share) * by_look for share in SHARES]
         found += [_rates(task, similarity)["average"] for similarity in mixed]
     found /= len(tasks)
-    return SHARES[int(np.flatnonzero(found >= found.max() - NO_WORSE)[-1])]
+    return SHARES[int(np.flatnonzero(found >= found.max() - TOLERANCE)[-1])]
 
 
 def _task_vectors(

@@ -1,1 +1,1 @@
-"""Fitting the reranker to ranking lists."""
+"""Fitting the reranker to ranking lists: listwise learning to rank."""

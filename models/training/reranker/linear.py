@@ -1,16 +1,15 @@
 """Fitting the reranker on labelled photos: what `lookstream train reranker DIR` calls.
 
-An encoder that was not trained on these photos is judged by training photos as fairly as by
-validation ones, and there are more of them; one that was is only judged by `("val",)`.
+For an encoder that was not trained on these photos the training split is as unbiased as the
+validation split, and larger; for one that was, use `("val",)` only.
 
-There are parameters for catalogs that the encoder recognises and for those that it does not know.
-The latter are fitted on queries that ask by look alone, be it of the same folder, or of another
-that the encoder was not trained on: what little its identity is worth in a catalog like none that
-it has seen can be had from neither.
+There are parameters for catalogs that the encoder recognises and for those that it does not. The
+latter are fitted on queries by appearance alone, of the same folder or of another that the encoder
+was not trained on, because in an unknown catalog identities are worth less than in either.
 
-How far the comparison may leave the retrieval order is chosen by cross-validation with whole
-products held out, so that a weight which only knows the products at hand is found out. The same
-folds give the hit rates and the calibration error that the parameters' card carries.
+How far the comparison may deviate from the retrieval order, the shrinkage, is chosen by
+cross-validation with whole products held out, so that weights that fit only these products are not
+chosen. The same folds give the hit rates and the calibration error in the parameters' card.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from models.embedding.layout import PartWeights
 from models.embedding.protocol import SearchEncoder
 from models.errors import RerankerError
 from models.evaluation.calibration_error import calibration_error
-from models.evaluation.metrics import NO_WORSE, Level, hit_rates
+from models.evaluation.metrics import TOLERANCE, Level, hit_rates
 from models.progress import Phases, Progress, no_phases, no_progress, of_phase
 from models.reranking.chunks import ABSENT
 from models.reranking.comparison import Comparison
@@ -42,8 +41,8 @@ from models.weights.files import replacing
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
 SPLITS = ("train", "val")
-BY_APPEARANCE = PartWeights(identity=0.0)
-"""Of queries to a catalog of which nothing is recognised."""
+APPEARANCE_ONLY = PartWeights(identity=0.0)
+"""Of queries to a catalog that the encoder does not recognise."""
 
 
 def fit_reranker(
@@ -62,10 +61,10 @@ def fit_reranker(
     Args:
         unknown: a folder for the parameters of unknown catalogs, all of `SPLITS`; it should be one
             that the encoder was not trained on. By default the same as the other.
-        splits: of photos.jsonl; never the one that is reported on.
+        splits: of photos.jsonl; never the one that results are reported on.
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query, as many as will be reranked in service.
-        seed: of the made-up query texts (`models.training.reranker.ranking_lists`).
+        seed: of the synthetic query texts (`models.training.reranker.ranking_lists`).
         progress: of the queries and products encoded, and of the folds fitted.
 
     Raises:
@@ -73,7 +72,7 @@ def fit_reranker(
         RerankerError: too few products with photos to hold some out.
     """
 
-    def asked(
+    def lists_of(
         source: Path, of: Sequence[str], weights: PartWeights | None = None
     ) -> dict[str, RankingLists]:
         return make_ranking_lists(
@@ -87,21 +86,23 @@ def fit_reranker(
             progress=of_phase(progress, f"encoding {source.name}"),
         )
 
-    made = asked(folder, splits)
-    known, card = _fit_modalities(made, progress)
-    strange, strange_card = known, card
+    lists = lists_of(folder, splits)
+    for_known, known_card = _fit_modalities(lists, progress)
+    for_unknown, unknown_card = for_known, known_card
     if unknown is not None:
-        strange, strange_card = _fit_modalities(asked(unknown, SPLITS, BY_APPEARANCE), progress)
-    elif made["picture"].weights.identity > MIN_IDENTITY_WEIGHT:
-        strange, strange_card = _fit_modalities(asked(folder, splits, BY_APPEARANCE), progress)
+        lists = lists_of(unknown, SPLITS, APPEARANCE_ONLY)
+        for_unknown, unknown_card = _fit_modalities(lists, progress)
+    elif lists["picture"].weights.identity > MIN_IDENTITY_WEIGHT:
+        lists = lists_of(folder, splits, APPEARANCE_ONLY)
+        for_unknown, unknown_card = _fit_modalities(lists, progress)
     return RerankerParameters(
         encoder=encoder.model_id,
-        known=known,
-        unknown=strange,
+        known=for_known,
+        unknown=for_unknown,
         card={
             "command": _command(folder, unknown, splits, limit, seed),
-            "known": {"catalog": folder.name, "splits": list(splits), **card},
-            "unknown": {"catalog": (unknown or folder).name, **strange_card},
+            "known": {"catalog": folder.name, "splits": list(splits), **known_card},
+            "unknown": {"catalog": (unknown or folder).name, **unknown_card},
         },
     )
 
@@ -109,7 +110,7 @@ def fit_reranker(
 def _command(
     folder: Path, unknown: Path | None, splits: Sequence[str], limit: int | None, seed: int
 ) -> str:
-    """The command that fits the same."""
+    """The command that fits these parameters."""
     words = [f"lookstream train reranker {folder.name} --out FILE"]
     words += [] if unknown is None else [f"--unknown {unknown.name}"]
     words += [f"--split {split}" for split in splits]
@@ -120,7 +121,7 @@ def _command(
 def _fit_modalities(
     lists: dict[str, RankingLists], progress: Phases
 ) -> tuple[ParametersByModality, dict[str, object]]:
-    """Parameters of all modalities, and what there is to say of each."""
+    """Parameters of all modalities, and their part of the card."""
     by_modality = {
         modality: fit_modality(one, of_phase(progress, f"fitting on {modality} queries"))
         for modality, one in lists.items()
@@ -138,10 +139,11 @@ def _fit_modalities(
 def fit_modality(
     lists: RankingLists, progress: Progress = no_progress
 ) -> tuple[ModalityParameters, dict[str, object]]:
-    """Parameters of one modality, and what cross-validation says of them.
+    """Parameters of one modality, and their part of the card.
 
-    Of the shrinkages that keep I-HR@1 of the retrieval order, the strongest wins whose average is
-    no worse than the best; where none does, the strongest, which all but keeps that order.
+    Chosen is the strongest shrinkage whose I-HR@1 is not below that of the retrieval order, and
+    whose average is within `TOLERANCE` of the best such; if there is none, the strongest of all,
+    which hardly changes that order.
     """
     retrieval = hit_rates(lists.levels, lists.relevant)
     trials = cross_validate(lists, SHRINKAGES, progress)
@@ -149,13 +151,13 @@ def fit_modality(
         shrinkage for shrinkage, rates in trials.items() if rates["i_hr_1"] >= retrieval["i_hr_1"]
     ]
     best = max((trials[one]["average"] for one in harmless), default=0.0)
-    good = [one for one in harmless if trials[one]["average"] >= best - NO_WORSE]
+    good = [one for one in harmless if trials[one]["average"] >= best - TOLERANCE]
     chosen = max(good, default=SHRINKAGES[-1])
     everything = np.arange(len(lists.products))
     card = {
         "shrinkage": chosen,
         "retrieval": _rounded(retrieval),
-        "reranked, products held out": _rounded(trials[chosen]),
+        "cross_validated": _rounded(trials[chosen]),
     }
     parameters = ModalityParameters(
         comparison=_comparison_on(lists, everything, chosen),
@@ -167,30 +169,29 @@ def fit_modality(
 def cross_validate(
     lists: RankingLists, shrinkages: Sequence[float], progress: Progress = no_progress
 ) -> dict[float, dict[str, float]]:
-    """By shrinkage: hit rates, 0..1, of queries whose products the fit has not seen.
+    """By shrinkage: hit rates, 0..1, of queries whose products were held out of the fit.
 
-    `calibration_error` beside them is that of the largest r of each list, the one that a shopper
-    would see; no shrinkage changes it.
+    `calibration_error` is that of the largest r of each list; it does not depend on the shrinkage.
     """
     ranked = {shrinkage: np.empty_like(lists.levels) for shrinkage in shrinkages}
-    promised = np.empty(lists.levels.shape)
-    there = lists.chunks != ABSENT
+    absolute = np.empty(lists.levels.shape)
+    present = lists.chunks != ABSENT
     folds = list(_folds(lists.products))
     for number, (fitting, held_out) in enumerate(folds):
         progress(number, len(folds))
         levels = fit_levels(lists.features[fitting], lists.chunk_levels[fitting])
         for query in held_out:
             probabilities = levels.probabilities(lists.features[query])
-            promised[query] = probabilities[..., Level.INSTANCE][there]
+            absolute[query] = probabilities[..., Level.INSTANCE][present]
         for shrinkage in shrinkages:
             comparison = _comparison_on(lists, fitting, shrinkage)
             for query in held_out:
                 s, _ = comparison.scores(lists.features[query])
-                places = merge(order(lists.chunks, s), promised[query].tolist())
-                ranked[shrinkage][query] = lists.levels[query, places]
+                merged = merge(order(lists.chunks, s), absolute[query].tolist())
+                ranked[shrinkage][query] = lists.levels[query, merged]
     progress(len(folds), len(folds))
-    surest = np.arange(len(promised)), promised.argmax(axis=1)
-    error = calibration_error(promised[surest], lists.levels[surest] == Level.INSTANCE)
+    largest = np.arange(len(absolute)), absolute.argmax(axis=1)
+    error = calibration_error(absolute[largest], lists.levels[largest] == Level.INSTANCE)
     return {
         shrinkage: {**hit_rates(levels, lists.relevant), "calibration_error": error}
         for shrinkage, levels in ranked.items()

@@ -1,9 +1,9 @@
-"""Fitting material for the reranker: queries with their candidates, evidence and levels.
+"""Training data of the reranker: queries with their candidates, features and levels.
 
-A catalog without photos of known products gives views of its own pictures instead. A catalog
-folder hardly ever gives query texts, so shoppers' words are made up from what
-the product is called: its leaf category or its title, at times with a slip of the finger. Synthetic
-words decide the weights of words only; queries by picture have parameters of their own.
+For a catalog without photos of known products, augmented views of its own pictures are the queries.
+Catalog folders hardly ever have query texts, so synthetic ones are made from the product's leaf
+category or title, some with a typo. They determine the parameters of queries with text only;
+queries by picture have parameters of their own.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ MODALITIES = ("picture", "text", "both")
 VIEWS = 4
 """Of each product's picture, where there are no photos."""
 
-SLIP = 0.3
-"""Share of made-up texts with a typo."""
+TYPO_SHARE = 0.3
+"""Of synthetic texts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +46,10 @@ class RankingLists:
 
     Attributes:
         chunks: (chunks, size), the same for all.
-        evidence: (queries, chunks, size, features).
+        features: (queries, chunks, size, features).
         levels: (queries, candidates).
         relevant: G over the whole catalog, (queries,).
-        products: what each query shows, (queries,); folds keep a product together.
+        products: that each query shows, (queries,); folds keep a product together.
         weights: of the queries' parts.
     """
 
@@ -79,23 +79,23 @@ def make_ranking_lists(
 ) -> dict[str, RankingLists]:
     """Ranking lists of each modality from the photos of some splits that show a known product.
 
-    Where the folder has no such photos at all, views of the products' pictures take their place.
+    If the folder has no such photos at all, views of the products' pictures take their place.
 
     Args:
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query; the whole catalog where it is smaller.
-        seed: of the made-up texts.
+        seed: of the synthetic texts.
         weights: of the queries' parts; None for those that the encoder gives the catalog.
         progress: called with (pictures and texts encoded, all of them).
 
     Raises:
         CatalogError, PictureError: the folder lacks a split, or a picture cannot be read.
-        RerankerError: other splits show products of the catalog, these ones do not; or there are
-            neither photos nor pictures.
+        RerankerError: only other splits show products of the catalog; or there are neither photos
+            nor pictures.
     """
-    shots = _shots(catalog, splits)
-    shots = shots[:: -(-len(shots) // limit)] if limit else shots
-    photos = [photo for photo, _ in shots]
+    sources = _query_sources(catalog, splits)
+    sources = sources[:: -(-len(sources) // limit)] if limit else sources
+    photos = [photo for photo, _ in sources]
     done, total = 0, len(catalog.products) + len(MODALITIES) * len(photos)
 
     def tick() -> None:
@@ -110,20 +110,20 @@ def make_ranking_lists(
         items += encoder.encode_items([picture], [product.text], [product.category])
         tick()
     weights = weights or encoder.part_weights(np.stack([one.vector for one in items]))
-    draw = random.Random(seed)
-    words = [shopper_text(catalog.by_id[photo.product_id or ""], draw) for photo in photos]
-    made = {}
+    rng = random.Random(seed)
+    synthetic = [synthetic_query(catalog.by_id[photo.product_id or ""], rng) for photo in photos]
+    lists = {}
     for modality in MODALITIES:
-        texts: list[str | None] = [None] * len(photos) if modality == "picture" else [*words]
+        texts: list[str | None] = [None] * len(photos) if modality == "picture" else [*synthetic]
         queries: list[Encoded] = []
-        for shot, text in zip(shots, texts, strict=True):
-            picture = None if modality == "text" else _look(catalog, *shot)
+        for source, text in zip(sources, texts, strict=True):
+            picture = None if modality == "text" else _query_picture(catalog, *source)
             queries += encoder.encode_queries([picture], [text], weights)
             tick()
-        made[modality] = _ranking_lists(
+        lists[modality] = _ranking_lists(
             photos, queries, texts, catalog.products, items, depth=depth
         )
-    return made
+    return lists
 
 
 def _ranking_lists(
@@ -163,34 +163,34 @@ def _ranking_lists(
     )
 
 
-def shopper_text(product: Product, draw: random.Random) -> str:
-    """What a shopper may type for a product: its kind or its title, three times in ten mistyped."""
+def synthetic_query(product: Product, rng: random.Random) -> str:
+    """A query text for a product: its leaf category or its title, three in ten with a typo."""
     choices = [name for name in (product.title, *product.category[-1:]) if name]
-    said = draw.choice(choices).replace("-", " ").lower() if choices else "anything"
-    return mistype(said, draw) if draw.random() < SLIP else said
+    text = rng.choice(choices).replace("-", " ").lower() if choices else "anything"
+    return mistype(text, rng) if rng.random() < TYPO_SHARE else text
 
 
-def _shots(catalog: Catalog, splits: Sequence[str]) -> list[tuple[Photo, int]]:
-    """What asks, and which view of it: 0 is a photo as it is."""
+def _query_sources(catalog: Catalog, splits: Sequence[str]) -> list[tuple[Photo, int]]:
+    """Photos of the splits, or products' pictures; the number of the view, 0 for unchanged."""
     known = [photo for photo in catalog.photos if photo.product_id in catalog.by_id]
     if known:
-        shots = [(photo, 0) for name in splits for photo in known if photo.split == name]
+        sources = [(photo, 0) for name in splits for photo in known if photo.split == name]
     else:
-        shots = [
+        sources = [
             (Photo(image=one.image, product_id=one.product_id, category=one.category), number)
             for one in catalog.products
             if one.image and "://" not in one.image
             for number in range(1, VIEWS + 1)
         ]
-    if not shots:
+    if not sources:
         raise RerankerError(
             f"no photo of {', '.join(splits)} names a product of {catalog.folder}: the reranker "
             "learns from photos whose product is known, or from pictures of the products"
         )
-    return shots
+    return sources
 
 
-def _look(catalog: Catalog, photo: Photo, number: int) -> Picture:
+def _query_picture(catalog: Catalog, photo: Photo, number: int) -> Picture:
     picture = _open(catalog, photo.image)
     if not number:
         return picture

@@ -17,7 +17,7 @@ def test_chunks_are_contiguous_balanced_and_complete(count: int, size: int) -> N
 
 
 def test_merge_by_hand() -> None:
-    # The head 3 holds back the better 4: a chunk's order is not broken.
+    # 4 is better than 3, but comes later in its chunk: that order is kept.
     absolute = [0.9, 0.2, 0.5, 0.1, 0.8]
     assert merge([[0, 1, 2], [3, 4]], absolute) == [0, 1, 2, 3, 4]
     assert merge([[1], [], [0]], [0.5, 0.5]) == [0, 1]

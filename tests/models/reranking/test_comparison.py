@@ -8,26 +8,26 @@ from models.arrays import Floats
 from models.errors import RerankerError
 from models.evaluation.calibration_error import calibration_error
 from models.evaluation.metrics import Levels
-from models.reranking.comparison import fill
+from models.reranking.comparison import impute
 from models.training.reranker.fit_calibration import fit_levels
 from models.training.reranker.fit_comparison import fit_comparison
 
 RANDOM = np.random.default_rng(5)
 
 
-def made_up(chunks: int, size: int = 8) -> tuple[Floats, Levels]:
-    """Evidence (chunks, size, 3): the second feature tells the level, the others are noise."""
+def random_lists(chunks: int, size: int = 8) -> tuple[Floats, Levels]:
+    """Features (chunks, size, 3): the second depends on the level, the others are noise."""
     levels = RANDOM.integers(0, 4, (chunks, size)).astype(np.int8)
     features = RANDOM.standard_normal((chunks, size, 3)).astype(np.float32)
     features[..., 1] = -levels + 0.3 * RANDOM.standard_normal((chunks, size))
     return features, levels
 
 
-def test_the_telling_feature_gets_the_weight_and_null_parts_the_instances() -> None:
-    features, levels = made_up(200)
+def test_the_informative_feature_gets_the_weight_and_null_separates_instances() -> None:
+    features, levels = random_lists(200)
     fitted = fit_comparison(features, levels, shrinkage=1e-3)
     assert fitted.weights[1] > 20 * max(fitted.weights[0], fitted.weights[2])
-    fresh, truth = made_up(100)
+    fresh, truth = random_lists(100)
     s, null = fitted.scores(fresh)
     above = s > null[:, None]
     assert (above == (truth == 0)).mean() > 0.9
@@ -36,21 +36,21 @@ def test_the_telling_feature_gets_the_weight_and_null_parts_the_instances() -> N
 
 
 def test_shrinkage_falls_back_on_the_order_of_retrieval() -> None:
-    features, levels = made_up(200)
+    features, levels = random_lists(200)
     features[..., 0] = 0.2 * features[..., 1] + 0.1 * features[..., 0]
     fitted = fit_comparison(features, levels, shrinkage=1e3)
     s, _ = fitted.scores(features)
     assert (np.argsort(s, axis=1) == np.argsort(features[..., 0], axis=1)).mean() > 0.95
 
 
-def test_what_is_not_known_neither_helps_nor_hurts() -> None:
-    features, levels = made_up(50)
+def test_a_missing_feature_neither_raises_nor_lowers_the_rank() -> None:
+    features, levels = random_lists(50)
     fitted = fit_comparison(features, levels, shrinkage=0.01)
     chunk = features[:1].copy()
     chunk[0, 3, 1] = np.nan
-    filled, there = fill(chunk)
-    assert filled[0, 3, 1] == pytest.approx(np.nanmean(chunk[0, :, 1]))
-    assert there.all()
+    imputed, present = impute(chunk)
+    assert imputed[0, 3, 1] == pytest.approx(np.nanmean(chunk[0, :, 1]))
+    assert present.all()
     chunk[0, 4] = np.nan
     chunk[..., 2] = np.nan
     s, null = fitted.scores(chunk)
@@ -66,7 +66,7 @@ def test_what_is_not_known_neither_helps_nor_hurts() -> None:
     )
 )
 @settings(deadline=None)
-def test_levels_are_probabilities_whatever_is_known(features: Floats) -> None:
+def test_levels_are_probabilities_whatever_is_missing(features: Floats) -> None:
     probabilities = LEVELS.probabilities(features)
     assert probabilities.shape == (*features.shape[:2], 4)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
@@ -74,14 +74,14 @@ def test_levels_are_probabilities_whatever_is_known(features: Floats) -> None:
 
 
 def test_levels_are_calibrated_on_fresh_lists() -> None:
-    features, levels = made_up(400)
+    features, levels = random_lists(400)
     probabilities = np.concatenate([LEVELS.probabilities(one) for one in features[:, None]])
     assert (probabilities.argmax(axis=-1) == levels).mean() > 0.8
     assert calibration_error(probabilities[..., 0].ravel(), levels.ravel() == 0) < 0.05
 
 
 def test_a_level_that_never_occurs_has_no_probability() -> None:
-    features, levels = made_up(50)
+    features, levels = random_lists(50)
     two = np.where(levels <= 1, 1, 3).astype(np.int8)
     fitted = fit_levels(features[:, None], two[:, None])
     probabilities = fitted.probabilities(features)
@@ -100,7 +100,7 @@ def test_calibration_error_by_hand() -> None:
 
 
 def _fitted_levels() -> tuple[Floats, Levels]:
-    features, levels = made_up(400)
+    features, levels = random_lists(400)
     return features[:, None], levels[:, None]
 
 

@@ -9,11 +9,13 @@ from models.reranking.features import FEATURES, collect_features
 from models.reranking.protocol import Candidate
 from tests.models.fake_juices import juice
 
-FOUND, EXPLAINED, SUPPORT = (FEATURES.index(one) for one in ("found", "explained", "support"))
+CANDIDATE, QUERY, CHUNK = (
+    FEATURES.index(f"{one}_maxsim") for one in ("candidate", "query", "chunk")
+)
 
 
 def picture_of(*tokens: int) -> Juice:
-    """A picture whose tokens are unit axes: the same axis is the same patch, others are apart."""
+    """A picture whose tokens are unit axes: equal for the same patch, else orthogonal."""
     return Juice(token_matrix=Int8Matrix.pack(np.eye(8, dtype=np.float32)[list(tokens)]))
 
 
@@ -23,29 +25,29 @@ def compare(query: Juice, *juices: Juice) -> Floats:
     return features
 
 
-def test_found_and_explained_by_hand() -> None:
-    # Of four tokens the best two count. The candidates share token 0, so 1 and 4 must tell.
+def test_maxsim_of_candidate_and_query_by_hand() -> None:
+    # Of four tokens the best two count. The candidates share token 0, so 1 and 4 decide.
     features = compare(picture_of(0, 1, 2, 3), picture_of(0, 1, 6, 7), picture_of(0, 4, 5, 6))
-    np.testing.assert_allclose(features[:, EXPLAINED], [1.0, 0.5], atol=1e-6)
-    assert features[0, FOUND] == pytest.approx(1.0)
-    assert features[1, FOUND] < 0.01
+    np.testing.assert_allclose(features[:, QUERY], [1.0, 0.5], atol=1e-6)
+    assert features[0, CANDIDATE] == pytest.approx(1.0)
+    assert features[1, CANDIDATE] < 0.01
 
 
-def test_support_is_the_likeness_to_the_rest_of_the_chunk() -> None:
+def test_chunk_maxsim_is_the_similarity_to_the_rest_of_the_chunk() -> None:
     features = compare(picture_of(0), picture_of(1, 2), picture_of(1, 2), picture_of(5, 6))
-    np.testing.assert_allclose(features[:, SUPPORT], [0.5, 0.5, 0.0], atol=1e-6)
+    np.testing.assert_allclose(features[:, CHUNK], [0.5, 0.5, 0.0], atol=1e-6)
 
 
-def test_cosines_and_words() -> None:
+def test_cosines_and_text() -> None:
     query = juice(1)
     candidates = [
         Candidate("same", 1.0, query, "red apple"),
         Candidate("other", 0.1, juice(2), "milk"),
     ]
     features = collect_features(query, "apples", candidates, split(2))[0]
-    alike = np.delete(features[0], SUPPORT)
+    alike = np.delete(features[0], CHUNK)
     np.testing.assert_allclose(alike, 1.0, atol=1e-6)
-    assert (np.delete(features[1], SUPPORT) < 0.9).all()
+    assert (np.delete(features[1], CHUNK) < 0.9).all()
     assert features[1, FEATURES.index("lexical")] == 0.0
     assert not np.isnan(features).any()
 
@@ -66,8 +68,8 @@ def test_what_is_missing_is_nan() -> None:
     assert np.isnan(by_words[:, 1:5]).all()
 
 
-def test_one_candidate_alone_has_no_support_and_padding_knows_nothing() -> None:
-    assert np.isnan(compare(juice(0), juice(1))[0, SUPPORT])
+def test_one_candidate_alone_has_no_chunk_maxsim_and_padding_no_features() -> None:
+    assert np.isnan(compare(juice(0), juice(1))[0, CHUNK])
     candidates = [Candidate(str(seed), 0.0, juice(seed)) for seed in range(11)]
     features = collect_features(juice(99), None, candidates, split(11))
     assert features.shape == (2, 6, len(FEATURES))

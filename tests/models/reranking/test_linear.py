@@ -104,10 +104,10 @@ def test_the_order_inside_a_chunk_does_not_matter(
     straight = {candidates[one.index].item_id: one for one in RERANKER.rerank(*query, candidates)}
     shuffled = [candidates[at] for at in places]
     for one in RERANKER.rerank(*query, shuffled):
-        twin = straight[shuffled[one.index].item_id]
-        assert one.comparison == pytest.approx(twin.comparison, abs=1e-4)
-        assert one.null == pytest.approx(twin.null, abs=1e-4)
-        assert one.probabilities == pytest.approx(twin.probabilities, abs=1e-4)
+        same = straight[shuffled[one.index].item_id]
+        assert one.comparison == pytest.approx(same.comparison, abs=1e-4)
+        assert one.null == pytest.approx(same.null, abs=1e-4)
+        assert one.probabilities == pytest.approx(same.probabilities, abs=1e-4)
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
@@ -127,7 +127,7 @@ def test_each_modality_has_its_own_parameters() -> None:
 @pytest.mark.parametrize(
     ("identity_weight", "recognised"), [(0, False), (MIN_IDENTITY_WEIGHT, False), (0.5, True)]
 )
-def test_a_catalog_that_is_not_known_is_judged_as_such(
+def test_unknown_catalogs_have_their_own_parameters(
     identity_weight: float, recognised: bool
 ) -> None:
     candidates = [Candidate(str(at), 0.5, juice(at), f"t{at}") for at in range(5)]
@@ -146,7 +146,7 @@ def test_no_candidates_give_no_list() -> None:
     assert RERANKER.rerank(encoded(1), "pear", []) == []
 
 
-def test_parameters_go_to_a_file_and_back(tmp_path: Path) -> None:
+def test_parameters_survive_a_round_trip_through_a_file(tmp_path: Path) -> None:
     path = tmp_path / "weights" / "reranker.json"
     write_parameters(PARAMETERS, path)
     assert load_reranker(path).parameters == PARAMETERS
@@ -161,5 +161,5 @@ def test_bad_parameters_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RerankerError, match="cannot be read"):
         load_reranker(path)
     write_parameters(msgspec.structs.replace(PARAMETERS, features=("similarity",)), path)
-    with pytest.raises(RerankerError, match="this version weighs"):
+    with pytest.raises(RerankerError, match="this version has"):
         load_reranker(path)

@@ -1,4 +1,4 @@
-"""The parameters in the repository, on the shipped encoder and real pictures."""
+"""The packaged parameters, with the packaged encoder and real pictures."""
 
 from pathlib import Path
 
@@ -11,20 +11,20 @@ from models.reranking.linear import Candidate, load_reranker
 from tests.paths import SHARED_GROCERY as GROCERY
 
 
-def test_the_card_says_that_reranking_costs_nothing() -> None:
+def test_reranking_does_not_lower_the_hit_rates_of_the_card() -> None:
     card = load_reranker().parameters.card
-    for familiar in ("known", "unknown"):
-        reports = card[familiar]
+    for catalog in ("known", "unknown"):
+        reports = card[catalog]
         assert isinstance(reports, dict)
         for modality in ("picture", "text", "both"):
             report = reports[modality]
-            before, after = report["retrieval"], report["reranked, products held out"]
+            before, after = report["retrieval"], report["cross_validated"]
             assert after["i_hr_1"] >= before["i_hr_1"]
             assert after["calibration_error"] < 0.12
 
 
 @pytest.mark.skipif(not GROCERY.is_dir(), reason="../shared/data/grocery is not there")
-def test_photos_of_products_on_the_shipped_encoder() -> None:
+def test_products_pictures_with_the_packaged_encoder() -> None:
     encoder, reranker = load_encoder("cpu", threads=1), load_reranker()
     assert reranker.parameters.encoder == encoder.model_id, (
         "the encoder changed: run `lookstream train reranker ../shared/data/grocery` again"
