@@ -43,7 +43,7 @@ from tests.hostile.check import Tally, check_case
 from tests.hostile.intakes import DEFAULT, forbidden_port, open_intakes
 from workers.errors import IntakeError
 from workers.intake.decode import decode_picture
-from workers.intake.decoder_pool import Decoders
+from workers.intake.decoder_pool import DecoderPool
 from workers.intake.fetch import Fetcher
 
 CONCURRENT = 4
@@ -167,7 +167,7 @@ async def _check_all(cases: Iterator[Case], intakes: dict[str, Fetcher], tally: 
 async def cost(times: int) -> dict[str, float]:
     """Milliseconds for a photo of 1000 × 750, with and without a decoder process."""
     photo = pictures.noisy("JPEG", (1000, 750))
-    decoders = Decoders(DEFAULT)
+    decoders = DecoderPool(DEFAULT)
     with contextlib.closing(decoders):
         await decoders.decode(photo)
         in_pool, in_process = [], []

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from tests.hostile import addresses, faulty_decoder
 from workers.config.sections import IntakeSettings
-from workers.intake.decoder_pool import Decoders
+from workers.intake.decoder_pool import DecoderPool
 from workers.intake.fetch import Fetcher, open_fetcher
 
 DEFAULT = IntakeSettings()
@@ -32,7 +32,7 @@ async def open_intakes() -> AsyncIterator[dict[str, Fetcher]]:
     async with AsyncExitStack() as stack:
         default = await stack.enter_async_context(open_fetcher(DEFAULT, addresses.lookup))
         loopback = await stack.enter_async_context(open_fetcher(LOOPBACK, RebindingResolver()))
-        decoders = Decoders(FAULTY_DECODERS, faulty_decoder.COMMAND)
+        decoders = DecoderPool(FAULTY_DECODERS, faulty_decoder.COMMAND)
         stack.callback(decoders.close)
         yield {
             "default": default,

@@ -36,7 +36,7 @@ from workers.cli import (
 from workers.cli.extras import missing_extra
 from workers.errors import WorkerError
 
-# The rooms' own errors say what to do; anything else is a bug and keeps its traceback.
+# Our own errors say what to do; anything else is a bug and keeps its traceback.
 EXPECTED = (WorkerError, StreamError, StoreError, ModelError)
 
 app = typer.Typer(
@@ -69,9 +69,9 @@ app.add_typer(generations.app, name="generations")
 
 def main() -> None:
     """Run the command line; expected errors become one line and exit status 1."""
-    # gRPC writes its own lines to standard error, of pings that nobody needs to know of.
+    # gRPC logs pings to standard error.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # librdkafka says each failed connection attempt; our errors say it once. Workers log it all.
+    # librdkafka logs each failed connection attempt; our errors report it once. Workers log it all.
     logging.getLogger("librdkafka").propagate = False
     logging.getLogger("librdkafka").addHandler(logging.NullHandler())
     try:

@@ -1,4 +1,4 @@
-"""How the commands speak: progress and remarks on standard error, results on standard output."""
+"""Output of the commands: progress and remarks on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def say(line: str) -> None:
 
 
 def finish(report: dict[str, Any], json: bool) -> None:
-    """Print the report as one JSON line, if that was asked for."""
+    """With `--json`, print the report as one line of JSON."""
     if json:
         options = orjson.OPT_SERIALIZE_NUMPY
         out.file.write(orjson.dumps(report, option=options).decode() + "\n")

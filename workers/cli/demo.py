@@ -15,14 +15,14 @@ from workers.progress.open import open_progress
 def demo(
     catalog: Annotated[Path, typer.Argument(help="A catalog folder.")] = GROCERY,
     page: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.html"),
-    queries: Annotated[int, typer.Option(min=1, help="At most so many photos ask.")] = 300,
+    queries: Annotated[int, typer.Option(min=1, help="The most photos to search with.")] = 300,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Run the whole thing on a catalog, end to end, and show what came out.
+    """Run everything on a catalog, end to end, and show the results.
 
-    Starts the broker, the index and the workers, sends the catalog, asks with its photos, clicks
-    some results, prints a table and draws every query beside its answers.
+    Starts the broker, the index and the workers, sends the catalog, searches with its photos,
+    clicks some results, prints a table and draws every query beside its results.
 
     [bold]Examples[/]
 
@@ -41,5 +41,5 @@ def demo(
         report = run_demo(catalog, settings, page, bars, queries)
     if not json:
         out.print(table(f"Lookstream on {catalog.name}", report.facts()))
-        say(f"every query beside its answers: {page}")
+        say(f"every query beside its results: {page}")
     finish(report.json(), json)

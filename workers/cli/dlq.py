@@ -1,4 +1,4 @@
-"""The dead-letter topic, for people: dlq list, dlq show, dlq redrive."""
+"""`lookstream dlq`: list, show and redrive dead letters."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def list_letters(
 
     wanted, marks = conditions(where or ()), RedriveMarks()
     found: list[tuple[DeadLetter, dict[str, Any]]] = []
-    for one in read_letters_and_marks(*_place()):
+    for one in read_letters_and_marks(*_kafka()):
         if isinstance(one, Mark):
             marks.add(one)
         elif wanted(one):
-            found.append((_without_value(one), _plain(one)))
+            found.append((_without_value(one), _fields(one)))
     letters = [
         plain | {"redriven": marks.cover(letter)}
         for letter, plain in found
@@ -78,33 +78,33 @@ def show(
     number: Annotated[int, typer.Argument(help="The first column of `dlq list`.", min=0)],
     json: Json = False,
 ) -> None:
-    """Show one dead letter whole: the reason, where it came from, and the original bytes."""
+    """Show one dead letter: the reason, its source, and the original bytes."""
     from stream.dead_letter import MARK, parse
     from stream.span_reader import Offset, Span, SpanReader
 
-    kafka, topics = _place()
+    kafka, topics = _kafka()
     span = Span(Offset(number), Offset(number + 1))
     with SpanReader(kafka, topics.dead_letter.name, span, group="unused") as reader:
         records = [one for one in reader if MARK not in dict(one.headers)]
     if not records:
         raise WorkerError(f"there is no dead letter {number}: see `lookstream dlq list`")
     letter = parse(records[0])
-    plain = _plain(letter)
-    value = (letter.record.value or b"").decode(errors="replace")
+    plain = _fields(letter)
+    content = (letter.record.value or b"").decode(errors="replace")
     if not json:
-        for name, said in plain.items():
-            out.print(f"{name:<12} {said}", markup=False, highlight=False, soft_wrap=True)
-        cut = value[:SHOWN_BYTES] + (" …" if len(value) > SHOWN_BYTES else "")
+        for name, value in plain.items():
+            out.print(f"{name:<12} {value}", markup=False, highlight=False, soft_wrap=True)
+        cut = content[:SHOWN_BYTES] + (" …" if len(content) > SHOWN_BYTES else "")
         out.print(cut, markup=False, highlight=False, soft_wrap=True)
-    finish({**plain, "value": value}, json)
+    finish({**plain, "value": content}, json)
 
 
 @dlq.command()
 def redrive(where: Where = None, quiet: Quiet = False, json: Json = False) -> None:
-    """Send dead letters to their topics again, once what was wrong has been mended.
+    """Send dead letters to their topics again, once the cause is fixed.
 
-    Each goes once: a letter that was sent again before is only counted. One that is refused once
-    more comes back as a new letter.
+    Each is sent once: a letter that was redriven before is only counted. One that is rejected
+    again comes back as a new letter.
 
     [bold]Examples[/]
 
@@ -114,7 +114,7 @@ def redrive(where: Where = None, quiet: Quiet = False, json: Json = False) -> No
     from stream.redrive import conditions, redrive_letters
 
     wanted = conditions(where or ())
-    kafka, topics = _place()
+    kafka, topics = _kafka()
     with open_progress(quiet=quiet) as bars, bars.task("sending again") as task:
         done = redrive_letters(kafka, topics, wanted, on_sent=task)
     say(
@@ -124,7 +124,7 @@ def redrive(where: Where = None, quiet: Quiet = False, json: Json = False) -> No
     finish({"sent": done.sent, "already": done.already, "foreign": done.foreign}, json)
 
 
-def _place() -> tuple[Kafka, Topics]:
+def _kafka() -> tuple[Kafka, Topics]:
     from stream.connection import check_broker
     from workers.config.settings import load_settings
     from workers.config.wiring import kafka_of, topics_of
@@ -135,13 +135,13 @@ def _place() -> tuple[Kafka, Topics]:
 
 
 def _without_value(letter: DeadLetter) -> DeadLetter:
-    """The letter without the bytes it carries: a list of thousands holds pictures otherwise."""
+    """The letter without its content: a list of thousands would hold as many pictures."""
     from dataclasses import replace
 
     return replace(letter, record=replace(letter.record, value=None, headers=()))
 
 
-def _plain(letter: DeadLetter) -> dict[str, Any]:
+def _fields(letter: DeadLetter) -> dict[str, Any]:
     return {
         "number": letter.offset,
         "source": letter.record.source,

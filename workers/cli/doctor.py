@@ -8,9 +8,9 @@ from workers.cli.console import Json, finish, out
 
 
 def doctor(json: Json = False) -> None:
-    """Say what is wrong with this set-up, and how to mend it.
+    """Check this set-up, with what to do where something is wrong.
 
-    Looks at versions, settings, weights, the broker and its topics, Milvus and its collection.
+    Checks versions, settings, weights, the broker and its topics, Milvus and its collection.
     Ends with status 1 when something is wrong.
     """
     from workers.deploy.doctor import examine

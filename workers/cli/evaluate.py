@@ -14,7 +14,7 @@ from workers.progress.open import open_progress
 
 def evaluate(
     catalog: Annotated[Path, typer.Argument(help="A catalog folder with photos.jsonl.")],
-    split: Annotated[str, typer.Option(help="Which photos ask.")] = "test",
+    split: Annotated[str, typer.Option(help="Which photos to search with.")] = "test",
     through_kafka: Annotated[
         bool, typer.Option(help="Send every product and photo over real topics.")
     ] = False,
@@ -37,8 +37,8 @@ def evaluate(
     settings = load_settings()
     with open_progress(quiet=quiet) as bars:
         if through_kafka:
-            with ephemeral_settings(settings, "evaluate") as scratch:
-                found = evaluate_through_kafka(catalog, split, scratch, bars)
+            with ephemeral_settings(settings, "evaluate") as ephemeral:
+                found = evaluate_through_kafka(catalog, split, ephemeral, bars)
         else:
             found = asyncio.run(evaluate_offline(catalog, split, settings, bars))
     if not json:

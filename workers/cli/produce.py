@@ -23,8 +23,7 @@ def produce(
 ) -> None:
     """Send a catalog folder to the catalog topic.
 
-    Every row goes as it is: what is wrong with one is said in the dead-letter topic
-    (`lookstream dlq list`).
+    Rows are sent unchecked: invalid ones end in the dead-letter topic (`lookstream dlq list`).
 
     [bold]Examples[/]
 

@@ -29,7 +29,7 @@ def record(
 ) -> None:
     """Write a span of topics to a file that `lookstream replay --file` and tests replay.
 
-    One record a line, as JSON; bytes that are no text as {"base64": …}.
+    One record a line, as JSON; bytes that are not UTF-8 as {"base64": …}.
 
     [bold]Example[/]
 

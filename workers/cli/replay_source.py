@@ -25,7 +25,7 @@ SAVE_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Reading:
-    """Records to replay, and what is to be done after each batch: told how many were read."""
+    """Records to replay, and what to call after each batch with the number read."""
 
     records: Iterator[Record]
     on_batch: Callable[[int], None]

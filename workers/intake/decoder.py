@@ -1,9 +1,9 @@
 """The decoder process: reads the bytes of pictures from its input, writes pixels to its output.
 
-It holds no secret and needs no file: its environment is nearly empty, its memory is limited, it
-may write nothing to disk. What its libraries do wrong with a hostile picture ends here.
+It has no secret and needs no file: its environment is nearly empty, its memory is limited, and it
+cannot write to disk. So a hostile picture that exploits a library gains little.
 
-Protocol, little-endian. First the process says READY. Then, until the input ends:
+Protocol, little-endian. First the process sends READY. Then, until the input ends:
 
     in   length (4 bytes), the bytes of the file
     out  answer (1 byte), two numbers of 4 bytes, and
@@ -57,8 +57,8 @@ def serve(requests: BinaryIO, replies: BinaryIO, max_pixels: int, seconds: int) 
     """Answer requests until the input ends or a picture needed more memory than there is."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     while head := requests.read(LENGTH.size):
-        # The kernel ends this process if the picture takes longer, even when the parent, which
-        # watches as well, is gone and native code listens to nobody.
+        # The kernel ends this process if the picture takes longer: also while native code runs, and
+        # if the parent, which has a time-out too, has died.
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             pixels = read_pixels(requests.read(*LENGTH.unpack(head)), max_pixels)
@@ -81,7 +81,7 @@ def _send(replies: BinaryIO, pixels: Pixels) -> None:
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Input and output under numbers of their own: what a library prints must not be an answer."""
+    """Input and output on new descriptors, so that what a library prints is in no answer."""
     requests, replies = os.dup(0), os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)

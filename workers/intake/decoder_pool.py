@@ -1,9 +1,9 @@
-"""A few warm decoder processes, so that no picture can take the worker with it.
+"""A few warm decoder processes, so that no picture can crash the worker.
 
-Each picture goes to a process of its own at that moment. One that crashes it, hangs in it, or
-makes it use up its memory is refused with the reason; the process is replaced, and the pictures
-beside it notice nothing. A process that has served other pictures before may have been harmed by
-them, so its failure proves nothing: such a picture gets a second try in a fresh one.
+A process decodes one picture at a time. A picture that crashes it, hangs in it, or exhausts its
+memory is refused with the reason, and the process is replaced; other pictures are not affected. A
+process that has decoded pictures before may have been damaged by them, so its failure proves
+nothing: such a picture is tried once more in a fresh process.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from threading import Lock
 from models.images.letterbox import Picture
 from workers.config.sections import IntakeSettings
 from workers.errors import DecoderError, PictureRefused
-from workers.intake.decoder_process import COMMAND, DecoderGone, DecoderProcess
+from workers.intake.decoder_process import COMMAND, DecoderDied, DecoderProcess
 
 CLOSED = "the decoders are closed"
 
 
-class Decoders:
+class DecoderPool:
     """The pool: at most `settings.decoders` processes, started when the first pictures come.
 
     Close it, or leave it to `workers.intake.fetch.open_fetcher`. The processes also end when this
-    one does, however it does. `command` is what runs one (tests run worse ones).
+    one does, however it does. `command` starts one (tests start faulty ones).
     """
 
     def __init__(self, settings: IntakeSettings, command: Sequence[str] = COMMAND) -> None:
         self._settings = settings
         self._command = command
-        # The threads do the waiting. They live as long as the pool does, and so do the processes:
+        # The threads wait for the processes. They live as long as the pool does, and so do those:
         # the kernel ends a process together with the thread that started it (stream.child_process).
         self._threads = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decoder")
         self._idle: deque[DecoderProcess] = deque()
@@ -50,8 +50,8 @@ class Decoders:
         """The first frame of the picture in `data`, uint8 (H, W, 3), long side ≤ 1024 px.
 
         Raises:
-            PictureRefused: no picture, damaged, over a limit, or deadly to its decoder.
-            DecoderError: no decoder process can be had; the picture is not to blame.
+            PictureRefused: no picture, damaged, over a limit, or it crashed its decoder.
+            DecoderError: no decoder process is available; the picture is not to blame.
         """
         waiting = asyncio.get_running_loop()
         return await waiting.run_in_executor(self._threads, self._decode, data)
@@ -72,18 +72,18 @@ class Decoders:
         suspect = process.served > 0
         try:
             return self._decode_in(process, data)
-        except DecoderGone as error:
+        except DecoderDied as error:
             if not suspect:
                 raise PictureRefused(f"the picture can't be decoded: {error}") from error
         try:
             return self._decode_in(self._new_one(), data)
-        except DecoderGone as error:
+        except DecoderDied as error:
             raise PictureRefused(f"the picture can't be decoded: {error}") from error
 
     def _decode_in(self, process: DecoderProcess, data: bytes) -> Picture:
         try:
             picture = process.decode(data)
-        except DecoderGone:
+        except DecoderDied:
             with self._lock:
                 self._all.discard(process)
             if self._closed:

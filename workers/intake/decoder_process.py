@@ -1,4 +1,4 @@
-"""One decoder process as its parent sees it: started, asked, found dead or hanging, killed."""
+"""One decoder process, seen from its parent: start, request, detection of a crash or hang, kill."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ from workers.intake.decoder import (
 COMMAND = (sys.executable, "-S", "-P", "-m", "workers.intake.decoder")
 START_TIMEOUT_S = 60.0
 PIPE_BYTES = 1 << 20  # instead of 64 kB: a picture is a few megabytes
-# A decoder is given no secret of ours: only where libraries are.
-KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+# A decoder gets no secret: of the environment only where libraries are.
+PASSED_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
 
-class DecoderGone(Exception):
+class DecoderDied(Exception):
     """The process crashed, hung or ran out of memory over a picture; it has been killed."""
 
 
 class DecoderProcess:
-    """A running decoder. `served` counts its pictures; after DecoderGone it is of no more use."""
+    """A running decoder. `served` counts its pictures; after DecoderDied it is unusable."""
 
     def __init__(self, settings: IntakeSettings, command: Sequence[str] = COMMAND) -> None:
         self._settings = settings
         self.served = 0
         limits = (settings.decoder_mb, math.ceil(settings.decode_s) + 1, settings.max_pixels)
-        with tempfile.TemporaryFile() as last_words:
+        with tempfile.TemporaryFile() as stderr:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the command is ours
                     [*command, str(os.getpid()), *map(str, limits)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=last_words,
+                    stderr=stderr,
                     env=_environment(),
                     start_new_session=True,
                 )
@@ -67,11 +67,11 @@ class DecoderProcess:
                 self._receive(len(READY), time.monotonic() + START_TIMEOUT_S)
             except (OSError, EOFError, TimeoutError) as error:
                 self.kill(grace_s=1.0)
-                last_words.seek(0)
-                said = last_words.read()[-1000:].decode(errors="replace").strip()
+                stderr.seek(0)
+                message = stderr.read()[-1000:].decode(errors="replace").strip()
                 raise DecoderError(
                     f"the decoder process does not start ({_ending(self._process.returncode)}); "
-                    f"it says: {said or 'nothing'}. It may use {settings.decoder_mb} MB "
+                    f"it says: {message or 'nothing'}. It may use {settings.decoder_mb} MB "
                     "(intake.decoder_mb)"
                 ) from error
 
@@ -86,15 +86,15 @@ class DecoderProcess:
         return self._process.poll() is None
 
     def interrupt(self) -> None:
-        """End the process while another thread waits for its answer; that one gets DecoderGone."""
+        """End the process while another thread waits for its answer; that one gets DecoderDied."""
         self._process.kill()
 
     def decode(self, data: bytes) -> Picture:
         """The picture in `data`, uint8 (H, W, 3).
 
         Raises:
-            PictureRefused: the decoder says why.
-            DecoderGone: no answer, or none that can be believed; the message says what happened.
+            PictureRefused: with the decoder's reason.
+            DecoderDied: no answer, or an impossible one; the message says what happened.
         """
         deadline = time.monotonic() + self._settings.decode_s
         self.served += 1
@@ -105,11 +105,11 @@ class DecoderProcess:
         except TimeoutError:
             self.kill()
             limit = f"{self._settings.decode_s:g} s (intake.decode_s)"
-            raise DecoderGone(f"decoding it took longer than {limit}") from None
+            raise DecoderDied(f"decoding it took longer than {limit}") from None
         except (OSError, EOFError):
             self.kill(grace_s=1.0)  # its end may be a moment later than that of its pipe
             ending = _ending(self._process.returncode)
-            raise DecoderGone(f"the decoder crashed on it ({ending})") from None
+            raise DecoderDied(f"the decoder crashed on it ({ending})") from None
 
     def kill(self, grace_s: float = 0.0) -> None:
         """End the process, if it does not end by itself within `grace_s`, and reap it."""
@@ -125,7 +125,7 @@ class DecoderProcess:
 
     def _answer(self, deadline: float) -> Picture:
         kind, first, second = ANSWER.unpack(self._receive(ANSWER.size, deadline))
-        # A decoder that a picture has taken over may say anything: believe only what can be.
+        # A decoder that a picture has taken over may answer anything: check what is possible.
         if kind == PIXELS and 0 < first <= WORKING_SIDE and 0 < second <= WORKING_SIDE:
             picture = np.empty((second, first, 3), np.uint8)
             self._receive_into(picture.reshape(-1).data, deadline)
@@ -136,8 +136,8 @@ class DecoderProcess:
         self.kill()
         if kind == NO_ROOM:
             limit = f"{self._settings.decoder_mb} MB (intake.decoder_mb)"
-            raise DecoderGone(f"decoding it takes more than {limit}")
-        raise DecoderGone("over it the decoder answered nonsense")
+            raise DecoderDied(f"decoding it takes more than {limit}")
+        raise DecoderDied("over it the decoder answered nonsense")
 
     def _send(self, data: bytes, deadline: float) -> None:
         view = memoryview(data)
@@ -165,7 +165,7 @@ class DecoderProcess:
 
 
 def _unblocked(pipe: IO[bytes] | None) -> int:
-    """The pipe's number, ready for reading and writing with a deadline."""
+    """The pipe's descriptor, non-blocking, for reads and writes with a deadline."""
     if pipe is None:
         raise ValueError("the process was started without pipes")
     os.set_blocking(pipe.fileno(), False)
@@ -185,7 +185,7 @@ def _wait(pipe: int, event: int, deadline: float) -> None:
 def _environment() -> dict[str, str]:
     home = Path(__file__).parents[2]  # where `workers` is, installed or not
     return {
-        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        **{name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ},
         "PYTHONPATH": os.pathsep.join([str(home), *filter(None, sys.path)]),
         "MALLOC_ARENA_MAX": "1",  # each arena reserves address space
     }

@@ -1,7 +1,7 @@
 """A picture reference becomes bytes: `data:` URI, http(s) or s3 URL, or a file under a root.
 
-Nothing here trusts the reference; whatever it is, the outcome is bytes within the limits or a
-FetchError that says why not.
+References come from elsewhere and are not trusted: the outcome is bytes within the limits, or a
+FetchError with the reason.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from urllib.parse import unquote, unquote_to_bytes
 from models.images.letterbox import Picture
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
-from workers.intake.decoder_pool import Decoders
-from workers.intake.http import Web, open_web
+from workers.intake.decoder_pool import DecoderPool
+from workers.intake.http import HttpFetcher, open_http
 from workers.intake.limits import check_bytes, too_large
 from workers.intake.s3 import ObjectStorage
-from workers.intake.ssrf_guard import Resolve, resolve, shown
+from workers.intake.ssrf_guard import Resolve, redacted, resolve
 
 PIECE = 1 << 16
 
@@ -32,9 +32,9 @@ class Fetcher:
     """Fetches and decodes pictures within the limits of `settings`; made by `open_fetcher`."""
 
     settings: IntakeSettings
-    web: Web
+    http: HttpFetcher
     storage: ObjectStorage
-    decoders: Decoders
+    decoders: DecoderPool
 
     async def fetch(self, reference: str) -> bytes:
         """The bytes behind `reference`, at most `settings.max_bytes` of them.
@@ -50,22 +50,22 @@ class Fetcher:
             return await asyncio.to_thread(self._from_file, reference)
         match scheme.lower():
             case "http" | "https":
-                return await self.web.get(reference)
+                return await self.http.get(reference)
             case "s3":
                 return await self.storage.get(reference)
             case "file":
                 return await asyncio.to_thread(self._from_file, _local_path(rest))
         raise FetchError(
-            f"{shown(scheme)}:// is not a kind of picture reference that can be read; "
+            f"{redacted(scheme)}:// is not a kind of picture reference that can be read; "
             "use http(s)://, s3://, a file path, or a data: URI"
         )
 
     async def decode(self, data: bytes) -> Picture:
-        """The picture in `data`, uint8 (H, W, 3), decoded where it can do no harm.
+        """The picture in `data`, uint8 (H, W, 3), decoded in a process of its own.
 
         Raises:
-            PictureRefused: no picture, damaged, over a limit, or deadly to its decoder.
-            DecoderError: no decoder process can be had; the picture is not to blame.
+            PictureRefused: no picture, damaged, over a limit, or it crashed its decoder.
+            DecoderError: no decoder process is available; the picture is not to blame.
         """
         return await self.decoders.decode(data)
 
@@ -74,16 +74,20 @@ class Fetcher:
             path = Path(name).resolve()
             allowed = any(path.is_relative_to(root.resolve()) for root in self.settings.roots)
             if not allowed or not path.is_file():
-                # One message for both, so that a message can't be used to ask which files exist.
+                # One message for both, so that it does not reveal which files exist.
                 raise FetchError(
-                    f"no picture at {shown(name)}: the file is missing, or not in a folder that "
+                    f"no picture at {redacted(name)}: the file is missing, or not in a folder that "
                     f"intake.roots allows ({_listed(self.settings.roots)})"
                 )
             with path.open("rb") as file:
                 data = file.read(self.settings.max_bytes + 1)
-        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
-            raise FetchError(f"{shown(name)} can't be read: {error}") from error
-        return check_bytes(data, shown(name), self.settings.max_bytes)
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # RuntimeError: symbolic links in a loop
+            raise FetchError(f"{redacted(name)} can't be read: {error}") from error
+        return check_bytes(data, redacted(name), self.settings.max_bytes)
 
 
 @asynccontextmanager
@@ -94,10 +98,10 @@ async def open_fetcher(
 
     `lookup` resolves host names.
     """
-    async with open_web(settings, lookup) as web:
-        decoders = Decoders(settings)
+    async with open_http(settings, lookup) as http:
+        decoders = DecoderPool(settings)
         try:
-            yield Fetcher(settings, web, ObjectStorage(settings), decoders)
+            yield Fetcher(settings, http, ObjectStorage(settings), decoders)
         finally:
             await asyncio.to_thread(decoders.close)
 
@@ -106,7 +110,7 @@ def _local_path(rest: str) -> str:
     """The path of file://HOST/PATH, HOST being this one."""
     host, _, path = rest.partition("/")
     if host.lower() not in ("", "localhost"):
-        raise FetchError(f"file://{shown(host)}/… names another machine; use file:///PATH")
+        raise FetchError(f"file://{redacted(host)}/… names another machine; use file:///PATH")
     return unquote("/" + path)
 
 
@@ -115,7 +119,7 @@ def _from_data_uri(uri: str, limit: int) -> bytes:
     head, comma, body = uri[5:].partition(",")
     if not comma:
         raise FetchError(f"{what} has no comma, so no data")
-    # Neither %XX nor base64 packs tighter than this: too long is seen before it is unpacked.
+    # Neither %XX nor base64 is shorter than this: checked before decoding.
     if len(body) > 3 * limit + 4:
         raise too_large(what, limit)
     try:
@@ -130,7 +134,7 @@ def _from_data_uri(uri: str, limit: int) -> bytes:
 
 
 def _unquoted(body: bytes) -> bytes:
-    """%XX undone piece by piece: in one go Python makes an object of each, 200 bytes for three."""
+    """%XX decoded in chunks: at once, Python makes an object of each, 200 bytes for three."""
     if b"%" not in body:
         return body
     out, at = bytearray(), 0

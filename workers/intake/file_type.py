@@ -1,4 +1,4 @@
-"""What the first bytes of a file say it is, whatever its name or its server call it."""
+"""File formats by their first bytes, whatever the file name or the server claims."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _PICTURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"GIF8[79]a"), "GIF"),
     (re.compile(rb"BM"), "BMP"),
     (re.compile(rb"II\*\0|MM\0\*|II\+\0\x08\0\0\0|MM\0\+\0\x08\0\0"), "TIFF"),
-    # mif1 and msf1 say only that it is a HEIF container; the decoder finds out what is inside.
+    # mif1 and msf1 mean only a HEIF container; the decoder detects what is inside.
     (re.compile(rb"....ftyp(avi[fs]|mif1|msf1)", re.DOTALL), "AVIF"),
 )
 
-# What arrives instead of pictures, so that the refusal can name it. First match wins.
+# What arrives in place of pictures, so that the error can name it. The first match counts.
 _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx])", re.DOTALL), "an HEIC picture"),
     (re.compile(rb"....ftyp", re.DOTALL), "a video"),
@@ -42,7 +42,7 @@ _HEAD = 1024
 
 
 def sniff(data: bytes) -> str | None:
-    """The format of a picture, one of FORMATS, or None: no picture that is read here."""
+    """The format of a picture, one of FORMATS; None for everything else."""
     for pattern, name in _PICTURES:
         if pattern.match(data):
             return name

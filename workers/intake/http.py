@@ -1,4 +1,4 @@
-"""Pictures over http(s): guarded at every hop, counted while reading, retried where that helps."""
+"""Pictures over http(s): every hop's address is checked, the size while reading; with retries."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from tenacity import (
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
 from workers.intake.limits import check_bytes, too_large
-from workers.intake.ssrf_guard import Guard, Resolve, parse_url, resolve, shown
+from workers.intake.ssrf_guard import GuardedNetwork, Resolve, parse_url, redacted, resolve
 
 MAX_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}
-# Answers that may be different in a second: overload, restarts, gateways, rate limits.
+# Transient statuses: overload, restarts, gateways, rate limits.
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 # `parallel` in the settings bounds the downloads; here only hanging servers may pile up.
 MAX_CONNECTIONS = 256
 INFLATE_STEP = 1 << 16
 
 
-class _TryAgain(Exception):
-    """A failure that may pass; its message is what the last one was."""
+class _Retryable(Exception):
+    """A failure that may be transient."""
 
 
 @dataclass(frozen=True)
-class Web:
-    """Downloads within the limits of `settings`; made by `open_web`."""
+class HttpFetcher:
+    """Downloads within the limits of `settings`; made by `open_http`."""
 
     settings: IntakeSettings
     pool: httpcore.AsyncConnectionPool
@@ -51,7 +51,7 @@ class Web:
                 `settings.attempts` tries.
         """
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_TryAgain),
+            retry=retry_if_exception_type(_Retryable),
             stop=stop_after_attempt(self.settings.attempts),
             wait=wait_exponential_jitter(multiplier=0.2, max=2.0),
             reraise=True,
@@ -59,11 +59,11 @@ class Web:
         try:
             async with asyncio.timeout(self.settings.total_s):
                 return await retrying(self._download, url)
-        except _TryAgain as error:
+        except _Retryable as error:
             raise FetchError(f"{error} (tried {self.settings.attempts} times)") from error
         except TimeoutError as error:
             limit = f"{self.settings.total_s:g} s (intake.total_s)"
-            raise FetchError(f"{shown(url)}: no picture within {limit}") from error
+            raise FetchError(f"{redacted(url)}: no picture within {limit}") from error
 
     async def _download(self, reference: str) -> bytes:
         url = parse_url(reference)
@@ -72,11 +72,11 @@ class Web:
                 async with self._get(url) as response:
                     target = _redirect(response)
                     if target is None:
-                        return await self._body(response, shown(str(url)))
+                        return await self._body(response, redacted(str(url)))
             except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as e:
-                raise _failure(e, shown(str(url))) from e
+                raise _failure(e, redacted(str(url))) from e
             url = parse_url(_joined(url, target))
-        raise FetchError(f"{shown(reference)}: more than {MAX_REDIRECTS} redirects")
+        raise FetchError(f"{redacted(reference)}: more than {MAX_REDIRECTS} redirects")
 
     @asynccontextmanager
     async def _get(self, url: httpx.URL) -> AsyncIterator[httpcore.Response]:
@@ -98,7 +98,7 @@ class Web:
 
     async def _body(self, response: httpcore.Response, what: str) -> bytes:
         if response.status in RETRY_STATUS:
-            raise _TryAgain(f"{what} answered {response.status}")
+            raise _Retryable(f"{what} answered {response.status}")
         if response.status != httpx.codes.OK:
             raise FetchError(f"{what} answered {response.status}")
         unpack = _unpacking(_header(response, b"content-encoding").lower(), what)
@@ -116,32 +116,34 @@ class Web:
 
 
 @asynccontextmanager
-async def open_web(settings: IntakeSettings, lookup: Resolve = resolve) -> AsyncIterator[Web]:
-    """A Web whose connections are closed at the end. Proxies of the environment are not used."""
+async def open_http(
+    settings: IntakeSettings, lookup: Resolve = resolve
+) -> AsyncIterator[HttpFetcher]:
+    """An HttpFetcher whose connections end with the block. Proxies are not used."""
     async with httpcore.AsyncConnectionPool(
         ssl_context=httpx.create_ssl_context(trust_env=False),
         max_connections=MAX_CONNECTIONS,
         keepalive_expiry=5.0,
-        network_backend=Guard(settings, lookup),
+        network_backend=GuardedNetwork(settings, lookup),
     ) as pool:
-        yield Web(settings, pool)
+        yield HttpFetcher(settings, pool)
 
 
 def _failure(error: Exception, what: str) -> Exception:
-    """What a failed exchange means: worth another try, or not."""
+    """The error for a failed exchange: `_Retryable`, or final."""
     reason = f"{what}: {type(error).__name__} {error}".rstrip()
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return FetchError(f"{what}: its certificate is not valid: {cause.verify_message}")
-        cause = cause.__cause__ or cause.__context__  # httpcore drops the former on the way
+        cause = cause.__cause__ or cause.__context__  # httpcore loses the former
     if isinstance(error, httpcore.LocalProtocolError | httpcore.UnsupportedProtocol):
         return FetchError(reason)
-    return _TryAgain(reason)
+    return _Retryable(reason)
 
 
 def _redirect(response: httpcore.Response) -> str | None:
-    """Where the response sends us, if it does."""
+    """The target of a redirect, if the response is one."""
     location = _header(response, b"location")
     return location if location and response.status in REDIRECTS else None
 
@@ -150,7 +152,7 @@ def _joined(url: httpx.URL, target: str) -> str:
     try:
         return str(url.join(target))
     except (httpx.InvalidURL, ValueError) as error:
-        raise FetchError(f"{shown(str(url))} redirects to no URL: {error}") from error
+        raise FetchError(f"{redacted(str(url))} redirects to no URL: {error}") from error
 
 
 def _header(response: httpcore.Response, name: bytes) -> str:
@@ -160,9 +162,9 @@ def _header(response: httpcore.Response, name: bytes) -> str:
 
 
 def _unpacking(encoding: str, what: str) -> Callable[[bytes], Iterator[bytes]]:
-    """Undoes a Content-Encoding by small steps, so that a bomb is noticed while it goes off.
+    """Decodes a Content-Encoding in small steps, so that a decompression bomb is noticed in time.
 
-    We ask for none; some servers pack all the same.
+    We request none; some servers compress all the same.
     """
     if encoding in ("", "identity"):
         return lambda chunk: iter((chunk,))

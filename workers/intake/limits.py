@@ -1,4 +1,4 @@
-"""How many bytes a picture may have, in the words of every way in."""
+"""The limit on a picture's bytes, with one error for all sources."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from workers.errors import FetchError
 
 
 def check_bytes(data: bytes, what: str, limit: int) -> bytes:
-    """`data` itself, if it is something and at most `limit` bytes. FetchError otherwise."""
+    """`data` itself, if it is not empty and at most `limit` bytes. FetchError otherwise."""
     if len(data) > limit:
         raise too_large(what, limit)
     if not data:

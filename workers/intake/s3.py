@@ -1,7 +1,7 @@
-"""Pictures in object storage that speaks S3: s3://BUCKET/KEY.
+"""Pictures in S3-compatible object storage: s3://BUCKET/KEY.
 
-The address is the operator's, not the event's, and only listed buckets may be read: the worker's
-credentials may well open others, which a catalog event has no business to name.
+The endpoint comes from the settings, not from the event, and only listed buckets may be read: the
+worker's credentials may give access to others, which a catalog event must not read.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from obstore.store import S3Store
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
 from workers.intake.limits import check_bytes, too_large
-from workers.intake.ssrf_guard import shown
+from workers.intake.ssrf_guard import redacted
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-# Where the SDKs of S3 look for credentials, as far as it is in the environment. Asking a metadata
-# service for some is not done: off a cloud that only hangs.
+# Where the SDKs of S3 find credentials in the environment. A metadata service is not queried:
+# outside a cloud that only times out.
 CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -47,7 +47,7 @@ class ObjectStorage:
             FetchError: not there, not allowed, too large, or no answer in time.
         """
         bucket, key = self._allowed(reference)
-        what = shown(reference)
+        what = redacted(reference)
         try:
             async with asyncio.timeout(self._settings.total_s):
                 return await self._read(bucket, key, what)
@@ -76,13 +76,15 @@ class ObjectStorage:
         """Bucket and key. FetchError unless the settings list the bucket, or the key's prefix."""
         bucket, _, key = reference.partition("://")[2].partition("/")
         if not _BUCKET.fullmatch(bucket) or not key:
-            raise FetchError(f"{shown(reference)} is not of the form s3://BUCKET/KEY")
+            raise FetchError(f"{redacted(reference)} is not of the form s3://BUCKET/KEY")
         segments = key.split("/")
         for listed in self._settings.s3.buckets:
             name, *prefix = listed.strip("/").split("/")
             if name == bucket and segments[: len(prefix)] == prefix:
                 return bucket, key
-        raise FetchError(f"{shown(reference)} may not be read: intake.s3.buckets does not list it")
+        raise FetchError(
+            f"{redacted(reference)} may not be read: intake.s3.buckets does not list it"
+        )
 
     def _store(self, bucket: str) -> S3Store:
         if bucket not in self._stores:

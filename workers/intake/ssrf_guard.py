@@ -1,11 +1,11 @@
-"""Which URLs may be asked, and at which addresses: the guard against SSRF.
+"""Which URLs may be fetched, and from which addresses: protection against SSRF.
 
-A catalog comes from elsewhere, and so do its URLs. The worker must not be talked into asking its
-own machine, its neighbours or a cloud's metadata service. What counts is the address a name
-resolves to, checked at the moment of connecting: `Guard` is the network below the HTTP client, so
-every connection, that of a redirect too, goes to an address that has just been checked, and a
-second look-up can't change it (DNS rebinding). The HTTP client itself keeps the name, for the Host
-header and for the certificate.
+A catalog comes from elsewhere, and so do its URLs. They must not make the worker send requests to
+its own machine, its network or a cloud's metadata service. What counts is the address a name
+resolves to, checked at the moment of connecting: `GuardedNetwork` is the network layer below the
+HTTP client, so every connection, also after a redirect, goes to an address that was just checked,
+and a second look-up can't change it (DNS rebinding). The HTTP client itself keeps the name, for the
+Host header and for the certificate.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from workers.errors import FetchError
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-# IANA's special-purpose registry (IPv4), and what else leads back into a network. More is listed
-# than Python's is_global knows, and versions of Python differ in what that is.
+# IANA's special-purpose registry (IPv4), and other ranges that lead into private networks. Python's
+# is_global has fewer, and they differ between its versions.
 _NOT_PUBLIC_4 = tuple(
     map(
         IPv4Network,
@@ -69,8 +69,8 @@ _NOT_PUBLIC_6 = tuple(
         ),
     )
 )
-# IPv4 in the clothes of IPv6 that real resolvers give: judged as what it is. NAT64 is how networks
-# without IPv4 reach the rest of the world.
+# IPv4 addresses embedded in IPv6, as resolvers return them: checked as IPv4. NAT64 is how networks
+# without IPv4 reach the internet.
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _ISATAP = (0x00005EFE, 0x02005EFE)
@@ -80,7 +80,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address belongs to a machine that everybody may ask."""
+    """Whether the address is one of the public internet."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_4)
     if address in _MAPPED or address in _NAT64:
@@ -99,21 +99,21 @@ def parse_url(text: str) -> httpx.URL:
 
     Raises:
         FetchError: it is no http(s) URL, carries credentials, or names its host in a way that
-            only those use who want to hide it (decimal, octal, hexadecimal, percent-encoded).
+            hides it (decimal, octal, hexadecimal, percent-encoded).
     """
     try:
         url = httpx.URL(text)
         host = url.raw_host.decode("ascii")
     except (httpx.InvalidURL, ValueError, TypeError) as error:
-        raise FetchError(f"{shown(text)} is not a URL: {error}") from error
+        raise FetchError(f"{redacted(text)} is not a URL: {error}") from error
     if url.scheme not in ("http", "https") or not host:
-        raise FetchError(f"{shown(text)} is not an http(s) URL")
+        raise FetchError(f"{redacted(text)} is not an http(s) URL")
     if url.userinfo:
-        raise FetchError(f"{shown(text)} carries a user name or password; that is not accepted")
+        raise FetchError(f"{redacted(text)} carries a user name or password; that is not accepted")
     if not _is_plain(host):
-        raise FetchError(f"{shown(text)} has no proper host name or address")
+        raise FetchError(f"{redacted(text)} has no proper host name or address")
     if url.port is not None and not 0 < url.port < 65536:
-        raise FetchError(f"{shown(text)} has no proper port")
+        raise FetchError(f"{redacted(text)} has no proper port")
     return url
 
 
@@ -129,24 +129,24 @@ def _is_plain(host: str) -> bool:
         )
 
 
-def shown(text: str) -> str:
-    """A reference as messages show it: short, printable, without what may be a secret in it."""
+def redacted(text: str) -> str:
+    """A reference for messages and logs: short, printable, without what may be a secret in it."""
     plain = re.sub(r"//[^/?#]*@", "//…@", text[:500].partition("?")[0])
     plain = "".join(char if char.isprintable() else "�" for char in plain)
     return plain if len(plain) <= 200 else plain[:200] + "…"
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host as the system knows them. OSError when there is none."""
+    """The addresses of a host by the system's resolver. OSError when there is none."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class Guard(httpcore.AnyIOBackend):
+class GuardedNetwork(httpcore.AnyIOBackend):
     """The network of the HTTP client: connects to checked addresses only.
 
-    `lookup` resolves names (default: `resolve`). All addresses of a host must be allowed, because
-    one that is not is no slip but an attempt.
+    `lookup` resolves names (default: `resolve`). All addresses of a host must be allowed:
+    a private one among public ones is an attack.
     """
 
     def __init__(self, settings: IntakeSettings, lookup: Resolve = resolve) -> None:
@@ -165,7 +165,7 @@ class Guard(httpcore.AnyIOBackend):
 
         Raises:
             FetchError: an address is not allowed, or there is none and will be none.
-            httpcore.ConnectError, httpcore.ConnectTimeout: may be different in a moment.
+            httpcore.ConnectError, httpcore.ConnectTimeout: may be transient.
         """
         addresses = await self.addresses(host, port)
         for number, address in enumerate(addresses, 1):
@@ -195,14 +195,14 @@ class Guard(httpcore.AnyIOBackend):
     def _check(self, host: str, addresses: list[str], port: int) -> None:
         found = [ipaddress.ip_address(address.partition("%")[0]) for address in addresses]
         networks = self._settings.allowed_networks
-        strange = [ip for ip in found if not any(ip in network for network in networks)]
-        for ip in strange:
+        unlisted = [ip for ip in found if not any(ip in network for network in networks)]
+        for ip in unlisted:
             if not is_public(ip):
                 raise FetchError(
                     f"{host} is {ip}, which is not a public address; if the pictures really are "
                     "there, add its network to intake.allowed_networks"
                 )
-        if strange and port not in self._settings.ports:
+        if unlisted and port not in self._settings.ports:
             raise FetchError(
                 f"port {port} of {host} may not be asked; intake.ports are "
                 f"{', '.join(map(str, self._settings.ports))}"

@@ -38,7 +38,7 @@ CLICKS_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class DemoReport:
-    """The figures of one demo; hit rates are None where the photos say not what they show."""
+    """The figures of one demo; hit rates are None where the photos have no labels."""
 
     products: int
     queries: int
@@ -54,10 +54,10 @@ class DemoReport:
     query_p95_ms: float
     attributed_clicks: int
     best_possible: dict[str, float]
-    """The hit rates of perfect rankings; empty where nothing is known of the photos."""
+    """The hit rates of perfect rankings; empty where the photos have no labels."""
 
     def facts(self) -> list[tuple[str, str]]:
-        """The figures for people: (name, value)."""
+        """The figures to print: (name, value)."""
 
         def rate(value: float | None, key: str) -> str:
             if value is None:
@@ -93,7 +93,7 @@ def run_demo(
 ) -> DemoReport:
     """Run it on any catalog folder and write the contact sheet to `page`.
 
-    `settings` are those of a scratch deployment (`workers.deploy.ephemeral`).
+    `settings` are those of an ephemeral deployment (`workers.deploy.ephemeral`).
     """
     catalog = read_catalog(folder)
     intake = settings.intake.model_copy(
@@ -109,14 +109,14 @@ def run_demo(
         start = time.monotonic()
         events_in = ingest_catalog(folder, settings, progress, len(catalog.products))
         ingest_s = time.monotonic() - start
-        asked = list(progress.track(_ask(catalog, photos, settings), "querying", len(photos)))
-        results = [result for result, _ in asked]
+        answered = list(progress.track(_search(catalog, photos, settings), "querying", len(photos)))
+        results = [result for result, _ in answered]
         clicked = _click(catalog, photos, results, settings)
         attributed = _wait_for_clicks(clicked, settings, progress)
         applied = ingest_count(settings, "applied")
         dead_lettered = sum(1 for _ in read_dead_letters(kafka, topics))
     rates, retrieval, possible = _rates(catalog, photos, results)
-    latencies = [seconds * 1000 for _, seconds in asked]
+    latencies = [seconds * 1000 for _, seconds in answered]
     report = DemoReport(
         products=len(catalog.products),
         queries=len(photos),
@@ -139,10 +139,9 @@ def run_demo(
 
 
 def choose_photos(catalog: Catalog, most: int) -> tuple[Photo, ...]:
-    """The photos to ask with: the test split if there is one, else all; spread over the file.
+    """The photos to search with: the test split if there is one, else all; spread over the file.
 
-    A catalog without photos is asked with its own product pictures; nothing is known of them
-    that a hit rate could be made of.
+    In a catalog without photos its product pictures are used; they have no labels for hit rates.
 
     Raises:
         CatalogError: there are no products, or no pictures at all.
@@ -153,13 +152,13 @@ def choose_photos(catalog: Catalog, most: int) -> tuple[Photo, ...]:
     if not photos:
         photos = [Photo(image=one.image) for one in catalog.products if one.image]
     if not photos:
-        raise CatalogError(f"{catalog.folder} has no pictures to ask with")
+        raise CatalogError(f"{catalog.folder} has no pictures to search with")
     step = max(1, len(photos) / most)
     return tuple(photos[int(n * step)] for n in range(min(most, len(photos))))
 
 
 def ingest_count(settings: Settings, state: str) -> int:
-    """How many events the ingest worker brought to `state`, by its metrics."""
+    """How many events ended in `state`, according to the ingest worker's metrics."""
     address = f"http://127.0.0.1:{settings.ingest.metrics_port}/metrics"
     text = httpx.get(address, timeout=10, trust_env=False).text
     return round(
@@ -173,10 +172,10 @@ def ingest_count(settings: Settings, state: str) -> int:
     )
 
 
-def _ask(
+def _search(
     catalog: Catalog, photos: Sequence[Photo], settings: Settings
 ) -> Iterator[tuple[Result, float]]:
-    """One photo after the other: its result, and the seconds from asking to having it."""
+    """One photo after the other: its result, and how many seconds it took."""
     with Client(kafka_of(settings), topics_of(settings), ANSWER_TIMEOUT_S) as client:
         for number, photo in enumerate(photos):
             image = picture_reference(catalog.folder, photo.image)
@@ -191,7 +190,7 @@ def _ask(
 def _click(
     catalog: Catalog, photos: Sequence[Photo], results: Sequence[Result], settings: Settings
 ) -> int:
-    """A shopper clicks the product when it is among the first five, else sometimes the first."""
+    """Clicks the right product if it is among the first five, else sometimes the first one."""
     chance = random.Random(0)
     topic = topics_of(settings).click.name
     clicks = 0
@@ -229,7 +228,7 @@ def _wait_for_clicks(expected: int, settings: Settings, progress: Progress) -> i
 def _rates(
     catalog: Catalog, photos: Sequence[Photo], results: Sequence[Result]
 ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """Hit rates reranked, retrieved and possible; empty when no photo says what it shows."""
+    """Hit rates reranked, retrieved and possible; empty when no photo has a label."""
     if not any(photo.product_id or photo.category for photo in photos):
         return {}, {}, {}
     reranked = [[item.product_id for item in result.items] for result in results]
@@ -259,13 +258,13 @@ def _rows(catalog: Catalog, photos: Sequence[Photo], results: Sequence[Result]) 
                 )
             )
         truth = catalog.by_id.get(photo.product_id or "")
-        said = truth.title if truth else " / ".join(photo.category) or Path(photo.image).name
+        label = truth.title if truth else " / ".join(photo.category) or Path(photo.image).name
         picture = _local(catalog, photo.image)
-        yield Row(picture=picture, truth=said, juice=result.juice, answers=tuple(answers))
+        yield Row(picture=picture, truth=label, juice=result.juice, answers=tuple(answers))
 
 
 def _local(catalog: Catalog, reference: str | None) -> Path | None:
-    """A picture that lies in the catalog folder; the page loads nothing from elsewhere."""
+    """A picture in the catalog folder; None for others, the page loads nothing from elsewhere."""
     if reference is None or reference.startswith(("http://", "https://", "data:")):
         return None
     return Path(catalog.locate(reference))

@@ -1,8 +1,7 @@
-"""How good search is on a catalog folder: offline, or with every event over real topics.
+"""Hit rates of search on a catalog folder: offline, or with every event over real topics.
 
-Both ways go through the same encoder, the same ranking and the same metrics; the offline way has
-exact search in memory where the other has Kafka and the index, so the difference between the two
-is what the stream costs in quality.
+Both use the same encoder, ranking and metrics; offline has exact search in memory in place of Kafka
+and the index. So the difference between the two is what the stream costs in quality.
 """
 
 from __future__ import annotations
@@ -66,8 +65,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Lists:
-    """What one query got: product ids as retrieved, and as reranked."""
+class RankedLists:
+    """Product ids for one query, as retrieved and as reranked."""
 
     retrieved: tuple[str, ...]
     reranked: tuple[str, ...]
@@ -85,8 +84,12 @@ def load_split(folder: Path, split: str) -> tuple[Catalog, tuple[Photo, ...]]:
     return catalog, catalog.split(split)
 
 
-def judge(
-    catalog: Catalog, photos: Sequence[Photo], lists: Sequence[Lists], model_id: str, seconds: float
+def score_lists(
+    catalog: Catalog,
+    photos: Sequence[Photo],
+    lists: Sequence[RankedLists],
+    model_id: str,
+    seconds: float,
 ) -> Evaluation:
     """The hit rates of the lists, one per photo."""
     return Evaluation(
@@ -123,8 +126,8 @@ async def evaluate_offline(
             hits = [Hit(items[i], float(similarities[i])) for i in nearest]
             answer = rank(query, photo.text, hits, reranker, TOP)
             reranked = tuple(item.product_id for item in answer.items)
-            lists.append(Lists(answer.retrieved, reranked))
-    return judge(catalog, photos, lists, encoder.model_id, time.monotonic() - start)
+            lists.append(RankedLists(answer.retrieved, reranked))
+    return score_lists(catalog, photos, lists, encoder.model_id, time.monotonic() - start)
 
 
 async def _encode_catalog(
@@ -146,10 +149,10 @@ def evaluate_through_kafka(
 ) -> Evaluation:
     """Every product over the catalog topic and every photo over the query topic.
 
-    `settings` are those of a scratch deployment (`workers.deploy.ephemeral`).
+    `settings` are those of an ephemeral deployment (`workers.deploy.ephemeral`).
 
     Raises:
-        StreamError: an answer did not come, or came with an error.
+        StreamError: a result did not come, or came with an error.
     """
     start = time.monotonic()
     catalog, photos = load_split(folder, split)
@@ -158,12 +161,12 @@ def evaluate_through_kafka(
         stack.wait_ready()
         starting.finish()
         ingest_catalog(folder, settings, progress, len(catalog.products))
-        results = list(ask_all(catalog, photos, settings, progress))
+        results = list(search_all(catalog, photos, settings, progress))
     lists = [
-        Lists(result.retrieved, tuple(item.product_id for item in result.items))
+        RankedLists(result.retrieved, tuple(item.product_id for item in result.items))
         for result in results
     ]
-    return judge(catalog, photos, lists, results[0].model_id, time.monotonic() - start)
+    return score_lists(catalog, photos, lists, results[0].model_id, time.monotonic() - start)
 
 
 def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: int) -> int:
@@ -184,7 +187,7 @@ def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: 
     return sent
 
 
-def ask_all(
+def search_all(
     catalog: Catalog, photos: Sequence[Photo], settings: Settings, progress: Progress
 ) -> Iterator[Result]:
     """The result for each photo, in order; several are in flight at a time."""

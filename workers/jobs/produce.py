@@ -1,7 +1,7 @@
 """A catalog folder becomes catalog events.
 
-Nothing is refused here: a row with a wrong field or a missing picture is sent as it is, so that
-it ends in the dead-letter topic with a reason, in the same place as everybody else's mistakes.
+Nothing is checked here: a row with a wrong field or a missing picture is sent as it is, and ends in
+the dead-letter topic with a reason, like the mistakes of any other producer.
 """
 
 from __future__ import annotations

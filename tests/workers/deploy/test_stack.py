@@ -175,13 +175,13 @@ def processes_of(folder: Path) -> Iterator[psutil.Process]:
 
 
 async def test_the_stream_costs_no_quality(settings: Settings, catalog: Path) -> None:
-    from workers.jobs.evaluate import Lists, ask_all, judge, load_split
+    from workers.jobs.evaluate import RankedLists, load_split, score_lists, search_all
 
     with Progress() as progress:
         offline = await evaluate_offline(catalog, "test", settings, progress)
         folder, photos = load_split(catalog, "test")
-        results = list(ask_all(folder, photos, settings, progress))
-    lists = [Lists(r.retrieved, tuple(i.product_id for i in r.items)) for r in results]
-    streamed = judge(folder, photos, lists, results[0].model_id, 0)
+        results = list(search_all(folder, photos, settings, progress))
+    lists = [RankedLists(r.retrieved, tuple(i.product_id for i in r.items)) for r in results]
+    streamed = score_lists(folder, photos, lists, results[0].model_id, 0)
     assert streamed.reranked == offline.reranked
     assert streamed.retrieval == offline.retrieval

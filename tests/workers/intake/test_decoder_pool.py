@@ -22,7 +22,7 @@ from tests.paths import ROOT
 from workers.config.sections import IntakeSettings
 from workers.errors import DecoderError, PictureRefused
 from workers.intake.decode import decode_picture
-from workers.intake.decoder_pool import Decoders
+from workers.intake.decoder_pool import DecoderPool
 from workers.intake.fetch import Fetcher, open_fetcher
 
 QUICK = IntakeSettings(decode_s=1.0, decoder_mb=200)
@@ -36,25 +36,25 @@ def wait_dead(pid: int) -> None:
 
 
 @pytest.fixture
-def decoders() -> Iterator[Decoders]:
-    with contextlib.closing(Decoders(QUICK)) as pool:
+def decoders() -> Iterator[DecoderPool]:
+    with contextlib.closing(DecoderPool(QUICK)) as pool:
         yield pool
 
 
 @pytest.fixture
-def bad() -> Iterator[Decoders]:
-    with contextlib.closing(Decoders(QUICK, faulty_decoder.COMMAND)) as pool:
+def bad() -> Iterator[DecoderPool]:
+    with contextlib.closing(DecoderPool(QUICK, faulty_decoder.COMMAND)) as pool:
         yield pool
 
 
-async def test_the_same_pixels_as_in_this_process(decoders: Decoders) -> None:
+async def test_the_same_pixels_as_in_this_process(decoders: DecoderPool) -> None:
     expected = decode_picture(GOOD, QUICK.max_pixels)
     pictures = await asyncio.gather(*(decoders.decode(GOOD) for _ in range(8)))
     assert all(np.array_equal(picture, expected) for picture in pictures)
     assert len(decoders.pids) <= QUICK.decoders
 
 
-async def test_a_refusal_keeps_the_process(decoders: Decoders) -> None:
+async def test_a_refusal_keeps_the_process(decoders: DecoderPool) -> None:
     await decoders.decode(GOOD)
     before = decoders.pids
     with pytest.raises(PictureRefused, match="an HTML page"):
@@ -65,11 +65,11 @@ async def test_a_refusal_keeps_the_process(decoders: Decoders) -> None:
 
 @pytest.mark.parametrize("case", list(faulty_decoder.decoder_faults(1)), ids=lambda case: case.name)
 async def test_what_a_picture_does_to_its_decoder_hits_nobody_else(
-    case: Case, bad: Decoders
+    case: Case, bad: DecoderPool
 ) -> None:
     tally = Tally()
     async with open_fetcher(DEFAULT) as opened:
-        fetcher = Fetcher(DEFAULT, opened.web, opened.storage, bad)
+        fetcher = Fetcher(DEFAULT, opened.http, opened.storage, bad)
         checking = asyncio.create_task(check_case(case, fetcher, tally))
         for _ in range(3):
             assert (await bad.decode(GOOD)).shape == (300, 400, 3)
@@ -78,7 +78,7 @@ async def test_what_a_picture_does_to_its_decoder_hits_nobody_else(
     assert (await bad.decode(GOOD)).shape == (300, 400, 3)
 
 
-async def test_a_decoder_killed_between_two_pictures_is_replaced(decoders: Decoders) -> None:
+async def test_a_decoder_killed_between_two_pictures_is_replaced(decoders: DecoderPool) -> None:
     await decoders.decode(GOOD)
     [pid] = decoders.pids
     os.kill(pid, signal.SIGKILL)
@@ -87,7 +87,7 @@ async def test_a_decoder_killed_between_two_pictures_is_replaced(decoders: Decod
     assert pid not in decoders.pids
 
 
-async def test_a_picture_is_not_blamed_for_what_an_earlier_one_did(bad: Decoders) -> None:
+async def test_a_picture_is_not_blamed_for_what_an_earlier_one_did(bad: DecoderPool) -> None:
     """The decoder is killed in the middle of an honest picture; a fresh one decodes it."""
     await bad.decode(GOOD)
     [pid] = bad.pids
@@ -98,7 +98,7 @@ async def test_a_picture_is_not_blamed_for_what_an_earlier_one_did(bad: Decoders
     assert (await decoding).shape == (300, 400, 3)
 
 
-async def test_closing_ends_all_processes_even_one_that_hangs(bad: Decoders) -> None:
+async def test_closing_ends_all_processes_even_one_that_hangs(bad: DecoderPool) -> None:
     await bad.decode(GOOD)
     hanging = asyncio.create_task(bad.decode(flat("PNG") + b"HANG"))
     await asyncio.sleep(0.2)
@@ -116,14 +116,14 @@ async def test_a_decoder_that_cannot_start_is_not_the_pictures_fault() -> None:
         (broken, r"does not start \(exit status 1\).*no library"),
         (("/no/such/program",), "can be started"),
     ):
-        pool = Decoders(QUICK, command)
+        pool = DecoderPool(QUICK, command)
         with pytest.raises(DecoderError, match=words):
             await pool.decode(GOOD)
         pool.close()
 
 
 async def test_a_decoder_knows_no_secret_and_has_no_more_memory(
-    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+    decoders: DecoderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOOKSTREAM_KAFKA__PASSWORD", "secret")
     await decoders.decode(GOOD)
@@ -139,11 +139,11 @@ PARENT = """
 import asyncio, sys
 from tests.hostile import faulty_decoder
 from tests.hostile.pictures import flat
-from workers.intake.decoder_pool import Decoders
+from workers.intake.decoder_pool import DecoderPool
 from workers.config.sections import IntakeSettings
 
 async def main():
-    pool = Decoders(IntakeSettings(decode_s=60), faulty_decoder.COMMAND)
+    pool = DecoderPool(IntakeSettings(decode_s=60), faulty_decoder.COMMAND)
     await pool.decode(flat("PNG"))
     hanging = asyncio.create_task(pool.decode(flat("PNG") + b"SPIN"))
     await asyncio.sleep(0.3)

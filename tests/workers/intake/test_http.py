@@ -15,8 +15,8 @@ from tests.servers import ServerMissing
 from tests.servers.certificates import make_certificates
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
-from workers.intake.http import Web, open_web
-from workers.intake.ssrf_guard import Guard
+from workers.intake.http import HttpFetcher, open_http
+from workers.intake.ssrf_guard import GuardedNetwork
 
 SETTINGS = IntakeSettings.model_validate(
     {"allowed_networks": ["127.0.0.1/32"], "timeout_s": 1, "total_s": 3, "attempts": 3}
@@ -68,30 +68,30 @@ def secure_shop(certificates: Path) -> Iterator[ThreadingHTTPServer]:
 
 
 @asynccontextmanager
-async def client_trusting(authority: Path | None) -> AsyncIterator[Web]:
+async def client_trusting(authority: Path | None) -> AsyncIterator[HttpFetcher]:
     context = ssl.create_default_context(cafile=authority)
-    guard = Guard(SETTINGS, loopback)
+    guard = GuardedNetwork(SETTINGS, loopback)
     async with httpcore.AsyncConnectionPool(ssl_context=context, network_backend=guard) as pool:
-        yield Web(SETTINGS, pool)
+        yield HttpFetcher(SETTINGS, pool)
 
 
 async def test_the_certificate_must_be_for_the_name_not_the_address(
     secure_shop: ThreadingHTTPServer, certificates: Path
 ) -> None:
     port = secure_shop.server_port
-    async with client_trusting(certificates / "ca.pem") as web:
-        assert await web.get(f"https://localhost:{port}/a.png") == b"picture"
+    async with client_trusting(certificates / "ca.pem") as http:
+        assert await http.get(f"https://localhost:{port}/a.png") == b"picture"
         with pytest.raises(FetchError, match="certificate is not valid: Hostname mismatch"):
-            await web.get(f"https://shop.test:{port}/a.png")
+            await http.get(f"https://shop.test:{port}/a.png")
     assert Shop.__subclasses__()[-1].hosts == [f"localhost:{port}"]
 
 
 async def test_a_certificate_of_nobody_is_refused_at_once(
     secure_shop: ThreadingHTTPServer,
 ) -> None:
-    async with client_trusting(None) as web:
+    async with client_trusting(None) as http:
         with pytest.raises(FetchError, match="certificate is not valid") as refusal:
-            await web.get(f"https://localhost:{secure_shop.server_port}/a.png")
+            await http.get(f"https://localhost:{secure_shop.server_port}/a.png")
     assert "tried" not in str(refusal.value)
 
 
@@ -115,9 +115,9 @@ def hostile() -> Iterator[HostileServer]:
 async def test_only_what_can_get_better_is_tried_again(
     hostile: HostileServer, path: str, times: int
 ) -> None:
-    async with open_web(SETTINGS) as web:
+    async with open_http(SETTINGS) as http:
         with pytest.raises(FetchError):
-            await web.get(f"{hostile.url}/{path}")
+            await http.get(f"{hostile.url}/{path}")
     assert hostile.requests[path] == times
 
 
@@ -126,12 +126,12 @@ async def test_proxies_of_the_environment_are_not_used(
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    async with open_web(SETTINGS) as web:
-        assert await web.get(f"{hostile.url}/good")
+    async with open_http(SETTINGS) as http:
+        assert await http.get(f"{hostile.url}/good")
 
 
 async def test_secrets_in_a_query_stay_out_of_messages(hostile: HostileServer) -> None:
-    async with open_web(SETTINGS) as web:
+    async with open_http(SETTINGS) as http:
         with pytest.raises(FetchError) as refusal:
-            await web.get(f"{hostile.url}/404?signature=secret")
+            await http.get(f"{hostile.url}/404?signature=secret")
     assert "secret" not in str(refusal.value)

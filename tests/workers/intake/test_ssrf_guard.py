@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.hostile.addresses import HOSTS, NAMES, lookup
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
-from workers.intake.ssrf_guard import Guard, is_public, parse_url, shown
+from workers.intake.ssrf_guard import GuardedNetwork, is_public, parse_url, redacted
 
 
 @pytest.mark.parametrize(
@@ -53,24 +53,24 @@ def test_any_text_is_a_url_or_refused(text: str) -> None:
 
 
 def test_messages_show_no_secret_of_a_reference() -> None:
-    assert shown("https://me:pw@shop.example/a.png?sig=secret") == "https://…@shop.example/a.png"
-    assert len(shown("x" * 10_000)) < 300
-    assert shown("a\r\nb\0") == "a��b�"
+    assert redacted("https://me:pw@shop.example/a.png?sig=secret") == "https://…@shop.example/a.png"
+    assert len(redacted("x" * 10_000)) < 300
+    assert redacted("a\r\nb\0") == "a��b�"
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_one_private_address_among_a_hosts_is_enough(name: str) -> None:
     with pytest.raises(FetchError, match="not a public address"):
-        await Guard(IntakeSettings(), lookup).addresses(name, 80)
+        await GuardedNetwork(IntakeSettings(), lookup).addresses(name, 80)
 
 
 async def test_ports_are_bounded_in_public_only() -> None:
     with pytest.raises(FetchError, match=r"port 22 of 1\.1\.1\.1 may not be asked"):
-        await Guard(IntakeSettings(), lookup).addresses("1.1.1.1", 22)
+        await GuardedNetwork(IntakeSettings(), lookup).addresses("1.1.1.1", 22)
     allowed = IntakeSettings.model_validate({"allowed_networks": ["10.0.0.0/8"]})
-    assert await Guard(allowed, lookup).addresses("10.1.2.3", 9000) == ["10.1.2.3"]
+    assert await GuardedNetwork(allowed, lookup).addresses("10.1.2.3", 9000) == ["10.1.2.3"]
     everything = IntakeSettings(allow_private_addresses=True)
-    assert await Guard(everything, lookup).addresses("127.0.0.1", 22) == ["127.0.0.1"]
+    assert await GuardedNetwork(everything, lookup).addresses("127.0.0.1", 22) == ["127.0.0.1"]
 
 
 async def test_a_name_is_looked_up_once_and_that_address_is_connected() -> None:
@@ -84,7 +84,7 @@ async def test_a_name_is_looked_up_once_and_that_address_is_connected() -> None:
     settings = IntakeSettings.model_validate({"allowed_networks": ["127.0.0.1/32"]})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        stream = await Guard(settings, rebinding).connect_tcp("shop.test", port, 5.0)
+        stream = await GuardedNetwork(settings, rebinding).connect_tcp("shop.test", port, 5.0)
         assert stream.get_extra_info("server_addr") == ("127.0.0.1", port)
         await stream.aclose()
     assert asked == ["shop.test"]
@@ -97,7 +97,7 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
     settings = IntakeSettings.model_validate({"allowed_networks": ["127.0.0.0/8"]})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        stream = await Guard(settings, two).connect_tcp("shop.test", port, 5.0)
+        stream = await GuardedNetwork(settings, two).connect_tcp("shop.test", port, 5.0)
         assert stream.get_extra_info("server_addr") == ("127.0.0.1", port)
         await stream.aclose()
 
@@ -111,7 +111,7 @@ async def test_only_a_failing_resolver_is_worth_another_try(code: int, kind: typ
         raise socket.gaierror(code, "no")
 
     with pytest.raises(kind, match="has no address"):
-        await Guard(IntakeSettings(), fails).addresses("shop.test", 80)
+        await GuardedNetwork(IntakeSettings(), fails).addresses("shop.test", 80)
 
 
 def test_every_hostile_host_is_listed_once() -> None:
