@@ -4,7 +4,8 @@
     ├── StoreUnavailable     Milvus did not answer, or not in time: try again
     ├── RowRejected          this row can never be stored: dead-letter it
     ├── ModelMismatch        the collection holds vectors of another model (law 3)
-    ├── GenerationChanged    the catalog was re-keyed to another bank: load that bank and reopen
+    ├── GenerationChanged    the catalog was repartitioned by another bank: load that and reopen
+    ├── RepartitionCancelled the catalog changed hands while it was copied: begin again later
     └── BankError            a prototype bank is missing, damaged or cannot be built
 
 Only :class:`StoreUnavailable` is worth retrying with the same arguments.
@@ -28,15 +29,19 @@ class ModelMismatch(StoreError):
 
 
 class GenerationChanged(StoreError):
-    """The collection was re-keyed to another prototype bank since it was opened.
+    """The collection was repartitioned by another prototype bank since it was opened.
 
     Attributes:
-        bank_version: the version that the collection is keyed by now.
+        bank_version: the version of the bank that it is partitioned by now.
     """
 
     def __init__(self, message: str, bank_version: str) -> None:
         super().__init__(message)
         self.bank_version = bank_version
+
+
+class RepartitionCancelled(StoreError):
+    """Somebody else may write to the catalog that is being copied; the copy was dropped."""
 
 
 class BankError(StoreError):

@@ -42,16 +42,19 @@ async def consume(
     within_s: float = 0.2,
     on_batch_result: Callable[[BatchResult], None] | None = None,
     on_assigned: Callable[[], Awaitable[None]] | None = None,
+    on_revoked: Callable[[], Awaitable[None]] | None = None,
     exit_process: Callable[[], NoReturn] = exit_unacked,
 ) -> None:
     """Deliver a Faust stream, batch by batch; the body of an agent with `concurrency=1`.
 
     A batch is `max_batch` records, or what came within `within_s` seconds. `on_assigned` is
     called whenever partitions were assigned, before any of their records is delivered: what is
-    cached of the store may be stale then. A batch that fails unexpectedly ends the process with
-    `EXIT_UNACKED`: an agent that Faust restarts would never see the batch again.
+    cached of the store may be stale then. `on_revoked` is called when they are to be given up, at
+    shutdown too: our batch has ended, and no other process has them yet. A batch that fails
+    unexpectedly ends the process with `EXIT_UNACKED`: an agent that Faust restarts would never see
+    the batch again.
     """
-    consumption = _Consumption(stream.app, delivery, on_assigned, exit_process)
+    consumption = _Consumption(stream.app, delivery, on_assigned, on_revoked, exit_process)
     batches = stream.noack_take(max_batch, within=within_s)  # type: ignore[attr-defined]
     with consumption.connected():
         async for events in batches:
@@ -80,11 +83,13 @@ class _Consumption:
         app: Any,
         delivery: Delivery[Any],
         on_assigned: Callable[[], Awaitable[None]] | None,
+        on_revoked: Callable[[], Awaitable[None]] | None,
         exit_process: Callable[[], NoReturn],
     ) -> None:
         self._app = app
         self._delivery = delivery
         self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
         self._exit_process = exit_process
         self._idle = asyncio.Event()
         self._idle.set()
@@ -155,3 +160,5 @@ class _Consumption:
         except TimeoutError:
             log.critical("the current batch did not end in %g s: exiting un-acked", within_s)
             self._exit_process()
+        if self._on_revoked:
+            await self._on_revoked()

@@ -1,25 +1,30 @@
-"""Re-keying: when the catalog has outgrown its bank, key it by a better one without a pause.
+"""Repartitioning: when a catalog has too few prototypes for its size, assign it to better ones.
 
 The new bank is built from the stored vectors, or given. The rows are copied into a new generation
-beside the old one, then the catalog's alias moves to it in one step, and the old generation is
-dropped. Searching processes notice within two seconds: their next call raises
-`GenerationChanged`, upon which they load that bank from the shelf and open the collection again.
+beside the old one while searches and writes go on; products that were written meanwhile are copied
+again, the last few of them while the writer waits; then the catalog's alias moves to the new
+generation in one step, and the old one is dropped. Searching processes notice within two seconds:
+their next call raises `GenerationChanged`, upon which they load that bank from the registry and
+open the collection again.
 
-Only the process that writes to the collection may do this, and it must not write meanwhile. A crash
-at any moment leaves the old generation in place or the new one complete; what is left over is swept
-away by the next re-keying.
+Only one process may write to the collection meanwhile. A crash at any moment leaves the old
+generation in place or the new one complete; what is left over is dropped by the next repartition.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import msgspec
 import numpy as np
 import structlog
 
-from index.errors import ModelMismatch
+from index.errors import ModelMismatch, StoreError
 from index.item import Item, Vector
-from index.milvus.collection import Collection
+from index.lifecycle.switch import GRACE_S, Wait, drop_replaced, switch
+from index.milvus.collection import QUERY_IDS, Collection
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build, default_prototypes
 from index.prototypes.registry import BankRegistry
@@ -27,11 +32,42 @@ from index.vectors import Matrix, stack
 
 SAMPLE = 200_000
 """Vectors that a bank is built from at most: 400 MB at 512-d."""
+FEW = 64
+"""Products that the writer may wait for while they are copied: a batch of them, some 0.1 s."""
+ROUNDS = 10
+"""How often to copy what was written during the last round. Each is shorter than the one before,
+as long as copying is faster than writing; if it is not, the writer waits for the rest."""
 
 log = structlog.get_logger(__name__)
 
 
-def outgrown(items: int, bank: PrototypeBank) -> bool:
+class Writer(Protocol):
+    """Whoever writes to a catalog while it is copied."""
+
+    def take_written(self) -> set[str]:
+        """Products that were written, or begun to be, since the last call or since the copy began.
+
+        Raises:
+            RepartitionCancelled: some may have been written that it does not know of.
+        """
+
+    def switching(self, successor: Collection) -> AbstractContextManager[None]:
+        """Nothing is written while inside; left without an error, writes go to the successor."""
+
+
+class NoWriter:
+    """Nobody writes: the process that copies is the only one that has the catalog open to write."""
+
+    def take_written(self) -> set[str]:
+        """Nothing."""
+        return set()
+
+    def switching(self, successor: Collection) -> AbstractContextManager[None]:
+        """Nobody has to wait."""
+        return nullcontext()
+
+
+def needs_repartition(items: int, bank: PrototypeBank) -> bool:
     """Whether a catalog of this size should have at least twice the prototypes it has.
 
     Named prototypes stand for products, not for shares of the catalog: such a bank is kept up to
@@ -47,18 +83,22 @@ def repartition(
     bank: PrototypeBank | None = None,
     prototypes: int | None = None,
     seed: int = 0,
-    grace_s: float = 5.0,
-    on_progress: Callable[[int], None] | None = None,
+    writer: Writer | None = None,
+    grace_s: float = GRACE_S,
+    wait: Wait = time.sleep,
+    on_progress: Callable[[int], None] = lambda rows: None,
 ) -> Collection:
-    """Key the catalog by another bank.
+    """Assign the catalog's items to the prototypes of another bank.
 
     Args:
         collection: the catalog; unusable afterwards, unless it is what is returned.
-        shelf: keeps the new bank, and names it current.
+        registry: keeps the new bank, and names it current.
         bank: the new one; by default it is built from the stored vectors.
         prototypes: how many to build; by default what suits the catalog's size.
         seed: of the k-means.
+        writer: who writes to the catalog meanwhile; nobody by default.
         grace_s: how long the old generation outlives the switch, for searches under way.
+        wait: waits for so many seconds.
         on_progress: called with the number of rows copied so far.
 
     Returns:
@@ -66,8 +106,10 @@ def repartition(
 
     Raises:
         ModelMismatch: the bank is of another model's vectors.
+        RepartitionCancelled: the writer is no longer the only one; the old generation stays.
     """
-    sweep(collection)
+    writer = writer or NoWriter()
+    collection.drop_leftovers()
     if bank is None:
         vectors = sample(collection, seed)
         if not len(vectors):
@@ -80,27 +122,37 @@ def repartition(
         )
     if bank.version == collection.bank.version:
         return collection
+    if not collection.exists():
+        return collection
     registry.put(bank)
     successor = type(collection)(collection.config, bank, collection.name, published=False)
-    copied = 0
-    for page in collection.scan(vectors=True, tombstones=True):
-        successor.write(assigned(page, bank))
-        copied += len(page)
-        if on_progress is not None:
-            on_progress(copied)
-    successor.flush()
-    successor.publish()
-    registry.make_current(bank.version)
-    log.info("catalog re-keyed", name=collection.name, bank=bank.version, rows=copied)
-    time.sleep(grace_s)
+    late = _copy(collection, successor, writer, on_progress)
+    with writer.switching(successor):
+        copy_products(collection, successor, late | writer.take_written())
+        replaced = switch(successor, collection.name, registry)
+    log.info("catalog repartitioned", name=collection.name, bank=bank.version)
+    if replaced is not None:
+        drop_replaced(successor, replaced, grace_s=grace_s, wait=wait)
     collection.close()
-    sweep(successor)
-    successor.drop(collection.generation)  # one that was promoted has a name of its own
     return successor
+
+
+def copy_products(source: Collection, target: Collection, product_ids: Iterable[str]) -> None:
+    """Let the target hold of some products exactly what the source holds, tombstones included."""
+    ids = sorted(product_ids)
+    for start in range(0, len(ids), QUERY_IDS):
+        some = ids[start : start + QUERY_IDS]
+        items = source.get(some, vectors=True)
+        kept = {item.item_id for item in items}
+        gone = [item.item_id for item in target.get(some) if item.item_id not in kept]
+        target.write(assigned(items, target.bank))
+        target.delete(gone)
 
 
 def assigned(items: list[Item], bank: PrototypeBank) -> list[Item]:
     """Items with the prototypes of another bank; tombstones stay tombstones."""
+    if not items:
+        return []
     nearest, _ = bank.assign(stack(items))
     return [
         item if item.is_tombstone else msgspec.structs.replace(item, prototype=int(prototype))
@@ -124,8 +176,28 @@ def sample(collection: Collection, seed: int) -> Matrix:
     return np.stack([vector for _, vector in kept]) if kept else np.zeros((0, 0), np.float32)
 
 
-def sweep(collection: Collection) -> None:
-    """Drop the generations of a catalog that its alias does not stand for."""
-    for generation in collection.generations():
-        if generation != collection.generation:
-            collection.drop(generation)
+def _copy(
+    source: Collection, target: Collection, writer: Writer, on_progress: Callable[[int], None]
+) -> set[str]:
+    """Copy every row; returns the few products that were written since they were last copied."""
+    try:
+        target.ensure_exists()
+        writer.take_written()  # what was written before the scan begins is found by it
+        rows, late = 0, set[str]()
+        for page in source.scan(vectors=True, tombstones=True):
+            target.write(assigned(page, target.bank))
+            rows += len(page)
+            on_progress(rows)
+            late |= writer.take_written()
+        for _ in range(ROUNDS):
+            if len(late) <= FEW:
+                break
+            copy_products(source, target, late)
+            late = writer.take_written()
+        target.flush()
+    except Exception:
+        with contextlib.suppress(StoreError):  # else the next repartition drops it
+            target.drop(target.generation)
+        target.close()
+        raise
+    return late

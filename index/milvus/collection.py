@@ -126,7 +126,7 @@ class Collection(Generation):
         if not rows:
             return
         with self._lock:
-            self._ensure_exists()
+            self.ensure_exists()
             left = [
                 row_id
                 for item_id, row_ids in self._places(list(rows)).items()

@@ -8,6 +8,7 @@ says so instead of answering from the wrong rows.
 import re
 import threading
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import TracebackType
@@ -47,6 +48,8 @@ class Generation(ABC):
             model_id=bank.model_id, bank_version=bank.version, dim=bank.dim
         )
         self.generation = generation_name(name, bank.version)
+        if not published:  # two processes that prepare the same bank must not meet in one
+            self.generation += f"_{uuid.uuid4().hex[:8]}"
         self._published = published
         self._client = Client(config)
         self._lock = threading.RLock()
@@ -62,16 +65,35 @@ class Generation(ABC):
         self._check_alias(always=not self._exists)
         return self._exists
 
-    def publish(self) -> None:
-        """Let the public name stand for this generation, in one step for all readers."""
-        there = resolve_alias(self._client, self.name) is not None
-        self._client.call("alter_alias" if there else "create_alias", self.generation, self.name)
-        self._published = True
+    def ensure_exists(self) -> None:
+        """Make the collection, and its alias if it is to have one, unless they are there."""
+        if not self.exists():
+            self._create()
+            if self._published:
+                self._client.call("create_alias", self.generation, self.name)
+            self._check_alias(always=True)
+
+    def publish(self, name: str | None = None) -> str | None:
+        """Let a public name, by default its own, stand for this generation.
+
+        That is one step for all readers, and from then on the generation goes by that name.
+
+        Returns:
+            The generation that the name stood for before, None if there was none or this one.
+        """
+        name = name or self.name
+        before = resolve_alias(self._client, name)
+        self._client.call(
+            "create_alias" if before is None else "alter_alias", self.generation, name
+        )
+        self.name, self._published = name, True
         self._check_alias(always=True)
+        return before.generation if before and before.generation != self.generation else None
 
     def generations(self) -> list[str]:
         """All generations under this name, whether the name stands for them or not."""
-        pattern = re.compile(re.escape(generation_name(self.name, "")) + "[0-9a-f]{12}")
+        prefix = re.escape(generation_name(self.name, ""))
+        pattern = re.compile(f"{prefix}[0-9a-f]{{12}}(_[0-9a-f]{{8}})?")
         return [
             found for found in self._client.call("list_collections") if pattern.fullmatch(found)
         ]
@@ -79,6 +101,19 @@ class Generation(ABC):
     def drop(self, generation: str) -> None:
         """Drop a generation and all its rows."""
         self._client.call("drop_collection", generation)
+
+    def drop_leftovers(self) -> None:
+        """Drop the generations that the public name does not stand for, but for this one."""
+        alias = resolve_alias(self._client, self.name)
+        kept = {self.generation, alias.generation if alias else ""}
+        for generation in self.generations():
+            if generation not in kept:
+                self.drop(generation)
+
+    def drop_alias(self, name: str) -> None:
+        """Give up a public name, if there is one; the rows stay."""
+        if resolve_alias(self._client, name) is not None:
+            self._client.call("drop_alias", name)
 
     def drop_all(self) -> None:
         """Drop the catalog: its alias and every generation. Nothing of it is left."""
@@ -121,13 +156,6 @@ class Generation(ABC):
         self._exists = found is not None
         self._looked_at = time.monotonic()
 
-    def _ensure_exists(self) -> None:
-        if not self.exists():
-            self._create()
-            if self._published:
-                self._client.call("create_alias", self.generation, self.name)
-            self._check_alias(always=True)
-
     def _call(self, method: str, **kwargs: Any) -> Any:
         """Call Milvus about our generation, which another process may have dropped."""
         try:
@@ -149,13 +177,14 @@ class Generation(ABC):
         """
         last = ""
         while True:
-            page = self._call(
-                "query",
-                filter=f'row_id > "{last}"' + (f" and {where}" if where else ""),
-                limit=PAGE,
-                output_fields=fields,
-                **scope,
-            )
+            with self._lock:  # a flush on Lite hides rows from readers for a moment
+                page = self._call(
+                    "query",
+                    filter=f'row_id > "{last}"' + (f" and {where}" if where else ""),
+                    limit=PAGE,
+                    output_fields=fields,
+                    **scope,
+                )
             keys = [row["row_id"] for row in page]
             if keys != sorted(keys):  # then rows between two pages would be lost
                 raise StoreError(f"Milvus at {self.config.uri} does not page by primary key")

@@ -119,7 +119,16 @@ async def consuming_app() -> AsyncIterator[tuple[App, Stream, Sink]]:
     async def assigned() -> None:
         app.happened.append("assigned")
 
-    body = consume(stream, delivery, on_assigned=assigned, exit_process=exit_process)  # type: ignore[arg-type]
+    async def revoked() -> None:
+        app.happened.append("revoked")
+
+    body = consume(
+        stream,  # type: ignore[arg-type]
+        delivery,
+        on_assigned=assigned,
+        on_revoked=revoked,
+        exit_process=exit_process,
+    )
     task = asyncio.create_task(body)
     await settled()
     yield app, stream, sink
@@ -142,7 +151,7 @@ async def test_a_batch_ends_and_is_committed_before_its_partitions_go() -> None:
         assert not revoking.done()
         sink.open.set()
         await revoking
-        assert app.happened == [("write", 1, 2), ("ack", 1), ("ack", 2), "commit"]
+        assert app.happened == [("write", 1, 2), ("ack", 1), ("ack", 2), "revoked", "commit"]
 
 
 async def test_what_was_read_before_is_thrown_away_and_nothing_begins_between() -> None:
@@ -150,11 +159,11 @@ async def test_what_was_read_before_is_thrown_away_and_nothing_begins_between() 
         await app.on_partitions_revoked.send()
         stream.put(1, 2)
         await settled()
-        assert app.happened == ["commit"]
+        assert app.happened == ["revoked", "commit"]
         await app.assign()
         stream.put(1)
         await settled()
-        assert app.happened == ["commit", "assigned", ("write", 1), ("ack", 1)]
+        assert app.happened == ["revoked", "commit", "assigned", ("write", 1), ("ack", 1)]
 
 
 async def test_events_of_two_generations_in_one_batch() -> None:
@@ -209,4 +218,4 @@ async def test_the_last_batch_ends_before_the_process_does() -> None:
         sink.open.set()
         await stopping
         await settled()
-        assert app.happened == [("write", 1), ("ack", 1)]
+        assert app.happened == [("write", 1), ("ack", 1), "revoked"]

@@ -89,20 +89,3 @@ def test_a_sample_follows_the_catalog(deployment: Settings) -> None:
     with open_catalog(deployment)[0] as collection:
         repartition(collection, BankRegistry(deployment.data_dir), prototypes=3, grace_s=0).close()
     assert len(reader.sample(10)) == 3
-
-
-def test_only_who_is_alone_re_keys(deployment: Settings) -> None:
-    alone = False
-    index = CatalogIndex(deployment, MODEL, alone=lambda: alone)
-    index.write([item("first")])
-    index.close()
-    index.write([item(f"p{n}", seed=n) for n in range(300)])
-    before = open_catalog(deployment)[0].bank
-    index.close()
-    index.write([item("more")])
-    assert open_catalog(deployment)[0].bank.version == before.version
-    alone = True
-    index.write([item("more still")])
-    after = open_catalog(deployment)[0].bank
-    assert len(after) > len(before)
-    assert index.count() == 303

@@ -47,7 +47,6 @@ class Ingest:
         self._encoder = encoder
         self._index = index
         self._fetching = asyncio.Semaphore(fetcher.settings.parallel)
-        self._writing = asyncio.Lock()
         # Products of the batch under way as prepare read them. Each is taken out when it is to be
         # written: whatever fails after that, the next try reads it again.
         self._stored: dict[str, Product] = {}
@@ -81,14 +80,8 @@ class Ingest:
 
     async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
         """Fold the changes, in order, into the stored products, and write what is new."""
-        async with self._writing:
-            with timed("ingest", "write"), _in_words_of_delivery():
-                return await asyncio.to_thread(self._write, changes)
-
-    async def purge_tombstones(self, before_ns: int) -> int:
-        """Purge deletes written before a time (ns since the epoch); never beside a write."""
-        async with self._writing:
-            return await asyncio.to_thread(self._index.purge_tombstones, before_ns)
+        with timed("ingest", "write"), _in_words_of_delivery():
+            return await asyncio.to_thread(self._write, changes)
 
     async def _open(self, record: Record) -> CatalogEvent | Draft | Rejection:
         try:
@@ -139,7 +132,7 @@ class Ingest:
         changed = [
             i for i in new.values() if i.item_id not in old or not same_row(i, old[i.item_id])
         ]
-        self._index.write(changed, gone=[item_id for item_id in old if item_id not in new])
+        self._index.write(changed, gone=[item for key, item in old.items() if key not in new])
         return outcomes
 
 

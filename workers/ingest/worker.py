@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -24,8 +24,14 @@ from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.telemetry import EVENTS, serve_metrics
 from workers.errors import WorkerError
+from workers.index_maintenance import (
+    PURGE_EVERY_S,
+    REPARTITION_EVERY_S,
+    Repartitioning,
+    maintain,
+    purge_tombstones,
+)
 from workers.ingest.steps import Ingest
-from workers.ingest.tombstone_purge import purge_regularly
 from workers.intake.fetch import open_fetcher
 
 log = structlog.get_logger()
@@ -57,9 +63,20 @@ async def _ingest(
     def mine() -> set[int]:
         return {place.partition for place in app.consumer.assignment()}
 
-    index = CatalogIndex(
-        settings, encoder.model_id, alone=lambda: len(mine()) == topics.catalog.partitions
-    )
+    index = CatalogIndex(settings, encoder.model_id)
+    settled = asyncio.Event()  # from an assignment until the next revocation
+
+    async def assigned() -> None:
+        await asyncio.to_thread(index.close)
+        settled.set()
+
+    async def revoked() -> None:
+        settled.clear()
+        await asyncio.to_thread(index.close)
+
+    def alone() -> bool:
+        return settled.is_set() and len(mine()) == topics.catalog.partitions
+
     async with open_fetcher(settings.intake) as fetcher:
         steps = Ingest(fetcher, encoder, index)
         delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
@@ -76,7 +93,8 @@ async def _ingest(
                 max_batch=ingest.batch,
                 within_s=ingest.within_s,
                 on_batch_result=count,
-                on_assigned=lambda: asyncio.to_thread(index.close),
+                on_assigned=assigned,
+                on_revoked=revoked,
             )
 
         app.agent(raw_topic(app, topics.catalog), name="catalog", concurrency=1)(catalog)
@@ -92,7 +110,10 @@ async def _ingest(
                 kafka, settings.group("ingest"), topics.catalog.name, delivery, assigned=mine
             )
         )
-        tending = asyncio.create_task(purge_regularly(steps, delivery, ingest.remember_deletes_s))
+        maintenance = [
+            asyncio.create_task(maintain(job, delivery, every_s=every_s))
+            for job, every_s in _maintenance(settings, index, alone)
+        ]
         serve_metrics(ingest.metrics_port)
         log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
         ended = asyncio.create_task(app.wait_until_stopped())
@@ -102,7 +123,8 @@ async def _ingest(
         if not stop.is_set():
             raise WorkerError(f"the Faust app stopped by itself: {app.crash_reason}")
         watching.cancel()
-        tending.cancel()
+        for task in maintenance:
+            task.cancel()
         # Not wait_for: Faust swallows the cancellation and goes on waiting.
         leaving = asyncio.create_task(app.stop())
         if not (await asyncio.wait([leaving], timeout=LEAVE_S))[0]:
@@ -111,6 +133,15 @@ async def _ingest(
             exit_unacked()
         await leaving
         await asyncio.to_thread(index.close)
+
+
+def _maintenance(
+    settings: Settings, index: CatalogIndex, alone: Callable[[], bool]
+) -> Iterator[tuple[Callable[[], object], float]]:
+    """What is done to the index beside the batches, and every how many seconds."""
+    yield lambda: purge_tombstones(index, settings.ingest.remember_deletes_s), PURGE_EVERY_S
+    if settings.milvus.repartition:
+        yield Repartitioning(index, alone).check, REPARTITION_EVERY_S
 
 
 async def _broker_there(kafka: Kafka, stop: asyncio.Event) -> None:

@@ -22,6 +22,7 @@ from stream.messages import Result
 from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
+from workers.index_maintenance import Repartitioning
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.query.steps import QueryPipeline
@@ -95,6 +96,9 @@ async def replay_products(
                 report.superseded += result.superseded
                 on_batch(report.read)
         index.flush()
+        if settings.milvus.repartition:
+            # Its first bank was made of its first batch, and nobody searches here yet.
+            await asyncio.to_thread(Repartitioning(index, grace_s=0).check)
     finally:
         index.close()
     report.seconds = perf_counter() - began

@@ -1,15 +1,21 @@
-"""Probing and re-keying, on both stores."""
+"""Probing and repartitioning, on both stores: what shoppers see stays, what is written stays."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from index.errors import GenerationChanged
+from index.errors import GenerationChanged, RepartitionCancelled, StoreUnavailable
 from index.item import Item, tombstone
-from index.lifecycle.repartition import outgrown, repartition
+from index.lifecycle.repartition import needs_repartition, repartition
+from index.lifecycle.switch import GRACE_S
+from index.milvus.client import Client
+from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
+from index.milvus.metadata import resolve_alias
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
 from index.prototypes.registry import BankRegistry
@@ -29,11 +35,11 @@ def items() -> list[Item]:
 
 
 def test_a_catalog_grows_out_of_its_bank() -> None:
-    assert not outgrown(10, FIRST)
-    assert outgrown(16, FIRST)
+    assert not needs_repartition(10, FIRST)
+    assert needs_repartition(16, FIRST)
 
 
-def test_rekeying_changes_the_bank_and_nothing_a_shopper_sees(
+def test_repartitioning_changes_the_bank_and_nothing_a_shopper_sees(
     config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
     registry = BankRegistry(tmp_path)
@@ -61,7 +67,7 @@ def test_rekeying_changes_the_bank_and_nothing_a_shopper_sees(
         opened.close()
 
 
-def test_a_rekeying_cut_short_leaves_the_catalog_as_it_was(
+def test_one_that_is_cut_short_leaves_the_catalog_as_it_was(
     lite_config: MilvusConfig, name: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     registry = BankRegistry(tmp_path)
@@ -84,7 +90,191 @@ def test_a_rekeying_cut_short_leaves_the_catalog_as_it_was(
         assert successor.generations() == [successor.generation]
 
 
-def test_an_empty_catalog_cannot_be_rekeyed(
+class BusyWriter:
+    """Writes whenever it is asked what it wrote, as a thread of its own would."""
+
+    def __init__(self, collection: Collection, script: Iterator[Callable[[], set[str]]]) -> None:
+        self.collection = collection
+        self.steps = 0
+        self._script = script
+
+    def take_written(self) -> set[str]:
+        self.steps += 1
+        return next(self._script, set)()
+
+    @contextmanager
+    def switching(self, successor: Collection) -> Iterator[None]:
+        yield
+        self.collection = successor
+
+
+def changed(number: int, vector: int, **fields: Any) -> Item:
+    prototypes, _ = FIRST.assign(VECTORS[vector][None])
+    return Item(
+        item_id=f"i{number}",
+        product_id=f"p{number}",
+        prototype=int(prototypes[0]),
+        vector=VECTORS[vector],
+        **fields,
+    )
+
+
+def test_what_is_written_during_the_copy_is_in_the_new_generation(
+    config: MilvusConfig, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes, moves, additions, deletes and tombstones, before and behind the scan."""
+    monkeypatch.setattr("index.milvus.generation.PAGE", 10)
+    collection = open_collection(config, FIRST, name)
+    collection.write(items()[:60])
+
+    def change(first: int) -> Callable[[], set[str]]:
+        def write() -> set[str]:
+            collection.write(
+                [
+                    changed(first, first, payload={"title": "changed"}),
+                    changed(first + 1, 149 - first, payload={"title": "moved"}),
+                    changed(100 + first, first, payload={"title": "new"}),
+                    tombstone(f"i{first + 2}", f"p{first + 2}", FIRST.dim, {"delete": 9}),
+                ]
+            )
+            collection.delete([f"i{first + 3}"])
+            return {f"p{number}" for number in (*range(first, first + 4), 100 + first)}
+
+        return write
+
+    script = iter([change(first) for first in (0, 10, 20, 30)])
+    writer = BusyWriter(collection, script)
+    successor = repartition(
+        collection, BankRegistry(tmp_path), prototypes=5, writer=writer, grace_s=0
+    )
+    assert next(script, None) is None, "all of it was written during the copy"
+    assert writer.collection is successor
+    found = {item.item_id: item for page in successor.scan(tombstones=True) for item in page}
+    for first in (0, 10, 20, 30):
+        titles = [found[f"i{n}"].payload["title"] for n in (first, first + 1, 100 + first)]
+        assert titles == ["changed", "moved", "new"]
+        assert found[f"i{first + 2}"].is_tombstone
+        assert f"i{first + 3}" not in found
+    assert len(found) == 60
+    assert successor.count() == 56
+    for page in successor.scan(vectors=True):
+        for item in page:
+            assert item.vector is not None
+            assert item.prototype == successor.bank.assign(item.vector[None])[0][0]
+    successor.drop_all()
+    successor.close()
+
+
+def test_a_writer_that_is_not_alone_any_more_ends_the_copy(
+    lite_config: MilvusConfig, name: str, tmp_path: Path
+) -> None:
+    with open_collection(lite_config, FIRST, name) as collection:
+        collection.write(items()[:40])
+        before = collection.content_hash()
+        for step in range(1, 9):
+
+            def cancel() -> set[str]:
+                raise RepartitionCancelled("another process has joined")
+
+            script = iter([*[set] * (step - 1), cancel])
+            writer = BusyWriter(collection, script)
+            try:
+                repartition(
+                    collection, BankRegistry(tmp_path), prototypes=3, writer=writer, grace_s=0
+                )
+            except RepartitionCancelled:
+                assert collection.content_hash() == before
+            else:
+                break
+        assert step > 3, "at the beginning, during the copy, and right before the switch"
+
+
+class Crash(BaseException):
+    """The process dies here; no `except Exception` may stop it."""
+
+
+@contextmanager
+def dying_at(call: int, *, done: bool) -> Iterator[list[int]]:
+    """Let no call to Milvus through from the one with this number on (or: behind it)."""
+    original, count = Client.call, [0]
+
+    def deadly(client: Client, *args: Any, **kwargs: Any) -> Any:
+        count[0] += 1
+        if count[0] > call or (count[0] == call and not done):
+            raise Crash
+        return original(client, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "call", deadly)
+        yield count
+
+
+@pytest.mark.slow
+def test_a_crash_at_any_call_leaves_one_generation_whole(
+    lite_config: MilvusConfig, name: str, tmp_path: Path
+) -> None:
+    registry = BankRegistry(tmp_path)
+    registry.put(FIRST)
+    registry.make_current(FIRST.version)
+    collection = open_collection(lite_config, FIRST, name)
+    collection.write(items()[:30])
+    before = collection.content_hash()
+    outcomes: list[str] = []
+    for call in range(1, 200):
+        with dying_at(call, done=call % 2 == 0):
+            try:
+                repartition(collection, registry, prototypes=3, grace_s=0)
+            except Crash:
+                pass
+            else:
+                break
+        collection.close()
+        alias = resolve_alias(Client(lite_config), name)
+        assert alias is not None
+        outcomes.append("old" if alias.metadata.bank_version == FIRST.version else "new")
+        collection = open_collection(lite_config, registry.get(alias.metadata.bank_version), name)
+        assert collection.content_hash() == before
+        if outcomes[-1] == "new":  # and back again, so that the next crash finds what this one did
+            collection = repartition(collection, registry, bank=FIRST, grace_s=0)
+            assert collection.generations() == [collection.generation]
+    assert len(outcomes) > 20
+    assert set(outcomes) == {"old", "new"}
+    with open_collection(lite_config, registry.get(registry.current() or ""), name) as left:
+        assert left.content_hash() == before
+        left.drop_all()
+
+
+def test_an_index_that_goes_away_in_the_middle_keeps_the_old_generation(
+    lite_config: MilvusConfig, name: str, tmp_path: Path
+) -> None:
+    def fail() -> set[str]:
+        raise StoreUnavailable("away")
+
+    with open_collection(lite_config, FIRST, name) as collection:
+        collection.write(items())
+        writer = BusyWriter(collection, iter([set, fail]))
+        with pytest.raises(StoreUnavailable):
+            repartition(collection, BankRegistry(tmp_path), writer=writer, grace_s=0)
+        assert collection.generations() == [collection.generation], "the copy was dropped"
+
+
+def test_the_old_generation_outlives_the_switch(
+    lite_config: MilvusConfig, name: str, tmp_path: Path
+) -> None:
+    waited: list[float] = []
+    with open_collection(lite_config, FIRST, name) as collection:
+        collection.write(items())
+
+        def wait(seconds: float) -> None:
+            waited.append(seconds)
+            assert len(collection.generations()) == 2
+
+        repartition(collection, BankRegistry(tmp_path), wait=wait).close()
+        assert waited == [GRACE_S]
+        assert len(collection.generations()) == 1
+
+
+def test_an_empty_catalog_cannot_be_repartitioned(
     lite_config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
     with open_collection(lite_config, FIRST, name) as collection:

@@ -7,7 +7,7 @@ import pytest
 
 from index.errors import BankError, ModelMismatch
 from index.item import Item
-from index.lifecycle.repartition import outgrown, repartition
+from index.lifecycle.repartition import needs_repartition, repartition
 from index.lifecycle.update_prototypes import update_prototypes
 from index.milvus.config import MilvusConfig
 from index.milvus.open import open_collection
@@ -81,8 +81,8 @@ def test_products_that_became_one_lead_to_the_survivor(
 
 def test_a_bank_of_products_is_never_outgrown() -> None:
     bank = of_products(0)
-    assert not outgrown(10_000, bank)
-    assert outgrown(10_000, build(CENTRES, "m", prototypes=1))
+    assert not needs_repartition(10_000, bank)
+    assert needs_repartition(10_000, build(CENTRES, "m", prototypes=1))
 
 
 def test_what_does_not_fit_is_refused(lite_config: MilvusConfig, name: str, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Any order, any duplication, any crash: the index ends as the oracle says; only poison is refused.
 
 A random run sends events to a log, delivers batches of it through the ingest worker's steps, kills
-the worker before the write, at any call to Milvus in it, or before the ack, and hands the log over
-to another worker and back.
+the worker before the write, at any call to Milvus in it, or before the ack, hands the log over to
+another worker and back, and repartitions the catalog while batches are delivered.
 """
 
 import asyncio
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,7 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from index.lifecycle.repartition import repartition
 from index.milvus.client import Client
+from index.milvus.collection import Collection
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
 from tests.doubles.colours import PICTURES, ColourEncoder
@@ -41,6 +44,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 BATCH = 5
 CALLS = 8  # of Milvus, about what a batch's write takes
+COPY_CALLS = 40  # about what copying the catalog takes
 
 offers = st.fixed_dictionaries(
     {},
@@ -115,6 +119,49 @@ class Worker:
             raise Killed
 
 
+class InterleavedWriter:
+    """Delivers some records each time that a copy asks what was written."""
+
+    def __init__(
+        self, index: CatalogIndex, sizes: Iterator[int], deliver: Callable[[int], None]
+    ) -> None:
+        self._index = index
+        self._sizes = sizes
+        self._deliver = deliver
+        self._switching = False
+
+    def take_written(self) -> set[str]:
+        if not self._switching:  # then the lock would keep a thread of its own from writing
+            self._deliver(next(self._sizes, 0))
+        return self._index.take_written()
+
+    @contextmanager
+    def switching(self, successor: Collection) -> Iterator[None]:
+        with self._index.switching(successor):
+            self._switching = True
+            yield
+
+
+@contextmanager
+def killed_at_call(number: int, *, done: bool) -> Iterator[None]:
+    """Kill the worker at a call to Milvus, before it is made or (`done`) after."""
+    call, left = Client.call, number
+
+    def deadly(client: Client, *args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0 and not done:
+            raise Killed
+        answer = call(client, *args, **kwargs)
+        if left == 0:
+            raise Killed
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "call", deadly)
+        yield
+
+
 class Shop(RuleBasedStateMachine):
     """A log of one partition, two workers that take turns, and the index."""
 
@@ -171,21 +218,39 @@ class Shop(RuleBasedStateMachine):
     @rule(size=st.integers(1, BATCH), calls=st.integers(1, CALLS), done=st.booleans())
     def deliver_and_die_writing(self, size: int, calls: int, done: bool) -> None:
         """Killed at one of the calls to Milvus, before it was made or after."""
-        call, left = Client.call, calls
-
-        def deadly(client: Client, *args: Any, **kwargs: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0 and not done:
-                raise Killed
-            answer = call(client, *args, **kwargs)
-            if left == 0:
-                raise Killed
-            return answer
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Client, "call", deadly)
+        with killed_at_call(calls, done=done):
             self._deliver(size)
+
+    @precondition(lambda self: self.acked > 0)
+    @rule(
+        prototypes=st.integers(1, 4),
+        sizes=st.lists(st.integers(0, BATCH), max_size=6),
+        calls=st.integers(1, 3 * COPY_CALLS),
+        done=st.booleans(),
+    )
+    def repartition_beside_deliveries(
+        self, prototypes: int, sizes: list[int], calls: int, done: bool
+    ) -> None:
+        """Killed at one of the calls to Milvus, or not at all where there are fewer."""
+        worker = self.workers[0]
+        writer = InterleavedWriter(worker.index, iter(sizes), self._deliver_or_die)
+        worker.kill = ""
+        try:
+            with killed_at_call(calls, done=done):
+                if (collection := worker.index.begin_copy()) is not None:
+                    registry = worker.index.registry
+                    seed = len(self.log)
+                    repartition(
+                        collection,
+                        registry,
+                        prototypes=prototypes,
+                        seed=seed,
+                        writer=writer,
+                        grace_s=0,
+                    )
+                worker.index.end_copy()
+        except Killed:
+            self._restart()
 
     @rule()
     def hand_over(self) -> None:
@@ -232,15 +297,21 @@ class Shop(RuleBasedStateMachine):
         )
 
     def _deliver(self, size: int, kill: str = "") -> None:
-        batch, worker = self.log[self.acked :][:size], self.workers[0]
-        worker.kill = kill
+        self.workers[0].kill = kill
         try:
-            asyncio.run(worker.deliver(batch))
+            self._deliver_or_die(size)
         except Killed:
-            worker.index.close()
-            self.workers[0] = Worker(self.deployment, self.letters)
-        else:
+            self._restart()
+
+    def _deliver_or_die(self, size: int) -> None:
+        batch = self.log[self.acked :][:size]
+        if batch:
+            asyncio.run(self.workers[0].deliver(batch))
             self.acked += len(batch)
+
+    def _restart(self) -> None:
+        self.workers[0].index.close()
+        self.workers[0] = Worker(self.deployment, self.letters)
 
 
 @pytest.fixture(scope="module")

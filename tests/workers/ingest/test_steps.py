@@ -192,7 +192,7 @@ async def test_stored_products_are_read_once_a_batch_and_again_after_a_failure(
     # what the first one wrote.
     calls = 0
 
-    def refuse_the_first(items: Sequence[Item], gone: Sequence[str] = ()) -> None:
+    def refuse_the_first(items: Sequence[Item], gone: Sequence[Item] = ()) -> None:
         nonlocal calls
         calls += 1
         if calls == 1:
