@@ -1,1 +1,1 @@
-"""Catalogs and photos as they lie on disk."""
+"""Catalog folders: products and photos on disk, and typos for their queries."""

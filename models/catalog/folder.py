@@ -27,7 +27,7 @@ PHOTOS = "photos.jsonl"
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of products.jsonl. `category` runs from the widest kind to the leaf."""
+    """One row of products.jsonl. `category` is a path from the root to the leaf."""
 
     product_id: str
     title: str = ""
@@ -48,7 +48,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Photo(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of photos.jsonl: a shopper's photo, with what it shows where that is known."""
+    """One row of photos.jsonl: a shopper's photo, labelled where its product is known."""
 
     image: str
     product_id: str | None = None
@@ -59,9 +59,9 @@ class Photo(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One line of products.jsonl, whatever it holds.
+    """One line of products.jsonl, unchecked.
 
-    `fields` is None where the line is not a JSON object; `text` is the line as it stands.
+    `fields` is None where the line is not a JSON object; `text` is the line's bytes.
     """
 
     line: int
@@ -90,10 +90,10 @@ class Catalog:
         """
         chosen = tuple(photo for photo in self.photos if photo.split == name)
         if not chosen:
-            there = sorted({photo.split for photo in self.photos if photo.split is not None})
+            splits = sorted({photo.split for photo in self.photos if photo.split is not None})
             raise CatalogError(
                 f"{self.folder / PHOTOS}: no photo of split {name!r}; "
-                f"the splits are {', '.join(there) or 'not given'}"
+                f"the splits are {', '.join(splits) or 'not given'}"
             )
         return chosen
 
@@ -104,8 +104,8 @@ class Catalog:
 
 def product_text(title: str, description: str) -> str | None:
     """A product's words as the encoder reads them; None when there are none."""
-    said = [part.strip().rstrip(".") for part in (title, description) if part.strip()]
-    return ". ".join(said) or None
+    parts = [part.strip().rstrip(".") for part in (title, description) if part.strip()]
+    return ". ".join(parts) or None
 
 
 def locate(folder: Path, reference: str) -> str:
@@ -118,8 +118,8 @@ def locate(folder: Path, reference: str) -> str:
 def read_catalog(folder: Path) -> Catalog:
     """Read a catalog folder, every row checked.
 
-    Either file may be missing, not both. A product id that comes twice means what it means on the
-    stream: the later row replaces the earlier, unless its version is lower. A photo without a
+    Either file may be missing, not both. A product id may occur twice, as on the stream: the later
+    row replaces the earlier, unless its version is lower. A photo without a
     category takes that of its product.
 
     Raises:
@@ -131,8 +131,8 @@ def read_catalog(folder: Path) -> Catalog:
         )
     products: dict[str, Product] = {}
     for product in _typed_rows(folder / PRODUCTS, Product):
-        known = products.get(product.product_id)
-        if known is None or (product.version or 0) >= (known.version or 0):
+        earlier = products.get(product.product_id)
+        if earlier is None or (product.version or 0) >= (earlier.version or 0):
             products[product.product_id] = product
     photos = [_with_category(photo, products) for photo in _typed_rows(folder / PHOTOS, Photo)]
     return Catalog(folder=folder, products=tuple(products.values()), photos=tuple(photos))

@@ -1,6 +1,6 @@
-"""Slips of shoppers' fingers: what happens to words between the head and the search box.
+"""Typos: how what shoppers type differs from what they mean.
 
-Everything is drawn from the `random.Random` that is handed in: the same seed types the same slips.
+Everything is drawn from the `random.Random` that is passed in: the same seed gives the same typos.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import random
 import re
 
-ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
-SOUNDS = (
+KEYBOARD_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+PHONETIC_SPELLINGS = (
     ("ck", "k"),
     ("ph", "f"),
     ("gh", ""),
@@ -29,94 +29,93 @@ SOUNDS = (
     ("x", "ks"),
     ("w", "v"),
 )
-"""Spellings taken for each other because they sound alike: avocado, avokado."""
+"""Spellings that sound alike: avocado, avokado."""
 
-SHORTEST = 4
-"""Letters: shorter words are typed right, and a slip would leave nothing of them."""
+MIN_LETTERS = 4
+"""Of a word that gets a typo: little would be left of shorter ones."""
 
 
-def mistype(text: str, draw: random.Random, slips: int = 1) -> str:
-    """The text with so many slips, each in another word while there are words of four letters.
+def mistype(text: str, rng: random.Random, count: int = 1) -> str:
+    """The text with ``count`` typos, each in another word while there are words of four letters.
 
-    A slip is a letter left out, put in, doubled, swapped with the next, hit on the neighbouring
-    key, or spelt as it sounds; one in a great while changes nothing, like equal letters swapped.
-    The first letter mostly stays. Texts without a word of four letters
-    come back as they are.
+    A typo is a letter deleted, inserted, doubled, transposed with the next or replaced by one of an
+    adjacent key, or a phonetic spelling; a few change nothing, like equal letters transposed. The
+    first letter mostly stays. Texts without a word of four letters come back as they are.
     """
     words = text.split()
-    left: list[int] = []
-    for _ in range(slips):
-        left = left or [at for at, word in enumerate(words) if len(word) >= SHORTEST]
-        if not left:
+    untouched: list[int] = []
+    for _ in range(count):
+        untouched = untouched or [at for at, word in enumerate(words) if len(word) >= MIN_LETTERS]
+        if not untouched:
             break
-        at = left.pop(draw.randrange(len(left)))
-        words[at] = _slip(words[at], draw)
+        at = untouched.pop(rng.randrange(len(untouched)))
+        words[at] = _add_typo(words[at], rng)
     return " ".join(words)
 
 
-def corrupt_query(text: str, draw: random.Random) -> str:
-    """The text as somebody in a hurry types it: any of the slips below, often several, or none.
+def corrupt_query(text: str, rng: random.Random) -> str:
+    """The text as somebody in a hurry types it, with any of these, often several, or none:
 
-    Words left out or in another order, singular for plural and the reverse, words cut
-    short or run together, other case, and `mistype`.
+    words left out or in another order, singular for plural and the reverse, words abbreviated or
+    joined, another case, and the typos of `mistype`.
     """
     words = text.split()
-    if len(words) > 2 and draw.random() < 0.25:
-        del words[draw.randrange(len(words))]
-    if len(words) > 1 and draw.random() < 0.25:
-        draw.shuffle(words)
-    words = [_other_number(word) if draw.random() < 0.15 else word for word in words]
-    if draw.random() < 0.1:
-        at = draw.randrange(len(words))
-        words[at] = _shortened(words[at], draw)
-    if len(words) > 1 and draw.random() < 0.1:
-        at = draw.randrange(len(words) - 1)
+    if len(words) > 2 and rng.random() < 0.25:
+        del words[rng.randrange(len(words))]
+    if len(words) > 1 and rng.random() < 0.25:
+        rng.shuffle(words)
+    words = [_toggle_plural(word) if rng.random() < 0.15 else word for word in words]
+    if rng.random() < 0.1:
+        at = rng.randrange(len(words))
+        words[at] = _abbreviate(words[at], rng)
+    if len(words) > 1 and rng.random() < 0.1:
+        at = rng.randrange(len(words) - 1)
         words[at : at + 2] = [words[at] + words[at + 1]]
-    typed = mistype(" ".join(words), draw, draw.choices((0, 1, 2), (0.25, 0.5, 0.25))[0])
-    return draw.choice((typed, typed, typed.lower(), typed.upper(), typed.title()))
+    typed = mistype(" ".join(words), rng, rng.choices((0, 1, 2), (0.25, 0.5, 0.25))[0])
+    return rng.choice((typed, typed, typed.lower(), typed.upper(), typed.title()))
 
 
-def _slip(word: str, draw: random.Random) -> str:
-    at = draw.randrange(0 if draw.random() < 0.1 else 1, len(word))
-    kind = draw.randrange(6)
+def _add_typo(word: str, rng: random.Random) -> str:
+    at = rng.randrange(0 if rng.random() < 0.1 else 1, len(word))
+    kind = rng.randrange(6)
     before, letter, behind = word[:at], word[at], word[at + 1 :]
     match kind:
         case 0:
-            slipped = before + behind
+            typed = before + behind
         case 1:
-            slipped = before + draw.choice("abcdefghijklmnopqrstuvwxyz") + letter + behind
+            typed = before + rng.choice("abcdefghijklmnopqrstuvwxyz") + letter + behind
         case 2:
-            slipped = before + letter + letter + behind
+            typed = before + letter + letter + behind
         case 3:
-            slipped = before[:-1] + letter + before[-1:] + behind
+            typed = before[:-1] + letter + before[-1:] + behind
         case 4:
-            slipped = before + _neighbour(letter, draw) + behind
+            typed = before + _adjacent_key(letter, rng) + behind
         case _:
-            slipped = _as_it_sounds(word, draw) or before + behind
-    return slipped
+            typed = _spell_phonetically(word, rng) or before + behind
+    return typed
 
 
-def _as_it_sounds(word: str, draw: random.Random) -> str:
-    """Spelt another way behind its first letter; "" where no rule fits."""
-    found = [(old, new) for old, new in SOUNDS if old in word.lower()[1:]]
+def _spell_phonetically(word: str, rng: random.Random) -> str:
+    """The word spelt another way after its first letter; "" where no rule applies."""
+    found = [(old, new) for old, new in PHONETIC_SPELLINGS if old in word.lower()[1:]]
     if not found:
         return ""
-    old, new = draw.choice(found)
+    old, new = rng.choice(found)
     return word[0] + re.sub(old, new, word[1:], count=1, flags=re.IGNORECASE)
 
 
-def _neighbour(letter: str, draw: random.Random) -> str:
-    for number, row in enumerate(ROWS):
+def _adjacent_key(letter: str, rng: random.Random) -> str:
+    for number, row in enumerate(KEYBOARD_ROWS):
         column = row.find(letter.lower())
         if column >= 0:
             near = [row[other] for other in (column - 1, column + 1) if 0 <= other < len(row)]
-            near += [one[column] for one in ROWS[number - 1 : number] if column < len(one)]
-            return draw.choice(near)
-    return draw.choice(ROWS[1])
+            near += [one[column] for one in KEYBOARD_ROWS[number - 1 : number] if column < len(one)]
+            return rng.choice(near)
+    return rng.choice(KEYBOARD_ROWS[1])
 
 
-def _other_number(word: str) -> str:
-    if len(word) < SHORTEST or not word.isalpha():
+def _toggle_plural(word: str) -> str:
+    if len(word) < MIN_LETTERS or not word.isalpha():
         return word
     if word.endswith("ies"):
         return word[:-3] + "y"
@@ -125,10 +124,10 @@ def _other_number(word: str) -> str:
     return word[:-1] + "ies" if word[-1] == "y" and word[-2] not in "aeiou" else word + "s"
 
 
-def _shortened(word: str, draw: random.Random) -> str:
+def _abbreviate(word: str, rng: random.Random) -> str:
     """An abbreviation: the first letters, or the consonants."""
     if len(word) < 6:
         return word
-    if draw.random() < 0.7:
-        return word[: draw.randint(4, len(word) - 1)]
+    if rng.random() < 0.7:
+        return word[: rng.randint(4, len(word) - 1)]
     return word[0] + re.sub("[aeiou]", "", word[1:])

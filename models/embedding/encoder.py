@@ -32,11 +32,11 @@ from models.embedding.protocol import Encoded
 from models.embedding.text_projection import PACKAGED as WORDS
 from models.embedding.text_projection import TextProjection, load_text_projection
 from models.images.letterbox import Picture
-from models.juicer.caption import stems, weave
+from models.juicer.caption import enrich_caption, stems
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
-from models.juicer.juicer import Squeezed, squeeze
+from models.juicer.juicer import PictureFeatures, extract_features
 from models.juicer.object_classes import classify
-from models.juicer.saliency import crop_box, keep
+from models.juicer.saliency import crop_box, select_patches
 from models.text.minilm import TextEncoder
 from models.weights import WEIGHTS
 
@@ -148,13 +148,15 @@ class Encoder:
     def _encode_pictures(self, pictures: Sequence[Picture | Encoded | None]) -> list[Encoded]:
         """Items of the pictures alone; those that are encoded already come back as they are."""
         fresh = [one for one in pictures if isinstance(one, np.ndarray)]
-        squeezed = map(self._encode_picture, squeeze(fresh, self._backbone, self._spec.size))
+        squeezed = map(
+            self._encode_picture, extract_features(fresh, self._backbone, self._spec.size)
+        )
         return [
             next(squeezed) if isinstance(picture, np.ndarray) else picture or self._no_picture
             for picture in pictures
         ]
 
-    def _encode_picture(self, squeezed: Squeezed) -> Encoded:
+    def _encode_picture(self, squeezed: PictureFeatures) -> Encoded:
         identity, appearance = self._projection.picture(squeezed)
         vector = compose_item(identity, appearance, None, dim=self.dim)
         return Encoded(vector, self._juice(squeezed))
@@ -178,14 +180,14 @@ class Encoder:
         classes = [(self._label.get(name, name), share) for name, share in juice.classes]
         return msgspec.structs.replace(
             juice,
-            caption=weave(text, classes, fits),
+            caption=enrich_caption(text, classes, fits),
             text_matrix=Int8Matrix.pack(sentence[None]) if has_words else EMPTY,
         )
 
-    def _juice(self, squeezed: Squeezed) -> Juice:
+    def _juice(self, squeezed: PictureFeatures) -> Juice:
         layout = self._backbone.layout
         tokens = self._projection.cell_tokens(squeezed)
-        kept = keep(tokens, squeezed.saliency, TOKENS)
+        kept = select_patches(tokens, squeezed.saliency, TOKENS)
         rest = squeezed.saliency.copy()
         rest[kept] = 0
         fused = unit(rest @ tokens)

@@ -26,7 +26,7 @@ from models.embedding.protocol import Encoded, ItemEncoder, SearchEncoder
 from models.errors import PictureError, TextError, WeightsError
 from models.images.letterbox import Picture, letterbox
 from models.juicer.caption import stems
-from models.text.minilm import plain
+from models.text.minilm import fold_text
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +128,7 @@ def reading(text: str, path: Sequence[str]) -> str:
     after it unless the text names it already."""
     said = " ".join(text.split())
     if not path or stems(path[-1]) <= stems(said):
-        return said if plain(said) else ""
+        return said if fold_text(said) else ""
     return f"{said}. {path[-1]}" if said else path[-1]
 
 

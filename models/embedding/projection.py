@@ -21,7 +21,7 @@ from models.embedding.appearance import raw
 from models.embedding.identity_library import IdentityLibrary
 from models.embedding.pca import PrincipalAxes
 from models.errors import ProjectionError, WeightsError
-from models.juicer.juicer import Squeezed
+from models.juicer.juicer import PictureFeatures
 from models.weights.files import read_weights, tensor_names, write_weights
 
 FORMAT = 5
@@ -57,7 +57,7 @@ class Projection:
     identity: PrincipalAxes | None = None
     library: IdentityLibrary | None = None
 
-    def picture(self, squeezed: Squeezed) -> tuple[Floats | None, Floats]:
+    def picture(self, squeezed: PictureFeatures) -> tuple[Floats | None, Floats]:
         """The picture's identity (128,), None where nothing was trained, and its look (256,).
 
         Both of length 1.
@@ -99,12 +99,12 @@ class Projection:
     def _apart(self, pooled: Floats) -> list[Floats]:
         return np.split(pooled, np.cumsum(self.widths)[:-1], axis=-1)
 
-    def cell_tokens(self, squeezed: Squeezed) -> Floats:
+    def cell_tokens(self, squeezed: PictureFeatures) -> Floats:
         """One token (patches, 64) of length 1 per patch."""
         return unit(self.tokens(squeezed.cells))
 
 
-def features(squeezed: Squeezed) -> Floats:
+def features(squeezed: PictureFeatures) -> Floats:
     """Pooled depths and colours side by side, (f,): all that is kept of a picture for its maps."""
     return np.concatenate([*squeezed.pooled, squeezed.colour])
 

@@ -15,7 +15,7 @@ import numpy as np
 from models.arrays import Floats, unit
 from models.embedding.layout import TEXT_PREFIXES, TEXT_WIDTH
 from models.errors import ProjectionError, WeightsError
-from models.text.hashed_ngrams import BUCKETS, hashed
+from models.text.hashed_ngrams import BUCKETS, hash_ngrams
 from models.text.minilm import WIDTH as SENTENCE_WIDTH
 from models.text.minilm import TextEncoder
 from models.weights import WEIGHTS
@@ -43,7 +43,7 @@ class TextProjection:
         ``sentence`` is MiniLM's vector (384,) of the text, of length 1 or zeros. One text at a
         time: the same text has the same bytes in any company.
         """
-        return unit(sentence @ self.meaning + hashed(text) @ self.letters)
+        return unit(sentence @ self.meaning + hash_ngrams(text) @ self.letters)
 
     def encode(self, text: str, encoder: TextEncoder) -> Floats:
         """As `vector`, for a text that MiniLM has not read yet."""

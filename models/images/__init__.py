@@ -1,1 +1,1 @@
-"""Pictures as arrays: files, letterboxing, colours, corruptions."""
+"""Pictures as arrays: reading files, letterboxing, colour histograms, corruptions."""

@@ -1,7 +1,7 @@
 """A picture's colours: a soft CIELAB histogram of its salient patches.
 
-Colour carries the identity of a product in fashion and little in groceries, so it is a part of
-its own, with its own weight. Square roots turn the inner product into the Hellinger kernel
+Colour tells products apart in fashion and hardly in groceries, so it is a part of its own, with a
+weight of its own. Square roots turn the inner product into the Hellinger kernel
 (RootSIFT, Arandjelović and Zisserman 2012).
 """
 
@@ -19,7 +19,7 @@ BLUE_YELLOW = (-35.0, -15.0, 5.0, 25.0, 45.0, 65.0)
 WIDTH = len(LIGHTNESS) * len(GREEN_RED) * len(BLUE_YELLOW)
 
 
-def histogram(pixels: Floats, weights: Floats) -> Floats:
+def colour_histogram(pixels: Floats, weights: Floats) -> Floats:
     """Colour descriptor (120,) of length 1.
 
     ``pixels`` (patches, n, 3) are sRGB from 0 to 255, ``weights`` (patches,) say how much each
@@ -38,16 +38,16 @@ def to_lab(rgb: Floats) -> Floats:
     """sRGB (n, 3), 0 to 255, to CIELAB with D65 white: L* 0 to 100, a* and b* about ±100."""
     linear = _LINEAR[np.clip(np.rint(rgb), 0, 255).astype(np.intp)]
     relative = linear @ _TO_XYZ
-    bent = np.where(relative > 0.008856, np.cbrt(relative), 7.787 * relative + 16 / 116)
-    light = 116 * bent[:, 1] - 16
-    red, yellow = 500 * (bent[:, 0] - bent[:, 1]), 200 * (bent[:, 1] - bent[:, 2])
+    f = np.where(relative > 0.008856, np.cbrt(relative), 7.787 * relative + 16 / 116)
+    light = 116 * f[:, 1] - 16
+    red, yellow = 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])
     return np.stack([light, red, yellow], axis=1).astype(np.float32)
 
 
 def _soft_bins(values: Floats, centres: tuple[float, ...]) -> Floats:
     """Linear shares (n, bins) of each value in its two nearest bins, outer ones in the last."""
-    place = (values - centres[0]) / (centres[1] - centres[0])
-    distance = np.abs(np.clip(place, 0, len(centres) - 1)[:, None] - np.arange(len(centres)))
+    position = (values - centres[0]) / (centres[1] - centres[0])
+    distance = np.abs(np.clip(position, 0, len(centres) - 1)[:, None] - np.arange(len(centres)))
     shares: Floats = np.maximum(1 - distance, 0).astype(np.float32)
     return shares
 

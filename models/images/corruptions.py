@@ -1,8 +1,9 @@
-"""What goes wrong in shoppers' photos, one function each on a uint8 picture (h, w, 3).
+"""Corruptions of shoppers' photos, one function each on a uint8 picture (h, w, 3).
 
-Every function takes a strength in 0..1 and a generator of random numbers, returns a new picture of
-the same shape, and leaves it as it is at strength 0. They know nothing of the studio, so training
-views use them too. Clutter is the one disturbance that needs the scene: see `shots`.
+In the manner of Hendrycks and Dietterich 2019 (ImageNet-C), for what shoppers do: every function
+takes a strength in 0..1 and a generator of random numbers, and returns a new picture of the same
+shape, an unchanged one at strength 0. They need no scene, so that training views use them too;
+clutter, which needs one, is added by the renderer (`models.synthetic.photography`).
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-Picture = NDArray[np.uint8]
+from models.images.letterbox import Picture
 
 CLUTTER = "clutter"
-MOST_HIDDEN = 0.3
+MAX_OCCLUSION = 0.3
 """Share of the picture that the strongest occlusion covers, at most."""
-DARKEST = 0.12
-"""Of the light that is left by the strongest low light."""
-SKIN = ((224, 178, 146), (196, 144, 110), (150, 102, 74), (104, 70, 52))
+MIN_LIGHT = 0.12
+"""Share of the light that the strongest low light leaves."""
+SKIN_TONES = ((224, 178, 146), (196, 144, 110), (150, 102, 74), (104, 70, 52))
 
 
 def occlusion(picture: Picture, strength: float, rng: np.random.Generator) -> Picture:
-    """Something before the thing, reaching in from a border: a hand, a card, a strap.
+    """Something before the product, reaching in from a border: a hand, a card, a strap.
 
-    At most `MOST_HIDDEN` × strength of the picture is covered.
+    At most `MAX_OCCLUSION` × strength of the picture is covered.
     """
     if strength <= 0:
         return picture.copy()
@@ -36,28 +37,28 @@ def occlusion(picture: Picture, strength: float, rng: np.random.Generator) -> Pi
     side = rng.integers(4)
     along = rng.uniform(0.25, 0.75)
     colour = rng.integers(20, 235, 3)
-    room = MOST_HIDDEN * strength * 4  # drawn for the lower border, on a canvas of 1 × 1
+    size = MAX_OCCLUSION * strength * 4  # drawn for the lower border, on a canvas of 1 × 1
     shape = Image.new("L", (256, 256))
     draw = ImageDraw.Draw(shape)
     if kind == 0:
-        colour = np.array(SKIN[rng.integers(len(SKIN))])
-        reach = min(0.55, 0.22 + 0.3 * room)
+        colour = np.array(SKIN_TONES[rng.integers(len(SKIN_TONES))])
+        reach = min(0.55, 0.22 + 0.3 * size)
         for finger in range(4):
             x = along + 0.085 * (finger - 1.5)
-            top = 1 - reach * (0.8 + 0.2 * np.sin(1.2 + finger)) * min(1.0, room)
+            top = 1 - reach * (0.8 + 0.2 * np.sin(1.2 + finger)) * min(1.0, size)
             draw.rounded_rectangle(
                 (256 * (x - 0.036), 256 * top, 256 * (x + 0.036), 300), 10, fill=255
             )
     elif kind == 1:
-        half, reach = 0.28 * np.sqrt(room), 0.42 * np.sqrt(room)
+        half, reach = 0.28 * np.sqrt(size), 0.42 * np.sqrt(size)
         corners = np.array([(-half, 0.2), (half, 0.2), (half, -reach), (-half, -reach)])
         angle = rng.uniform(-0.5, 0.5)
-        turned = corners @ np.array(
+        rotated = corners @ np.array(
             [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
         )
-        draw.polygon([(256 * (along + x), 256 * (1 + y)) for x, y in turned], fill=255)
+        draw.polygon([(256 * (along + x), 256 * (1 + y)) for x, y in rotated], fill=255)
     else:
-        half = 0.1 * room
+        half = 0.1 * size
         lean = rng.uniform(-0.3, 0.3)
         draw.polygon(
             [
@@ -68,30 +69,29 @@ def occlusion(picture: Picture, strength: float, rng: np.random.Generator) -> Pi
             ],
             fill=255,
         )
-    cover = np.rot90(np.asarray(shape), int(side))
-    # A drawing larger than allowed is cut down from the inside out.
-    sized = np.asarray(Image.fromarray(cover).resize((width, height)), np.float32) / 255
-    limit = MOST_HIDDEN * strength
-    if sized.mean() > limit:
-        keep = np.cumsum(np.sort(sized.ravel())[::-1]) <= limit * sized.size
-        order = np.argsort(-sized.ravel(), kind="stable")
-        sized = sized.copy()
-        sized.ravel()[order[~keep]] = 0
+    mask = np.rot90(np.asarray(shape), int(side))
+    alpha = np.asarray(Image.fromarray(mask).resize((width, height)), np.float32) / 255
+    limit = MAX_OCCLUSION * strength
+    if alpha.mean() > limit:  # what covers too much keeps its most opaque pixels
+        keep = np.cumsum(np.sort(alpha.ravel())[::-1]) <= limit * alpha.size
+        order = np.argsort(-alpha.ravel(), kind="stable")
+        alpha = alpha.copy()
+        alpha.ravel()[order[~keep]] = 0
     shade = np.linspace(0.8, 1.1, width, dtype=np.float32)[None, :, None]
     front = np.clip(colour * shade * np.ones((height, 1, 1)), 0, 255)
-    return _bytes(picture * (1 - sized[..., None]) + front * sized[..., None])
+    return _to_bytes(picture * (1 - alpha[..., None]) + front * alpha[..., None])
 
 
 def low_light(picture: Picture, strength: float, rng: np.random.Generator) -> Picture:
-    """Little light, of a warm or cold lamp, with the noise of a sensor turned up."""
+    """Little light, of a warm or cold lamp, with the noise of a sensor at high gain."""
     if strength <= 0:
         return picture.copy()
     warm = rng.uniform(-1, 1)
     cast = 1 + strength * warm * np.array([0.16, 0.0, -0.2])
-    light = 1 - (1 - DARKEST) * 0.8 * strength
+    light = 1 - (1 - MIN_LIGHT) * 0.8 * strength
     linear = (picture / np.float32(255)) ** 2.2 * cast * light**1.6
     noise = rng.normal(0, 1, picture.shape) * (0.004 + 0.03 * strength * np.sqrt(linear))
-    return _bytes(255 * np.clip(linear + noise * strength, 0, 1) ** (1 / 2.2))
+    return _to_bytes(255 * np.clip(linear + noise * strength, 0, 1) ** (1 / 2.2))
 
 
 def blur(picture: Picture, strength: float, rng: np.random.Generator) -> Picture:
@@ -107,11 +107,11 @@ def blur(picture: Picture, strength: float, rng: np.random.Generator) -> Picture
     for step in np.linspace(-reach, reach, steps):
         down, right = round(step * np.sin(angle)), round(step * np.cos(angle))
         total += _shifted(picture, down, right)
-    return _bytes(total / steps)
+    return _to_bytes(total / steps)
 
 
 def watermark(picture: Picture, strength: float, rng: np.random.Generator) -> Picture:
-    """Words laid over the picture: repeated at a slant, across the middle, or a banner below."""
+    """Words over the picture: repeated at a slant, across the middle, or in a banner."""
     if strength <= 0:
         return picture.copy()
     height, width = picture.shape[:2]
@@ -130,8 +130,8 @@ def watermark(picture: Picture, strength: float, rng: np.random.Generator) -> Pi
     ink = (255, 255, 255) if light else tuple(int(value) for value in rng.integers(0, 120, 3))
     layer = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     alpha = int(255 * (0.15 + 0.5 * strength))
-    form = rng.integers(3)
-    if form == 2:
+    layout = rng.integers(3)
+    if layout == 2:
         draw = ImageDraw.Draw(layer)
         font = ImageFont.load_default(size=0.075 * height)
         back = tuple(int(value) for value in rng.integers(0, 255, 3))
@@ -147,16 +147,16 @@ def watermark(picture: Picture, strength: float, rng: np.random.Generator) -> Pi
     else:
         sheet = Image.new("RGBA", (2 * width, 2 * height), (*ink, 0))
         draw = ImageDraw.Draw(sheet)
-        font = ImageFont.load_default(size=(0.075 if form == 0 else 0.13) * height)
-        if form == 0:
+        font = ImageFont.load_default(size=(0.075 if layout == 0 else 0.13) * height)
+        if layout == 0:
             for row in np.arange(0.1, 2.0, 0.22):
                 for column in np.arange(0.0, 2.0, 0.6):
                     at = (width * (column + 0.3 * (round(row / 0.22) % 2)), height * row)
                     draw.text(at, text, font=font, anchor="mm", fill=(*ink, alpha))
         else:
             draw.text((width, height), text, font=font, anchor="mm", fill=(*ink, alpha))
-        turned = sheet.rotate(float(rng.uniform(15, 40)), Image.Resampling.BILINEAR)
-        layer = turned.crop((width // 2, height // 2, width // 2 + width, height // 2 + height))
+        slanted = sheet.rotate(float(rng.uniform(15, 40)), Image.Resampling.BILINEAR)
+        layer = slanted.crop((width // 2, height // 2, width // 2 + width, height // 2 + height))
     return np.asarray(
         Image.alpha_composite(Image.fromarray(picture).convert("RGBA"), layer).convert("RGB")
     )
@@ -178,26 +178,26 @@ def low_resolution(picture: Picture, strength: float, rng: np.random.Generator) 
 
 
 Corruption = Callable[[Picture, float, np.random.Generator], Picture]
-PIXEL: Mapping[str, Corruption] = {
+PIXEL_CORRUPTIONS: Mapping[str, Corruption] = {
     "occlusion": occlusion,
     "low_light": low_light,
     "blur": blur,
     "watermark": watermark,
     "low_resolution": low_resolution,
 }
-"""Those on pixels, in the order in which they happen to a photo."""
-ALL: tuple[str, ...] = (CLUTTER, *PIXEL)
-"""Every disturbance the studio knows."""
+"""Those that need no scene, in the order in which they are applied to a photo."""
+CORRUPTION_NAMES: tuple[str, ...] = (CLUTTER, *PIXEL_CORRUPTIONS)
+"""All corruptions of a rendered photo."""
 
 
-def corrupted(picture: Picture, strengths: Mapping[str, float], seed: list[int]) -> Picture:
-    """Apply pixel disturbances in their order; unknown names (clutter) are passed over.
+def corrupt(picture: Picture, strengths: Mapping[str, float], seed: list[int]) -> Picture:
+    """Apply the pixel corruptions among ``strengths`` in their order; other names are ignored.
 
-    Each draws from a stream of its own, so that leaving one out changes no other.
+    Each has a random generator of its own, so that leaving one out changes no other.
     """
-    for number, (name, disturb) in enumerate(PIXEL.items()):
+    for number, (name, apply) in enumerate(PIXEL_CORRUPTIONS.items()):
         if name in strengths:
-            picture = disturb(picture, strengths[name], np.random.default_rng([*seed, number]))
+            picture = apply(picture, strengths[name], np.random.default_rng([*seed, number]))
     return picture
 
 
@@ -208,6 +208,6 @@ def _shifted(picture: Picture, down: int, right: int) -> Picture:
     return picture[rows][:, columns]
 
 
-def _bytes(values: NDArray[np.floating]) -> Picture:
+def _to_bytes(values: NDArray[np.floating]) -> Picture:
     rounded: Picture = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return rounded

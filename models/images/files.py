@@ -1,4 +1,4 @@
-"""Pictures from local files, as training and fitting read them."""
+"""Reading pictures from local files, for training and evaluation."""
 
 from __future__ import annotations
 

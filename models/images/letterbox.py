@@ -13,13 +13,13 @@ from models.errors import PictureError
 
 Picture = NDArray[np.uint8]
 
-SMALLEST = 8
-"""Pixels: below this there is nothing to recognise."""
+MIN_SIDE = 8
+"""Pixels of the shorter side that a picture needs to be recognised."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the picture lies on its square canvas; fractions of the canvas, 0 to 1."""
+    """The picture's rectangle on its square canvas, in fractions of the canvas, 0..1."""
 
     left: float
     top: float
@@ -27,7 +27,7 @@ class Frame:
     bottom: float
 
     def cells(self, grid: tuple[int, int]) -> NDArray[np.bool_]:
-        """Which cells (rows × columns,) of the canvas show the picture: half of them or more."""
+        """Which cells (rows × columns,) of the canvas show the picture on half their area."""
         down = _overlap(self.top, self.bottom, grid[0])
         across = _overlap(self.left, self.right, grid[1])
         return np.outer(down, across).reshape(-1)
@@ -40,27 +40,27 @@ class Frame:
         return x0, y0, x1, y1
 
 
-def check(picture: Picture) -> None:
+def check_picture(picture: Picture) -> None:
     """Raise PictureError unless the picture is uint8 (h, w, 3), at least 8 × 8 px."""
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise PictureError(
             f"a picture is uint8 of shape (height, width, 3), RGB; this is {picture.dtype} of "
             f"shape {picture.shape}"
         )
-    if min(picture.shape[:2]) < SMALLEST:
+    if min(picture.shape[:2]) < MIN_SIDE:
         height, width = picture.shape[:2]
         raise PictureError(
-            f"the picture is {width} × {height} px; {SMALLEST} × {SMALLEST} is least"
+            f"the picture is {width} × {height} px; {MIN_SIDE} × {MIN_SIDE} is least"
         )
 
 
 def letterbox(picture: Picture, size: int) -> tuple[Picture, Frame]:
     """Scale the longer side to ``size`` (bicubic, anti-aliased) and centre it on a grey square.
 
-    Keeping the aspect ratio gains two points on clothing kinds (a dress is not a shirt) and costs
-    nothing on square pictures. Grey (127) is the zero of ``normalise``.
+    Keeping the aspect ratio gains two points on categories of clothing (a dress is longer than a
+    shirt) and costs nothing on square pictures. Grey (127) is the zero of ``normalise``.
     """
-    check(picture)
+    check_picture(picture)
     height, width = picture.shape[:2]
     scale = size / max(height, width)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -73,9 +73,9 @@ def letterbox(picture: Picture, size: int) -> tuple[Picture, Frame]:
 
 
 def normalise(picture: Picture) -> Floats:
-    """Bytes (s, s, 3) to the floats (3, s, s) that EfficientNet-Lite was trained on: ±1."""
-    signal: Floats = (picture.transpose(2, 0, 1).astype(np.float32) - 127.0) / 128.0
-    return np.ascontiguousarray(signal)
+    """Bytes (s, s, 3) to the floats (3, s, s) in ±1 that EfficientNet-Lite was trained on."""
+    channels: Floats = (picture.transpose(2, 0, 1).astype(np.float32) - 127.0) / 128.0
+    return np.ascontiguousarray(channels)
 
 
 def _overlap(start: float, end: float, cells: int) -> NDArray[np.bool_]:

@@ -1,1 +1,1 @@
-"""What is squeezed out of a picture and its text once (DataJuicer, arXiv 2503.14559)."""
+"""Juice: patches, object classes and captions of pictures (DataJuicer, arXiv 2503.14559)."""

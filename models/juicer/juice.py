@@ -1,7 +1,7 @@
-"""Juice: what is squeezed out of a picture and its text once, and kept with the item.
+"""Juice: what is extracted from a picture and its text once, and stored with the item.
 
-DataJuicer (arXiv 2503.14559) keeps the salient patches and object classes of a sample instead of
-sieving whole samples. Lookstream juices every item and every query with the same code and stores
+DataJuicer (arXiv 2503.14559) extracts the salient patches and object classes of a sample instead of
+filtering whole samples. Lookstream juices every item and every query with the same code and stores
 the result beside the vector, so that the reranker never opens a picture again (law 4).
 
 The formats (int8 matrices, msgpack) are ours: 17 tokens of 64 dimensions take 1.1 KB.
@@ -66,9 +66,9 @@ class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     box: Box = (0.0, 0.0, 1.0, 1.0)
     """Crop around the kept patches: x0, y0, x1, y1, relative, 0 to 1."""
     classes: tuple[tuple[str, float], ...] = ()
-    """Object classes seen in the kept patches with their confidence, surest first."""
+    """Object classes of the kept patches with their probability, most probable first."""
     caption: str = ""
-    """The title, with sure classes woven in where it lacks them."""
+    """The title, enriched with probable classes that it lacks."""
     token_matrix: Int8Matrix = EMPTY
     colour_matrix: Int8Matrix = EMPTY
     text_matrix: Int8Matrix = EMPTY

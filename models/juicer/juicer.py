@@ -1,8 +1,8 @@
-"""The juicer: one pass over a picture that gives everything later stages need.
+"""The juicer: one pass of the backbone over a picture, and the features that later stages need.
 
 The same code juices catalog items, queries and training pictures (DataJuicer, arXiv 2503.14559).
-What comes out is still in the backbone's own features; ``models.embedding.projection`` makes the
-short vectors and tokens of it.
+Features are the backbone's own; ``models.embedding.projection`` maps them to the vectors and tokens
+that are stored.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from models.backbone.protocol import Backbone
 from models.backbone.spec import Layout
 from models.images import colour_histogram
 from models.images.letterbox import Frame, Picture, letterbox, normalise
-from models.juicer.saliency import Mask, background, cell_pixels, saliency
+from models.juicer.saliency import Mask, cell_pixels, find_background, patch_saliency
 
 KEEP_RATIO = 0.7
 """Share of a picture's patches that the pooled features are made of (EViT's ratio)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Squeezed:
-    """What was squeezed from one picture.
+class PictureFeatures:
+    """The features of one picture.
 
-    ``pooled`` has one row (c,) per depth: the saliency-weighted mean of the kept patches.
-    ``identity`` is the same mean of the trained tail's map, (0,) without a tail.
-    ``cells`` (patches, d) are the middle depths of every patch, each depth of length 1.
-    ``colour`` is the descriptor (120,) of the kept patches.
+    Attributes:
+        frame: its rectangle on the square canvas.
+        saliency: of each patch, (patches,), 0..1.
+        pooled: for each depth (c,) the saliency-weighted mean of the kept patches.
+        identity: the same mean of the identity branch's map; (0,) without one.
+        cells: the middle depths of every patch, each of length 1, side by side, (patches, d).
+        colour: the colour histogram (120,) of the kept patches.
     """
 
     frame: Frame
@@ -42,37 +45,39 @@ class Squeezed:
     colour: Floats
 
 
-def squeeze(pictures: Sequence[Picture], backbone: Backbone, size: int) -> list[Squeezed]:
-    """Juice decoded RGB pictures, uint8 (h, w, 3), of any size; raises PictureError."""
+def extract_features(
+    pictures: Sequence[Picture], backbone: Backbone, size: int
+) -> list[PictureFeatures]:
+    """The features of decoded RGB pictures, uint8 (h, w, 3), of any size; raises PictureError."""
     canvases = [letterbox(picture, size) for picture in pictures]
     if not canvases:
         return []
     rows = backbone.patches(np.stack([normalise(canvas) for canvas, _ in canvases]))
     return [
-        squeeze_rows(patches, canvas, frame, backbone.layout)
+        pool_patches(patches, canvas, frame, backbone.layout)
         for patches, (canvas, frame) in zip(rows, canvases, strict=True)
     ]
 
 
-def squeeze_rows(patches: Floats, canvas: Picture, frame: Frame, layout: Layout) -> Squeezed:
-    """Juice one letterboxed picture of which the backbone made these patch rows."""
+def pool_patches(patches: Floats, canvas: Picture, frame: Frame, layout: Layout) -> PictureFeatures:
+    """The features of one letterboxed picture, from the backbone's rows of its patches."""
     depths = layout.depths(patches)
     inside = frame.cells(layout.grid)
     pixels = cell_pixels(canvas, layout.grid)
-    salience = saliency(depths[-1], inside, background(pixels, inside, layout.grid))
-    weights = kept_weights(salience, inside)
-    return Squeezed(
+    salience = patch_saliency(depths[-1], inside, find_background(pixels, inside, layout.grid))
+    weights = pooling_weights(salience, inside)
+    return PictureFeatures(
         frame=frame,
         saliency=salience,
         pooled=tuple(weights @ depth for depth in depths),
         identity=weights @ layout.identities(patches),
-        cells=np.concatenate([unit(depth) for depth in _middle(depths)], axis=1),
-        colour=colour_histogram.histogram(pixels, weights),
+        cells=np.concatenate([unit(depth) for depth in _token_depths(depths)], axis=1),
+        colour=colour_histogram.colour_histogram(pixels, weights),
     )
 
 
-def kept_weights(salience: Floats, inside: Mask) -> Floats:
-    """Saliency of the kept share of the picture's patches, summing to 1; 0 elsewhere."""
+def pooling_weights(salience: Floats, inside: Mask) -> Floats:
+    """Weights (patches,) of the mean: the saliency of the kept patches, summing to 1; else 0."""
     count = max(1, round(KEEP_RATIO * int(inside.sum())))
     kept: NDArray[np.intp] = np.argsort(-salience, kind="stable")[:count]
     weights = np.zeros_like(salience)
@@ -81,6 +86,6 @@ def kept_weights(salience: Floats, inside: Mask) -> Floats:
     return normed
 
 
-def _middle(depths: Sequence[Floats]) -> Sequence[Floats]:
-    """The depths that tokens are made of: the last ones know categories, not identity."""
+def _token_depths(depths: Sequence[Floats]) -> Sequence[Floats]:
+    """The middle depths, which tokens are made of: the last know categories, not products."""
     return depths[:2]

@@ -1,9 +1,9 @@
-"""Which patches of a picture matter: the vision branch of DataJuicer (arXiv 2503.14559).
+"""Salient patches of a picture: the vision branch of DataJuicer (arXiv 2503.14559).
 
-Only the paper's abstract is public; the rules here are ours. Saliency is a patch's agreement with
-the pooled feature times its activation norm, for networks without a CLS token; flat patches
-connected to the border count as background and are pushed down. Patches are kept greedily, less
-what they repeat of those kept already (after EViT, arXiv 2202.07800, and ToMe, 2210.09461).
+Only the paper's abstract is public; the rules here are ours. Saliency is a patch's cosine with the
+pooled feature times its activation norm, for networks without a CLS token; flat patches connected
+to the border count as background and weigh less. Patches are selected greedily by saliency less
+redundancy (after EViT, arXiv 2202.07800, and ToMe, 2210.09461; maximal marginal relevance).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from PIL import Image
 from models.arrays import Box, Floats
 from models.images.letterbox import Frame, Picture
 
-CELL = 6
-"""Pixels per patch side in the small copy that colours and flatness are read from."""
+CELL_SIDE = 6
+"""Pixels of a patch's side in the downscaled copy that colours and flatness are measured on."""
 
-FLAT = 8.0
+FLAT_DEVIATION = 8.0
 """A patch whose pixels deviate less than this (bytes, mean of RGB) is flat."""
 
-STEP = 12.0
-"""Flat neighbours whose mean colours differ less than this (bytes) belong together."""
+COLOUR_STEP = 12.0
+"""Flat neighbours whose mean colours differ less than this (bytes) are connected."""
 
 BACKGROUND_WEIGHT = 0.2
 REDUNDANCY = 0.3
@@ -36,32 +36,33 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def cell_pixels(canvas: Picture, grid: Grid) -> Floats:
-    """Pixels (rows × columns, 36, 3) of each patch in a small copy of the canvas, 0 to 255."""
+    """Pixels (rows × columns, 36, 3) of each patch in a downscaled copy of the canvas, 0..255."""
     rows, columns = grid
-    small = Image.fromarray(canvas).resize((columns * CELL, rows * CELL), Image.Resampling.BOX)
-    cells = np.asarray(small, np.float32).reshape(rows, CELL, columns, CELL, 3)
-    return cells.transpose(0, 2, 1, 3, 4).reshape(rows * columns, CELL * CELL, 3)
+    size = columns * CELL_SIDE, rows * CELL_SIDE
+    small = Image.fromarray(canvas).resize(size, Image.Resampling.BOX)
+    cells = np.asarray(small, np.float32).reshape(rows, CELL_SIDE, columns, CELL_SIDE, 3)
+    return cells.transpose(0, 2, 1, 3, 4).reshape(rows * columns, CELL_SIDE * CELL_SIDE, 3)
 
 
-def background(pixels: Floats, inside: Mask, grid: Grid) -> Mask:
+def find_background(pixels: Floats, inside: Mask, grid: Grid) -> Mask:
     """Patches (rows × columns,) that are flat and connected to the picture's border."""
     mean = pixels.mean(axis=1).reshape(*grid, 3)
-    flat = (pixels.std(axis=1).mean(axis=1) < FLAT).reshape(grid)
+    flat = (pixels.std(axis=1).mean(axis=1) < FLAT_DEVIATION).reshape(grid)
     shown = inside.reshape(grid)
-    border = shown & ~np.logical_and.reduce([_neighbour(shown, way) for way in _WAYS])
+    border = shown & ~np.logical_and.reduce([_shifted(shown, shift) for shift in _SHIFTS])
     found: Mask = border & flat
     for _ in range(sum(grid)):
         grown = found.copy()
-        for way in _WAYS:
-            near = np.abs(_neighbour(mean, way) - mean).max(axis=2) < STEP
-            grown |= _neighbour(found, way) & near & flat & shown
+        for shift in _SHIFTS:
+            near = np.abs(_shifted(mean, shift) - mean).max(axis=2) < COLOUR_STEP
+            grown |= _shifted(found, shift) & near & flat & shown
         if (grown == found).all():
             break
         found = grown
     return found.reshape(-1)
 
 
-def saliency(final: Floats, inside: Mask, flat: Mask) -> Floats:
+def patch_saliency(final: Floats, inside: Mask, flat: Mask) -> Floats:
     """Saliency (patches,) from 0 to 1 of the last feature map's rows (patches, c).
 
     ``inside`` marks patches that show the picture and not its padding: the rest get 0. ``flat``
@@ -70,14 +71,14 @@ def saliency(final: Floats, inside: Mask, flat: Mask) -> Floats:
     norm = np.sqrt((final * final).sum(axis=1))
     pooled = final[inside].mean(axis=0)
     length = norm * np.sqrt(pooled @ pooled)
-    agreement = np.maximum(final @ pooled, 0.0) / np.maximum(length, 1e-9)
-    score = norm * agreement * inside * np.where(flat, BACKGROUND_WEIGHT, 1.0)
+    cosine = np.maximum(final @ pooled, 0.0) / np.maximum(length, 1e-9)
+    score = norm * cosine * inside * np.where(flat, BACKGROUND_WEIGHT, 1.0)
     peak = score.max()
-    # A dead map (an all-black picture can give one) has no favourite patch.
+    # In a map of zeros (an all-black picture can give one) all patches are equal.
     return (score / peak if peak > 0 else inside).astype(np.float32)
 
 
-def keep(tokens: Floats, salience: Floats, count: int) -> NDArray[np.intp]:
+def select_patches(tokens: Floats, salience: Floats, count: int) -> NDArray[np.intp]:
     """Choose ``count`` patches, best first: saliency − γ · max cosine to those already kept.
 
     ``tokens`` are rows (patches, d) of length 1. Patches with saliency 0 are never chosen, so
@@ -105,12 +106,12 @@ def crop_box(kept: NDArray[np.intp], grid: Grid, frame: Frame) -> Box:
     return frame.to_picture((left, top, right, bottom))
 
 
-_WAYS = ((0, 1), (0, -1), (1, 1), (1, -1))
+_SHIFTS = ((0, 1), (0, -1), (1, 1), (1, -1))
 
 
-def _neighbour(cells: NDArray[Scalar], way: tuple[int, int]) -> NDArray[Scalar]:
-    """The grid shifted by one cell along an axis; what comes in from outside is zero."""
-    axis, step = way
+def _shifted(cells: NDArray[Scalar], shift: tuple[int, int]) -> NDArray[Scalar]:
+    """The grid shifted by one cell along an axis, zero where nothing was."""
+    axis, step = shift
     shifted = np.roll(cells, step, axis)
     edge: list[slice | int] = [slice(None), slice(None)]
     edge[axis] = 0 if step > 0 else -1

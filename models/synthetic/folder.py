@@ -23,7 +23,7 @@ import orjson
 
 from models.catalog.folder import PHOTOS, PRODUCTS
 from models.errors import SyntheticError
-from models.images.corruptions import ALL
+from models.images.corruptions import CORRUPTION_NAMES
 from models.synthetic.near_duplicates import design
 from models.synthetic.render_pool import Order, rendered_products
 from models.synthetic.rows import SPLITS, Row, product_row, split_of
@@ -65,7 +65,7 @@ def write_synthetic_catalog(
     photos: int = 3,
     seed: int = 0,
     size: int = 256,
-    corruptions: Sequence[str] = ALL,
+    corruptions: Sequence[str] = CORRUPTION_NAMES,
     splits: Mapping[str, float] = SPLITS,
     processes: int | None = None,
     progress: Progress = lambda done, total: None,
@@ -78,7 +78,7 @@ def write_synthetic_catalog(
         photos: shoppers' photos of each.
         seed: of everything.
         size: pixels of a picture's side.
-        disturbances: which may happen to photos, see `disturbances.ALL`.
+        disturbances: which may happen to photos, see `disturbances.CORRUPTION_NAMES`.
         splits: names and shares; products are split, so "test" shows unseen ones.
         processes: by default one per core, two at most; 1 renders in this process.
         progress: called with the number of pictures seen to, and all.
@@ -88,7 +88,7 @@ def write_synthetic_catalog(
     """
     started = perf_counter()
     _check(products, photos, size, corruptions, splits)
-    wanted = tuple(name for name in ALL if name in corruptions)
+    wanted = tuple(name for name in CORRUPTION_NAMES if name in corruptions)
     order = Order(folder, seed, photos, size, wanted, dict(splits))
     options = {
         "format": FORMAT,
@@ -184,9 +184,11 @@ def _check(
     corruptions: Sequence[str],
     splits: Mapping[str, float],
 ) -> None:
-    unknown = sorted(set(corruptions) - set(ALL))
+    unknown = sorted(set(corruptions) - set(CORRUPTION_NAMES))
     if unknown:
-        raise SyntheticError(f"no disturbance {', '.join(unknown)}: there are {', '.join(ALL)}")
+        raise SyntheticError(
+            f"no disturbance {', '.join(unknown)}: there are {', '.join(CORRUPTION_NAMES)}"
+        )
     if products < 1 or photos < 0 or not 32 <= size <= 2048:
         raise SyntheticError(
             f"{products} products, {photos} photos each, {size} px: at least 1 product, 0 photos, "

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.images.corruptions import ALL, CLUTTER
+from models.images.corruptions import CLUTTER, CORRUPTION_NAMES
 from models.synthetic.backgrounds import background
 from models.synthetic.camera import Box, box_of, framed
 from models.synthetic.meshes import Array, Patch, rotation
@@ -61,7 +61,7 @@ def on_white(made: Design) -> Shot:
     return Shot(Scene((thing,), camera, SHOP_LAMPS), box_of(camera, points), {}, [])
 
 
-def photo(made: Design, number: int, corruptions: Collection[str] = ALL) -> Shot:
+def photo(made: Design, number: int, corruptions: Collection[str] = CORRUPTION_NAMES) -> Shot:
     """A shopper's photo: the same product whatever disturbs it.
 
     Args:
@@ -98,7 +98,7 @@ def photo(made: Design, number: int, corruptions: Collection[str] = ALL) -> Shot
 
 
 def _strengths(rng: np.random.Generator, wanted: Collection[str]) -> dict[str, float]:
-    drawn = {name: (rng.random(), float(rng.uniform(0.2, 1.0))) for name in ALL}
+    drawn = {name: (rng.random(), float(rng.uniform(0.2, 1.0))) for name in CORRUPTION_NAMES}
     return {
         name: round(strength, 3)
         for name, (chance, strength) in drawn.items()

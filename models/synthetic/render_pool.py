@@ -16,7 +16,8 @@ from queue import Empty
 from PIL import Image
 
 from models.errors import SyntheticError
-from models.images.corruptions import Picture, corrupted
+from models.images.corruptions import corrupt
+from models.images.letterbox import Picture
 from models.synthetic.near_duplicates import design
 from models.synthetic.photography import on_white, photo
 from models.synthetic.rows import Row, photo_row, split_of
@@ -103,7 +104,7 @@ def _share(order: Order, numbers: range) -> Iterator[tuple[int, int, list[Row]]]
         ]
         for path, shot in missing:
             # Opening takes seconds: not for a folder that is complete.
-            picture = corrupted(opened(order.size).render(shot.scene), shot.strengths, shot.seed)
+            picture = corrupt(opened(order.size).render(shot.scene), shot.strengths, shot.seed)
             _save(picture, path)
         split = split_of(made, order.splits)
         rows = [photo_row(made, number, shot, split) for number, (_, shot) in enumerate(shots[1:])]

@@ -1,1 +1,1 @@
-"""Text in, vectors and overlaps out."""
+"""Text in, sentence vectors, hashed n-grams and trigram overlaps out."""

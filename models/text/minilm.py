@@ -24,11 +24,11 @@ MAX_TOKENS = 128
 """MiniLM was trained on 128 tokens; the rest of a longer text is not read."""
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
-_KEPT_S = ("ss", "us", "is", "os")
-"""Endings that look like a plural and are none: glass, citrus, iris, asparagus, cosmos."""
+_SINGULAR_ENDINGS = ("ss", "us", "is", "os")
+"""Endings of words that look like a plural and are none: glass, citrus, iris, cosmos."""
 
 
-def plain(text: str) -> str:
+def fold_text(text: str) -> str:
     """Fold case and width, drop control characters, join white space; may return ""."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     printable = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in folded)
@@ -41,7 +41,7 @@ def singular(word: str) -> str:
     Both sides of a comparison go through it, so a wrong singular costs nothing as long as it is
     the same one.
     """
-    if len(word) <= 3 or not word.endswith("s") or word.endswith(_KEPT_S):
+    if len(word) <= 3 or not word.endswith("s") or word.endswith(_SINGULAR_ENDINGS):
         return word
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
@@ -51,8 +51,8 @@ def singular(word: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Make slips of case, number and spacing equal: "Red  APPLES" and "red apple" are one text."""
-    return _WORD.sub(lambda match: singular(match.group()), plain(text))
+    """Drop differences of case, number and spacing: "Red  APPLES" and "red apple" are one text."""
+    return _WORD.sub(lambda match: singular(match.group()), fold_text(text))
 
 
 class TextEncoder:
@@ -72,9 +72,9 @@ class TextEncoder:
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return rows (n, 384) of length 1; an empty text gives a row of zeros."""
-        return np.stack([self._one(normalise(text)) for text in texts]) if texts else _NONE
+        return np.stack([self._encode_one(normalise(text)) for text in texts]) if texts else _NONE
 
-    def _one(self, text: str) -> Floats:
+    def _encode_one(self, text: str) -> Floats:
         if not text:
             return np.zeros(WIDTH, np.float32)
         ids = np.array([self._tokenizer.encode(text).ids], np.int64)

@@ -1,7 +1,7 @@
-"""How well the letters of a query are found in a title: what survives typos.
+"""Lexical match of a query and titles by character trigrams, which survive typos.
 
-Character trigrams of padded words, each weighted by how few of the titles at hand hold it: what all
-candidates share tells none of them apart.
+Trigrams of padded words are weighted by their inverse document frequency among the candidates'
+titles: what all of them share tells none apart.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def lexical_match(query: str, titles: Sequence[str]) -> Floats:
     NaN for an empty title; NaN everywhere for an empty query.
     """
     wanted = trigrams(query)
-    held = [trigrams(title) for title in titles]
-    frequency = Counter(gram for grams in held for gram in grams & wanted)
+    of_titles = [trigrams(title) for title in titles]
+    frequency = Counter(gram for grams in of_titles for gram in grams & wanted)
     # A fixed order of summing: sets have none, and replay needs the same bytes.
     weights = [(gram, math.log(1 + len(titles) / (1 + frequency[gram]))) for gram in sorted(wanted)]
     total = math.fsum(weight for _, weight in weights)
@@ -31,7 +31,7 @@ def lexical_match(query: str, titles: Sequence[str]) -> Floats:
         math.fsum(weight for gram, weight in weights if gram in grams) / total
         if grams and total
         else math.nan
-        for grams in held
+        for grams in of_titles
     ]
     return np.array(match, dtype=np.float32)
 

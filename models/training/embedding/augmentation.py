@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy import ndimage
 
-from models.images.corruptions import PIXEL
+from models.images.corruptions import PIXEL_CORRUPTIONS
 from models.images.letterbox import Picture
 
 VIEW_SIZE = 320
@@ -61,7 +61,7 @@ def view(picture: Picture, random: Random, backgrounds: Sequence[Picture] = ()) 
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     image = _recoloured(image, random)
     shown = np.asarray(image)
-    for name, disturb in PIXEL.items():
+    for name, disturb in PIXEL_CORRUPTIONS.items():
         if random.random() < CHANCES[name]:
             shown = disturb(shown, random.uniform(0.2, 0.8), random)
     return shown

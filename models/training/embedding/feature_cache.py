@@ -26,7 +26,7 @@ from models.errors import TrainingError
 from models.images import colour_histogram
 from models.images.files import open_picture
 from models.images.letterbox import Picture, letterbox, normalise
-from models.juicer.juicer import kept_weights, squeeze_rows
+from models.juicer.juicer import pool_patches, pooling_weights
 from models.training.embedding.augmentation import view
 from models.training.embedding.identity_tower import Views
 
@@ -210,12 +210,12 @@ class _Worker:
                 shown = view(picture, random, self.backgrounds)
             canvas, frame = letterbox(shown, self.recorded.spec.size)
             rows, trunk = self.backbone.trunks(normalise(canvas)[None])
-            squeezed = squeeze_rows(rows[0], canvas, frame, self.backbone.layout)
+            squeezed = pool_patches(rows[0], canvas, frame, self.backbone.layout)
             row = int(self.starts[job]) + number
             if self.recorded.trunk:
                 self.files["trunk"][row] = trunk[0]
             inside = frame.cells(self.backbone.layout.grid)
-            self.files["weights"][row] = kept_weights(squeezed.saliency, inside)
+            self.files["weights"][row] = pooling_weights(squeezed.saliency, inside)
             self.files["features"][row] = features(squeezed)
 
 

@@ -21,7 +21,7 @@ from models.embedding.appearance import raw
 from models.embedding.projection import TOKEN_WIDTH, Projection
 from models.errors import ProjectionError
 from models.images.files import open_picture
-from models.juicer.juicer import Squeezed, squeeze
+from models.juicer.juicer import PictureFeatures, extract_features
 from models.training.embedding.fit_appearance import fit_appearance
 from models.training.embedding.fit_pca import fit_principal_axes
 
@@ -81,9 +81,9 @@ def fit_projection(
     catalogs = [read_catalog(folder) for folder in folders]
     chosen = [_chosen(catalog, split, limit, random) for catalog in catalogs]
     total, done = sum(map(len, chosen)), 0
-    sources: list[list[Squeezed]] = []
+    sources: list[list[PictureFeatures]] = []
     for some in chosen:
-        squeezed: list[Squeezed] = []
+        squeezed: list[PictureFeatures] = []
         for one in _squeezed([shot.path for shot in some], network, spec.size):
             squeezed.append(one)
             done += 1
@@ -102,7 +102,7 @@ def fit_projection(
 
 
 def _fit(
-    sources: Sequence[Sequence[Squeezed]],
+    sources: Sequence[Sequence[PictureFeatures]],
     pairs: Sequence[Pairs],
     classes: Floats | None,
     random: np.random.Generator,
@@ -134,10 +134,10 @@ def _fit(
     return Projection(depths, colour, fit_appearance(rows, changes, classes), tokens, card)
 
 
-def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[Squeezed]:
+def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[PictureFeatures]:
     for start in range(0, len(paths), BATCH):
         some = [open_picture(path) for path in paths[start : start + BATCH]]
-        yield from squeeze(some, backbone, size)
+        yield from extract_features(some, backbone, size)
 
 
 def _chosen(
@@ -171,7 +171,7 @@ def _pairs(shots: Sequence[_Shot]) -> Pairs:
     return photos, [own[shots[place].product_id] for place in photos]
 
 
-def _draw_cells(squeezed: Squeezed, random: np.random.Generator) -> Floats:
+def _draw_cells(squeezed: PictureFeatures, random: np.random.Generator) -> Floats:
     """Patches drawn by saliency, so that the token axes describe products and not tables."""
     shares = squeezed.saliency.astype(np.float64)
     count = min(CELLS_PER_PICTURE, int((shares > 0).sum()))

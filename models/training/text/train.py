@@ -19,7 +19,7 @@ from torch.nn import functional
 from models.arrays import Floats
 from models.embedding.text_projection import PREFIXES, WIDTH, TextProjection
 from models.progress import Phases, Progress, no_phases, of_phase
-from models.text.hashed_ngrams import BUCKETS, hashed
+from models.text.hashed_ngrams import BUCKETS, hash_ngrams
 from models.text.minilm import WIDTH as SENTENCE_WIDTH
 from models.text.minilm import TextEncoder, normalise
 from models.training.embedding.fit_pca import fit_principal_axes
@@ -141,7 +141,7 @@ def _training_data(made: Sequence[Wording], read: Read) -> _TrainingData:
 def _hashed(texts: Sequence[str]) -> csr_array:
     filled: list[NDArray[np.intp]] = []
     values: list[Floats] = []
-    for row in map(hashed, texts):
+    for row in map(hash_ngrams, texts):
         filled.append(np.flatnonzero(row))
         values.append(row[filled[-1]])
     starts = np.cumsum([0, *map(len, filled)])

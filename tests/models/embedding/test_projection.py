@@ -10,7 +10,7 @@ from models.embedding.pca import PrincipalAxes
 from models.embedding.projection import FORMAT, Projection, load_projection, save_projection
 from models.errors import ProjectionError
 from models.images.letterbox import Frame
-from models.juicer.juicer import Squeezed
+from models.juicer.juicer import PictureFeatures
 from models.training.embedding.fit_pca import fit_principal_axes
 from models.weights.files import read_weights, write_weights
 
@@ -36,8 +36,8 @@ def small_projection() -> Projection:
     )
 
 
-def squeezed_picture() -> Squeezed:
-    return Squeezed(
+def squeezed_picture() -> PictureFeatures:
+    return PictureFeatures(
         frame=Frame(0, 0, 1, 1),
         saliency=np.ones(4, np.float32),
         pooled=tuple(rows(1, width)[0] for width in WIDTHS),

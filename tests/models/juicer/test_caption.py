@@ -1,6 +1,6 @@
 import pytest
 
-from models.juicer.caption import LONGEST, stems, weave
+from models.juicer.caption import MAX_CHARACTERS, enrich_caption, stems
 
 
 def agrees(_: str) -> bool:
@@ -8,7 +8,7 @@ def agrees(_: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("caption", "classes", "woven"),
+    ("caption", "classes", "expected"),
     [
         ("Blue trousers", [("jean, blue jean, denim", 0.9)], "Blue trousers, featuring jean"),
         ("Denims, relaxed fit.", [("jean, blue jean, denim", 0.9)], "Denims, relaxed fit"),
@@ -19,26 +19,25 @@ def agrees(_: str) -> bool:
         ("Set", [("cup", 0.7), ("plate", 0.6)], "Set, featuring cup, plate"),
     ],
 )
-def test_a_class_is_added_when_it_is_sure_and_new(
-    caption: str, classes: list[tuple[str, float]], woven: str
+def test_a_class_is_added_when_it_is_probable_and_new(
+    caption: str, classes: list[tuple[str, float]], expected: str
 ) -> None:
-    assert weave(caption, classes, agrees) == woven
+    assert enrich_caption(caption, classes, agrees) == expected
 
 
 def test_a_class_that_contradicts_the_text_is_left_out() -> None:
     classes = [("tennis ball", 0.9), ("orange", 0.8)]
-    assert (
-        weave("Citrus", classes, lambda label: label != "tennis ball") == "Citrus, featuring orange"
-    )
+    enriched = enrich_caption("Citrus", classes, lambda label: label != "tennis ball")
+    assert enriched == "Citrus, featuring orange"
 
 
 def test_at_most_three_are_added() -> None:
     many = [(name, 0.9) for name in ("cup", "plate", "fork", "spoon")]
-    assert weave("Set", many, agrees) == "Set, featuring cup, plate, fork"
+    assert enrich_caption("Set", many, agrees) == "Set, featuring cup, plate, fork"
 
 
 def test_long_captions_are_cut() -> None:
-    assert len(weave("word " * 1000, [], agrees)) <= LONGEST
+    assert len(enrich_caption("word " * 1000, [], agrees)) <= MAX_CHARACTERS
 
 
 def test_stems_see_through_number_and_case() -> None:

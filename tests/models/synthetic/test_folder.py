@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.images.corruptions import ALL
+from models.images.corruptions import CORRUPTION_NAMES
 from models.synthetic import descriptions
 from models.synthetic.backgrounds import background, on_background
 from models.synthetic.camera import box_of, framed
@@ -136,8 +136,8 @@ def test_a_shot_is_the_same_whatever_disturbs_it() -> None:
         assert full.box == clean.box
         assert not clean.strengths
         assert np.array_equal(full.scene.camera.eye, clean.scene.camera.eye)
-        for name in ALL:
-            less = photo(made, number, [other for other in ALL if other != name])
+        for name in CORRUPTION_NAMES:
+            less = photo(made, number, [other for other in CORRUPTION_NAMES if other != name])
             kept = {other: value for other, value in full.strengths.items() if other != name}
             assert less.strengths == kept
 
@@ -146,7 +146,7 @@ def test_every_disturbance_happens() -> None:
     seen = Counter(
         name for made in MANY[:12] for number in range(3) for name in photo(made, number).strengths
     )
-    assert set(seen) == set(ALL)
+    assert set(seen) == set(CORRUPTION_NAMES)
 
 
 def test_boxes_lie_in_the_picture_and_hold_the_product() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from models.catalog.folder import read_catalog
 from models.errors import SyntheticError
-from models.images.corruptions import CLUTTER, PIXEL, corrupted
+from models.images.corruptions import CLUTTER, PIXEL_CORRUPTIONS, corrupt
 from models.images.files import open_picture
 from models.synthetic import write_synthetic_catalog
 from models.synthetic.near_duplicates import design
@@ -72,7 +72,7 @@ def test_clutter_changes_the_surroundings_not_the_product(studio: Renderer) -> N
         for number in range(3)
         if photo(made, number).strengths.get(CLUTTER, 0) > 0.5 and made.main.material != "glass"
     )
-    cluttered, clean = photo(made, number), photo(made, number, tuple(PIXEL))
+    cluttered, clean = photo(made, number), photo(made, number, tuple(PIXEL_CORRUPTIONS))
     with_, without = studio.render(cluttered.scene), studio.render(clean.scene)
     mask = studio.mask(clean.scene.things[0], clean.scene.camera)
     changed = (with_ != without).any(axis=2)
@@ -85,7 +85,7 @@ def test_every_photo_is_disturbed_as_its_row_says(studio: Renderer) -> None:
         shot for index in range(30) if "blur" in (shot := photo(design(0, index), 0)).strengths
     )
     plain = studio.render(shot.scene)
-    assert not np.array_equal(corrupted(plain, shot.strengths, shot.seed), plain)
+    assert not np.array_equal(corrupt(plain, shot.strengths, shot.seed), plain)
 
 
 def test_a_folder_is_a_catalog(studio: Renderer, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_folder_is_a_catalog(studio: Renderer, tmp_path: Path) -> None:
         left, top, right, bottom = row["box"]
         assert 0 <= left < right <= 1
         assert 0 <= top < bottom <= 1
-        assert set(row["disturbances"]) <= {CLUTTER, *PIXEL}
+        assert set(row["disturbances"]) <= {CLUTTER, *PIXEL_CORRUPTIONS}
 
 
 def test_a_folder_grows_and_goes_on_where_it_stopped(studio: Renderer, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.text.minilm import WIDTH, TextEncoder, normalise, plain
+from models.text.minilm import WIDTH, TextEncoder, fold_text, normalise
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_slips_are_made_equal(slip: str, meant: str) -> None:
 
 @given(st.text(max_size=60))
 def test_plain_text_is_already_plain(text: str) -> None:
-    assert plain(plain(text)) == plain(text)
+    assert fold_text(fold_text(text)) == fold_text(text)
 
 
 def test_a_text_has_the_same_bytes_in_any_company(encoder: TextEncoder) -> None:

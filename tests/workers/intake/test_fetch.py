@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.images.letterbox import SMALLEST, check
+from models.images.letterbox import MIN_SIDE, check_picture
 from tests.hostile.not_images import MAGIC
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError, PictureRefused
@@ -229,16 +229,16 @@ def test_any_bytes_are_a_picture_or_refused(data: bytes, magic: bytes) -> None:
             picture = decode_picture(one, MAX_PIXELS)
         except PictureRefused:
             continue
-        check(picture)
+        check_picture(picture)
 
 
 def test_what_comes_out_is_never_too_small_for_the_models() -> None:
     """The longest, narrowest picture that is accepted is one that the backbone accepts."""
     picture = decode_picture(picture_bytes("PNG", size=(5000, 50)), MAX_PIXELS)
     assert picture.shape == (10, 1024, 3)
-    check(picture)
-    assert SMALLEST_SIDE >= SMALLEST
-    assert WORKING_SIDE // LARGEST_RATIO >= SMALLEST
+    check_picture(picture)
+    assert SMALLEST_SIDE >= MIN_SIDE
+    assert WORKING_SIDE // LARGEST_RATIO >= MIN_SIDE
 
 
 def test_large_grey_pictures_of_16_bits_are_scaled_not_clipped() -> None:

@@ -10,7 +10,7 @@ from models.backbone.spec import named_backbone
 from models.embedding.projection import load_projection, save_projection
 from models.errors import PictureError, ProjectionError
 from models.images.files import open_picture
-from models.juicer.juicer import squeeze
+from models.juicer.juicer import extract_features
 from models.training.embedding.pca_init import FEWEST, fit_projection
 
 
@@ -49,7 +49,7 @@ def test_a_fitted_projection_encodes_pictures(catalog: Path, tiny: str) -> None:
     path = catalog / "tiny.safetensors"
     save_projection(fitted, path)
     backbone = load_backbone(named_backbone(tiny))
-    (squeezed,) = squeeze([open_picture(catalog / "0.png")], backbone, 64)
+    (squeezed,) = extract_features([open_picture(catalog / "0.png")], backbone, 64)
     read = load_projection(path, backbone.layout.widths)
     assert seen == [(done, FEWEST) for done in range(1, FEWEST + 1)]
     identity, appearance = read.picture(squeezed)
