@@ -75,7 +75,7 @@ def variables(code: str) -> Iterator[str]:
 def commands(code: str) -> Iterator[list[str]]:
     """The words after `lookstream`, up to the end of the command."""
     for found in COMMAND.findall(code):
-        words = re.split(r"\s[#|;&>]|[;…]", found)[0].replace("'", "")
+        words = re.split(r"\s[#|;&>]|[;…]|,(?:\s|$)", found)[0].replace("'", "")
         yield shlex.split(words)
 
 

@@ -106,3 +106,10 @@ def test_the_index_lists_every_record_as_it_is() -> None:
         expected.append(f"| {link} | {title} | {date} | {status} |")
     index = (ROOT / "docs/decisions/README.md").read_text("utf-8").splitlines()
     assert [line for line in index if line.startswith("| [0")] == expected
+
+
+def test_the_glossary_is_in_order() -> None:
+    glossary = (ROOT / "docs/glossary.md").read_text("utf-8").splitlines()
+    terms = [line.split(" | ")[0] for line in glossary if line.startswith("| ")][1:]
+    assert terms == sorted(terms, key=str.casefold)
+    assert len(terms) == len({term.casefold() for term in terms})
