@@ -26,10 +26,10 @@ PURGE_EVERY_S = 300.0
 """Reading the tombstones costs one query; nobody waits for their end."""
 REPARTITION_EVERY_S = 10.0
 """Counting walks every row on Lite: some 0.1 s at 100,000."""
-LOOK_S = 0.05
-"""Between two looks whether a batch is under way."""
-PATIENCE_S = 60.0
-"""How long to wait for a moment between two batches; in a long backlog there may be none."""
+POLL_S = 0.05
+"""How often to check whether a batch is being delivered."""
+MAX_WAIT_S = 60.0
+"""The longest wait for a moment between two batches; in a long backlog there may be none."""
 
 log = structlog.get_logger()
 
@@ -57,9 +57,9 @@ async def maintain(
     while True:
         await sleep(every_s)
         waited = 0.0
-        while delivery.busy and waited < PATIENCE_S:
-            await sleep(LOOK_S)
-            waited += LOOK_S
+        while delivery.busy and waited < MAX_WAIT_S:
+            await sleep(POLL_S)
+            waited += POLL_S
         try:
             await _in_daemon_thread(job)
         except RepartitionCancelled as error:

@@ -1,4 +1,4 @@
-"""Messages survive the wire, and what does not decode says why in words."""
+"""Messages survive the wire, and what does not decode is explained."""
 
 import msgspec
 import pytest

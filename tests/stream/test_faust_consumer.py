@@ -28,7 +28,7 @@ class Signal:
 
 
 class App:
-    """As much of a Faust app as a consumer hears of."""
+    """The part of a Faust app that a consumer uses."""
 
     def __init__(self) -> None:
         self.on_partitions_revoked = Signal()

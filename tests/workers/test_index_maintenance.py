@@ -22,8 +22,8 @@ from tests.workers.ingest.test_steps import Shop, shop
 from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.settings import Settings
 from workers.index_maintenance import (
-    LOOK_S,
-    PATIENCE_S,
+    MAX_WAIT_S,
+    POLL_S,
     Repartitioning,
     maintain,
     purge_tombstones,
@@ -76,8 +76,8 @@ async def test_a_job_is_done_regularly_and_again_after_a_failure() -> None:
 
 async def test_it_waits_for_a_moment_between_batches_but_not_for_ever() -> None:
     done: list[int] = []
-    looks = round(PATIENCE_S / LOOK_S)
-    assert await maintained(lambda: done.append(1), looks, busy=True) == [5.0] + [LOOK_S] * (
+    looks = round(MAX_WAIT_S / POLL_S)
+    assert await maintained(lambda: done.append(1), looks, busy=True) == [5.0] + [POLL_S] * (
         looks - 1
     )
     assert done == []

@@ -1,4 +1,4 @@
-"""Products and queries through the encoder: what goes in, and the items that come out."""
+"""Products and the encoder: what goes in, and the items that come out."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ NO_PICTURE = b""
 
 
 @dataclass(frozen=True)
-class Draft:
-    """A product whose pictures have been fetched: one part per picture, one without if none."""
+class FetchedProduct:
+    """A product whose pictures were fetched: one source per picture, one without if none."""
 
     event: ProductUpsert
-    parts: tuple[Part, ...]
+    sources: tuple[ItemSource, ...]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One picture of a product: its reference, its pixels, and the digest of all it is made of.
+class ItemSource:
+    """What an item is encoded from: a picture's reference and pixels, and the digest of all inputs.
 
-    `digest` has two halves, of the model with the picture's bytes and of the model with the words:
-    the same digest gives the same vector and juice, so that they need not be made again, and the
-    same first half the same picture part of them.
+    `digest` has two halves, of the model with the picture's bytes and of the model with the words.
+    The same digest gives the same vector and juice, so that they need not be computed again; the
+    same first half gives the same picture part of them.
     """
 
     reference: str | None
@@ -48,38 +48,47 @@ def picture_references(event: ProductUpsert) -> list[str]:
     return list(dict.fromkeys([*references, *event.images]))
 
 
-def draft(event: ProductUpsert, pictures: Sequence[tuple[bytes, Picture]], model_id: str) -> Draft:
+def fetched_product(
+    event: ProductUpsert, pictures: Sequence[tuple[bytes, Picture]], model_id: str
+) -> FetchedProduct:
     """The product with its `pictures`: bytes and pixels, in the order of `picture_references`."""
     references = picture_references(event)
     if not references:
-        return Draft(event, (Part(None, None, _digest(event, NO_PICTURE, model_id)),))
-    return Draft(
+        return FetchedProduct(
+            event, (ItemSource(None, None, _digest(event, NO_PICTURE, model_id)),)
+        )
+    return FetchedProduct(
         event,
         tuple(
-            Part(reference, picture, _digest(event, data, model_id))
+            ItemSource(reference, picture, _digest(event, data, model_id))
             for reference, (data, picture) in zip(references, pictures, strict=True)
         ),
     )
 
 
-def make_products(
-    drafts: Sequence[Draft], encoder: CatalogEncoder, known: Mapping[str, Item] | None = None
+def encode_products(
+    fetched: Sequence[FetchedProduct],
+    encoder: CatalogEncoder,
+    known: Mapping[str, Item] | None = None,
 ) -> list[Product]:
     """The items of each product, not yet assigned to prototypes.
 
     `known` are items by digest, with their vectors, that need not be encoded again (juice once);
-    where only the words changed, only the words are.
+    where only the words changed, only the words are encoded.
     """
     made = dict(known or {})
     seen = {_picture_half(digest): item for digest, item in made.items() if encoder.replaces_text}
     fresh = {
-        part.digest: (part, one.event)
-        for one in drafts
-        for part in one.parts
-        if part.digest not in made
+        source.digest: (source, one.event)
+        for one in fetched
+        for source in one.sources
+        if source.digest not in made
     }
     encoded = encoder.encode_items(
-        [_look(part, seen.get(_picture_half(part.digest))) for part, _ in fresh.values()],
+        [
+            _encoder_input(source, seen.get(_picture_half(source.digest)))
+            for source, _ in fresh.values()
+        ],
         [product_text(event.title, event.description) for _, event in fresh.values()],
         categories=[event.category for _, event in fresh.values()],
     )
@@ -96,22 +105,22 @@ def make_products(
     return [
         tuple(
             msgspec.structs.replace(
-                made[part.digest],
+                made[source.digest],
                 item_id=item_id(one.event.product_id, number),
                 product_id=one.event.product_id,
-                payload=_payload(one.event, part, made[part.digest].payload["caption"]),
+                payload=_payload(one.event, source, made[source.digest].payload["caption"]),
                 offer={},
                 versions={},
             )
-            for number, part in enumerate(one.parts)
+            for number, source in enumerate(one.sources)
         )
-        for one in drafts
+        for one in fetched
     ]
 
 
-def _payload(event: ProductUpsert, part: Part, caption: str) -> dict[str, Any]:
-    # A data: URI is the picture itself; it has done its work and would only swell the row.
-    shown = part.reference if not (part.reference or "").lower().startswith("data:") else None
+def _payload(event: ProductUpsert, source: ItemSource, caption: str) -> dict[str, Any]:
+    # A data: URI is the picture itself, which is not needed any more and would swell the row.
+    shown = source.reference if not (source.reference or "").lower().startswith("data:") else None
     return {
         "title": event.title,
         "description": event.description,
@@ -121,10 +130,10 @@ def _payload(event: ProductUpsert, part: Part, caption: str) -> dict[str, Any]:
     }
 
 
-def _look(part: Part, seen: Item | None) -> Picture | Encoded | None:
-    """What the encoder has to look at: the picture, or the item that was made of it before."""
-    if part.picture is None or seen is None or seen.vector is None:
-        return part.picture
+def _encoder_input(source: ItemSource, seen: Item | None) -> Picture | Encoded | None:
+    """What the encoder gets: the picture, or the item that was encoded from it before."""
+    if source.picture is None or seen is None or seen.vector is None:
+        return source.picture
     return Encoded(seen.vector, Juice.from_bytes(seen.juice))
 
 

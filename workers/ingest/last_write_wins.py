@@ -1,9 +1,8 @@
-"""What an event does to a product: a pure function, last writer wins per group of fields.
+"""What an event does to a product: a pure function, last write wins per group of fields.
 
-A product is the tuple of its items (one per picture), or one tombstone. What its pictures and
-words are made of ("content") and each field of the offer carry versions of their own, and a
-delete is one more word on all of them. So the order in which events arrive does not matter: the
-newest word on each group is what stands.
+A product is the tuple of its items (one per picture), or one tombstone. Its pictures and words
+("content") and each field of the offer have versions of their own, and a delete is a write to all
+of them. So the order in which events arrive does not matter: each group holds its newest write.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class UnknownProduct(Permanent):
 
 @dataclass(frozen=True)
 class Change:
-    """An event ready to be applied: its version, and for an upsert the content it brings.
+    """An event ready to be applied: its version, and for an upsert its content.
 
     `content` holds one item per picture, in order, without offer and versions; `dim` is the
     length of the index's vectors.
@@ -45,7 +44,7 @@ class Change:
 
 
 def event_version(event: CatalogEvent, record: Record) -> int:
-    """The producer's version; else the event time; else the time the log has for it (ms)."""
+    """The producer's version; else the event time; else the record's time (ms)."""
     if event.version is not None:
         return event.version
     return event.event_time if event.event_time is not None else record.timestamp_ms
@@ -57,10 +56,10 @@ def item_id(product_id: str, picture: int) -> str:
 
 
 def apply_change(product: Product, change: Change) -> tuple[Product, State]:
-    """The product after the change, and whether the change had anything to say.
+    """The product after the change, and whether the change had an effect.
 
     Raises:
-        UnknownProduct: a patch for a product that was never there.
+        UnknownProduct: a patch for a product that was never indexed.
     """
     event, version = change.event, change.version
     if isinstance(event, OfferPatch) and not product:
@@ -75,7 +74,7 @@ def apply_change(product: Product, change: Change) -> tuple[Product, State]:
         return version >= versions.get(group, version)
 
     content = product
-    groups = [group for group in _spoken_of(event) if newest(group)]
+    groups = [group for group in _groups_set(event) if newest(group)]
     if CONTENT in groups:
         content = change.content or (
             tombstone(item_id(event.product_id, 0), event.product_id, change.dim, {}),
@@ -87,7 +86,7 @@ def apply_change(product: Product, change: Change) -> tuple[Product, State]:
     offer = {name: value for name, value in offer.items() if value is not None}
     if not groups:
         return product, State.SUPERSEDED
-    # A delete that came late may still be the newest word on a field of the offer.
+    # A delete that came late may still be the newest write to a field of the offer.
     late = isinstance(event, ProductDelete) and CONTENT not in groups
     return (
         tuple(msgspec.structs.replace(item, offer=offer, versions=versions) for item in content),
@@ -103,12 +102,12 @@ def same_row(one: Item, other: Item) -> bool:
     )
 
 
-def _spoken_of(event: CatalogEvent) -> list[str]:
-    """The groups of fields that the event has a word on."""
+def _groups_set(event: CatalogEvent) -> list[str]:
+    """The groups of fields that the event sets."""
     if isinstance(event, ProductDelete):
         return [CONTENT, *OFFER]
-    said = [name for name in OFFER if _value(event, name) is not UNSET]
-    return [CONTENT, *said] if isinstance(event, ProductUpsert) else said
+    offer = [name for name in OFFER if _value(event, name) is not UNSET]
+    return [CONTENT, *offer] if isinstance(event, ProductUpsert) else offer
 
 
 def _value(event: ProductUpsert | OfferPatch, name: str) -> Any:

@@ -26,7 +26,12 @@ from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.deploy.telemetry import timed
 from workers.errors import DecoderError, IntakeError
-from workers.ingest.items import Draft, draft, make_products, picture_references
+from workers.ingest.items import (
+    FetchedProduct,
+    encode_products,
+    fetched_product,
+    picture_references,
+)
 from workers.ingest.last_write_wins import (
     Change,
     Product,
@@ -52,27 +57,27 @@ class Ingest:
         self._stored: dict[str, Product] = {}
 
     async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
-        """One ready change per record, or why there can be none."""
-        with timed("ingest", "fetch"), _in_words_of_delivery():
-            events = await asyncio.gather(*map(self._open, records))
-        with timed("ingest", "read"), _in_words_of_delivery():
+        """One change per record, ready to be written, or a rejection."""
+        with timed("ingest", "fetch"), _delivery_errors():
+            events = await asyncio.gather(*map(self._fetch, records))
+        with timed("ingest", "read"), _delivery_errors():
             product_ids = [
                 _product_id(event) for event in events if not isinstance(event, Rejection)
             ]
             stored = await asyncio.to_thread(self._read, product_ids)
-        with timed("ingest", "encode"), _in_words_of_delivery():
-            drafts = [event for event in events if isinstance(event, Draft)]
-            products = iter(await asyncio.to_thread(self._encode, drafts, stored))
+        with timed("ingest", "encode"), _delivery_errors():
+            fetched = [event for event in events if isinstance(event, FetchedProduct)]
+            products = iter(await asyncio.to_thread(self._encode, fetched, stored))
         changes: list[Change | Rejection] = []
         for record, event in zip(records, events, strict=True):
             if isinstance(event, Rejection):
                 changes.append(event)
                 continue
             plain, content = (
-                (event.event, next(products)) if isinstance(event, Draft) else (event, ())
+                (event.event, next(products)) if isinstance(event, FetchedProduct) else (event, ())
             )
             version = event_version(plain, record)
-            change = _storable(Change(plain, version, self._encoder.dim, content))
+            change = _check_storable(Change(plain, version, self._encoder.dim, content))
             if isinstance(change, Change):
                 self._stored[plain.product_id] = stored[plain.product_id]
             changes.append(change)
@@ -80,16 +85,16 @@ class Ingest:
 
     async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
         """Fold the changes, in order, into the stored products, and write what is new."""
-        with timed("ingest", "write"), _in_words_of_delivery():
+        with timed("ingest", "write"), _delivery_errors():
             return await asyncio.to_thread(self._write, changes)
 
-    async def _open(self, record: Record) -> CatalogEvent | Draft | Rejection:
+    async def _fetch(self, record: Record) -> CatalogEvent | FetchedProduct | Rejection:
         try:
             event = read_event(record)
             if not isinstance(event, ProductUpsert):
                 return event
             pictures = [await self._picture(ref) for ref in picture_references(event)]
-            return await asyncio.to_thread(draft, event, pictures, self._encoder.model_id)
+            return await asyncio.to_thread(fetched_product, event, pictures, self._encoder.model_id)
         except (DecodeError, IntakeError) as error:
             return Rejection.of(error)
 
@@ -105,14 +110,16 @@ class Ingest:
             products[item.product_id] += (item,)
         return products
 
-    def _encode(self, drafts: Sequence[Draft], stored: Mapping[str, Product]) -> list[Product]:
+    def _encode(
+        self, fetched: Sequence[FetchedProduct], stored: Mapping[str, Product]
+    ) -> list[Product]:
         known = {
             item.digest: item
-            for one in drafts
+            for one in fetched
             for item in stored[one.event.product_id]
             if not item.is_tombstone
         }
-        return make_products(drafts, self._encoder, known)
+        return encode_products(fetched, self._encoder, known)
 
     def _write(self, changes: Sequence[Change]) -> list[State | Rejection]:
         product_ids = dict.fromkeys(change.event.product_id for change in changes)
@@ -137,7 +144,7 @@ class Ingest:
 
 
 def read_event(record: Record) -> CatalogEvent:
-    """The event in a record; a null value is Kafka's own way to say that its key is deleted.
+    """The event in a record; a null value is Kafka's own way to delete a key.
 
     Raises:
         DecodeError: it is no catalog event.
@@ -149,15 +156,15 @@ def read_event(record: Record) -> CatalogEvent:
     return event
 
 
-def _product_id(event: CatalogEvent | Draft) -> str:
-    return event.event.product_id if isinstance(event, Draft) else event.product_id
+def _product_id(event: CatalogEvent | FetchedProduct) -> str:
+    return event.event.product_id if isinstance(event, FetchedProduct) else event.product_id
 
 
-def _storable(change: Change) -> Change | Rejection:
-    """The change, unless the index could never hold what it says.
+def _check_storable(change: Change) -> Change | Rejection:
+    """The change, or a rejection if the index could never store it.
 
-    Said before it meets others of its product, which might take its words back: whether an event
-    is refused must not depend on its neighbours.
+    Checked for the change alone, because later changes of its batch may overwrite it: whether an
+    event is rejected must not depend on its neighbours.
     """
     event, dim = change.event, change.dim
     unknown: Product = ()
@@ -173,8 +180,8 @@ def _storable(change: Change) -> Change | Rejection:
 
 
 @contextmanager
-def _in_words_of_delivery() -> Iterator[None]:
-    """What another room's error means for the batch: try again, or never."""
+def _delivery_errors() -> Iterator[None]:
+    """Errors of the index and the models as those of delivery: retry, or dead-letter."""
     try:
         yield
     except (StoreUnavailable, DecoderError) as error:

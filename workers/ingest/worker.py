@@ -1,4 +1,4 @@
-"""The ingest worker."""
+"""The ingest worker: a Faust app that consumes the catalog topic, and what runs beside it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from stream.errors import BrokerError
 from stream.faust_app import make_app, raw_topic
 from stream.faust_consumer import consume
 from stream.stall_watchdog import watch_for_stall
+from stream.topics import Topic
 from workers.catalog_index import CatalogIndex
 from workers.config.load_models import encoder_of
+from workers.config.sections import IngestSettings
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.telemetry import EVENTS, serve_metrics
@@ -36,115 +38,143 @@ from workers.intake.fetch import open_fetcher
 
 log = structlog.get_logger()
 
-# How long a worker may take to leave after SIGTERM, its last batch included.
-LEAVE_S = 5.0
-# Between two looks for a broker that is away.
-LOOK_S = 1.0
+# How long a worker may take to leave its group after SIGTERM, its last batch included.
+LEAVE_TIMEOUT_S = 5.0
+# How often a broker that does not answer is tried.
+BROKER_POLL_S = 1.0
+
+OnBatchResult = Callable[[BatchResult], None]
 
 
 def run_ingest(
     settings: Settings,
     encoder: CatalogEncoder | None = None,
-    on_batch_result: Callable[[BatchResult], None] = lambda _tally: None,
+    on_batch_result: OnBatchResult = lambda _result: None,
 ) -> None:
     """Consume the catalog topic until a signal comes; by default with the settings' encoder.
 
-    `on_batch_result` hears how the records of each batch ended.
+    `on_batch_result` is called with how the records of each batch ended.
     """
     asyncio.run(_ingest(settings, encoder or encoder_of(settings), on_batch_result))
 
 
 async def _ingest(
-    settings: Settings, encoder: CatalogEncoder, on_batch_result: Callable[[BatchResult], None]
+    settings: Settings, encoder: CatalogEncoder, on_batch_result: OnBatchResult
 ) -> None:
-    kafka, topics, ingest = kafka_of(settings), topics_of(settings), settings.ingest
+    kafka, topics = kafka_of(settings), topics_of(settings)
     app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")
-
-    def mine() -> set[int]:
-        return {place.partition for place in app.consumer.assignment()}
-
     index = CatalogIndex(settings, encoder.model_id)
-    settled = asyncio.Event()  # from an assignment until the next revocation
-
-    async def assigned() -> None:
-        await asyncio.to_thread(index.close)
-        settled.set()
-
-    async def revoked() -> None:
-        settled.clear()
-        await asyncio.to_thread(index.close)
-
-    def alone() -> bool:
-        return settled.is_set() and len(mine()) == topics.catalog.partitions
-
+    assignment = _Assignment(app, index, topics.catalog.partitions)
+    stop = _stop_event()
     async with open_fetcher(settings.intake) as fetcher:
         steps = Ingest(fetcher, encoder, index)
         delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
-
-        def count(result: BatchResult) -> None:
-            for state in ("applied", "superseded", "dead_lettered"):
-                EVENTS.labels("ingest", state).inc(getattr(result, state))
-            on_batch_result(result)
-
-        async def catalog(stream: Any) -> None:
-            await consume(
-                stream,
-                delivery,
-                max_batch=ingest.batch,
-                within_s=ingest.within_s,
-                on_batch_result=count,
-                on_assigned=assigned,
-                on_revoked=revoked,
-            )
-
-        app.agent(raw_topic(app, topics.catalog), name="catalog", concurrency=1)(catalog)
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await _broker_there(kafka, stop)
+        _add_agent(app, topics.catalog, settings.ingest, delivery, assignment, on_batch_result)
+        await _wait_for_broker(kafka, stop)
         if stop.is_set():
             return
         await app.start()
-        watching = asyncio.create_task(
+        beside = [
             watch_for_stall(
-                kafka, settings.group("ingest"), topics.catalog.name, delivery, assigned=mine
-            )
-        )
-        maintenance = [
-            asyncio.create_task(maintain(job, delivery, every_s=every_s))
-            for job, every_s in _maintenance(settings, index, alone)
+                kafka,
+                settings.group("ingest"),
+                topics.catalog.name,
+                delivery,
+                assigned=assignment.partitions,
+            ),
+            *(
+                maintain(job, delivery, every_s=every_s)
+                for job, every_s in _maintenance(settings, index, assignment)
+            ),
         ]
-        serve_metrics(ingest.metrics_port)
+        tasks = [asyncio.create_task(one) for one in beside]
+        serve_metrics(settings.ingest.metrics_port)
         log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
-        ended = asyncio.create_task(app.wait_until_stopped())
-        await asyncio.wait(
-            [ended, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
-        )
-        if not stop.is_set():
-            raise WorkerError(f"the Faust app stopped by itself: {app.crash_reason}")
-        watching.cancel()
-        for task in maintenance:
+        await _run_until_stopped(app, stop)
+        for task in tasks:
             task.cancel()
-        # Not wait_for: Faust swallows the cancellation and goes on waiting.
-        leaving = asyncio.create_task(app.stop())
-        if not (await asyncio.wait([leaving], timeout=LEAVE_S))[0]:
-            # No broker, or in the middle of joining. What is not acked comes again.
-            log.warning("could not leave the consumer group in time")
-            exit_unacked()
-        await leaving
+        await _leave_group(app)
         await asyncio.to_thread(index.close)
 
 
+class _Assignment:
+    """The partitions that this worker has; the index is closed whenever they change.
+
+    What the index has cached may be stale after that: another worker may have written.
+    """
+
+    def __init__(self, app: Any, index: CatalogIndex, partitions: int) -> None:
+        self._app = app
+        self._index = index
+        self._all = partitions
+        self._settled = False  # from an assignment until the next revocation
+
+    def partitions(self) -> set[int]:
+        """Those of the catalog topic that are assigned now."""
+        return {place.partition for place in self._app.consumer.assignment()}
+
+    def alone(self) -> bool:
+        """Whether no other worker writes to this catalog."""
+        return self._settled and len(self.partitions()) == self._all
+
+    async def on_assigned(self) -> None:
+        """Before the first record of a new assignment."""
+        await asyncio.to_thread(self._index.close)
+        self._settled = True
+
+    async def on_revoked(self) -> None:
+        """After the last batch of the old assignment."""
+        self._settled = False
+        await asyncio.to_thread(self._index.close)
+
+
+def _add_agent(
+    app: Any,
+    topic: Topic,
+    settings: IngestSettings,
+    delivery: Delivery[Any],
+    assignment: _Assignment,
+    on_batch_result: OnBatchResult,
+) -> None:
+    """Have the app consume the topic through `delivery`, one batch at a time."""
+
+    def count(result: BatchResult) -> None:
+        for state in ("applied", "superseded", "dead_lettered"):
+            EVENTS.labels("ingest", state).inc(getattr(result, state))
+        on_batch_result(result)
+
+    async def catalog(stream: Any) -> None:
+        await consume(
+            stream,
+            delivery,
+            max_batch=settings.batch,
+            within_s=settings.within_s,
+            on_batch_result=count,
+            on_assigned=assignment.on_assigned,
+            on_revoked=assignment.on_revoked,
+        )
+
+    app.agent(raw_topic(app, topic), name="catalog", concurrency=1)(catalog)
+
+
 def _maintenance(
-    settings: Settings, index: CatalogIndex, alone: Callable[[], bool]
+    settings: Settings, index: CatalogIndex, assignment: _Assignment
 ) -> Iterator[tuple[Callable[[], object], float]]:
     """What is done to the index beside the batches, and every how many seconds."""
     yield lambda: purge_tombstones(index, settings.ingest.remember_deletes_s), PURGE_EVERY_S
     if settings.milvus.repartition:
-        yield Repartitioning(index, alone).check, REPARTITION_EVERY_S
+        yield Repartitioning(index, assignment.alone).check, REPARTITION_EVERY_S
 
 
-async def _broker_there(kafka: Kafka, stop: asyncio.Event) -> None:
+def _stop_event() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _wait_for_broker(kafka: Kafka, stop: asyncio.Event) -> None:
     """Return when the broker answers, or when told to stop: Faust would give up at once."""
     while not stop.is_set():
         try:
@@ -152,6 +182,26 @@ async def _broker_there(kafka: Kafka, stop: asyncio.Event) -> None:
         except BrokerError as error:
             log.warning("waiting for the broker", why=str(error))
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_S)
+                await asyncio.wait_for(stop.wait(), BROKER_POLL_S)
         else:
             return
+
+
+async def _run_until_stopped(app: Any, stop: asyncio.Event) -> None:
+    """Raises WorkerError if the app ends without having been told to."""
+    ended = asyncio.create_task(app.wait_until_stopped())
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        raise WorkerError(f"the Faust app stopped by itself: {app.crash_reason}")
+
+
+async def _leave_group(app: Any) -> None:
+    """Stop the app; if that takes too long, exit. What is not acked is delivered again."""
+    # Not wait_for: Faust swallows the cancellation and goes on waiting.
+    leaving = asyncio.create_task(app.stop())
+    if not (await asyncio.wait([leaving], timeout=LEAVE_TIMEOUT_S))[0]:
+        # No broker, or in the middle of joining.
+        log.warning("could not leave the consumer group in time")
+        exit_unacked()
+    await leaving

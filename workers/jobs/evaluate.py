@@ -27,7 +27,7 @@ from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
 from workers.errors import QueryFailed
-from workers.ingest.items import draft, make_products, picture_references
+from workers.ingest.items import encode_products, fetched_product, picture_references
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.jobs.produce import catalog_events, picture_reference, produce_catalog
 from workers.progress.tasks import Progress
@@ -139,8 +139,8 @@ async def _encode_catalog(
         event: ProductUpsert = decode(value, ProductUpsert)
         files = [await fetcher.fetch(reference) for reference in picture_references(event)]
         pictures = [(data, await fetcher.decode(data)) for data in files]
-        drafted = draft(event, pictures, encoder.model_id)
-        items += make_products([drafted], encoder)[0]
+        fetched = fetched_product(event, pictures, encoder.model_id)
+        items += encode_products([fetched], encoder)[0]
     return items
 
 

@@ -76,17 +76,17 @@ def test_every_command_with_arguments_shows_an_example() -> None:
 def test_without_a_broker_the_error_says_where_it_looked(
     tmp_path: Path, nowhere: dict[str, str]
 ) -> None:
-    said = lookstream("dlq", "list", cwd=tmp_path, **nowhere)
-    assert said.returncode == 1
-    assert f"no Kafka answers at {nowhere['LOOKSTREAM_KAFKA__BOOTSTRAP']}" in said.stderr
-    assert "Traceback" not in said.stderr
+    done = lookstream("dlq", "list", cwd=tmp_path, **nowhere)
+    assert done.returncode == 1
+    assert f"no Kafka answers at {nowhere['LOOKSTREAM_KAFKA__BOOTSTRAP']}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_typing_slip_in_the_settings_is_one_line(tmp_path: Path) -> None:
-    said = lookstream("dlq", "list", cwd=tmp_path, LOOKSTREAM_KAFKA__BOOTSTRP="x")
-    assert said.returncode == 1
-    assert said.stderr.count("\n") == 1
-    assert "kafka.bootstrp" in said.stderr
+    done = lookstream("dlq", "list", cwd=tmp_path, LOOKSTREAM_KAFKA__BOOTSTRP="x")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "kafka.bootstrp" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -104,18 +104,18 @@ def test_a_typing_slip_in_the_settings_is_one_line(tmp_path: Path) -> None:
 def test_mistakes_are_told_with_the_next_step(
     arguments: list[str], words: str, tmp_path: Path
 ) -> None:
-    said = lookstream(*arguments, cwd=tmp_path)
-    assert said.returncode == 1
-    assert words in said.stderr
-    assert "Traceback" not in said.stderr
+    done = lookstream(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
 def test_the_doctor_finds_what_does_not_run(tmp_path: Path, nowhere: dict[str, str]) -> None:
-    said = lookstream("doctor", "--json", cwd=tmp_path, **nowhere)
-    report = orjson.loads(said.stdout.splitlines()[-1])
+    done = lookstream("doctor", "--json", cwd=tmp_path, **nowhere)
+    report = orjson.loads(done.stdout.splitlines()[-1])
     state = {finding["what"]: finding["good"] for finding in report["findings"]}
-    assert said.returncode == 1
+    assert done.returncode == 1
     assert report["healthy"] is False
     assert state == {
         "python": True,

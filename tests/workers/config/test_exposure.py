@@ -46,8 +46,8 @@ def settings(
             monkeypatch.setenv(f"LOOKSTREAM_{name}_FILE", str(path))
         for name in ("bootstrap", "security_protocol", "sasl_mechanism", "username", "ca_file"):
             monkeypatch.setenv(f"LOOKSTREAM_KAFKA__{name.upper()}", getattr(secure, name))
-    with ephemeral_settings(load_settings(), "exposure") as scratch:
-        yield scratch
+    with ephemeral_settings(load_settings(), "exposure") as ephemeral:
+        yield ephemeral
 
 
 def use(settings: Settings) -> None:

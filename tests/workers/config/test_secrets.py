@@ -39,8 +39,8 @@ def test_a_secret_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert kafka.confluent()["sasl.password"] == f"{HUSH} of kafka "
     assert kafka.confluent()["ssl.key.password"] == f"{HUSH} of key "
     assert store.token == f"{HUSH} of milvus "
-    said = [repr(settings), str(settings), settings.model_dump_json(), repr(kafka), repr(store)]
-    assert not [text for text in said if HUSH in text]
+    texts = [repr(settings), str(settings), settings.model_dump_json(), repr(kafka), repr(store)]
+    assert not [text for text in texts if HUSH in text]
     # A child process reads the files itself.
     assert HUSH not in str(settings_environment(settings))
 
@@ -51,8 +51,8 @@ def test_a_secret_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     assert kafka_of(settings).password == kafka_of(settings).key_password == HUSH
     assert milvus_config_of(settings).token == HUSH
-    said = [repr(settings), str(settings), settings.model_dump_json(), repr(kafka_of(settings))]
-    assert not [text for text in said if HUSH in text]
+    texts = [repr(settings), str(settings), settings.model_dump_json(), repr(kafka_of(settings))]
+    assert not [text for text in texts if HUSH in text]
     # A child process gets them in its environment, as one setting each.
     environment = settings_environment(settings)
     for name, value in environment.items():
@@ -117,9 +117,9 @@ def test_a_logged_traceback_shows_no_variables(
     finally:
         root.handlers[:], root.level = before, level
         structlog.reset_defaults()
-    said = capsys.readouterr().err
-    assert said.count("ValueError") >= 2
-    assert HUSH not in said
+    output = capsys.readouterr().err
+    assert output.count("ValueError") >= 2
+    assert HUSH not in output
 
 
 @pytest.mark.slow

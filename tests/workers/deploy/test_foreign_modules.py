@@ -67,14 +67,14 @@ def test_a_command_runs_beside_modules_of_our_names(argv: list[str], shop: Path)
 def test_up_runs_beside_modules_of_our_names(shop: Path) -> None:
     """Broker, Milvus Lite and a worker, each a process of its own, start and stay up."""
     argv = [*python_module("workers.cli"), "up", "--only", "feedback"]
-    said = []
+    lines = []
     with running(argv, shop) as up:
         assert up.stderr is not None
         for line in up.stderr:
-            said.append(line)
+            lines.append(line)
             if line.startswith("ready:"):
                 break
     logs = {log.stem: log.read_text() for log in shop.glob(".lookstream/logs/*.log")}
-    assert said[-1].startswith("ready:"), logs
-    assert not any("ended" in line for line in said)
+    assert lines[-1].startswith("ready:"), logs
+    assert not any("ended" in line for line in lines)
     assert logs.keys() == {"broker", "milvus", "feedback"}

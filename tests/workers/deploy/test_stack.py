@@ -55,9 +55,9 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
     """A running stack."""
-    with ephemeral_settings(load_settings(), "test") as scratch, Stack(scratch) as stack:
+    with ephemeral_settings(load_settings(), "test") as ephemeral, Stack(ephemeral) as stack:
         stack.wait_ready()
-        yield scratch
+        yield ephemeral
 
 
 def send(settings: Settings, *values: bytes | None, key: str = "hostile") -> None:
@@ -118,7 +118,7 @@ def test_bad_input_ends_as_dead_letters_and_loses_nothing_around_it(
     )
     letters = list(read_dead_letters(kafka_of(settings), topics_of(settings)))
     reasons = [letter.reason for letter in letters]
-    for said, expected in zip(
+    for reason, expected in zip(
         reasons,
         (
             "damaged or cut off",
@@ -130,7 +130,7 @@ def test_bad_input_ends_as_dead_letters_and_loses_nothing_around_it(
         ),
         strict=True,
     ):
-        assert expected in said
+        assert expected in reason
     assert all(letter.record.topic == topics_of(settings).catalog.name for letter in letters)
     collection, _ = open_catalog(settings)
     with collection:

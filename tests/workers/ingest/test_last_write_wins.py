@@ -73,11 +73,11 @@ def visible(product: Product) -> list[tuple[str, dict[str, Any], dict[str, Any]]
 @st.composite
 def events(draw: st.DrawFn) -> list[Change]:
     """Events of one product, each with a version of its own; the first is an upsert."""
-    said = st.fixed_dictionaries({}, optional=FIELDS)
+    offers = st.fixed_dictionaries({}, optional=FIELDS)
     kinds = st.one_of(
         st.builds(upsert, st.sampled_from(["apple", "pear"])),
-        said.map(lambda offer: upsert(**offer)),
-        said.filter(bool).map(lambda offer: patch(**offer)),
+        offers.map(lambda offer: upsert(**offer)),
+        offers.filter(bool).map(lambda offer: patch(**offer)),
         st.just(DELETE),
     )
     chosen = [upsert("first"), *draw(st.lists(kinds, max_size=6))]
