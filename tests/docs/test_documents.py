@@ -74,6 +74,13 @@ def test_make_targets_and_extras_exist(document: Document) -> None:
     assert {extra for one in asked for extra in one.split(",")} <= extras
 
 
+def test_contributing_names_every_lane() -> None:
+    pytest_options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
+    markers = {line.partition(":")[0] for line in pytest_options["ini_options"]["markers"]}
+    code = "\n".join(read_document(ROOT / "CONTRIBUTING.md").code)
+    assert set(re.findall(r"pytest -m (\w+)", code)) == markers
+
+
 @each_record
 def test_a_record_has_a_date_and_a_status(record: Document) -> None:
     lines = record.path.read_text("utf-8").splitlines()
