@@ -11,7 +11,7 @@ ModelError
 ├── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
 ├── TrainingError     training was asked for what cannot be, or no longer converges
 ├── CurationError     documents, labels or links to curate that do not fit together
-└── SyntheticError       the studio cannot render here, or its folder was made otherwise
+└── SyntheticError       no renderer here, or the folder was written with other options
 """
 
 from __future__ import annotations
@@ -63,4 +63,4 @@ class TrainingError(ModelError):
 
 
 class SyntheticError(ModelError):
-    """The studio cannot render on this machine, or its folder was made with other options."""
+    """This machine cannot render, or the folder was written with other options."""

@@ -1,7 +1,6 @@
-"""Textured backgrounds: floors, walls and cloths that things stand on.
+"""Random textured backgrounds, uint8 (height, width, 3): floors, walls and cloths.
 
-Drawn from random numbers, uint8 (height, width, 3). Scenes lay them under the products; training
-views may put them behind a cut-out product.
+For the floors and walls of scenes, and for cut-out products of training views.
 """
 
 from __future__ import annotations
@@ -61,21 +60,21 @@ def background(rng: np.random.Generator, size: int = 256) -> Texture:
     return drawn
 
 
-def on_background(picture: Texture, mask: NDArray[np.bool_], behind: Texture) -> Texture:
-    """Put the masked part (h, w) of a picture (h, w, 3) before another picture.
+def on_background(picture: Texture, mask: NDArray[np.bool_], backdrop: Texture) -> Texture:
+    """Composite the masked part (h, w) of a picture (h, w, 3) onto a background.
 
-    The background is scaled to fit; the edge of the mask is softened by a pixel.
+    The background is scaled to the size of the picture; the mask is softened by a pixel.
     """
     height, width = mask.shape
-    sized = np.asarray(Image.fromarray(behind).resize((width, height), Image.Resampling.BILINEAR))
+    sized = np.asarray(Image.fromarray(backdrop).resize((width, height), Image.Resampling.BILINEAR))
     soft: Field = mask.astype(np.float32)
     padded = np.pad(soft, 1, mode="edge")
     soft = (
         soft * 4 + padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
     ) / 8
     mixed = picture * soft[..., None] + sized * (1 - soft[..., None])
-    whole: Texture = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    return whole
+    composite: Texture = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return composite
 
 
 def _rgb(tone: Field) -> tuple[int, int, int]:

@@ -1,7 +1,7 @@
-"""What is said about a product: title, description, caption, attributes, price, shoppers' words.
+"""The texts of a product: title, caption, description, attributes, price, queries.
 
-Everything comes from the same parameters as the pictures. Shoppers' words are noisy on purpose:
-typos, plural for singular, abbreviations, words left out (Pailitao-VL §1, queries).
+All are made from the parameters that its pictures are made from. Queries are noisy: typos, plural
+for singular, abbreviations, words left out (Pailitao-VL §1, queries).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from models.catalog.typos import mistype
-from models.synthetic.product_sampler import WORDS, Design, Surface, stream
+from models.synthetic.product_sampler import TEXT, Design, Surface, rng_for
 
 PATTERN_WORDS = {
     "stripes": "striped",
@@ -22,7 +22,7 @@ PATTERN_WORDS = {
     "leaves": "leaf-print",
     "triangles": "triangle-print",
 }
-CENTIMETRES = {
+UNIT_CM = {
     "mug": 9,
     "bottle": 8,
     "glass": 9,
@@ -41,8 +41,8 @@ CENTIMETRES = {
     "kettle": 14,
     "bowl": 12,
 }
-"""Of one unit of a shape."""
-SHORT = {
+"""Centimetres of one unit of a shape."""
+ABBREVIATIONS = {
     "black": "blk",
     "white": "wht",
     "brown": "brn",
@@ -61,17 +61,17 @@ SHORT = {
 }
 
 
-def look(surface: Surface) -> str:
+def surface_phrase(surface: Surface) -> str:
     """Colour, pattern and material of a surface: "navy striped ceramic"."""
     pattern = PATTERN_WORDS.get(surface.pattern, "")
-    # Copper says its colour itself; "steel steel" would be odd.
+    # The colours of copper, brass and steel have the material's name: not "steel steel".
     material = "" if surface.material in surface.colour else surface.material
     return " ".join(word for word in (surface.colour, pattern, material) if word)
 
 
-def thing(made: Design) -> str:
+def type_phrase(product: Design) -> str:
     """Style and kind as one name: "frying pan", "boot", "mug with round handle"."""
-    style, kind = made.style, made.kind_name
+    style, kind = product.style, product.kind_name
     if kind == "watch" and style == "diver":
         return "diver's watch"
     if "handle" in style or "back" in style or "grips" in style:
@@ -98,87 +98,90 @@ def thing(made: Design) -> str:
     return f"{style} {kind}"
 
 
-def title(made: Design) -> str:
-    """As a shop would title it."""
-    return f"{made.brand} {made.line} {look(made.main)} {thing(made)}"
+def title(product: Design) -> str:
+    """Brand, line, surface and type."""
+    return f"{product.brand} {product.line} {surface_phrase(product.main)} {type_phrase(product)}"
 
 
-def caption(made: Design) -> str:
-    """What the picture shows, in one sentence."""
-    return f"A {look(made.main)} {thing(made)} and {look(made.accent)} details."
+def caption(product: Design) -> str:
+    """One sentence on what the picture shows."""
+    main, accent = surface_phrase(product.main), surface_phrase(product.accent)
+    return f"A {main} {type_phrase(product)} and {accent} details."
 
 
-def description(made: Design) -> str:
-    """Two or three sentences: what it is, what it is made of, how large it is, its pattern."""
-    parts = [caption(made)]
-    if made.main.pattern != "plain":
-        parts.append(f"Pattern: {made.main.pattern} in {made.main.second}.")
-    if made.label is not None:
-        parts.append(f"{made.brand} printed as {made.label.form}, {made.label.colour}.")
-    measures = ", ".join(f"{name} {value:g} cm" for name, value in list(measured(made).items())[:2])
+def description(product: Design) -> str:
+    """Sentences on type, materials, pattern, label and size."""
+    parts = [caption(product)]
+    if product.main.pattern != "plain":
+        parts.append(f"Pattern: {product.main.pattern} in {product.main.second}.")
+    if product.label is not None:
+        parts.append(f"{product.brand} printed as {product.label.form}, {product.label.colour}.")
+    measures = ", ".join(
+        f"{name} {value:g} cm" for name, value in list(lengths_cm(product).items())[:2]
+    )
     parts.append(f"{measures[:1].upper()}{measures[1:]}.")
     return " ".join(parts)
 
 
-def measured(made: Design) -> dict[str, float]:
-    """Those measures of the shape that are lengths, in centimetres."""
+def lengths_cm(product: Design) -> dict[str, float]:
+    """The sizes of the shape that are lengths, in centimetres."""
     lengths = {"height", "width", "depth", "length", "crown", "brim", "case", "strap", "handle"}
-    unit = CENTIMETRES[made.kind_name]
-    return {name: round(value * unit, 1) for name, value in made.sizes if name in lengths}
+    unit = UNIT_CM[product.kind_name]
+    return {name: round(value * unit, 1) for name, value in product.sizes if name in lengths}
 
 
-def price(made: Design) -> float:
-    """In euros, the same for the same product; twins cost the same."""
-    base = made.index if made.near_duplicate_of is None else made.near_duplicate_of
-    low, high = made.kind.price
-    share = stream(made.seed, base, WORDS).random()
+def price(product: Design) -> float:
+    """In euros; a near duplicate costs the same."""
+    base = product.index if product.near_duplicate_of is None else product.near_duplicate_of
+    low, high = product.kind.price
+    share = rng_for(product.seed, base, TEXT).random()
     return round(float(low * (high / low) ** share), 2)
 
 
-def attributes(made: Design) -> dict[str, str | int | float | bool]:
-    """For products.jsonl: what filters would use, and who is whose twin."""
+def attributes(product: Design) -> dict[str, str | int | float | bool]:
+    """The attributes in products.jsonl, and what a near duplicate changed."""
     found: dict[str, str | int | float | bool] = {
-        "brand": made.brand,
-        "colour": made.main.colour,
-        "material": made.main.material,
-        "pattern": made.main.pattern,
-        "accent_colour": made.accent.colour,
-        "accent_material": made.accent.material,
-        "style": made.style,
-        **{f"{name}_cm": value for name, value in measured(made).items()},
+        "brand": product.brand,
+        "colour": product.main.colour,
+        "material": product.main.material,
+        "pattern": product.main.pattern,
+        "accent_colour": product.accent.colour,
+        "accent_material": product.accent.material,
+        "style": product.style,
+        **{f"{name}_cm": value for name, value in lengths_cm(product).items()},
     }
-    if made.label is not None:
-        found["label"] = made.label.form
-    if made.near_duplicate_of is not None and made.changed is not None:
-        found["changed"] = made.changed
+    if product.label is not None:
+        found["label"] = product.label.form
+    if product.near_duplicate_of is not None and product.changed is not None:
+        found["changed"] = product.changed
     return found
 
 
-def query(made: Design, number: int) -> str | None:
-    """What the shopper of photo `number` typed beside it; None for one in six."""
-    rng = stream(made.seed, made.index, WORDS, number + 1)
+def query(product: Design, number: int) -> str | None:
+    """The query text of photo `number`; None for one in six."""
+    rng = rng_for(product.seed, product.index, TEXT, number + 1)
     if rng.random() < 1 / 6:
         return None
-    name = made.kind_name
+    name = product.kind_name
     if rng.random() < 0.35:
-        name = made.kind.also[rng.integers(len(made.kind.also))]
+        name = product.kind.synonyms[rng.integers(len(product.kind.synonyms))]
     elif rng.random() < 0.3:
-        name = thing(made)
+        name = type_phrase(product)
     elif rng.random() < 0.25:
-        name = made.kind.plural
-    said = [
+        name = product.kind.plural
+    parts = [
         word
         for word, chance in (
-            (made.brand, 0.25),
-            (made.main.colour, 0.65),
-            (PATTERN_WORDS.get(made.main.pattern, ""), 0.5),
-            (made.main.material, 0.4),
+            (product.brand, 0.25),
+            (product.main.colour, 0.65),
+            (PATTERN_WORDS.get(product.main.pattern, ""), 0.5),
+            (product.main.material, 0.4),
         )
         if word and rng.random() < chance
     ]
-    words = " ".join([*said, name]).split()
+    words = " ".join([*parts, name]).split()
     if rng.random() < 0.25:
-        words = [SHORT.get(word.lower(), word) for word in words]
+        words = [ABBREVIATIONS.get(word.lower(), word) for word in words]
     text = " ".join(words)
     if rng.random() < 0.4:
         text = mistype(text, random.Random(int(rng.integers(2**32))))

@@ -1,14 +1,14 @@
-"""A catalog folder from the studio: pictures rendered by a few processes, rows written last.
+"""A synthetic catalog folder: pictures rendered by a few processes, rows written last.
 
     DIR/products.jsonl, DIR/photos.jsonl   the catalog format (`models.catalog.folder`)
-    DIR/products/ID.webp                   one picture on white per product
+    DIR/products/ID.webp                   a packshot of each product
     DIR/photos/ID-K.webp                   shoppers' photos
-    DIR/studio.json                        the options, and how much of it is complete
+    DIR/synthetic.json                     the options, and how much of it is complete
 
-Rows of photos carry more than the format asks: "box" [left, top, right, bottom] of the product in
-0..1 and "disturbances" with their strengths; rows of twins carry "near_duplicate_of" and "changed".
-Readers ignore what they do not know. Pictures that are there already are not rendered again, so an
-interrupted call goes on where it stopped, and a larger catalog keeps what a smaller one had.
+Rows have fields beyond the format: photos "box" [left, top, right, bottom] of the product in 0..1
+and "corruptions" with their strengths; near duplicates "near_duplicate_of" and "changed". Readers
+of the format ignore them. Existing pictures are not rendered again, so an interrupted call is
+resumed, and a larger catalog keeps the pictures of a smaller one.
 """
 
 from __future__ import annotations
@@ -24,29 +24,31 @@ import orjson
 from models.catalog.folder import PHOTOS, PRODUCTS
 from models.errors import SyntheticError
 from models.images.corruptions import CORRUPTION_NAMES
-from models.synthetic.near_duplicates import design
-from models.synthetic.render_pool import Order, rendered_products
+from models.synthetic.near_duplicates import sample_product
+from models.synthetic.render_pool import RenderJob, render_products
 from models.synthetic.rows import SPLITS, Row, product_row, split_of
 
 FORMAT = 1
-"""Changes when the same seed gives other pictures."""
-OPTIONS = "studio.json"
+"""Incremented when the same options give other pictures."""
+OPTIONS = "synthetic.json"
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class SyntheticSummary:
-    """What a call to `write_synthetic_catalog` left in the folder.
+    """The folder after a call to `write_synthetic_catalog`.
 
     Attributes:
+        kinds: leaf categories.
+        splits: products of each.
         rendered: pictures rendered by this call, out of `pictures`.
-        seconds: it took.
+        seconds: duration of the call.
     """
 
     folder: Path
     products: int
     photos: int
-    twins: int
+    near_duplicates: int
     kinds: int
     splits: dict[str, int]
     pictures: int
@@ -73,68 +75,68 @@ def write_synthetic_catalog(
     """Write a catalog of rendered products.
 
     Args:
-        folder: made if need be; one made with other options is refused.
-        products: how many; product i is the same whatever this is.
-        photos: shoppers' photos of each.
+        folder: created if missing; one written with other options is refused.
+        products: number of products; product i does not depend on it.
+        photos: shoppers' photos of each product.
         seed: of everything.
-        size: pixels of a picture's side.
-        disturbances: which may happen to photos, see `disturbances.CORRUPTION_NAMES`.
-        splits: names and shares; products are split, so "test" shows unseen ones.
+        size: side of the pictures in pixels.
+        corruptions: of shoppers' photos, a subset of `CORRUPTION_NAMES`.
+        splits: names and shares; products are split, so "test" has unseen ones.
         processes: by default one per core, two at most; 1 renders in this process.
-        progress: called with the number of pictures seen to, and all.
+        progress: called with the pictures that are done, and all.
 
     Raises:
-        SyntheticError: an unknown disturbance, a folder with other pictures, or no renderer here.
+        SyntheticError: an unknown corruption, a folder with another catalog, or no renderer.
     """
     started = perf_counter()
     _check(products, photos, size, corruptions, splits)
-    wanted = tuple(name for name in CORRUPTION_NAMES if name in corruptions)
-    order = Order(folder, seed, photos, size, wanted, dict(splits))
+    chosen = tuple(name for name in CORRUPTION_NAMES if name in corruptions)
+    job = RenderJob(folder, seed, photos, size, chosen, dict(splits))
     options = {
         "format": FORMAT,
         "seed": seed,
         "size": size,
-        "disturbances": list(wanted),
-        "splits": order.splits,
+        "corruptions": list(chosen),
+        "splits": job.splits,
     }
     complete: Row = {"products": products, "photos": photos}
     total = products * (1 + photos)
-    known = _read_options(folder, options)
     rendered = 0
-    if known != complete:
+    if _read_options(folder, options) != complete:
         for part in ("products", "photos"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         _write_options(folder, options, None)
         count = min(processes or min(2, os.cpu_count() or 1), products)
         photo_rows: dict[int, list[Row]] = {}
         done = 0
-        for index, fresh, rows in rendered_products(order, products, count):
+        for index, new, rows in render_products(job, products, count):
             photo_rows[index] = rows
-            rendered += fresh
+            rendered += new
             done += 1 + photos
             progress(done, total)
-        _write_rows(order, products, photo_rows)
+        _write_rows(job, products, photo_rows)
         _write_options(folder, options, complete)
-    made = [design(seed, index) for index in range(products)]
-    parts = [split_of(one, splits) for one in made]
+    designs = [sample_product(seed, index) for index in range(products)]
+    assigned = [split_of(one, splits) for one in designs]
     return SyntheticSummary(
         folder=folder,
         products=products,
         photos=products * photos,
-        twins=sum(one.near_duplicate_of is not None for one in made),
-        kinds=len({one.kind_name for one in made}),
-        splits={name: parts.count(name) for name in splits},
+        near_duplicates=sum(one.near_duplicate_of is not None for one in designs),
+        kinds=len({one.kind_name for one in designs}),
+        splits={name: assigned.count(name) for name in splits},
         pictures=total,
         rendered=rendered,
         seconds=round(perf_counter() - started, 2),
     )
 
 
-def _write_rows(order: Order, products: int, photo_rows: Mapping[int, list[Row]]) -> None:
-    made = (product_row(design(order.seed, index)) for index in range(products))
-    _write_lines(order.folder / PRODUCTS, made)
-    shot = (row for index in range(products) for row in photo_rows[index])
-    _write_lines(order.folder / PHOTOS, shot)
+def _write_rows(job: RenderJob, products: int, photo_rows: Mapping[int, list[Row]]) -> None:
+    product_rows = (product_row(sample_product(job.seed, index)) for index in range(products))
+    _write_lines(job.folder / PRODUCTS, product_rows)
+    _write_lines(
+        job.folder / PHOTOS, (row for index in range(products) for row in photo_rows[index])
+    )
 
 
 def _write_lines(path: Path, rows: Iterable[Row]) -> None:
@@ -147,16 +149,16 @@ def _write_lines(path: Path, rows: Iterable[Row]) -> None:
 
 def _write_options(folder: Path, options: Row, complete: Row | None) -> None:
     content = orjson.dumps({**options, "complete": complete}, option=orjson.OPT_INDENT_2)
-    unfinished = folder / "studio.part"
+    unfinished = (folder / OPTIONS).with_suffix(".part")
     unfinished.write_bytes(content + b"\n")
     unfinished.replace(folder / OPTIONS)
 
 
 def _read_options(folder: Path, options: Row) -> object:
-    """How much of the folder is complete, None if nothing is known.
+    """How much of the folder is complete, None for a new one.
 
     Raises:
-        SyntheticError: it was made with other options, or holds another catalog.
+        SyntheticError: it was written with other options, or holds another catalog.
     """
     path = folder / OPTIONS
     if not path.is_file():
@@ -171,8 +173,8 @@ def _read_options(folder: Path, options: Row) -> object:
     other = [name for name, value in options.items() if found.get(name) != value]
     if other:
         raise SyntheticError(
-            f"{folder} was made with other options ({', '.join(other)}): choose a new folder, or "
-            "the same options to go on with it"
+            f"{folder} was written with other options ({', '.join(other)}): choose a new folder, "
+            "or the same options to resume it"
         )
     return complete
 
@@ -187,7 +189,7 @@ def _check(
     unknown = sorted(set(corruptions) - set(CORRUPTION_NAMES))
     if unknown:
         raise SyntheticError(
-            f"no disturbance {', '.join(unknown)}: there are {', '.join(CORRUPTION_NAMES)}"
+            f"no corruption {', '.join(unknown)}: there are {', '.join(CORRUPTION_NAMES)}"
         )
     if products < 1 or photos < 0 or not 32 <= size <= 2048:
         raise SyntheticError(

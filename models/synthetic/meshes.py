@@ -1,9 +1,9 @@
-"""Surfaces as grids of points: everything the studio shows is made of them.
+"""Geometry as grids of points: lathe, tube, loft, box, plate and disc.
 
 A patch is a grid (rows, columns, 3) with a texture coordinate at every point. Bodies of revolution,
-tubes along a curve, lofts through sections and rounded boxes are all grids, so that normals,
-texture and projection need one way only. Axes: x to the right, y away from the viewer, z up; the
-front of a thing looks towards −y. Lengths are arbitrary, the scene scales what it shows.
+tubes along a curve, lofts through sections and rounded boxes are all grids, so that one way of
+computing normals, texture and projection is enough. Axes: x to the right, y away from the viewer, z
+up; the front of a product faces −y. Lengths are arbitrary, scenes scale their products.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Line = Array | Sequence[Array | Sequence[float]]
-"""Points one after the other, (n, 2) or (n, 3)."""
+"""A polyline, (n, 2) or (n, 3)."""
 
-AROUND = 40
-"""Columns of a body of revolution: a polygon that looks round at 256 px."""
-SHARP = np.cos(np.radians(38))
-"""A profile that turns by more than this has an edge there, and no shared normals."""
+COLUMNS = 40
+"""Columns of a body of revolution: enough to look round at 256 px."""
+EDGE_COSINE = np.cos(np.radians(38))
+"""Of the angle between two segments beyond which a profile has an edge, without shared normals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ class Patch:
     """A grid of points (rows, columns, 3) with texture coordinates (rows, columns, 2) in 0..1.
 
     Attributes:
-        role: which surface of the product covers it: "main", "accent", "dark", "metal", "face".
-        wraps: the last column lies on the first one.
+        role: the surface of the product that covers it: "main", "accent", "dark", "metal", "face".
+        wraps: the last column coincides with the first one.
         aspect: width of the whole texture over its height, on the surface.
     """
 
@@ -41,16 +41,16 @@ class Patch:
     wraps: bool = False
     aspect: float = 1.0
 
-    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Patch:
-        """The same patch elsewhere."""
+    def translated(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Patch:
+        """The patch translated."""
         return replace(self, points=self.points + np.array([x, y, z]))
 
-    def turned(self, matrix: Array) -> Patch:
-        """The same patch under a linear map (3, 3)."""
+    def transformed(self, matrix: Array) -> Patch:
+        """The patch under a linear map (3, 3)."""
         return replace(self, points=self.points @ matrix.T)
 
     def normals(self) -> Array:
-        """Unit normals (rows, columns, 3), averaged over the quads that meet."""
+        """Unit normals (rows, columns, 3), averaged over adjacent quads."""
         grid = self.points
         down, right = np.diff(grid, axis=0), np.diff(grid, axis=1)
         quads = _cross(down[:, :-1] + down[:, 1:], right[:-1] + right[1:])
@@ -94,25 +94,25 @@ def lathe(
     deep: float = 1.0,
     body: tuple[float, float] | None = None,
 ) -> list[Patch]:
-    """Turn a profile of (radius, height) around the z axis; edges split it into patches.
+    """Revolve a profile of (radius, height) around the z axis; edges split it into patches.
 
-    Texture runs once around, the middle of it to the front, and from the lowest to the highest
-    point of the profile, or over `body`, the heights between which it is shown whole.
+    The texture wraps around once, its middle column in front, and covers the heights of the
+    profile, or those of `body`.
     """
     line = np.maximum(np.asarray(profile, float), [0.0, -np.inf])
     keep = np.r_[True, np.linalg.norm(np.diff(line, axis=0), axis=1) > 1e-9]
     line = line[keep]
     low, high = body or (line[:, 1].min(), line[:, 1].max())
     high = max(high, low + 1e-6)
-    angle = np.linspace(0, 2 * np.pi, AROUND + 1)
+    angle = np.linspace(0, 2 * np.pi, COLUMNS + 1)
     round_ = np.stack([np.sin(angle) * wide, np.cos(angle) * deep], axis=1)
     aspect = float(2 * np.pi * np.median(line[:, 0]) * (wide + deep) / 2 / (high - low))
     patches = []
-    for piece in _at_edges(line):
-        points = np.empty((len(piece), AROUND + 1, 3))
+    for piece in _split_at_edges(line):
+        points = np.empty((len(piece), COLUMNS + 1, 3))
         points[..., :2] = piece[:, None, :1] * round_
         points[..., 2] = piece[:, 1:]
-        uv = np.empty((len(piece), AROUND + 1, 2))
+        uv = np.empty((len(piece), COLUMNS + 1, 2))
         uv[..., 0] = 1 - angle / (2 * np.pi)
         uv[..., 1] = np.clip((piece[:, 1:] - low) / (high - low), 0.004, 0.996)
         patches.append(Patch(points, uv, role, wraps=True, aspect=aspect))
@@ -127,7 +127,7 @@ def tube(
     flat: float = 1.0,
     columns: int = 12,
 ) -> list[Patch]:
-    """A round rod along a path (n, 3), its ends closed. `flat` squeezes it in the path's plane."""
+    """A closed round tube along a path (n, 3); `flat` scales it in the plane of the path."""
     line = np.asarray(path, float)
     radii = np.broadcast_to(np.asarray(radius, float), (len(line),))
     along = np.gradient(line, axis=0)
@@ -158,7 +158,7 @@ def loft(
     caps: bool = True,
     aspect: float = 1.0,
 ) -> list[Patch]:
-    """A skin over closed sections (n, columns, 3), the first point of each repeated as its last."""
+    """A surface through closed sections (n, columns, 3): first and last points are equal."""
     rows, columns = sections.shape[:2]
     uv = np.empty((rows, columns, 2))
     uv[..., 0] = np.linspace(0, 1, columns)
@@ -172,7 +172,7 @@ def loft(
 def rounded(width: float, depth: float, power: float = 5.0, columns: int = 40) -> Array:
     """A superellipse (columns + 1, 2): power 2 is an ellipse, 8 nearly a rectangle.
 
-    It starts at the back and runs so that its middle is the front.
+    It starts at the back, so that its middle is the front.
     """
     angle = np.linspace(0, 2 * np.pi, columns + 1)
     s, c = np.sin(angle), np.cos(angle)
@@ -191,7 +191,7 @@ def box(
     bevel: float = 0.15,
     top: float = 1.0,
 ) -> list[Patch]:
-    """A box on z = 0 with rounded edges; `top` scales its upper end. Texture lies on the front."""
+    """A box on z = 0 with rounded edges and the texture in front; `top` scales its upper end."""
     edge = bevel * min(width, depth, height) / 2
     outline = rounded(width, depth, power)
     inset = np.array([1 - 2 * edge / width, 1 - 2 * edge / depth])
@@ -220,10 +220,10 @@ def plate(corners: Array, role: str = "main", *, aspect: float = 1.0) -> Patch:
 
 
 def disc(radius: float, role: str = "main", *, z: float = 0.0) -> Patch:
-    """A disc at height z, its texture laid flat over it."""
-    angle = np.linspace(0, 2 * np.pi, AROUND + 1)
+    """A disc at height z, with a planar texture."""
+    angle = np.linspace(0, 2 * np.pi, COLUMNS + 1)
     ring = np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    points = np.zeros((2, AROUND + 1, 3))
+    points = np.zeros((2, COLUMNS + 1, 3))
     points[1, :, :2] = radius * ring
     points[..., 2] = z
     uv = 0.5 + 0.5 * points[..., :2] / radius
@@ -264,9 +264,9 @@ def _lid(wall: Patch, row: int, centre: Array) -> Patch:
     return Patch(points, np.clip(uv, 0.004, 0.996), wall.role, wraps=True)
 
 
-def _at_edges(line: Array) -> list[Array]:
+def _split_at_edges(line: Array) -> list[Array]:
     step = np.diff(line, axis=0)
     step = step / np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12)
     turns = (step[:-1] * step[1:]).sum(axis=1)
-    cuts = [0, *(np.flatnonzero(turns < SHARP) + 1), len(line) - 1]
+    cuts = [0, *(np.flatnonzero(turns < EDGE_COSINE) + 1), len(line) - 1]
     return [line[a : b + 1] for a, b in pairwise(cuts)]

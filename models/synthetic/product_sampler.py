@@ -1,6 +1,6 @@
-"""One product of the studio: everything its pictures and its words are made from.
+"""Random products: the parameters that pictures and texts are made from.
 
-`original` draws one; `twins.design` is what a catalog holds, near twins among them.
+`sample_original` draws one; `near_duplicates.sample_product` gives the products of a catalog.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from models.synthetic.taxonomy import (
 
 RGB = tuple[int, int, int]
 
-# Each purpose of random numbers has its own stream, so that switching one off moves no other.
-DESIGN, LOOK, TWIN, WORDS, SPLIT, PHOTO = range(6)
+# Each use of random numbers has its own stream, so that leaving one out changes no other.
+DESIGN, TEXTURE, NEAR_DUPLICATE, TEXT, SPLIT, PHOTO = range(6)
 
 
-def stream(seed: int, *keys: int) -> np.random.Generator:
-    """Random numbers that depend on the seed and the keys only."""
+def rng_for(seed: int, *keys: int) -> np.random.Generator:
+    """A random generator that depends on the seed and the keys only."""
     return np.random.default_rng([seed, *keys])
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What covers a part: a material in a colour, with a pattern in a second colour.
+    """A material in a colour, with a pattern in a second colour.
 
     Attributes:
-        scale: repeats of the pattern over the height of the part, roughly.
+        scale: approximate repeats of the pattern over the height of the part.
     """
 
     material: str
@@ -49,7 +49,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Label:
-    """A printed label: brand, and how it is set."""
+    """A printed label: the brand and its layout."""
 
     text: str
     form: str
@@ -60,7 +60,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Design:
-    """All there is to know of product `index` of `seed`."""
+    """The parameters of product `index` of `seed`."""
 
     seed: int
     index: int
@@ -77,16 +77,16 @@ class Design:
 
     @property
     def kind(self) -> Kind:
-        """Its kind."""
+        """Its leaf category."""
         return BY_NAME[self.kind_name]
 
     @property
     def product_id(self) -> str:
-        """Its id, which sorts like its number."""
+        """Its id, which sorts by index."""
         return product_id(self.seed, self.index)
 
     def size(self, name: str) -> float:
-        """One measure of its shape."""
+        """One size of its shape."""
         return dict(self.sizes)[name]
 
 
@@ -95,15 +95,15 @@ def product_id(seed: int, index: int) -> str:
     return f"studio-{seed}-{index:06d}"
 
 
-def original(seed: int, index: int) -> Design:
-    """Draw product `index` of `seed`, owing nothing to others."""
-    rng = stream(seed, index, DESIGN)
+def sample_original(seed: int, index: int) -> Design:
+    """Draw product `index` of `seed`, independent of others."""
+    rng = rng_for(seed, index, DESIGN)
     kind = KINDS[rng.integers(len(KINDS))]
     sizes = tuple((name, float(rng.uniform(*limits))) for name, limits in kind.sizes.items())
     brand = BRANDS[rng.integers(len(BRANDS))]
     main = _surface(rng, kind.materials, patterned=kind.patterns)
     accent = _surface(rng, kind.accents, patterned=False)
-    has_label = kind.labels and rng.random() < LABELLED.get(kind.name, 0.6)
+    has_label = kind.labels and rng.random() < LABEL_SHARE.get(kind.name, 0.6)
     return Design(
         seed=seed,
         index=index,
@@ -123,7 +123,7 @@ def _surface(rng: np.random.Generator, materials: tuple[str, ...], *, patterned:
     tones = MATERIALS[material].tones or tuple(COLOURS.items())
     colour, rgb = tones[rng.integers(len(tones))]
     pattern = "plain"
-    # Metal, stone and wood show themselves; a pattern is printed on what is painted or dyed.
+    # Patterns are printed only on materials that are painted or dyed.
     if patterned and not MATERIALS[material].tones and material != "glass" and rng.random() < 0.6:
         pattern = PATTERNS[rng.integers(1, len(PATTERNS))]
     others = [name for name in COLOURS if _far(COLOURS[name], rgb)]
@@ -148,14 +148,14 @@ def _label(rng: np.random.Generator, brand: str, under: Surface) -> Label:
 
 
 def shade(rng: np.random.Generator, rgb: RGB) -> RGB:
-    """The colour a little off, as no two dyes are the same."""
+    """The colour with small random shifts of hue, saturation and value."""
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in rgb))
-    moved = colorsys.hsv_to_rgb(
+    shifted = colorsys.hsv_to_rgb(
         (hue + rng.normal(0, 0.008)) % 1,
         float(np.clip(saturation * rng.normal(1, 0.07), 0, 1)),
         float(np.clip(value * rng.normal(1, 0.05), 0.08, 0.97)),
     )
-    red, green, blue = (round(255 * channel) for channel in moved)
+    red, green, blue = (round(255 * channel) for channel in shifted)
     return red, green, blue
 
 
@@ -164,11 +164,11 @@ def _far(one: RGB, other: RGB) -> bool:
 
 
 LABEL_FORMS = ("band", "badge", "plate", "bare", "tall")
-LABELLED = {"can": 1.0, "bottle": 0.75, "watch": 1.0, "mug": 0.45, "shoe": 0.5}
-"""How often a kind that can be labelled is; .6 where nothing is said."""
+LABEL_SHARE = {"can": 1.0, "bottle": 0.75, "watch": 1.0, "mug": 0.45, "shoe": 0.5}
+"""Share of labelled products of a kind that can be; .6 for others."""
 BRANDS = ("Norvik", "Halden", "Aurelia", "Brisa", "Castor", "Dovre", "Elmira", "Fjordal", "Garnet",
           "Hoku", "Ilmari", "Juno", "Kestrel", "Lumo", "Mirabel", "Nimbus", "Orla", "Piko",
           "Quill", "Rondo", "Solano", "Tarn", "Umbra", "Velo", "Wexford", "Yara", "Zephyr",
           "Alba", "Bexley", "Corvo")  # fmt: skip
-LINES = ("Classic", "Renderer", "Coast", "Daily", "Heritage", "Urban", "Alpine", "Nova", "Prime",
+LINES = ("Classic", "Studio", "Coast", "Daily", "Heritage", "Urban", "Alpine", "Nova", "Prime",
          "Petit", "Atelier", "Field", "Harbour", "Mono", "Retro", "Loft")  # fmt: skip

@@ -1,7 +1,7 @@
-"""The room where pictures are taken: pyvista (VTK), off screen, on the CPU.
+"""Rendering of scenes with pyvista (VTK), off screen, on the CPU.
 
-One window per process is kept and its actors exchanged; materials are physically based and lit by
-three lamps and a small soft-box environment. pyvista is imported when a studio is opened.
+Each process keeps one window and exchanges its actors. Materials are physically based (PBR), lit by
+three lamps and an environment map. pyvista is imported when a renderer is opened.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ INSTALL = (
 
 @dataclass(frozen=True)
 class Lamp:
-    """A lamp: where it stands (x, y, z), how bright, in which colour (0..1)."""
+    """A light: its position (x, y, z), intensity and colour (0..1)."""
 
     at: tuple[float, float, float]
     power: float
@@ -40,8 +40,8 @@ class Lamp:
 
 
 @dataclass(frozen=True, eq=False)
-class Thing:
-    """A product placed in a scene: its patches where they stand, and its surfaces."""
+class PlacedProduct:
+    """A product in a scene: its patches in scene coordinates, and its design for the surfaces."""
 
     design: Design
     patches: tuple[Patch, ...]
@@ -56,15 +56,15 @@ class Scene:
     """Everything in one picture.
 
     Attributes:
-        things: what is shown; each has its soft shadow on the floor.
-        camera: from where.
+        products: each has its soft shadow on the floor.
+        camera: of the picture.
         lamps: three of them.
-        backdrop: colour behind everything.
+        backdrop: background colour.
         floor, wall: textures, None for the backdrop alone.
         shadow: 0 none .. 1 black.
     """
 
-    things: tuple[Thing, ...]
+    products: tuple[PlacedProduct, ...]
     camera: Camera
     lamps: tuple[Lamp, ...]
     backdrop: RGB = (255, 255, 255)
@@ -81,14 +81,16 @@ class Renderer:
     """
 
     def __init__(self, size: int = 256) -> None:
-        # Mesa's software renderer would start a thread per core; the studio runs a process each.
+        # Mesa's software renderer would start a thread per core; processes are enough.
         os.environ.setdefault("LP_NUM_THREADS", "1")
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
         try:
-            import pyvista  # noqa: PLC0415 - the rest of the studio works without it
+            import pyvista  # noqa: PLC0415 - everything but rendering works without it
             from vtkmodules.vtkCommonCore import vtkLogger, vtkObject  # noqa: PLC0415
         except ImportError as error:
-            raise SyntheticError(f"the studio renders with pyvista: {INSTALL} ({error})") from error
+            raise SyntheticError(
+                f"synthetic pictures are rendered with pyvista: {INSTALL} ({error})"
+            ) from error
         vtkObject.GlobalWarningDisplayOff()
         vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
         self.size = size
@@ -101,18 +103,18 @@ class Renderer:
         window.Initialize()
         if window.GetGenericContext() is None:  # rendering would crash the process
             raise SyntheticError(f"no OpenGL on this machine: {INSTALL}")
-        # Smoothing edges afterwards costs a fifth of sampling each pixel four times.
+        # FXAA costs a fifth of sampling each pixel four times.
         self._window.SetMultiSamples(0)
         self._renderer: Any = self._plotter.renderer
         self._renderer.SetUseFXAA(True)
         self._lights = [pyvista.Light(light_type="scene light") for _ in range(3)]
         for light in self._lights:
             self._plotter.add_light(light)
-        self._light_up_room()
-        self._blob = vtk_texture(_shadow_blob())
+        self._set_environment_light()
+        self._shadow_vtk = vtk_texture(_shadow_texture())
 
     def close(self) -> None:
-        """Give the window back."""
+        """Close the window."""
         self._plotter.close()
 
     def render(self, scene: Scene) -> Texture:
@@ -123,25 +125,25 @@ class Renderer:
             light.intensity = lamp.power
             light.diffuse_color = lamp.colour
         self._plotter.set_background([channel / 255 for channel in scene.backdrop])
-        actors = [actor for thing in scene.things for actor in self._actors(thing)]
+        actors = [actor for product in scene.products for actor in self._actors(product)]
         actors += self._surroundings(scene)
-        return self._shoot(actors, scene.camera)
+        return self._render(actors, scene.camera)
 
-    def mask(self, thing: Thing, camera: Camera) -> Mask:
-        """Where a thing would be seen if nothing stood before it: bool (size, size)."""
+    def mask(self, product: PlacedProduct, camera: Camera) -> Mask:
+        """The mask of a product without occlusion: bool (size, size)."""
         self._plotter.set_background("black")
         actors = []
-        for patches in _by_role(thing.patches).values():
+        for patches in _by_role(product.patches).values():
             actor = actor_of(patches)
             actor.GetProperty().LightingOff()
             actor.GetProperty().SetColor(1.0, 1.0, 1.0)
             actors.append(actor)
         self._renderer.SetUseFXAA(False)
-        seen: Mask = self._shoot(actors, camera)[..., 0] > 127
+        found: Mask = self._render(actors, camera)[..., 0] > 127
         self._renderer.SetUseFXAA(True)
-        return seen
+        return found
 
-    def _shoot(self, actors: list[Any], camera: Camera) -> Texture:
+    def _render(self, actors: list[Any], camera: Camera) -> Texture:
         from vtkmodules.vtkCommonCore import vtkUnsignedCharArray  # noqa: PLC0415
 
         view = self._renderer.GetActiveCamera()
@@ -155,16 +157,16 @@ class Renderer:
         self._window.Render()
         pixels = vtkUnsignedCharArray()
         self._window.GetPixelData(0, 0, self.size - 1, self.size - 1, 0, pixels, 0)
-        shot: Texture = _array(pixels).reshape(self.size, self.size, 3)[::-1].copy()
+        picture: Texture = _array(pixels).reshape(self.size, self.size, 3)[::-1].copy()
         for actor in actors:
             self._renderer.RemoveActor(actor)
             actor.ReleaseGraphicsResources(self._window)
-        return shot
+        return picture
 
-    def _actors(self, thing: Thing) -> list[Any]:
+    def _actors(self, product: PlacedProduct) -> list[Any]:
         actors = []
-        for role, patches in _by_role(thing.patches).items():
-            surface = surface_of(thing.design, role)
+        for role, patches in _by_role(product.patches).items():
+            surface = surface_of(product.design, role)
             material = MATERIALS[surface.material]
             actor = actor_of(patches)
             prop = actor.GetProperty()
@@ -174,7 +176,7 @@ class Renderer:
             if role == "glow":
                 prop.SetAmbient(0.8)
                 prop.SetDiffuse(0.4)
-            drawn = texture_of(thing.design, role, patches[0].aspect)
+            drawn = texture_of(product.design, role, patches[0].aspect)
             if drawn is None:
                 prop.SetColor(*(channel / 255 for channel in surface.rgb))
             else:
@@ -192,15 +194,15 @@ class Renderer:
             )
         if scene.wall is not None:
             actors.append(self._quad((0, 4.2, 3.5), (8, 0, 0), (0, 0, 4), scene.wall, repeat=3))
-        for thing in scene.things if scene.shadow > 0 else ():
-            points = thing.points()
+        for product in scene.products if scene.shadow > 0 else ():
+            points = product.points()
             low = points[points[:, 2] < 0.3 * points[:, 2].max() + 1e-6]
             middle = (low.min(axis=0) + low.max(axis=0)) / 2
             reach = np.ptp(low, axis=0) * 0.62 + 0.12
             shadow = self._quad(
                 (middle[0], middle[1], 0.0), (reach[0], 0, 0), (0, reach[1], 0), None
             )
-            shadow.SetTexture(self._blob)
+            shadow.SetTexture(self._shadow_vtk)
             shadow.GetProperty().SetOpacity(scene.shadow)
             actors.append(shadow)
         return actors
@@ -225,16 +227,16 @@ class Renderer:
             actor.GetProperty().SetDiffuse(0.65)
         return actor
 
-    def _light_up_room(self) -> None:
-        """Surround the scene with soft boxes, for metal and glaze to reflect."""
-        room = vtk_texture(_soft_boxes(), srgb=True)
+    def _set_environment_light(self) -> None:
+        """Light the scene with an environment map, for metal and glaze to reflect."""
+        environment = vtk_texture(_environment_map(), srgb=True)
         self._renderer.UseSphericalHarmonicsOn()
         self._renderer.GetEnvMapPrefiltered().SetPrefilterMaxSamples(64)
         self._renderer.GetEnvMapPrefiltered().SetPrefilterLevels(5)
         self._renderer.SetEnvironmentUp(0, 0, 1)
         self._renderer.SetEnvironmentRight(1, 0, 0)
         self._renderer.UseImageBasedLightingOn()
-        self._renderer.SetEnvironmentTexture(room, False)
+        self._renderer.SetEnvironmentTexture(environment, False)
 
 
 def _array(values: Any) -> NDArray[np.uint8]:
@@ -250,8 +252,8 @@ def _by_role(patches: Iterable[Patch]) -> dict[str, list[Patch]]:
     return roles
 
 
-def _soft_boxes() -> Texture:
-    """An equirectangular room (64, 128, 3): grey walls, a bright ceiling, two windows."""
+def _environment_map() -> Texture:
+    """An equirectangular map (64, 128, 3) of grey walls, a bright ceiling and windows."""
     y, x = np.mgrid[:64, :128].astype(np.float32)
     level = 70 + 110 * np.clip(1 - y / 40, 0, 1)
     for column, row, wide, high in ((24, 20, 10, 12), (84, 22, 14, 10), (110, 18, 6, 14)):
@@ -260,8 +262,8 @@ def _soft_boxes() -> Texture:
     return np.repeat(level[..., None], 3, axis=2).astype(np.uint8)
 
 
-def _shadow_blob() -> NDArray[np.uint8]:
-    """Black, opaque in the middle and fading to nothing at the edge: (64, 64, 4)."""
+def _shadow_texture() -> NDArray[np.uint8]:
+    """Black, opaque in the middle and transparent at the edge: (64, 64, 4)."""
     y, x = np.mgrid[-1:1:64j, -1:1:64j]
     blob = np.zeros((64, 64, 4), np.uint8)
     blob[..., 3] = 255 * np.clip(1 - np.hypot(x, y), 0, 1) ** 1.3

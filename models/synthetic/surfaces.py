@@ -1,4 +1,4 @@
-"""What the surfaces of a product look like: patterns, grains, labels and dials as textures.
+"""Procedural textures of a product: patterns, grains, labels and watch dials.
 
 A texture is uint8 (height, width, 3), its middle column the front of the product. Patterns are
 drawn in lengths of the surface, not in texture coordinates, so that dots are round on every body.
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from models.synthetic.product_sampler import LOOK, RGB, Design, Label, Surface, stream
+from models.synthetic.product_sampler import RGB, TEXTURE, Design, Label, Surface, rng_for
 from models.synthetic.taxonomy import MATERIALS
 
 Texture = NDArray[np.uint8]
@@ -18,7 +18,7 @@ Field = NDArray[np.floating]
 Grain = NDArray[np.float32]
 
 HEIGHT = 192
-WIDEST = 640
+MAX_WIDTH = 640
 
 DARK = Surface("plastic", "black", (30, 30, 33))
 METAL = Surface("steel", "steel", (205, 206, 210))
@@ -52,22 +52,22 @@ def surface_of(design: Design, role: str) -> Surface:  # noqa: PLR0911 - a table
 
 
 def texture_of(design: Design, role: str, aspect: float) -> Texture | None:
-    """The texture of a role, None where one colour says it all."""
+    """The texture of a role, None for a single colour."""
     surface = surface_of(design, role)
-    rng = stream(
+    rng = rng_for(
         design.seed,
         design.near_duplicate_of if design.near_duplicate_of is not None else design.index,
-        LOOK,
+        TEXTURE,
     )
     if role == "face":
         return dial(design, rng)
     label = design.label if role == "main" and design.kind_name != "watch" else None
     if surface.pattern == "plain" and MATERIALS[surface.material].grain == "none" and label is None:
         return None
-    width = int(np.clip(HEIGHT * aspect, 64, WIDEST))
+    width = int(np.clip(HEIGHT * aspect, 64, MAX_WIDTH))
     drawn = patterned(surface, width, HEIGHT, aspect, rng)
     if label is not None:
-        drawn = labelled(drawn, label, wide=0.34 if design.kind_name == "can" else 0.22)
+        drawn = print_label(drawn, label, wide=0.34 if design.kind_name == "can" else 0.22)
     return drawn
 
 
@@ -88,7 +88,7 @@ def patterned(
 
 
 def pattern(name: str, x: Field, y: Field) -> Field:  # noqa: PLR0911 - a table
-    """How much of the second colour stands at each point, 0..1; one repeat has length 1."""
+    """The share of the second colour at each point, 0..1; one repeat has length 1."""
     cell_x, cell_y = x - np.floor(x) - 0.5, y - np.floor(y) - 0.5
     match name:
         case "stripes":
@@ -152,14 +152,14 @@ def grain(  # noqa: PLR0911 - a table
 
 
 def noise(rng: np.random.Generator, width: int, height: int, across: int, up: int) -> Grain:
-    """Smooth random values in about 0..1, (height, width), with that many bumps each way."""
+    """Value noise in about 0..1, (height, width), with that many control points each way."""
     coarse = rng.random((max(up, 2), max(across, 2)), dtype=np.float32)
     return np.asarray(
         Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.float32
     )
 
 
-def labelled(texture: Texture, label: Label, *, wide: float) -> Texture:
+def print_label(texture: Texture, label: Label, *, wide: float) -> Texture:
     """Print a label on the middle of a texture; `wide` is its share of the width."""
     image = Image.fromarray(texture)
     draw = ImageDraw.Draw(image)
@@ -192,13 +192,13 @@ def labelled(texture: Texture, label: Label, *, wide: float) -> Texture:
             )
     ink = label.rgb if label.form == "bare" else label.ink
     room = 2 * half * (0.72 if label.form == "tall" else 0.86)
-    font = ImageFont.load_default(size=fitting(label.text, room, 1.5 * high))
+    font = ImageFont.load_default(size=font_size(label.text, room, 1.5 * high))
     draw.text((x, y), label.text, fill=ink, font=font, anchor="mm")
     return np.asarray(image)
 
 
-def fitting(text: str, width: float, height: float) -> float:
-    """The font size at which a text fits into that many pixels."""
+def font_size(text: str, width: float, height: float) -> float:
+    """The font size at which a text fits into so many pixels."""
     left, top, right, bottom = ImageFont.load_default(size=40).getbbox(text)
     return float(max(6.0, 40 * min(width / (right - left), height / (bottom - top))))
 
@@ -235,11 +235,11 @@ def dial(design: Design, rng: np.random.Generator) -> Texture:
             width=width,
         )
     draw.ellipse((centre - 5, centre - 5, centre + 5, centre + 5), fill=ink)
-    font = ImageFont.load_default(size=fitting(design.brand, side * 0.36, side * 0.09))
+    font = ImageFont.load_default(size=font_size(design.brand, side * 0.36, side * 0.09))
     draw.text((centre, side * 0.33), design.brand, fill=ink, font=font, anchor="mm")
     return np.asarray(image)
 
 
 def _soft(distance: Field) -> Field:
-    """1 inside (negative distance), 0 outside, with an edge a little soft."""
+    """1 inside (negative distance), 0 outside, with a soft edge."""
     return np.asarray(np.clip(0.5 - distance / 0.06, 0, 1), np.float32)

@@ -1,8 +1,7 @@
-"""What the studio can make: purposes, kinds, and what varies within a kind.
+"""The categories of synthetic products, and what varies within each.
 
-Every number of a shape lies in a range, every choice in a list; a product is one draw from them
-(see `products`). Words are made from the same entries, so that texts never contradict a
-picture.
+Every size of a shape has a range, every choice a list; a product is one draw from them
+(`product_sampler`). Texts are made from the same entries, so that they never contradict pictures.
 """
 
 from __future__ import annotations
@@ -14,26 +13,26 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of thing.
+    """One leaf category.
 
     Attributes:
-        name: as shoppers call it; the leaf of the category path.
-        purpose: the parent in the category path.
-        sizes: continuous measures of the shape, each with its range.
-        styles: named forms, each a choice in the shape.
-        materials: what the main surface may be made of.
-        accents: what its second surface may be made of.
-        patterns: whether the main surface may carry a pattern.
-        labels: whether a brand label is printed on it.
+        name: the leaf of the category path, a word that shoppers use.
+        parent: in the category path.
+        sizes: continuous parameters of the shape, each with its range.
+        styles: named variants of the shape.
+        materials: of the main surface.
+        accents: materials of the second surface.
+        patterns: whether the main surface may have a pattern.
+        labels: whether it may have a brand label.
         price: range in euros.
-        side: azimuth in degrees from which the picture on white is taken.
-        above: elevation in degrees of that picture.
-        plural: more than one of it.
-        also: other words shoppers use.
+        azimuth: of the packshot, in degrees.
+        elevation: of the packshot, in degrees.
+        plural: of the name.
+        synonyms: other words that shoppers use.
     """
 
     name: str
-    purpose: str
+    parent: str
     sizes: dict[str, Range]
     styles: tuple[str, ...]
     materials: tuple[str, ...]
@@ -41,15 +40,15 @@ class Kind:
     patterns: bool
     labels: bool
     price: Range
-    side: float
-    above: float
+    azimuth: float
+    elevation: float
     plural: str
-    also: tuple[str, ...]
+    synonyms: tuple[str, ...]
 
     @property
     def category(self) -> tuple[str, str]:
-        """Its path: purpose, then kind."""
-        return (self.purpose, self.name)
+        """Its path: parent, then name."""
+        return (self.parent, self.name)
 
 
 DRINKING, FURNITURE, WEARING, COOKING = "Drinkware", "Furniture", "Wear and carry", "Kitchen"
@@ -192,7 +191,7 @@ KINDS: tuple[Kind, ...] = (
         (5, 60), 0, 26, "bowls", ("salad bowl", "cereal bowl", "dish"),
     ),
 )  # fmt: skip
-"""All kinds; a draw picks one of them with equal chance."""
+"""All kinds; each has the same probability."""
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -211,7 +210,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "mustard": (204, 156, 36), "orange": (234, 120, 28), "rust": (168, 76, 32),
     "brown": (108, 68, 40),
 }  # fmt: skip
-"""Names and sRGB values of what can be painted or dyed."""
+"""Names and sRGB values of paints and dyes."""
 
 NEAR_COLOURS: dict[str, str] = {
     "white": "cream", "cream": "beige", "beige": "cream", "grey": "charcoal", "charcoal": "black",
@@ -221,18 +220,18 @@ NEAR_COLOURS: dict[str, str] = {
     "mint": "turquoise", "green": "olive", "olive": "green", "lime": "yellow", "yellow": "mustard",
     "mustard": "yellow", "orange": "rust", "rust": "brown", "brown": "rust",
 }  # fmt: skip
-"""The neighbour that a near twin may be dyed in."""
+"""The colour of a near duplicate."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """How a material reflects. `tones` are its own colours; empty means that it is dyed.
+    """How a material reflects. `tones` are its own colours, empty if it is painted or dyed.
 
     Attributes:
         roughness: 0 mirror .. 1 chalk.
         metallic: 0..1.
         opacity: 0..1.
-        grain: which fine texture lies under the pattern.
+        grain: the fine texture under the pattern.
     """
 
     roughness: float

@@ -1,6 +1,6 @@
-"""Patches and textures as VTK holds them.
+"""Patches and textures as VTK objects.
 
-pyvista's own wrappers cost some ten times as much to make, and a scene needs dozens.
+pyvista's own wrappers take about ten times as long to create, and a scene needs dozens.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.synthetic.meshes import Patch
 
-# VTK is imported where it is needed: the rest of the studio works without it.
+# VTK is imported where it is needed: everything but rendering works without it.
 # ruff: noqa: PLC0415
 
 
@@ -35,18 +35,18 @@ def actor_of(patches: Sequence[Patch]) -> Any:
         start += rows * columns
     quads = np.concatenate(faces)
     mesh = vtkPolyData()
-    places = vtkPoints()
-    places.SetData(_floats(points))
-    mesh.SetPoints(places)
+    vertices = vtkPoints()
+    vertices.SetData(_vtk_floats(points))
+    mesh.SetPoints(vertices)
     cells = vtkCellArray()
     cells.SetData(
-        _numbers(np.arange(0, quads.size + 1, 4, dtype=np.int64)),
-        _numbers(quads.ravel()),
+        _vtk_ids(np.arange(0, quads.size + 1, 4, dtype=np.int64)),
+        _vtk_ids(quads.ravel()),
     )
     mesh.SetPolys(cells)
-    directions = _floats(normals)
+    directions = _vtk_floats(normals)
     mesh.GetPointData().SetNormals(directions)
-    mesh.GetPointData().SetTCoords(_floats(uv))
+    mesh.GetPointData().SetTCoords(_vtk_floats(uv))
     mapper = vtkPolyDataMapper()
     mapper.SetInputData(mesh)
     actor = vtkActor()
@@ -55,7 +55,7 @@ def actor_of(patches: Sequence[Patch]) -> Any:
 
 
 def vtk_texture(image: NDArray[np.uint8], *, srgb: bool = False) -> Any:
-    """A vtkTexture of (h, w, 3 or 4) bytes, repeated and smoothed; `srgb` for base colours."""
+    """A vtkTexture of (h, w, 3 or 4) bytes, repeated and interpolated; `srgb` for base colours."""
     from vtkmodules.vtkCommonDataModel import vtkImageData
     from vtkmodules.vtkRenderingCore import vtkTexture
 
@@ -63,7 +63,7 @@ def vtk_texture(image: NDArray[np.uint8], *, srgb: bool = False) -> Any:
     data = vtkImageData()
     data.SetDimensions(width, height, 1)
     flat = np.ascontiguousarray(image[::-1]).reshape(-1, channels)
-    data.GetPointData().SetScalars(_copied(flat))
+    data.GetPointData().SetScalars(_vtk_array(flat))
     texture = vtkTexture()
     texture.SetInputData(data)
     texture.SetColorModeToDirectScalars()
@@ -75,17 +75,17 @@ def vtk_texture(image: NDArray[np.uint8], *, srgb: bool = False) -> Any:
     return texture
 
 
-def _floats(rows: Sequence[NDArray[np.float64]]) -> Any:
-    return _copied(np.concatenate(rows).astype(np.float32))
+def _vtk_floats(rows: Sequence[NDArray[np.float64]]) -> Any:
+    return _vtk_array(np.concatenate(rows).astype(np.float32))
 
 
-def _numbers(values: NDArray[np.int64]) -> Any:
+def _vtk_ids(values: NDArray[np.int64]) -> Any:
     from vtkmodules.util.numpy_support import numpy_to_vtkIdTypeArray
 
     return numpy_to_vtkIdTypeArray(values.astype(np.int64), deep=1)  # type: ignore[no-untyped-call]
 
 
-def _copied(values: NDArray[Any]) -> Any:
+def _vtk_array(values: NDArray[Any]) -> Any:
     from vtkmodules.util.numpy_support import numpy_to_vtk
 
     return numpy_to_vtk(values, deep=1)  # type: ignore[no-untyped-call]

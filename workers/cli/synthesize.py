@@ -1,4 +1,4 @@
-"""The command that renders a catalog."""
+"""`lookstream studio DIR`: render a synthetic catalog."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.progress.open import open_progress
 
 
 def studio(
-    folder: Annotated[Path, typer.Argument(help="Where the catalog folder is written.")],
+    folder: Annotated[Path, typer.Argument(help="The catalog folder to write.")],
     products: Annotated[int, typer.Option(min=1, help="How many products.")] = 500,
     photos: Annotated[int, typer.Option(min=0, help="Shoppers' photos of each.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other products.")] = 0,
@@ -20,7 +20,7 @@ def studio(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            help="A disturbance that shall not happen: clutter, occlusion, low_light, blur, "
+            help="A corruption of photos to leave out: clutter, occlusion, low_light, blur, "
             "watermark, low_resolution or all; repeatable."
         ),
     ] = None,
@@ -33,10 +33,10 @@ def studio(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Render a catalog of products: pictures on white, shoppers' photos, words and exact boxes.
+    """Render a synthetic catalog: packshots, shoppers' photos, texts and exact boxes.
 
-    The same options give the same catalog. Run it again to go on after an interruption, or with
-    more products: what is there is kept.
+    The same options give the same catalog. Run it again to resume after an interruption, or with
+    more products: existing pictures are kept.
 
     [bold]Examples[/]
 
@@ -44,30 +44,33 @@ def studio(
       lookstream studio /tmp/clean --products 200 --without clutter --without watermark
       lookstream studio /tmp/unseen --seed 7 --shares test=1 --json
     """
-    from models.synthetic import CORRUPTIONS, write_synthetic_catalog
+    from models.synthetic import CORRUPTION_NAMES, write_synthetic_catalog
 
     left_out = set(without or ())
-    wanted = [name for name in CORRUPTIONS if name not in left_out and "all" not in left_out]
-    unknown = left_out - {*CORRUPTIONS, "all"}
+    corruptions = [
+        name for name in CORRUPTION_NAMES if name not in left_out and "all" not in left_out
+    ]
+    unknown = left_out - {*CORRUPTION_NAMES, "all"}
     if unknown:
         raise typer.BadParameter(
-            f"{', '.join(sorted(unknown))}: there are {', '.join(CORRUPTIONS)}, all",
+            f"{', '.join(sorted(unknown))}: there are {', '.join(CORRUPTION_NAMES)}, all",
             param_hint="--without",
         )
     with open_progress(quiet=quiet) as bars, bars.task("rendering") as task:
-        made = write_synthetic_catalog(
+        summary = write_synthetic_catalog(
             folder,
             products=products,
             photos=photos,
             seed=seed,
             size=size,
-            corruptions=wanted,
+            corruptions=corruptions,
             splits=_shares(shares),
             processes=processes,
             progress=task,
         )
-    say(f"{made.folder}: {made.products} products of {made.kinds} kinds, {made.photos} photos")
-    finish(made.report(), json)
+    found = f"{summary.products} products of {summary.kinds} kinds, {summary.photos} photos"
+    say(f"{summary.folder}: {found}")
+    finish(summary.report(), json)
 
 
 def _shares(text: str) -> dict[str, float]:

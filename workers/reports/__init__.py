@@ -1,1 +1,1 @@
-"""Pages that people look at."""
+"""Reports as self-contained HTML pages."""

@@ -1,6 +1,6 @@
-"""A page to look at: each query beside its best answers, what was right framed.
+"""A contact sheet: each query beside its first results, the correct ones framed.
 
-One self-contained HTML file: pictures are thumbnails inside it, nothing is loaded.
+One self-contained HTML file: pictures are embedded thumbnails.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rectangle(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """One shown product; `level` is the true one (0 instance … 3), None when not known."""
+    """One result; `level` is its true relevance (0 instance … 3), None if not known."""
 
     title: str
     picture: Path | None
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Row:
-    """One query, what the juicer kept of it, and its answers in order."""
+    """One query, its juice, and its results in order."""
 
     picture: Path | None
     truth: str
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def frame(self) -> Rectangle:
-        """Where the photo lies in the square that the grid of patches covers."""
+        """The photo's rectangle in the square that the grid of patches covers."""
         width, height = size_of(self.picture) if self.picture else (1, 1)
         side = max(width, height)
         return Rectangle(
@@ -74,7 +74,7 @@ class Row:
 
     @property
     def dropped(self) -> list[Rectangle]:
-        """Patches that the juicer did not keep."""
+        """Patches that the juicer dropped."""
         if self.juice is None:
             return []
         rows, columns = self.juice.grid
@@ -92,7 +92,7 @@ class Row:
 
     @property
     def box(self) -> Rectangle:
-        """The juicer's crop, which it gives relative to the photo."""
+        """The juicer's crop, relative to the square; the juice has it relative to the photo."""
         x0, y0, x1, y1 = self.juice.box if self.juice else (0.0, 0.0, 1.0, 1.0)
         inside = self.frame
         return Rectangle(
@@ -106,7 +106,7 @@ class Row:
 def write_contact_sheet(
     path: Path, title: str, facts: Sequence[tuple[str, str]], rows: Sequence[Row]
 ) -> None:
-    """Write the page. `facts` are the figures at its head, as (name, value)."""
+    """Write the page; `facts` are shown at its head, as (name, value)."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -120,7 +120,7 @@ def write_contact_sheet(
 
 @cache
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of an upright picture; (1, 1) when it can't be opened."""
+    """Width and height of an upright picture; (1, 1) if it cannot be opened."""
     try:
         with Image.open(path) as image:
             width, height = ImageOps.exif_transpose(image).size
@@ -131,7 +131,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 @cache
 def thumbnail(path: Path) -> str | None:
-    """The picture as a data: URI of a small WebP; None when it can't be opened."""
+    """The picture as a data: URI of a small WebP; None if it cannot be opened."""
     try:
         with Image.open(path) as image:
             small = ImageOps.exif_transpose(image).convert("RGB")

@@ -1,1 +1,1 @@
-"""Parametric shapes of products, by what they are for."""
+"""Parametric shapes of products, one module for each parent category."""

@@ -1,4 +1,4 @@
-"""Shapes of what one carries things in."""
+"""Shapes of bags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.synthetic.product_sampler import Design
 
 
 def handbag(design: Design) -> list[Patch]:
-    """A body narrower at the top, one arched handle or two, and how it closes."""
+    """A body narrower at the top, one or two arched handles, and a closure."""
     width, height, depth = (design.size(name) for name in ("width", "height", "depth"))
     taper, reach = design.size("taper"), design.size("handle")
     parts: list[Patch] = []
@@ -95,7 +95,7 @@ def backpack(design: Design) -> list[Patch]:
     )
     parts = _front_mapped(loft(sections), width)
     pouch = box(width * 0.74, depth * 0.5, height * pocket, "accent", bevel=0.5, power=4)
-    parts += [p.moved(y=-depth * 0.46, z=height * 0.08) for p in pouch]
+    parts += [p.translated(y=-depth * 0.46, z=height * 0.08) for p in pouch]
     zip_at = height * (0.08 + pocket * 0.78)
     parts += tube(
         [(-width * 0.3, -depth * 0.715, zip_at), (width * 0.3, -depth * 0.715, zip_at)],
@@ -111,7 +111,7 @@ def backpack(design: Design) -> list[Patch]:
         )
     elif design.style == "flap":
         cover = box(width * 0.9, depth * 0.9, height * 0.3, "accent", bevel=0.7, power=4, top=0.92)
-        parts += [p.moved(y=-0.1 * depth, z=height * 0.76) for p in cover]
+        parts += [p.translated(y=-0.1 * depth, z=height * 0.76) for p in cover]
     angle = np.linspace(np.pi, 0, 16)
     loop = np.column_stack(
         [0.16 * np.cos(angle), np.full(16, 0.12), height * 0.97 + 0.2 * np.sin(angle)]
@@ -149,7 +149,7 @@ def _bag(width: float, depth: float, height: float, taper: float) -> list[Patch]
 
 
 def _front_mapped(patches: list[Patch], width: float) -> list[Patch]:
-    """Lay the texture over the front and the back, so that a label stands in the middle."""
+    """Map the texture to the front and the back, so that a label is in the middle."""
     wall, *lids = patches
     low, high = wall.points[..., 2].min(), wall.points[..., 2].max()
     uv = np.empty_like(wall.uv)
@@ -160,7 +160,7 @@ def _front_mapped(patches: list[Patch], width: float) -> list[Patch]:
 
 
 def _flap(design: Design, width: float, depth: float, height: float, taper: float) -> list[Patch]:
-    """A cover that falls over the front, and a clasp on it."""
+    """A cover over the front, and a clasp on it."""
     fall = design.size("flap") * height
     columns = np.linspace(-1, 1, 17)
     path = [(0.28, 1.0), (0.0, 1.03), (-0.3, 1.01), (-0.42, 0.96)]
@@ -178,4 +178,4 @@ def _flap(design: Design, width: float, depth: float, height: float, taper: floa
     uv = np.stack(np.meshgrid(np.linspace(0, 1, 17), np.linspace(0, 1, len(rows))), axis=-1)
     y, z = rows[-1]
     clasp = box(0.2, 0.06, 0.16, "metal", power=6)
-    return [Patch(grid, uv, "accent"), *(p.moved(y=y - 0.03, z=z + 0.02) for p in clasp)]
+    return [Patch(grid, uv, "accent"), *(p.translated(y=y - 0.03, z=z + 0.02) for p in clasp)]

@@ -1,4 +1,4 @@
-"""Shapes of what one cooks with and serves in."""
+"""Shapes of kitchenware."""
 
 from __future__ import annotations
 

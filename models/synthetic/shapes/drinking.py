@@ -1,4 +1,4 @@
-"""Shapes of what one drinks from."""
+"""Shapes of drinkware."""
 
 from __future__ import annotations
 
@@ -168,6 +168,6 @@ def can(design: Design) -> list[Patch]:
         "metal",
     )
     bottom = lathe([(0, 0.05), (foot - 0.05, 0.05), (foot, 0.0)], "metal")
-    pull = disc(rim * 0.3, "metal", z=height - 0.03).moved(y=-0.1)
-    hole = disc(rim * 0.22, "dark", z=height - 0.045).moved(y=-rim * 0.52)
+    pull = disc(rim * 0.3, "metal", z=height - 0.03).translated(y=-0.1)
+    hole = disc(rim * 0.22, "dark", z=height - 0.045).translated(y=-rim * 0.52)
     return [*body, *lid, *bottom, pull, hole]

@@ -1,4 +1,4 @@
-"""Shapes of what stands in a room."""
+"""Shapes of furniture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def chair(design: Design) -> list[Patch]:
     width, depth, seat = (design.size(name) for name in ("width", "depth", "seat"))
     level = 0.5 * design.size("height")
     legs = _legs(design, level, width * 0.42, depth * 0.42)
-    slab = [p.moved(z=level) for p in box(width, depth, seat, "main", bevel=0.7, power=7)]
+    slab = [p.translated(z=level) for p in box(width, depth, seat, "main", bevel=0.7, power=7)]
     rise = design.size("height") - level
     lean = rotation("x", -design.size("lean"))
     thin = 0.07
@@ -25,18 +25,19 @@ def chair(design: Design) -> list[Patch]:
             )
             for share in (0.3, 0.58, 0.86):
                 parts += [
-                    p.moved(z=rise * share - 0.07)
+                    p.translated(z=rise * share - 0.07)
                     for p in box(width * 0.9, thin * 0.7, 0.15, "main", bevel=0.3)
                 ]
         case "spindle back":
             for x in np.linspace(-0.42, 0.42, 6) * width:
                 parts += tube([(x, 0, 0), (x * 1.08, 0, rise * 0.9)], 0.025, "accent")
             parts += [
-                p.moved(z=rise * 0.85) for p in box(width * 1.04, thin, 0.16, "main", bevel=0.5)
+                p.translated(z=rise * 0.85)
+                for p in box(width * 1.04, thin, 0.16, "main", bevel=0.5)
             ]
         case _:
             parts += [
-                p.moved(z=rise * 0.12)
+                p.translated(z=rise * 0.12)
                 for p in box(
                     width * 0.96, thin + seat * 0.4, rise * 0.86, "main", bevel=0.8, power=6
                 )
@@ -44,7 +45,7 @@ def chair(design: Design) -> list[Patch]:
             parts += mirrored(
                 tube([(width * 0.36, 0, 0), (width * 0.36, 0, rise * 0.4)], 0.04, "accent")
             )
-    back = [p.turned(lean).moved(y=depth * 0.44, z=level + seat * 0.6) for p in parts]
+    back = [p.transformed(lean).translated(y=depth * 0.44, z=level + seat * 0.6) for p in parts]
     arms: list[Patch] = []
     if design.style == "armchair":
         path = [
@@ -91,7 +92,7 @@ def stool(design: Design) -> list[Patch]:
                 (0, seat),
             ]
         )
-    return [*parts, *(p.moved(z=level) for p in cushion)]
+    return [*parts, *(p.translated(z=level) for p in cushion)]
 
 
 def table(design: Design) -> list[Patch]:
@@ -143,7 +144,7 @@ def table(design: Design) -> list[Patch]:
     else:
         reach = 0.29 if round_ else 0.44
         under = _legs(design, level, width * reach, depth * (0.32 if round_ else 0.42))
-    return [*under, *(p.moved(z=level) for p in slab)]
+    return [*under, *(p.translated(z=level) for p in slab)]
 
 
 def lamp(design: Design) -> list[Patch]:

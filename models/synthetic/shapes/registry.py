@@ -1,6 +1,6 @@
-"""The shape of a product: its kind's builder, chosen by name.
+"""The shape of a product, by the builder of its kind.
 
-A builder takes a design and gives patches that stand on z = 0 with their front towards −y.
+A builder takes a design and returns patches that stand on z = 0 with their front towards −y.
 """
 
 from __future__ import annotations

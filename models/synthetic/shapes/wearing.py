@@ -1,4 +1,4 @@
-"""Shapes of what one wears."""
+"""Shapes of wearables: shoes, hats, watches."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def hat(design: Design) -> list[Patch]:
         grid = np.stack([inner, (inner + outer) / 2 + [0, 0, 0.03], outer])
         uv = np.stack(np.meshgrid(np.linspace(0, 1, 21), np.linspace(0, 1, 3)), axis=-1)
         parts.append(Patch(grid, uv, "accent"))
-        return [p.moved(z=0.3) for p in parts]
+        return [p.translated(z=0.3) for p in parts]
     wide_brim = (
         brim * {"fedora": 0.75, "bowler": 0.5, "sun hat": 1.35, "top hat": 0.55}[design.style]
     )
@@ -182,7 +182,7 @@ def hat(design: Design) -> list[Patch]:
     radius = np.interp([0.02, band], [p[1] for p in cap[:8]], [p[0] for p in cap[:8]]) + 0.015
     parts += lathe([(radius[0], 0.02), (radius[1], band)], "accent", deep=long)
     lowest = min(float(p.points[..., 2].min()) for p in parts)
-    return [p.moved(z=-lowest) for p in parts]
+    return [p.translated(z=-lowest) for p in parts]
 
 
 def watch(design: Design) -> list[Patch]:
@@ -224,7 +224,7 @@ def watch(design: Design) -> list[Patch]:
             )
         parts.append(disc(case - edge + 0.01, "face", z=thick))
     parts += tube([(case * 0.96, 0, thick / 2), (case + 0.12, 0, thick / 2)], 0.065, "accent")
-    head = [p.turned(face_up).moved(y=-thick) for p in parts]
+    head = [p.transformed(face_up).translated(y=-thick) for p in parts]
     # The strap leaves the case above and below and closes behind it.
     angle = np.linspace(0.4, 2 * np.pi - 0.4, 40)
     tall, back = case * 1.02 * loop * 0.72, 0.8 * loop
@@ -241,7 +241,7 @@ def watch(design: Design) -> list[Patch]:
         sections[row, :, 2] = z[row] + outline[:, 1] * 0.07 * normal[row, 1]
     whole = [*head, *loft(sections, "main", aspect=0.2)]
     lowest = min(float(p.points[..., 2].min()) for p in whole)
-    return [p.moved(z=-lowest) for p in whole]
+    return [p.translated(z=-lowest) for p in whole]
 
 
 def _hoop(x: float, half: float, height: float, base: float) -> Array:

@@ -1,4 +1,4 @@
-"""The studio's pictures and its folder: rendered, so few and small."""
+"""Rendered pictures and the folder of a synthetic catalog: few and small."""
 
 import os
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from models.errors import SyntheticError
 from models.images.corruptions import CLUTTER, PIXEL_CORRUPTIONS, corrupt
 from models.images.files import open_picture
 from models.synthetic import write_synthetic_catalog
-from models.synthetic.near_duplicates import design
-from models.synthetic.photography import on_white, photo
-from models.synthetic.render_pool import opened
+from models.synthetic.near_duplicates import sample_product
+from models.synthetic.photography import packshot, shopper_photo
+from models.synthetic.render_pool import open_renderer
 from models.synthetic.rows import SPLITS
 from models.synthetic.scene import Renderer
 
@@ -25,70 +25,76 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def studio() -> Iterator[Renderer]:
+def renderer() -> Iterator[Renderer]:
     try:
-        yield opened(SIZE)
+        yield open_renderer(SIZE)
     except SyntheticError as error:
         pytest.skip(str(error))
 
 
-def test_the_same_scene_gives_the_same_pixels(studio: Renderer) -> None:
-    first = studio.render(photo(design(0, 3), 1).scene)
-    studio.render(on_white(design(0, 8)).scene)
-    again = studio.render(photo(design(0, 3), 1).scene)
+def test_the_same_scene_gives_the_same_pixels(renderer: Renderer) -> None:
+    first = renderer.render(shopper_photo(sample_product(0, 3), 1).scene)
+    renderer.render(packshot(sample_product(0, 8)).scene)
+    again = renderer.render(shopper_photo(sample_product(0, 3), 1).scene)
     assert first.shape == (SIZE, SIZE, 3)
     assert first.dtype == np.uint8
     assert np.array_equal(first, again)
 
 
 @pytest.mark.parametrize("index", range(6))
-def test_boxes_hold_the_pixels_of_the_product_and_no_more(studio: Renderer, index: int) -> None:
-    made = design(5, index)
-    for shot in (on_white(made), photo(made, 0)):
-        mask = studio.mask(shot.scene.things[0], shot.scene.camera)
+def test_boxes_hold_the_pixels_of_the_product_and_no_more(renderer: Renderer, index: int) -> None:
+    made = sample_product(5, index)
+    for shot in (packshot(made), shopper_photo(made, 0)):
+        mask = renderer.mask(shot.scene.products[0], shot.scene.camera)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        seen = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+        visible = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
         box = np.array(shot.box) * SIZE
         # A rod thinner than a pixel may not show at its very end.
-        assert (seen[:2] >= box[:2] - 1).all()
-        assert (seen[2:] <= box[2:] + 1).all()
-        assert np.abs(seen - box).max() < 4
+        assert (visible[:2] >= box[:2] - 1).all()
+        assert (visible[2:] <= box[2:] + 1).all()
+        assert np.abs(visible - box).max() < 4
 
 
-def test_a_product_on_white_stands_out_and_twins_differ_a_little(studio: Renderer) -> None:
-    index = next(i for i in range(1, 60) if design(0, i).near_duplicate_of is not None)
-    twin, base = design(0, index), design(0, index - 1)
-    one, other = (studio.render(on_white(made).scene).astype(int) for made in (twin, base))
-    far = studio.render(on_white(design(0, index + 2)).scene).astype(int)
+def test_a_packshot_is_on_white_and_near_duplicates_differ_a_little(renderer: Renderer) -> None:
+    index = next(i for i in range(1, 60) if sample_product(0, i).near_duplicate_of is not None)
+    duplicate, base = sample_product(0, index), sample_product(0, index - 1)
+    one, other = (renderer.render(packshot(made).scene).astype(int) for made in (duplicate, base))
+    far = renderer.render(packshot(sample_product(0, index + 2)).scene).astype(int)
     assert (one[:3] > 240).all()
     assert (one < 235).any(axis=2).mean() > 0.05
     assert 0 < np.abs(one - other).mean() < np.abs(one - far).mean() * 1.5
 
 
-def test_clutter_changes_the_surroundings_not_the_product(studio: Renderer) -> None:
+def test_clutter_changes_the_surroundings_not_the_product(renderer: Renderer) -> None:
     made, number = next(
         (made, number)
-        for made in (design(0, index) for index in range(20))
+        for made in (sample_product(0, index) for index in range(20))
         for number in range(3)
-        if photo(made, number).strengths.get(CLUTTER, 0) > 0.5 and made.main.material != "glass"
+        if shopper_photo(made, number).strengths.get(CLUTTER, 0) > 0.5
+        and made.main.material != "glass"
     )
-    cluttered, clean = photo(made, number), photo(made, number, tuple(PIXEL_CORRUPTIONS))
-    with_, without = studio.render(cluttered.scene), studio.render(clean.scene)
-    mask = studio.mask(clean.scene.things[0], clean.scene.camera)
+    cluttered, clean = (
+        shopper_photo(made, number),
+        shopper_photo(made, number, tuple(PIXEL_CORRUPTIONS)),
+    )
+    with_, without = renderer.render(cluttered.scene), renderer.render(clean.scene)
+    mask = renderer.mask(clean.scene.products[0], clean.scene.camera)
     changed = (with_ != without).any(axis=2)
     assert changed[~mask].mean() > 0.8
     assert changed[mask].mean() < 0.5
 
 
-def test_every_photo_is_disturbed_as_its_row_says(studio: Renderer) -> None:
+def test_photos_have_the_corruptions_of_their_row(renderer: Renderer) -> None:
     shot = next(
-        shot for index in range(30) if "blur" in (shot := photo(design(0, index), 0)).strengths
+        shot
+        for index in range(30)
+        if "blur" in (shot := shopper_photo(sample_product(0, index), 0)).strengths
     )
-    plain = studio.render(shot.scene)
+    plain = renderer.render(shot.scene)
     assert not np.array_equal(corrupt(plain, shot.strengths, shot.seed), plain)
 
 
-def test_a_folder_is_a_catalog(studio: Renderer, tmp_path: Path) -> None:
+def test_a_folder_is_a_catalog(renderer: Renderer, tmp_path: Path) -> None:
     done: list[tuple[int, int]] = []
     made = write_synthetic_catalog(
         tmp_path / "shop",
@@ -103,7 +109,7 @@ def test_a_folder_is_a_catalog(studio: Renderer, tmp_path: Path) -> None:
     assert sum(made.splits.values()) == 4
     catalog = read_catalog(tmp_path / "shop")
     assert [product.product_id for product in catalog.products] == [
-        design(0, index).product_id for index in range(4)
+        sample_product(0, index).product_id for index in range(4)
     ]
     for photo_ in catalog.photos:
         assert photo_.category == catalog.by_id[photo_.product_id or ""].category
@@ -116,10 +122,10 @@ def test_a_folder_is_a_catalog(studio: Renderer, tmp_path: Path) -> None:
         left, top, right, bottom = row["box"]
         assert 0 <= left < right <= 1
         assert 0 <= top < bottom <= 1
-        assert set(row["disturbances"]) <= {CLUTTER, *PIXEL_CORRUPTIONS}
+        assert set(row["corruptions"]) <= {CLUTTER, *PIXEL_CORRUPTIONS}
 
 
-def test_a_folder_grows_and_goes_on_where_it_stopped(studio: Renderer, tmp_path: Path) -> None:
+def test_a_folder_grows_and_is_resumed(renderer: Renderer, tmp_path: Path) -> None:
     def make(name: str, products: int) -> int:
         return write_synthetic_catalog(
             tmp_path / name, products=products, photos=1, size=SIZE, processes=1
@@ -136,10 +142,10 @@ def test_a_folder_grows_and_goes_on_where_it_stopped(studio: Renderer, tmp_path:
     assert make("grown", 2) == 4
     assert make("grown", 3) == 2
     assert content("grown") == content("whole")
-    # Interrupted: the mark of completeness and some pictures are missing.
-    options = orjson.loads((tmp_path / "grown/studio.json").read_bytes())
-    (tmp_path / "grown/studio.json").write_bytes(orjson.dumps({**options, "complete": None}))
-    os.remove(tmp_path / f"grown/photos/{design(0, 1).product_id}-0.webp")
+    # Interrupted: not marked complete, and some pictures are missing.
+    options = orjson.loads((tmp_path / "grown/synthetic.json").read_bytes())
+    (tmp_path / "grown/synthetic.json").write_bytes(orjson.dumps({**options, "complete": None}))
+    os.remove(tmp_path / f"grown/photos/{sample_product(0, 1).product_id}-0.webp")
     os.remove(tmp_path / "grown/photos.jsonl")
     assert make("grown", 3) == 1
     assert content("grown") == content("whole")
@@ -149,7 +155,7 @@ def test_another_catalog_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "products.jsonl").write_text('{"product_id": "a"}\n')
     with pytest.raises(SyntheticError, match="another catalog"):
         write_synthetic_catalog(tmp_path, products=1)
-    (tmp_path / "studio.json").write_text('{"seed": 1}')
+    (tmp_path / "synthetic.json").write_text('{"seed": 1}')
     with pytest.raises(SyntheticError, match="other options"):
         write_synthetic_catalog(tmp_path, products=1)
 
@@ -158,23 +164,23 @@ def test_another_catalog_is_not_overwritten(tmp_path: Path) -> None:
     "wrong",
     [
         {"products": 0},
-        {"products": 1, "disturbances": ["rain"]},
+        {"products": 1, "corruptions": ["rain"]},
         {"products": 1, "size": 4},
         {"products": 1, "splits": {"train": -1.0}},
     ],
 )
-def test_options_that_cannot_be_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+def test_impossible_options_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(SyntheticError):
         write_synthetic_catalog(tmp_path / "no", **wrong)  # type: ignore[arg-type]
     assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.slow
-def test_two_processes_write_what_one_writes(studio: Renderer, tmp_path: Path) -> None:
+def test_two_processes_write_what_one_writes(renderer: Renderer, tmp_path: Path) -> None:
     for processes in (1, 2):
         write_synthetic_catalog(
             tmp_path / str(processes), products=3, photos=1, size=SIZE, processes=processes
         )
     for path in (tmp_path / "1").rglob("*.*"):
-        twin = tmp_path / "2" / path.relative_to(tmp_path / "1")
-        assert path.read_bytes() == twin.read_bytes()
+        other = tmp_path / "2" / path.relative_to(tmp_path / "1")
+        assert path.read_bytes() == other.read_bytes()

@@ -1,4 +1,4 @@
-"""`lookstream studio`, as a person calls it."""
+"""`lookstream studio`, from the command line."""
 
 from pathlib import Path
 
@@ -31,14 +31,14 @@ def test_a_catalog_is_rendered_and_reported(tmp_path: Path) -> None:
     assert (report["products"], report["rendered"], report["splits"]) == (2, 4, {"test": 2})
     catalog = read_catalog(tmp_path / "s")
     assert len(catalog.split("test")) == 2
-    assert b'"disturbances":{}' in (tmp_path / "s/photos.jsonl").read_bytes()
+    assert b'"corruptions":{}' in (tmp_path / "s/photos.jsonl").read_bytes()
     again = CliRunner().invoke(app, [*options, "--quiet"])
     assert again.exit_code == 0, again.output
     assert "rendering" not in again.stderr
 
 
 @pytest.mark.parametrize("wrong", [["--without", "rain"], ["--shares", "train"]])
-def test_what_cannot_be_is_said(tmp_path: Path, wrong: list[str]) -> None:
+def test_impossible_options_are_errors(tmp_path: Path, wrong: list[str]) -> None:
     done = CliRunner().invoke(app, [str(tmp_path / "s"), "--products", "1", *wrong])
     assert done.exit_code == 2
     assert not (tmp_path / "s").exists()
