@@ -99,6 +99,17 @@ def command_problem(words: list[str]) -> str | None:
     return None
 
 
+def all_commands() -> list[str]:
+    """Every command, as it is typed after `lookstream`."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    return sorted(
+        f"{name} {part}".rstrip()
+        for name, command in group.commands.items()
+        for part in (command.commands if isinstance(command, TyperGroup) else ("",))
+    )
+
+
 def _in_modules(parts: list[str]) -> bool:
     """Whether a name is a package, a module, or defined in one; members of it are not looked at."""
     place = ROOT

@@ -74,6 +74,12 @@ def test_make_targets_and_extras_exist(document: Document) -> None:
     assert {extra for one in asked for extra in one.split(",")} <= extras
 
 
+def test_the_readme_lists_every_command() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").partition("| command |")[2].partition("\n\n")[0]
+    listed = re.findall(r"`([a-z ]+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE)))
+    assert sorted(listed) == names.all_commands()
+
+
 def test_contributing_names_every_lane() -> None:
     pytest_options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
     markers = {line.partition(":")[0] for line in pytest_options["ini_options"]["markers"]}
