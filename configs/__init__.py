@@ -1,1 +1,1 @@
-"""The ways of running: one TOML each (see `workers/settings.py`)."""
+"""The profiles: one TOML for each way of running (see `workers.config.settings`)."""

@@ -21,7 +21,7 @@ def record(offset: int, fate: str) -> Record:
     )
 
 
-class MilvusConfig:
+class UnreliableStore:
     """Both steps and the dead-letter topic; `luck` says which calls fail in passing."""
 
     def __init__(self, luck: Sequence[bool] = ()) -> None:
@@ -66,7 +66,7 @@ class MilvusConfig:
 def test_exactly_the_poison_is_dead_lettered_and_order_is_kept(
     fates: list[str], luck: list[bool]
 ) -> None:
-    store = MilvusConfig(luck)
+    store = UnreliableStore(luck)
     result = store.deliver(*fates)
     fine = {"ok", "old"}
     assert store.applied == [i for i, fate in enumerate(fates) if fate == "ok"]
@@ -82,10 +82,10 @@ def test_exactly_the_poison_is_dead_lettered_and_order_is_kept(
 
 
 def test_attempts_count_retries_and_bisections() -> None:
-    store = MilvusConfig([True, True, False])
+    store = UnreliableStore([True, True, False])
     store.deliver("undecodable")
     assert store.letters == [(0, "undecodable", 3)]
-    store = MilvusConfig()
+    store = UnreliableStore()
     store.deliver("ok", "ok", "ok", "poison to write")
     assert store.letters == [(3, "poison to write", 3)]  # with 4, with 2, alone
 
@@ -95,7 +95,7 @@ def test_the_unexpected_goes_through(step: str, monkeypatch: pytest.MonkeyPatch)
     async def burst(*_: object) -> None:
         raise ZeroDivisionError
 
-    store = MilvusConfig()
+    store = UnreliableStore()
     monkeypatch.setattr(store, step, burst)
     with pytest.raises(ZeroDivisionError):
         store.deliver("ok", "rejected by store")
@@ -105,7 +105,7 @@ async def test_a_step_that_loses_a_record_is_caught() -> None:
     async def forgetful(records: Sequence[Record]) -> list[Record | Rejection]:
         return list(records[1:])
 
-    store = MilvusConfig()
+    store = UnreliableStore()
     delivery = Delivery(forgetful, store.write, store.bury, NO_WAIT)
     with pytest.raises(StreamError, match="1 outcomes for 2 records"):
         await delivery.deliver([record(0, "ok"), record(1, "ok")])
@@ -115,7 +115,7 @@ async def test_waiting_for_the_store_can_be_cancelled() -> None:
     async def down(_: Sequence[Record]) -> list[State | Rejection]:
         raise Transient("down for good")
 
-    store = MilvusConfig()
+    store = UnreliableStore()
     delivery = Delivery(store.prepare, down, store.bury, Retry(first_s=0.01, max_s=0.01))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(delivery.deliver([record(0, "ok")]), 0.2)
