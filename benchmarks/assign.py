@@ -1,11 +1,11 @@
-"""Assigning vectors to a mapped bank of up to a million prototypes, against brute-force FAISS.
+"""Assignment to a memory-mapped bank of up to a million prototypes, against brute-force FAISS.
 
-    python -m benchmarks.assign [--prototypes 1000000] [--queries 20000] [--threads 2]
+    lookstream bench assign [--prototypes 1000000] [--queries 20000] [--threads 2]
 
-Synthetic prototypes (512-d, see `Library`) and shoppers' views of some of them. The bank is built
-in a folder of its own, and removed. Recall is agreement with exact comparison in full precision, on
-the first `--compared` vectors, whose brute-force time is the peer's. On a machine that does other
-work too, compare the rates per core and second of processor time. The last line is one JSON object.
+Synthetic prototypes (512-d, see `SyntheticPrototypes`) and noisy views of some of them. The bank is
+built in a temporary folder. Recall is agreement with exact search in full precision, on a sample of
+`--compared` vectors, whose brute-force time is the baseline. On a busy machine, compare the rates
+per second of processor time. The last line is one JSON object.
 """
 
 import argparse
@@ -25,24 +25,26 @@ from threadpoolctl import threadpool_limits
 from index.prototypes.mmap_build import build_mapped
 from index.prototypes.soft_assignment import NONE, soft_assign
 from index.vectors import Matrix, Rows
+from models.arrays import unit
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
 DIM = 512
 LATENT = 96
-PER_KIND = 1000
-OWN = 0.7
-"""How much of a prototype is its own, against what its kind shares."""
-GRAIN = 0.03
-"""Noise per value of a prototype: what no latent dimension explains."""
-VIEW = 0.7
-"""How far a view lies from its prototype, in units of its length; the cosine is about .8."""
+PER_CLUSTER = 1000
+WITHIN = 0.7
+"""Deviation of prototypes within a cluster, relative to that between clusters."""
+RESIDUAL = 0.03
+"""Noise of each value of a prototype, outside of the latent dimensions."""
+VIEW_NOISE = 0.7
+"""Distance of a view from its prototype, in units of its length; the cosine is about .8."""
 BLOCK = 16_384
 
 
-class Library:
-    """Prototypes in kinds of about a thousand, which differ in 96 latent dimensions of falling
-    weight. The dimensions are spread evenly over all values, as training every prefix does.
+class SyntheticPrototypes:
+    """Prototypes in clusters of about a thousand, in 96 latent dimensions of decreasing weight.
+
+    A random rotation spreads the dimensions over all values, as training of every prefix does.
     """
 
     def __init__(self, prototypes: int, seed: int) -> None:
@@ -50,46 +52,42 @@ class Library:
         self.count = prototypes
         self._weight = (1 / np.sqrt(np.arange(1, LATENT + 1) / 8 + 1)).astype(np.float32)
         self._basis = np.linalg.qr(self._rng.standard_normal((DIM, LATENT)))[0].T.astype("f4")
-        self._kinds = self._normal(max(8, prototypes // PER_KIND), LATENT) * self._weight
+        self._clusters = self._normal(max(8, prototypes // PER_CLUSTER), LATENT) * self._weight
 
     def write(self, path: Path) -> npt.NDArray[np.float16]:
-        """All prototypes, float16 (prototypes, 512), mapped from a file."""
+        """All prototypes, float16 (prototypes, 512), as a memory-mapped file."""
         found = np.lib.format.open_memmap(path, "w+", np.float16, (self.count, DIM))
         for start in range(0, self.count, BLOCK):
             size = min(BLOCK, self.count - start)
-            kinds = self._kinds[self._rng.integers(len(self._kinds), size=size)]
-            latent = kinds + OWN * self._weight * self._normal(size, LATENT)
+            centres = self._clusters[self._rng.integers(len(self._clusters), size=size)]
+            latent = centres + WITHIN * self._weight * self._normal(size, LATENT)
             found[start : start + size] = unit(
-                latent @ self._basis + GRAIN * self._normal(size, DIM)
+                latent @ self._basis + RESIDUAL * self._normal(size, DIM)
             )
         return found
 
     def views(self, prototypes: npt.NDArray[np.float16], count: int) -> Matrix:
-        """Vectors (count, 512) of shoppers' photos of some of the prototypes."""
-        shown = np.sort(self._rng.integers(len(prototypes), size=count))
+        """Noisy vectors (count, 512) of some of the prototypes."""
+        chosen = np.sort(self._rng.integers(len(prototypes), size=count))
         weight = self._weight / np.linalg.norm(self._weight)
         noise = (self._normal(count, LATENT) * weight) @ self._basis
-        seen = prototypes[shown].astype(np.float32) + VIEW * noise
-        return unit(seen + 0.2 / np.sqrt(DIM) * self._normal(count, DIM))
+        views = prototypes[chosen].astype(np.float32) + VIEW_NOISE * noise
+        noisy = views + 0.2 / np.sqrt(DIM) * self._normal(count, DIM)
+        return unit(noisy.astype(np.float32))
 
     def _normal(self, rows: int, columns: int) -> Matrix:
         return self._rng.standard_normal((rows, columns), dtype=np.float32)
 
 
-def unit(matrix: npt.NDArray[np.floating[Any]]) -> Matrix:
-    """Rows of length one, as float32."""
-    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), np.float32)
-
-
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What a function returns, its seconds, and those of processor time over all threads."""
+    """The result of a function, its seconds, and those of processor time of all threads."""
     wall, cpu = time.perf_counter(), time.process_time()
     found = work()
     return found, time.perf_counter() - wall, time.process_time() - cpu
 
 
 def brute_force(prototypes: npt.NDArray[np.float16], vectors: Matrix) -> tuple[Rows, float, float]:
-    """Nearest row of each vector by FAISS flat search, and its seconds: (n,), wall, processor.
+    """Nearest row of each vector by FAISS flat search, (n,), and its seconds: wall, processor.
 
     Searched in slices, so that float32 copies of a million prototypes need not fit into memory;
     only the searches are timed.
@@ -117,11 +115,11 @@ def compare(
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Build a mapped bank of synthetic prototypes and measure it beside brute force."""
-    library = Library(count, seed)
+    """Build a memory-mapped bank of synthetic prototypes, and measure it and brute force."""
+    synthetic = SyntheticPrototypes(count, seed)
     with progress.task("drawing prototypes"):
-        prototypes = library.write(folder / "prototypes.npy")
-        vectors = library.views(prototypes, queries)
+        prototypes = synthetic.write(folder / "prototypes.npy")
+        vectors = synthetic.views(prototypes, queries)
     compared = min(compared, queries)
     phases = progress.phases()
     bank, build_s, build_cpu_s = timed(
@@ -131,18 +129,18 @@ def compare(
     )
     bank.threads = threads
     with progress.task("assigning"):
-        bank.assign(vectors)  # brings the file into memory
+        bank.assign(vectors)  # reads the file into the page cache
         (rows, _), wall, cpu = timed(lambda: bank.assign(vectors))
         soft, soft_wall, _ = timed(lambda: soft_assign(bank, vectors, k=4))
-    picked = np.random.default_rng(seed).choice(queries, compared, replace=False)
+    sample = np.random.default_rng(seed).choice(queries, compared, replace=False)
     with progress.task("comparing with brute force"):
-        exact, flat_wall, flat_cpu = brute_force(prototypes, vectors[picked])
+        exact, flat_wall, flat_cpu = brute_force(prototypes, vectors[sample])
     return {
         "prototypes": count,
         "dim": DIM,
         "assign_per_s": round(queries / wall),
         "assign_per_cpu_s": round(queries / cpu),
-        "recall_at_1": round(float((rows[picked] == exact).mean()), 4),
+        "recall_at_1": round(float((rows[sample] == exact).mean()), 4),
         "build_s": round(build_s, 1),
         "build_cpu_s": round(build_cpu_s, 1),
         "bytes": sum(path.stat().st_size for path in (folder / "bank").iterdir()),

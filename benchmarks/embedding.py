@@ -1,16 +1,16 @@
-"""Recognition of identities against contrast: the paper's table in small, and what follows from it.
+"""Identification against contrastive learning: a small version of the paper's ablations.
 
-    python -m benchmarks.embedding CATALOG... [--products 12000] [--passes 6] [--identity-branch]
+    lookstream bench embedding CATALOG... [--products 12000] [--passes 6] [--identity-branch]
 
-Renders a studio catalog of its own, cuts everything it learns from into views once, and trains for
-each row of the table, on the same pictures, steps and batches: one map on frozen features, or with
---identity-branch the last stages of the network as well. Exams are
-pictures alone: test photos of each catalog, and in the studio those of products that nothing was
-learned from. Then: the same course with more and more prototypes; each catalog left out of the
-lesson; wrong ids, curated; the packaged weights; assignment to a million prototypes. Tables and
-plots go to --out, and the last line is one JSON object.
+Renders a synthetic catalog, augments all training pictures once, and trains every variant on the
+same pictures, steps and batches: one linear map on frozen features, or with --identity-branch the
+last stages of the network as well. Queries are pictures without text: the test photos of each
+catalog, which in the synthetic one show products that are not trained on. Then: the same variant
+with more and more prototypes (scaling); each catalog left out of training (generalisation); noisy
+ids, curated; the packaged weights; assignment to a million prototypes. Tables and plots go to
+--out, and the last line is one JSON object.
 
-Two hours on two cores; what is in --work is not made again.
+Two hours on two cores; what exists in --work is reused.
 """
 
 import argparse
@@ -34,18 +34,18 @@ from benchmarks.recognition.ablations import (
     CONTRAST,
     IDENTITY,
     SPARSE,
-    appearance_of,
     first_identities,
-    part,
-    relabelled,
-    without_tasks_of,
+    subset,
+    with_labels,
+    with_refitted_appearance,
+    without_validation_on,
 )
-from benchmarks.recognition.bench import STUDIO, Bench, Rates, begin
-from benchmarks.recognition.finetune_on_catalog import own_rates
-from benchmarks.recognition.noisy import Noisy, recovery_in
+from benchmarks.recognition.bench import SYNTHETIC, Bench, Rates, prepare_bench
+from benchmarks.recognition.finetune_on_catalog import fine_tuned_rates
+from benchmarks.recognition.noisy import NoisyCatalog, recovery_in_folder
 from benchmarks.recognition.plots import plot_scaling, plot_table
-from benchmarks.recognition.reranked import juices, reranked
-from benchmarks.recognition.retrieval_tasks import Rows, TaskFeatures, retrieval_tasks
+from benchmarks.recognition.reranked import juice_of, reranked_rates
+from benchmarks.recognition.retrieval_tasks import Rows, TaskPictures, retrieval_tasks
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.backbone.load import load_backbone
 from models.embedding.encoder import load_encoder, packaged_weights
@@ -59,22 +59,22 @@ from workers.progress.open import open_progress
 
 GROCERY = "grocery"
 RAW = "raw features with colour"
-NOISY = 1000
-"""Identities of the studio at most that ids are made wrong among."""
-STRANGERS, PHOTOS, SEED = 500, 5, 7
-"""Products of a studio that nothing was learned from, and photos of each, that are curated."""
+NOISY_IDENTITIES = 1000
+"""Identities of the synthetic catalog whose ids are corrupted, at most."""
+UNSEEN_PRODUCTS, UNSEEN_PHOTOS, UNSEEN_SEED = 500, 5, 7
+"""A synthetic catalog that is not trained on, to be curated: its products, photos of each, seed."""
 
 
 def main() -> None:
     """Run it all and print one JSON object last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("catalogs", type=Path, nargs="+", help="folders with train and test photos")
-    parser.add_argument("--products", type=int, default=12_000, help="of the studio")
+    parser.add_argument("--products", type=int, default=12_000, help="of the synthetic catalog")
     parser.add_argument("--passes", type=float, default=6.0)
     parser.add_argument(
         "--identity-branch",
         action="store_true",
-        help="train the network's tail too: hours",
+        help="train the last stages of the network too: hours",
     )
     parser.add_argument("--work", type=Path, default=Path("bench-embedding/work"))
     parser.add_argument("--out", type=Path, default=Path("bench-embedding"))
@@ -84,7 +84,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     with open_progress() as bars:
-        bench = begin(
+        bench = prepare_bench(
             options.catalogs,
             options.products,
             options.passes,
@@ -108,15 +108,15 @@ def main() -> None:
 
 
 def recognition(bench: Bench) -> dict[str, Any]:
-    """The table: how it was learned, everything else the same."""
-    bench.table[RAW] = {name: task.raw(bench.answers) for name, task in bench.tasks.items()}
-    for course in (CONTRAST, IDENTITY, SPARSE):
-        tower = bench.teach(course, bench.data, course.name, bench.passes)
-        bench.table[course.name] = bench.evaluate_task(tower)
-    for shown in _tables(bench.table):
-        bench.bars.note(shown)
-    contrast = 100 * bench.table[CONTRAST.name][STUDIO]["average"]
-    identity = 100 * bench.table[IDENTITY.name][STUDIO]["average"]
+    """The table of variants, everything else being equal."""
+    bench.table[RAW] = {name: task.raw(bench.task_views) for name, task in bench.tasks.items()}
+    for variant in (CONTRAST, IDENTITY, SPARSE):
+        tower = bench.train(variant, bench.data, variant.name, bench.passes)
+        bench.table[variant.name] = bench.evaluate(tower)
+    for table in _tables(bench.table):
+        bench.bars.note(table)
+    contrast = 100 * bench.table[CONTRAST.name][SYNTHETIC]["average"]
+    identity = 100 * bench.table[IDENTITY.name][SYNTHETIC]["average"]
     return {
         "identities": bench.data.pictures.identities,
         "contrast_average": round(contrast, 2),
@@ -126,17 +126,17 @@ def recognition(bench: Bench) -> dict[str, Any]:
 
 
 def scaling(bench: Bench, out: Path) -> dict[str, Any]:
-    """Recall on the studio's unseen products by the number of prototypes; the same steps each."""
+    """Recall on unseen synthetic products by the number of prototypes, after the same steps."""
     pictures = bench.data.pictures
     counts = counts_up_to(pictures.identities)
     recall = []
     for count in counts:
         chosen = first_identities(pictures, count)
-        less = part(bench.data, chosen)
-        passes = bench.passes * pictures.draws.sum() / less.pictures.draws.sum()
+        data = subset(bench.data, chosen)
+        passes = bench.passes * pictures.draws.sum() / data.pictures.draws.sum()
         name = f"{count} prototypes" if count < pictures.identities else IDENTITY.name
-        tower = bench.teach(IDENTITY, less, name, passes)
-        recall.append(bench.tasks[STUDIO].rates(tower, bench.answers)["i_hr_1"])
+        tower = bench.train(IDENTITY, data, name, passes)
+        recall.append(bench.tasks[SYNTHETIC].rates(tower, bench.task_views)["i_hr_1"])
     law = fit_power_law(counts, recall)
     plot_scaling(counts, recall, law, out / "scaling.png")
     return {
@@ -147,41 +147,41 @@ def scaling(bench: Bench, out: Path) -> dict[str, Any]:
 
 
 def unseen(bench: Bench) -> dict[str, Any]:
-    """What learning does for a catalog that was left out, against raw features, in points.
+    """Gains in a catalog that was left out of training, over raw features, in percentage points.
 
-    As it is served: identity counts as far as the encoder knows the catalog, and the look is fitted
-    on the others. ``unseen_gain`` without a lesson on it: of the average, or of C-HR@1 where no
-    photo shows a known product; ``reranked_gain`` when the packaged reranker, which was fitted on a
-    studio for such catalogs, has put the nearest in order; only the axes of its tokens know the
-    catalog then. ``own_gain`` after a lesson on its own pictures alone.
+    Measured as served: identities are weighted by how well the encoder knows the catalog, and the
+    appearance is fitted on the other catalogs. ``unseen_gain``: of the average, or of C-HR@1 where
+    no photo shows a known product. ``reranked_gain``: after the packaged reranker, whose parameters
+    for unknown catalogs were fitted on a synthetic one; only the axes of its tokens were fitted
+    with this catalog. ``own_gain``: after fine-tuning on the catalog's own pictures alone.
     """
     gains, reranked_gains, own, rates = {}, {}, {}, {}
     encoder, reranker = load_encoder(), load_reranker()
     for number, catalog in enumerate(bench.data.catalogs):
         name, catalogs = catalog.folder.name, bench.data.pictures.catalogs
-        config = part(bench.data, np.flatnonzero(catalogs != number))
-        config, axes = without_tasks_of(config, catalog), appearance_of(config)
-        tower = bench.teach(IDENTITY, config, f"without {name}", bench.passes)
+        data = subset(bench.data, np.flatnonzero(catalogs != number))
+        data, axes = without_validation_on(data, catalog), with_refitted_appearance(data)
+        tower = bench.train(IDENTITY, data, f"without {name}", bench.passes)
         title, rate = (name, "average") if name in bench.tasks else (f"{name} photos", "c_hr_1")
         task, raw = bench.tasks[title], bench.table[RAW][title][rate]
-        answers = bench.answers.through(axes)
-        library = library_of(tower, config, identities(tower, config))
-        similarity, weights = task.similarity(tower, library, answers)
-        gains[name] = _points(task.by(similarity)[rate], raw)
-        with bench.step(f"comparing {name}") as step:
-            juice = juices(task, answers, encoder, step)
-            compared = reranked(task, similarity, weights, juice, reranker)
-        reranked_gains[name] = _points(compared[rate], raw)
+        views = bench.task_views.through(axes)
+        library = library_of(tower, data, identities(tower, data))
+        similarity, weights = task.similarity(tower, library, views)
+        gains[name] = _percentage_points(task.by(similarity)[rate], raw)
+        with bench.step(f"reranking {name}") as step:
+            juice = juice_of(task, views, encoder, step)
+            after = reranked_rates(task, similarity, weights, juice, reranker)
+        reranked_gains[name] = _percentage_points(after[rate], raw)
         if name in bench.tasks:
-            begun, taught = own_rates(
+            before, trained = fine_tuned_rates(
                 catalog,
                 axes,
                 bench.data.spec,
                 bench.work / f"own-{name}",
                 bench.phases(f"{name} by its own pictures"),
             )
-            rates[name] = {"raw": begun, "taught": taught}
-            own[name] = _points(taught["average"], begun["average"])
+            rates[name] = {"raw": before, "trained": trained}
+            own[name] = _percentage_points(trained["average"], before["average"])
     return {
         "unseen_gain": gains,
         "unseen_min_gain": min(gains.values()),
@@ -191,49 +191,49 @@ def unseen(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _points(rate: float, other: float) -> float:
+def _percentage_points(rate: float, other: float) -> float:
     return round(100 * (rate - other), 2)
 
 
 def curation(bench: Bench) -> dict[str, Any]:
-    """A fifth of the ids made wrong: what curation finds, and what that gains.
+    """A fifth of the ids corrupted: how many curation finds, and what that gains.
 
-    Found are wrong ids that are called wrong, recovered those of them that are given back. First as
-    ``lookstream curate`` does it, with the packaged weights, in a studio of strangers. Then the
-    self-loop: the encoder that learned from wrong ids curates, and the one that learned from what
-    it curated curates again; beside it, what the same pictures teach under their right ids. As many
-    passes there as everywhere, not as many steps: by those it would know the wrong ids of so few
-    pictures by heart, and doubt none.
+    Found are wrong ids that are flagged, recovered those of them that are corrected. First as
+    ``lookstream curate`` does it, with the packaged weights, in a synthetic catalog that was not
+    trained on. Then the self-loop: the encoder trained on noisy ids curates them, and the encoder
+    trained on the result curates again; for comparison, one is trained on the clean ids. All train
+    for as many passes as everywhere, not as many steps: in those it would memorise the wrong ids of
+    so few pictures.
     """
-    strangers = bench.work / "strangers"
-    with bench.step("rendering strangers") as step:
+    unseen_catalog = bench.work / "unseen"
+    with bench.step("rendering unseen products") as step:
         write_synthetic_catalog(
-            strangers,
-            products=STRANGERS,
-            photos=PHOTOS,
-            seed=SEED,
+            unseen_catalog,
+            products=UNSEEN_PRODUCTS,
+            photos=UNSEEN_PHOTOS,
+            seed=UNSEEN_SEED,
             progress=step,
         )
-    with bench.step("curating strangers") as step:
-        curated = recovery_in(strangers, load_encoder(), step)
+    with bench.step("curating unseen products") as step:
+        curated = recovery_in_folder(unseen_catalog, load_encoder(), step)
     number = len(bench.data.catalogs) - 1
-    own = part(bench.data, np.flatnonzero(bench.data.pictures.catalogs == number))
-    few = part(own, first_identities(own.pictures, NOISY))
-    noisy = Noisy.of(few, bench.data.catalogs[number], load_encoder())
+    own = subset(bench.data, np.flatnonzero(bench.data.pictures.catalogs == number))
+    few = subset(own, first_identities(own.pictures, NOISY_IDENTITIES))
+    noisy = NoisyCatalog.of(few, bench.data.catalogs[number], load_encoder())
 
-    def learned(labels: Rows, name: str) -> tuple[Tower, float]:
-        tower = bench.teach(IDENTITY, relabelled(few, labels), name, bench.passes)
-        rates = bench.tasks[STUDIO].rates(tower, bench.answers)
-        bench.table[f"{few.pictures.identities:,} ids, {name}"] = {STUDIO: rates}
+    def train_on(labels: Rows, name: str) -> tuple[Tower, float]:
+        tower = bench.train(IDENTITY, with_labels(few, labels), name, bench.passes)
+        rates = bench.tasks[SYNTHETIC].rates(tower, bench.task_views)
+        bench.table[f"{few.pictures.identities:,} ids, {name}"] = {SYNTHETIC: rates}
         return tower, rates["average"]
 
-    _, right = learned(noisy.truth, "all right")
-    labels, turns = noisy.given, []
+    _, clean = train_on(noisy.truth, "clean")
+    labels, rounds = noisy.given, []
     for name in ("a fifth wrong", "a fifth wrong, curated", "a fifth wrong, curated twice"):
-        tower, average = learned(labels, name)
+        tower, average = train_on(labels, name)
         found, recovery = noisy.curated(tower)
         labels = found.labels
-        turns.append(
+        rounds.append(
             {
                 "average": average,
                 "found": recovery.flagged,
@@ -242,8 +242,8 @@ def curation(bench: Bench) -> dict[str, Any]:
             }
         )
     return {
-        "average_all_right": right,
-        "self_loop": turns,
+        "average_all_right": clean,
+        "self_loop": rounds,
         "curation_found": round(curated.flagged, 4),
         "curation_recovered": round(curated.recovered, 4),
         "curation_precision": round(curated.precision, 4),
@@ -251,15 +251,15 @@ def curation(bench: Bench) -> dict[str, Any]:
 
 
 def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
-    """The packaged weights by pictures alone: grocery, and what a prefix of 128 loses."""
-    sitting = TaskFeatures()
-    tasks = retrieval_tasks([*folders, bench.work / STUDIO], sitting)
+    """The packaged weights on pictures alone: grocery, and the loss of 128 values against all."""
+    pictures = TaskPictures()
+    tasks = retrieval_tasks([*folders, bench.work / SYNTHETIC], pictures)
     base, spec = packaged_weights("lite2"), bench.data.spec
     axes = load_projection(base, load_backbone(spec).layout.widths)
-    with bench.step("looking with the packaged weights") as step:
+    with bench.step("encoding with the packaged weights") as step:
         store = make_views(
             bench.work / "packaged",
-            sitting.sources,
+            pictures.sources,
             Recorded(spec),
             axes,
             progress=step,
@@ -279,7 +279,7 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
 
 
 def _tables(table: dict[str, Rates]) -> Iterator[str]:
-    """A table for each exam, narrow enough for 80 columns."""
+    """A table for each retrieval task, within 80 columns."""
     rates = {f"{kind}_hr_{k}": f"{kind.upper()}@{k}" for kind in "ic" for k in (1, 5, 10)}
     rates["average"] = "mean"
     for task in next(iter(table.values())):
@@ -287,8 +287,8 @@ def _tables(table: dict[str, Rates]) -> Iterator[str]:
         shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in ("", *rates.values()):
             shown.add_column(name, justify="right" if name else "left", no_wrap=True)
-        for course, tasks in table.items():
-            shown.add_row(course, *(f"{100 * tasks[task][rate]:.1f}" for rate in rates))
+        for variant, tasks in table.items():
+            shown.add_row(variant, *(f"{100 * tasks[task][rate]:.1f}" for rate in rates))
         console = Console(file=StringIO(), width=80)
         with console.capture() as capture:
             console.print(shown)

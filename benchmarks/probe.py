@@ -1,10 +1,10 @@
-"""Probing against searching the whole catalog, and against FAISS IVF on the same prototypes.
+"""Probing a few prototypes, against search of the whole catalog and FAISS IVF with them as cells.
 
-    python -m benchmarks.probe [--items 20000] [--queries 200] [--uri http://127.0.0.1:19530]
+    lookstream bench probe [--items 20000] [--queries 200] [--uri http://127.0.0.1:19530]
 
-Synthetic vectors (256-d, see `synthetic`), the layout of a real store, one query at a time. Without
-`--uri` a Milvus Lite server is started for it.
-Recall is against exact search by numpy. The last line is one JSON object; times are p50 in ms.
+Synthetic vectors (256-d, see `synthetic`) in the layout of a real index, one query at a time.
+Without `--uri` a Milvus Lite server is started. Recall is against exact search by numpy. The last
+line is one JSON object; times are p50 in ms.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from typing import Any
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from index.item import Item
@@ -32,6 +31,7 @@ from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build
 from index.search.probe import choose, probe
 from index.vectors import Matrix
+from models.arrays import unit
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress, Task
 
@@ -39,29 +39,24 @@ DIM = 256
 LATENT = 24
 BATCH = 500
 JUICE = 2200
-"""Bytes of random juice per row, about what sixteen tokens take."""
+"""Bytes of random juice per row, about those of sixteen tokens."""
 
 
 def synthetic(items: int, queries: int, seed: int) -> tuple[Matrix, Matrix]:
     """Unit vectors (items, 256), and noisy copies of some of them (queries, 256).
 
-    Clusters of unequal size that overlap in 24 latent dimensions, as kinds of products do: a
-    query's true neighbours lie on both sides of many a prototype's border.
+    Clusters of unequal size that overlap in 24 latent dimensions, as categories do: the true
+    neighbours of a query often belong to several prototypes.
     """
     rng = np.random.default_rng(seed)
     clusters = max(2, items // 100)
     centres = rng.standard_normal((clusters, LATENT))
     members = rng.choice(clusters, size=items, p=rng.dirichlet(np.full(clusters, 2.0)))
     latent = centres[members] + 0.7 * rng.standard_normal((items, LATENT))
-    asked = latent[rng.choice(items, size=queries, replace=False)]
-    asked = asked + 0.5 * rng.standard_normal(asked.shape)
+    noisy = latent[rng.choice(items, size=queries, replace=False)]
+    noisy = noisy + 0.5 * rng.standard_normal(noisy.shape)
     basis = np.linalg.qr(rng.standard_normal((DIM, LATENT)))[0].T
-    return unit(latent @ basis), unit(asked @ basis)
-
-
-def unit(matrix: npt.NDArray[np.floating[Any]]) -> Matrix:
-    """Rows of length one, as float32."""
-    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), np.float32)
+    return unit((latent @ basis).astype(np.float32)), unit((noisy @ basis).astype(np.float32))
 
 
 @contextlib.contextmanager
@@ -89,9 +84,9 @@ def fill(collection: Collection, bank: PrototypeBank, vectors: Matrix, progress:
     prototypes, _ = bank.assign(vectors)
     juice = np.random.default_rng(0).bytes(JUICE)
     started = time.perf_counter()
-    filling = progress.task("writing items", len(vectors))
+    writing = progress.task("writing items", len(vectors))
     for start in range(0, len(vectors), BATCH):
-        filling(start)
+        writing(start)
         collection.write(
             [
                 Item(
@@ -106,8 +101,8 @@ def fill(collection: Collection, bank: PrototypeBank, vectors: Matrix, progress:
             ]
         )
     rate = len(vectors) / (time.perf_counter() - started)
-    filling(len(vectors))
-    filling.finish()
+    writing(len(vectors))
+    writing.finish()
     collection.flush()
     return rate
 
@@ -117,23 +112,23 @@ def measure(
 ) -> dict[str, float]:
     """Recall and p50 milliseconds of a search, one query at a time after a warm-up."""
     search(queries[:1])
-    taken, recall = [], []
+    seconds, recall = [], []
     for number, expected in enumerate(truth):
         started = time.perf_counter()
         found = search(queries[number : number + 1])
-        taken.append(time.perf_counter() - started)
+        seconds.append(time.perf_counter() - started)
         recall.append(len(found & expected) / len(expected))
         task(number + 1)
     return {
         "recall": round(float(np.mean(recall)), 4),
-        "p50_ms": round(float(np.median(taken)) * 1e3, 3),
+        "p50_ms": round(float(np.median(seconds)) * 1e3, 3),
     }
 
 
 def compare(
     uri: str, kind: Any, items: int, count: int, limit: int, seed: int, progress: Progress
 ) -> dict[str, Any]:
-    """Fill a collection and measure every way of searching it."""
+    """Fill a collection and measure every search method on it."""
     vectors, queries = synthetic(items, count, seed)
     truth = [set(np.argsort(-row)[:limit].tolist()) for row in queries @ vectors.T]
     with progress.task("building the bank"):
@@ -150,22 +145,23 @@ def compare(
     store = MilvusConfig(uri=uri, kind=kind, consistency="Strong" if kind == "lite" else "Bounded")
     with open_collection(store, bank, f"bench_{time.time_ns()}") as collection:
         rate = fill(collection, bank, vectors, progress)
-        collection.count()  # sees everything, so later searches do
+        collection.count()  # waits until all rows are visible
 
         def ids(hits: Any) -> set[int]:
             return {int(hit.item.item_id) for hit in hits[0]}
 
-        ways: dict[str, Callable[[Matrix], set[int]]] = {
+        methods: dict[str, Callable[[Matrix], set[int]]] = {
             "probe": lambda query: ids(probe(collection, bank, query, limit)),
             "whole": lambda query: ids(collection.search(query, limit)),
             "faiss_ivf": lambda query: set(ivf.search(query, limit)[1][0].tolist()),
             "numpy": lambda query: set(np.argsort(-(query @ vectors.T)[0])[:limit].tolist()),
         }
         found: dict[str, Any] = {}
-        for way, search in ways.items():
-            with progress.task(f"searching: {way}", count) as task:
-                found[way] = measure(search, queries, truth, task)
-            print(f"{way:10} recall@{limit} {found[way]['recall']:.3f}  {found[way]['p50_ms']} ms")
+        for name, search in methods.items():
+            with progress.task(f"searching: {name}", count) as task:
+                found[name] = measure(search, queries, truth, task)
+            recall, ms = found[name]["recall"], found[name]["p50_ms"]
+            print(f"{name:10} recall@{limit} {recall:.3f}  {ms} ms")
         collection.drop_all()
     return found | {
         "kind": kind,
@@ -186,8 +182,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--uri", help="a Milvus server; without it, a Milvus Lite of our own")
     options = parser.parse_args()
-    place = contextlib.nullcontext(options.uri) if options.uri else lite()
-    with place as uri, open_progress() as progress:
+    server = contextlib.nullcontext(options.uri) if options.uri else lite()
+    with server as uri, open_progress() as progress:
         kind = "server" if options.uri else "lite"
         found = compare(
             uri, kind, options.items, options.queries, options.limit, options.seed, progress

@@ -1,1 +1,1 @@
-"""What `bench embedding` is made of: exams, lessons, plots."""
+"""The parts of `bench embedding`: retrieval tasks, ablations, plots."""

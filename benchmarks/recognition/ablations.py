@@ -1,7 +1,7 @@
-"""Courses: one way of training each, all on the same pictures, views and steps.
+"""Ablations: variants of training on the same pictures, views and steps, and parts of the data.
 
-On maps alone, over frozen features, a course takes some minutes on a CPU, so that a table of them
-can be made in one run; with the network's tail it is half an hour or more.
+A linear map on frozen features takes some minutes on a CPU, so that a table of variants can be made
+in one run; with the identity branch a variant takes half an hour or more.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from models.training.embedding.train import MAPS, RECIPE, begin_tower, teach
 
 Rows = NDArray[np.int64]
 CONTRAST_MAPS = replace(RECIPE, learning_rate=1e-3, temperature=0.1)
-"""What contrast does best by, on photos of the studio's split "val", of rates from 3e-4 to 3e-3 and
-temperatures from .02 to .2."""
+"""The best for contrast on val photos of the synthetic catalog, of learning rates from 3e-4 to 3e-3
+and temperatures from .02 to .2."""
 CONTRAST_SHARE = 0.25
-"""Of a tail's passes, before identification. Maps alone lose by it: they begin well enough."""
+"""Of an identity branch's passes, before identification. Maps alone are worse with it."""
 
 
 @dataclass(frozen=True)
-class Course:
-    """A way of training.
+class Variant:
+    """A variant of training.
 
     Attributes:
         name: in the table.
-        contrast: all by contrast, no identification.
-        sparse: whether only near prototypes are negatives.
-        maps: the recipe of maps alone; of a tail it is `RECIPE`.
+        contrast: contrastive throughout, no identification.
+        sparse: only near prototypes are negatives.
+        maps: the recipe of maps alone; that of an identity branch is `RECIPE`.
     """
 
     name: str
@@ -50,24 +50,24 @@ class Course:
     maps: Recipe = MAPS
 
     def recipe(self, identity_branch: bool) -> Recipe:
-        """Of a tail and the maps behind it, or of the maps alone."""
+        """The recipe of an identity branch, or of maps alone."""
         recipe = RECIPE if identity_branch else self.maps
         return recipe.sparse() if self.sparse else recipe
 
     def contrast_share(self, identity_branch: bool) -> float:
-        """Of the passes, 0..1; the rest is identification."""
+        """The contrastive share of the passes, 0..1; the rest is identification."""
         if self.contrast:
             return 1.0
         return CONTRAST_SHARE if identity_branch else 0.0
 
 
-CONTRAST = Course("contrastive", contrast=True, maps=CONTRAST_MAPS)
-IDENTITY = Course("ID recognition")
-SPARSE = Course("ID recognition, sparse negatives", sparse=True)
+CONTRAST = Variant("contrastive", contrast=True, maps=CONTRAST_MAPS)
+IDENTITY = Variant("ID recognition")
+SPARSE = Variant("ID recognition, sparse negatives", sparse=True)
 
 
-def taught(
-    course: Course,
+def train_variant(
+    variant: Variant,
     data: TrainingData,
     passes: float,
     checkpoint: Path,
@@ -75,21 +75,23 @@ def taught(
     *,
     identity_branch: bool = False,
 ) -> Tower:
-    """A tower trained on the material for ``passes`` over its pictures.
+    """A tower trained for ``passes`` over the pictures.
 
-    No validation: every course ends with its last weights after the same number of steps.
+    Without validation: every variant ends with its last weights after the same number of steps.
     """
     tower = begin_tower(data, identity_branch=identity_branch)[0].to(best_device())
-    contrast = passes * course.contrast_share(identity_branch)
+    contrast = passes * variant.contrast_share(identity_branch)
     config = TrainingConfig(folders=(), contrast_passes=contrast, passes=passes - contrast)
     alone = replace(data, tasks=(), answers=None)
-    teach(tower, alone, config, course.recipe(identity_branch), checkpoint, progress=progress)
+    teach(tower, alone, config, variant.recipe(identity_branch), checkpoint, progress=progress)
     return tower.eval()
 
 
-def appearance_of(data: TrainingData) -> Projection:
-    """The axes of a material with a look that is fitted on its own pictures alone, and on what the
-    network was first trained to tell apart."""
+def with_refitted_appearance(data: TrainingData) -> Projection:
+    """The projection with an appearance that is fitted on these pictures only.
+
+    And on the classes that the backbone was trained on.
+    """
     pictures, store = data.pictures, data.store
     rows = store.projection.raw(store.features(store.clean()))
     shown = {one: place for place, one in enumerate(pictures.ids) if pictures.own[place]}
@@ -105,35 +107,35 @@ def appearance_of(data: TrainingData) -> Projection:
     return replace(store.projection, appearance=fit_appearance(sources, changes, classes))
 
 
-def without_tasks_of(data: TrainingData, catalog: Catalog) -> TrainingData:
-    """The material less what photos of one catalog say about how far training is to be trusted."""
-    left = [
+def without_validation_on(data: TrainingData, catalog: Catalog) -> TrainingData:
+    """The data without validation on photos of one catalog: it must not select the model."""
+    kept = [
         task
         for task in data.tasks
         if catalog.by_id.get(task.products[0].product_id) is not task.products[0]
     ]
-    return replace(data, tasks=tuple(left), answers=data.answers if left else None)
+    return replace(data, tasks=tuple(kept), answers=data.answers if kept else None)
 
 
-def part(data: TrainingData, sources: Rows) -> TrainingData:
-    """The material of some pictures, by their numbers."""
+def subset(data: TrainingData, sources: Rows) -> TrainingData:
+    """The data of some pictures, by their row numbers."""
     pictures, store = data.pictures.only(sources), data.store.only(sources)
     return replace(data, pictures=pictures, store=store)
 
 
-def relabelled(data: TrainingData, labels: Rows) -> TrainingData:
-    """The material under other labels (sources,); what is UNKNOWN is left out.
+def with_labels(data: TrainingData, labels: Rows) -> TrainingData:
+    """The data with other labels (sources,); pictures with UNKNOWN are left out.
 
-    Labels beyond the identities that there were are concepts of their own.
+    Labels beyond the known identities are concepts of their own.
     """
     pictures = data.pictures
-    beyond = np.arange(max(0, int(labels.max()) + 1 - pictures.identities))
-    concepts = np.concatenate([pictures.concepts, pictures.concepts.max() + 1 + beyond])
+    new = np.arange(max(0, int(labels.max()) + 1 - pictures.identities))
+    concepts = np.concatenate([pictures.concepts, pictures.concepts.max() + 1 + new])
     renamed = replace(pictures, ids=labels, concepts=concepts)
-    return part(replace(data, pictures=renamed), np.flatnonzero(labels != UNKNOWN))
+    return subset(replace(data, pictures=renamed), np.flatnonzero(labels != UNKNOWN))
 
 
 def first_identities(pictures: TrainingPictures, count: int, seed: int = 0) -> Rows:
-    """Numbers of the pictures of ``count`` identities drawn at random; fewer are among more."""
+    """Rows of the pictures of ``count`` random identities; smaller counts are subsets of larger."""
     order = np.random.default_rng(seed).permutation(pictures.identities)
     return np.flatnonzero(np.isin(pictures.ids, order[:count]))

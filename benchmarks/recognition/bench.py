@@ -1,4 +1,4 @@
-"""What the parts of `bench embedding` share: pictures, exams, a table and bars."""
+"""The shared state of `bench embedding`: training data, retrieval tasks, the table of results."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.recognition.ablations import Course, taught
-from benchmarks.recognition.retrieval_tasks import RetrievalTask, TaskFeatures, retrieval_tasks
+from benchmarks.recognition.ablations import Variant, train_variant
+from benchmarks.recognition.retrieval_tasks import RetrievalTask, TaskPictures, retrieval_tasks
 from models.progress import Phases
 from models.synthetic.folder import write_synthetic_catalog
 from models.training.embedding.dataset import TrainingConfig, TrainingData, prepare
@@ -16,44 +16,44 @@ from models.training.embedding.identity_tower import Tower
 from models.training.embedding.run_state import Encoder
 from workers.progress.tasks import Progress, Task
 
-STUDIO = "studio"
+SYNTHETIC = "studio"
 VIEWS = (4, 2)
 Rates = dict[str, dict[str, float]]
-"""RetrievalTask -> hit rates, 0..1."""
+"""Retrieval task -> hit rates, 0..1."""
 
 
 @dataclass
 class Bench:
-    """Everything that is measured, and with what.
+    """Training data, retrieval tasks and results.
 
     Attributes:
-        material: what is learned from: all catalogs and the studio, the studio last.
-        exams, answers: what is asked, and its pictures through the same frozen features.
-        passes: over the pictures, of every row of the table.
-        tail: whether the network's tail is trained too.
-        work: where views and runs are kept.
-        bars: show how far it is.
-        table: course -> exam -> hit rates, as they are measured.
+        data: of all catalogs, the synthetic one last.
+        tasks, task_views: retrieval tasks, and their pictures with the same frozen features.
+        passes: over the pictures, of every variant.
+        identity_branch: whether the last stages of the network are trained too.
+        work: folder of views and training runs.
+        bars: progress.
+        table: variant -> retrieval task -> hit rates.
     """
 
     data: TrainingData
     tasks: dict[str, RetrievalTask]
-    answers: ViewStore
+    task_views: ViewStore
     passes: float
     identity_branch: bool
     work: Path
     bars: Progress
     table: dict[str, Rates] = field(default_factory=dict)
 
-    def evaluate_task(self, encoder: Encoder) -> Rates:
-        """All exams."""
-        return {name: task.rates(encoder, self.answers) for name, task in self.tasks.items()}
+    def evaluate(self, encoder: Encoder) -> Rates:
+        """Hit rates of all retrieval tasks."""
+        return {name: task.rates(encoder, self.task_views) for name, task in self.tasks.items()}
 
-    def teach(self, course: Course, data: TrainingData, name: str, passes: float) -> Tower:
-        """Train by a course, with a bar; the run is kept under ``name``."""
-        checkpoint = self.work / ("tails" if self.identity_branch else "maps") / name
-        return taught(
-            course,
+    def train(self, variant: Variant, data: TrainingData, name: str, passes: float) -> Tower:
+        """Train a variant, with a progress bar; the run is kept under ``name``."""
+        checkpoint = self.work / ("branches" if self.identity_branch else "maps") / name
+        return train_variant(
+            variant,
             data,
             passes,
             checkpoint,
@@ -71,7 +71,7 @@ class Bench:
         return self.bars.task(what)
 
 
-def begin(
+def prepare_bench(
     catalogs: Sequence[Path],
     products: int,
     passes: float,
@@ -79,21 +79,21 @@ def begin(
     work: Path,
     bars: Progress,
 ) -> Bench:
-    """Render a studio of so many products, cut views, set exams."""
-    studio = work / STUDIO
+    """Render a synthetic catalog, make views, and set up the retrieval tasks."""
+    synthetic = work / SYNTHETIC
     with bars.task("rendering") as task:
-        write_synthetic_catalog(studio, products=products, photos=2, size=224, progress=task)
-    folders = (*catalogs, studio)
+        write_synthetic_catalog(synthetic, products=products, photos=2, size=224, progress=task)
+    folders = (*catalogs, synthetic)
     config = TrainingConfig(folders=folders, identity_branch=identity_branch, views=VIEWS)
     data = prepare(config, work, progress=bars.phases())
-    features = TaskFeatures()
-    tasks = retrieval_tasks(folders, features)
-    with bars.task("encoding exams") as task:
-        answers = make_views(
-            work / "answers",
-            features.sources,
+    pictures = TaskPictures()
+    tasks = retrieval_tasks(folders, pictures)
+    with bars.task("encoding retrieval tasks") as task:
+        task_views = make_views(
+            work / "tasks",
+            pictures.sources,
             Recorded(data.spec, trunk=identity_branch),
             data.store.projection,
             progress=task,
         )
-    return Bench(data, tasks, answers, passes, identity_branch, work, bars)
+    return Bench(data, tasks, task_views, passes, identity_branch, work, bars)

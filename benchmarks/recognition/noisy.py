@@ -1,5 +1,4 @@
-"""Ids made wrong on purpose: what curation finds of them, and what that gains (Pailitao-VL §4.2 and
-§4.3)."""
+"""Corrupted ids: how many of them curation finds, and what that gains (Pailitao-VL §4.2, §4.3)."""
 
 from __future__ import annotations
 
@@ -21,14 +20,14 @@ from models.training.embedding.dataset import TrainingData
 from models.training.embedding.run_state import Encoder
 from models.training.embedding.validation import vectors
 
-WRONG = 0.2
+NOISE_RATE = 0.2
 """Share of the labels that are corrupted."""
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Noisy:
+class NoisyCatalog:
     """Pictures with their texts, true labels, and corrupted ones."""
 
     data: TrainingData
@@ -39,13 +38,13 @@ class Noisy:
     @classmethod
     def of(
         cls, data: TrainingData, catalog: Catalog, encoder: SearchEncoder, seed: int = 0
-    ) -> Noisy:
+    ) -> NoisyCatalog:
         """The pictures of one catalog, a fifth of them under another product's id."""
         texts = {catalog.locate(one.image or ""): one.title for one in catalog.products}
         texts |= {catalog.locate(one.image): one.text or "" for one in catalog.photos}
         sources, truth = data.pictures.sources, data.pictures.ids
         encoded = text_vectors([texts[source.path] for source in sources], encoder)
-        return cls(data, encoded, truth, corrupt(truth, WRONG, seed))
+        return cls(data, encoded, truth, corrupt(truth, NOISE_RATE, seed))
 
     def curated(self, tower: Encoder) -> tuple[Curated, Recovery]:
         """The corrupted labels curated, with identities of a tower as the picture view."""
@@ -67,7 +66,7 @@ class Noisy:
         return found, recovery(self.truth, self.given, found.flagged, found.suggested)
 
 
-def recovery_in(
+def recovery_in_folder(
     folder: Path,
     encoder: SearchEncoder,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -79,6 +78,6 @@ def recovery_in(
     """
     documents = read_documents(folder, encoder, None, progress)
     truth = documents.labels
-    wrong = replace(documents, labels=corrupt(truth, WRONG, seed))
+    wrong = replace(documents, labels=corrupt(truth, NOISE_RATE, seed))
     found = curate(wrong)
     return recovery(truth, wrong.labels, found.flagged, found.suggested)

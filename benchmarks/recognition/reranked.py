@@ -1,4 +1,4 @@
-"""Exams as they are served: what retrieval found, put in order by the reranker."""
+"""Retrieval tasks as they are served: the nearest documents, reranked."""
 
 from __future__ import annotations
 
@@ -20,48 +20,48 @@ CANDIDATES = 100
 BATCH = 16
 
 
-def juices(
+def juice_of(
     task: RetrievalTask,
     store: ViewStore,
     encoder: ItemEncoder,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, Juice]:
-    """What the pictures of an exam are judged by, by their rows in its store."""
+    """The juice of a task's pictures, by their rows in the store."""
     rows = np.union1d(task.query_rows, task.document_rows).tolist()
     found: dict[int, Juice] = {}
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         pictures = [open_picture(Path(store.sources[row].path)) for row in some]
-        made = encoder.encode_items(pictures, [None] * len(some))
-        found |= {row: one.juice for row, one in zip(some, made, strict=True)}
+        encoded = encoder.encode_items(pictures, [None] * len(some))
+        found |= {row: one.juice for row, one in zip(some, encoded, strict=True)}
         progress(len(found), len(rows))
     return found
 
 
-def reranked(
+def reranked_rates(
     task: RetrievalTask,
     similarity: Floats,
     weights: PartWeights,
     juice: Mapping[int, Juice],
     reranker: Reranker,
 ) -> dict[str, float]:
-    """The hit rates, 0..1, of the nearest documents as the reranker orders them.
+    """Hit rates, 0..1, of the `CANDIDATES` nearest documents in the reranker's order.
 
     Args:
-        exam: whose queries and documents these are.
+        task: the queries and documents.
         similarity: cosines (queries, documents).
-        weights: of the queries' parts, which decide by what the reranker judges.
-        juice: of all its pictures, see `juices`.
-        reranker: of the same encoder as the juice.
+        weights: of the queries' parts, which choose the reranker's parameters.
+        juice: of all pictures, see `juice_of`.
+        reranker: for the encoder that the juice is of.
     """
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :CANDIDATES]
     ordered: list[Rows] = []
-    for row, asked, places in zip(similarity, task.query_rows, nearest, strict=True):
+    for cosines, row, documents in zip(similarity, task.query_rows, nearest, strict=True):
         candidates = [
-            Candidate(str(place), float(row[place]), juice[int(task.document_rows[place])])
-            for place in places
+            Candidate(str(one), float(cosines[one]), juice[int(task.document_rows[one])])
+            for one in documents
         ]
-        query = Encoded(np.zeros(1, np.float32), juice[int(asked)], weights)
+        query = Encoded(np.zeros(1, np.float32), juice[int(row)], weights)
         ranked = reranker.rerank(query, None, candidates)
-        ordered.append(places[[one.index for one in ranked]])
+        ordered.append(documents[[one.index for one in ranked]])
     return task.hit_rates(np.stack(ordered))

@@ -1,4 +1,4 @@
-"""How recall grows with the number of prototypes: a power law (Pailitao-VL §4.3)."""
+"""A power law of recall by the number of prototypes (Pailitao-VL §4.3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PowerLaw:
     r2: float
 
     def __call__(self, prototypes: float) -> float:
-        """The recall it expects."""
+        """The expected recall."""
         return float(self.factor * prototypes**self.exponent)
 
 
@@ -32,7 +32,7 @@ def fit_power_law(prototypes: Sequence[int], recall: Sequence[float]) -> PowerLa
 
 
 def counts_up_to(identities: int, least: int = 250) -> list[int]:
-    """Doubling counts from ``least``, and all there are."""
+    """Doubling counts from ``least``, and all identities."""
     counts = []
     while least < 0.75 * identities:
         counts.append(least)

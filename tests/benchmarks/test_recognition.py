@@ -1,4 +1,4 @@
-"""What `bench embedding` is made of: exams, subsets, the fitted law."""
+"""The parts of `bench embedding`: retrieval tasks, subsets, the power law."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.recognition.ablations import first_identities
-from benchmarks.recognition.retrieval_tasks import TaskFeatures, retrieval_tasks
+from benchmarks.recognition.retrieval_tasks import TaskPictures, retrieval_tasks
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.catalog.folder import read_catalog
 from models.training.embedding.samples import training_pictures
@@ -60,29 +60,29 @@ def nameless(tmp_path: Path) -> Path:
     )
 
 
-def test_photos_ask_for_all_products_and_for_the_photos_that_were_learned_from(seen: Path) -> None:
-    features = TaskFeatures()
-    tasks = retrieval_tasks([seen], features)
+def test_queries_are_test_photos_documents_products_and_training_photos(seen: Path) -> None:
+    pictures = TaskPictures()
+    tasks = retrieval_tasks([seen], pictures)
     assert tasks["seen"].levels.tolist() == [[0, 1, 1]]
     assert tasks["seen photos"].levels.tolist() == [[0]]
-    names = [Path(source.path).name for source in features.sources]
+    names = [Path(source.path).name for source in pictures.sources]
     assert [names[row] for row in tasks["seen"].query_rows] == ["2.jpg"]
     assert [names[row] for row in tasks["seen photos"].document_rows] == ["1.jpg"]
 
 
-def test_products_that_were_learned_from_are_not_among_unseen_ones(apart: Path) -> None:
-    tasks = retrieval_tasks([apart], TaskFeatures())
+def test_trained_products_are_no_documents_if_the_splits_are_disjoint(apart: Path) -> None:
+    tasks = retrieval_tasks([apart], TaskPictures())
     assert tasks.keys() == {"apart"}
     assert tasks["apart"].levels.tolist() == [[0, 1], [1, 0]]
 
 
-def test_without_products_photos_ask_for_their_kind(nameless: Path) -> None:
-    tasks = retrieval_tasks([nameless], TaskFeatures())
+def test_without_products_relevance_is_by_category(nameless: Path) -> None:
+    tasks = retrieval_tasks([nameless], TaskPictures())
     assert tasks.keys() == {"nameless photos"}
     assert tasks["nameless photos"].levels.tolist() == [[1]]
 
 
-def test_fewer_identities_are_among_more(seen: Path) -> None:
+def test_fewer_identities_are_a_subset_of_more(seen: Path) -> None:
     pictures = training_pictures([read_catalog(seen)])
     one, two = first_identities(pictures, 1), first_identities(pictures, 2)
     assert len(set(pictures.ids[one])) == 1
@@ -90,7 +90,7 @@ def test_fewer_identities_are_among_more(seen: Path) -> None:
     assert set(one) < set(two)
 
 
-def test_a_power_law_is_found_again() -> None:
+def test_a_power_law_is_recovered() -> None:
     counts = counts_up_to(5000)
     assert counts == [250, 500, 1000, 2000, 5000]
     law = fit_power_law(counts, [0.1 * count**0.2 for count in counts])
