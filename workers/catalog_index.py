@@ -234,8 +234,8 @@ class CatalogIndex:
                     collection.close()
                     raise ModelMismatch(
                         f"the index was made with model {collection.bank.model_id!r} and this "
-                        f"worker has {self._model_id!r}: go back to that model, or point data_dir "
-                        "and milvus.collection to a new place and produce the catalog again"
+                        f"worker has {self._model_id!r}: go back to that model, or build the index "
+                        "anew with this one (lookstream reindex)"
                     )
                 self._collection = collection
             return self._collection

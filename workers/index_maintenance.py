@@ -19,7 +19,7 @@ import structlog
 
 from index.errors import RepartitionCancelled, StoreError
 from index.lifecycle.repartition import needs_repartition, repartition
-from index.lifecycle.switch import GRACE_S, Wait
+from index.lifecycle.switch import Wait
 from workers.catalog_index import CatalogIndex
 
 PURGE_EVERY_S = 300.0
@@ -86,8 +86,10 @@ class Repartitioning:
     Args:
         index: the writer's, which goes on writing meanwhile.
         alone: whether no other process may write to this catalog now.
-        grace_s: how long the old generation is kept for searches under way.
+        grace_s: how long the old generation outlives the switch; `index.lifecycle.switch.GRACE_S`
+            by default.
         wait: waits for so many seconds.
+        on_progress: called with the rows copied so far, and about how many there are.
     """
 
     def __init__(
@@ -95,13 +97,15 @@ class Repartitioning:
         index: CatalogIndex,
         alone: Callable[[], bool] = lambda: True,
         *,
-        grace_s: float = GRACE_S,
+        grace_s: float | None = None,
         wait: Wait = time.sleep,
+        on_progress: Callable[[int, int], None] = lambda rows, total: None,
     ) -> None:
         self._index = index
         self._alone = alone
         self._grace_s = grace_s
         self._wait = wait
+        self._on_progress = on_progress
         self._writes_seen = -1
 
     def check(self) -> bool:
@@ -126,6 +130,7 @@ class Repartitioning:
                     writer=self._index,
                     grace_s=self._grace_s,
                     wait=self._wait,
+                    on_progress=lambda rows: self._on_progress(rows, items),
                 )
             self._writes_seen = writes
             return needed

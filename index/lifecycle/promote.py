@@ -11,7 +11,7 @@ import time
 import structlog
 
 from index.errors import StoreError
-from index.lifecycle.switch import GRACE_S, Wait, drop_replaced, switch
+from index.lifecycle.switch import Wait, drop_replaced, switch
 from index.milvus.client import Client
 from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
@@ -26,7 +26,7 @@ def promote(
     live: str,
     registry: BankRegistry,
     *,
-    grace_s: float = GRACE_S,
+    grace_s: float | None = None,
     wait: Wait = time.sleep,
 ) -> str | None:
     """Let the name `live` stand for what `candidate` holds, and drop what it stood for.
@@ -35,7 +35,8 @@ def promote(
         candidate: the catalog that was built; its own name is given up.
         live: the public name that readers use.
         registry: the live catalog's banks; gets this one's, and names it current.
-        grace_s: how long the old generation outlives the switch, for searches under way.
+        grace_s: how long the old generation outlives the switch; `index.lifecycle.switch.GRACE_S`
+            by default.
         wait: waits for so many seconds.
 
     Returns:
@@ -59,11 +60,37 @@ def promote(
     return replaced
 
 
-def alias_of(config: MilvusConfig, live: str, name: str) -> bool:
+def drop_remains(config: MilvusConfig, live: str, name: str, replaced: str) -> None:
+    """Drop what a promotion that was cut short has left behind: an alias, and the rows before it.
+
+    Args:
+        config: where Milvus is.
+        live: the public name that readers use.
+        name: the name under which the catalog was built that is live now.
+        replaced: the generation that was live before; "" if there was none, or it is unknown.
+    """
+    client = Client(config)
+    try:
+        with contextlib.suppress(StoreError):
+            if resolve_alias(client, name) is not None:
+                client.call("drop_alias", name)
+            alias = resolve_alias(client, live)
+            if replaced and alias is not None and alias.generation != replaced:
+                client.call("drop_collection", replaced)
+    finally:
+        client.close()
+
+
+def is_live(config: MilvusConfig, live: str, name: str) -> bool:
     """Whether the name `live` stands for what was built under `name`."""
+    return (live_generation(config, live) or "").startswith(generation_name(name, ""))
+
+
+def live_generation(config: MilvusConfig, live: str) -> str | None:
+    """The generation that a public name stands for; None if there is none."""
     client = Client(config)
     try:
         alias = resolve_alias(client, live)
     finally:
         client.close()
-    return alias is not None and alias.generation.startswith(generation_name(name, ""))
+    return None if alias is None else alias.generation

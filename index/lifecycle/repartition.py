@@ -23,7 +23,7 @@ import structlog
 
 from index.errors import ModelMismatch, StoreError
 from index.item import Item, Vector
-from index.lifecycle.switch import GRACE_S, Wait, drop_replaced, switch
+from index.lifecycle.switch import Wait, drop_replaced, switch
 from index.milvus.collection import QUERY_IDS, Collection
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build, default_prototypes
@@ -84,7 +84,7 @@ def repartition(
     prototypes: int | None = None,
     seed: int = 0,
     writer: Writer | None = None,
-    grace_s: float = GRACE_S,
+    grace_s: float | None = None,
     wait: Wait = time.sleep,
     on_progress: Callable[[int], None] = lambda rows: None,
 ) -> Collection:
@@ -97,7 +97,8 @@ def repartition(
         prototypes: how many to build; by default what suits the catalog's size.
         seed: of the k-means.
         writer: who writes to the catalog meanwhile; nobody by default.
-        grace_s: how long the old generation outlives the switch, for searches under way.
+        grace_s: how long the old generation outlives the switch; `index.lifecycle.switch.GRACE_S`
+            by default.
         wait: waits for so many seconds.
         on_progress: called with the number of rows copied so far.
 

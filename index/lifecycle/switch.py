@@ -38,12 +38,16 @@ def switch(successor: Collection, name: str, registry: BankRegistry) -> str | No
 
 
 def drop_replaced(
-    successor: Collection, replaced: str, *, grace_s: float = GRACE_S, wait: Wait = time.sleep
+    successor: Collection,
+    replaced: str,
+    *,
+    grace_s: float | None = None,
+    wait: Wait = time.sleep,
 ) -> None:
-    """Drop a generation that was replaced, when no search can be under way in it any more.
+    """Drop a generation that was replaced, after `GRACE_S` or `grace_s` seconds for searches in it.
 
     Milvus' errors are not raised: the switch is done, and all that is left behind is rows.
     """
-    wait(grace_s)
+    wait(GRACE_S if grace_s is None else grace_s)
     with contextlib.suppress(StoreError):
         successor.drop(replaced)

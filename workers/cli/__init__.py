@@ -26,6 +26,7 @@ from workers.cli import (
     produce,
     prototypes,
     record,
+    reindex,
     replay,
     search,
     synthesize,
@@ -64,6 +65,7 @@ app.add_typer(prototypes.app, name="prototypes")
 app.add_typer(dlq.dlq, name="dlq")
 app.command()(replay.replay)
 app.command()(record.record)
+app.command()(reindex.reindex)
 app.add_typer(generations.app, name="generations")
 
 

@@ -1,4 +1,4 @@
-"""Commands about catalogs that were built beside the live one: list, promote, drop."""
+"""Commands about catalogs that were built separately from the live one: list, promote, drop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workers.cli.console import Json, Quiet, finish, out, say
 from workers.cli.replay_source import apply_products, source
 from workers.progress.open import open_progress
 
-app = typer.Typer(help="Catalogs built beside the live one.", no_args_is_help=True)
+app = typer.Typer(help="Catalogs built separately from the live one.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The generation, as `--into` named it.")]
 
@@ -62,15 +62,15 @@ def promote(
 
     settings = load_settings()
     check_no_ingest(settings)
-    beside, late = existing(settings, name), 0
+    candidate, late = existing(settings, name), 0
     if catch_up:
         encoder = encoder_of(settings)
         span, topic = Span(Edge.LAST, Edge.NOW), topics_of(settings).catalog.name
         with (
             open_progress(quiet=quiet) as bars,
-            source(settings, span, beside, None)(topic, bars, "catching up") as done,
+            source(settings, span, candidate, None)(topic, bars, "catching up") as done,
         ):
-            late = apply_products(done, beside, encoder).read
+            late = apply_products(done, candidate, encoder).read
     promote_generation(settings, name)
     say(f"{name} is the live index now ({late} records caught up); start the ingest worker again")
     finish({"promoted": name, "caught_up": late}, json)

@@ -44,7 +44,7 @@ def replay(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Read a span of the topics again, at full speed, into an index beside the live one.
+    """Read a span of the topics again, at full speed, into a separate index.
 
     The live index, its worker and its offsets are not touched. What is refused is reported here,
     not sent to the dead-letter topic. LAST goes on where the last replay into it ended.
@@ -62,35 +62,36 @@ def replay(
     from workers.jobs.generations import begin
 
     settings, span = load_settings(), parse_span(start, end)
-    beside = begin(settings, into)
+    candidate = begin(settings, into)
     topics = topics_of(settings)
     report: dict[str, Any] = {"into": into}
     encoder = encoder_of(settings)
     with open_progress(quiet=quiet) as bars, ExitStack() as stack:
-        records_of = source(settings, span, beside, file)
+        records_of = source(settings, span, candidate, file)
         if only is not Kind.queries:
             done = stack.enter_context(records_of(topics.catalog.name, bars, "products"))
-            replayed = apply_products(done, beside, encoder)
-            report["products"] = replayed.json() | _hashes(settings, beside, encoder.model_id)
-            _tell("products", replayed, "applied")
+            replayed = apply_products(done, candidate, encoder)
+            report["products"] = replayed.json() | _hashes(settings, candidate, encoder.model_id)
+            _summarize("products", replayed, "applied")
         if only is not Kind.products:
             done = stack.enter_context(records_of(topics.query.name, bars, "queries"))
-            replayed = _queries(done, beside, encoder, results)
+            replayed = _queries(done, candidate, encoder, results)
             report["queries"] = replayed.json()
-            _tell("queries", replayed, "answered")
-    if (said := report.get("products")) and said["content_hash"]:
-        same = "the same as" if said["same_as_live"] else "not what is in"
-        say(f"content {said['content_hash'][:16]}…, {said['items']} items: {same} the live index")
+            _summarize("queries", replayed, "answered")
+    if (products := report.get("products")) and products["content_hash"]:
+        same = "the same as" if products["same_as_live"] else "different from"
+        content = f"content {products['content_hash'][:16]}…, {products['items']} items"
+        say(f"{content}: {same} the live index")
         say(f"next: lookstream generations promote {into}, or drop {into}")
     finish(report, json)
 
 
-def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | None) -> Replayed:
+def _queries(reading: Reading, candidate: Settings, encoder: Any, results: Path | None) -> Replayed:
     from stream.codec import encode
     from workers.config.load_models import reranker_of
     from workers.jobs.replay import replay_queries
 
-    reranker = reranker_of(beside, encoder)
+    reranker = reranker_of(candidate, encoder)
     with ExitStack() as stack:
         file = stack.enter_context(results.open("wb")) if results else None
 
@@ -101,7 +102,7 @@ def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | N
         return asyncio.run(
             replay_queries(
                 reading.records,
-                beside,
+                candidate,
                 encoder,
                 reranker,
                 on_result=write,
@@ -110,11 +111,11 @@ def _queries(reading: Reading, beside: Settings, encoder: Any, results: Path | N
         )
 
 
-def _hashes(settings: Settings, beside: Settings, model_id: str) -> dict[str, Any]:
-    """What the replay built, beside what is live: content hashes, equal for equal catalogs."""
+def _hashes(settings: Settings, candidate: Settings, model_id: str) -> dict[str, Any]:
+    """Content hashes of what was built and of what is live: equal for equal catalogs."""
     from workers.catalog_index import CatalogIndex, open_catalog
 
-    index = CatalogIndex(beside, model_id)
+    index = CatalogIndex(candidate, model_id)
     try:
         built = {"content_hash": index.content_hash(), "items": index.count()}
     finally:
@@ -128,7 +129,7 @@ def _hashes(settings: Settings, beside: Settings, model_id: str) -> dict[str, An
     return {**built, "live_content_hash": live, "same_as_live": live == built["content_hash"]}
 
 
-def _tell(what: str, replayed: Replayed, good: str) -> None:
+def _summarize(what: str, replayed: Replayed, good: str) -> None:
     rate = replayed.read / max(replayed.seconds, 1e-9)
     say(
         f"{replayed.read} {what} replayed in {replayed.seconds:.1f} s ({rate:.0f}/s): "

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,13 +26,18 @@ SAVE_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Reading:
-    """Records to replay, and what to call after each batch with the number read."""
+    """Records to replay, and what to call with how far that is.
+
+    `on_batch` takes the number read, after each batch; `on_repartition` the rows copied and their
+    number, where a catalog needs more prototypes at the end.
+    """
 
     records: Iterator[Record]
     on_batch: Callable[[int], None]
+    on_repartition: Callable[[int, int], None]
 
 
-def source(settings: Settings, span: Span, beside: Settings, file: Path | None) -> Any:
+def source(settings: Settings, span: Span, candidate: Settings, file: Path | None) -> Any:
     """What opens the records of a topic: from Kafka, or from a file."""
     from stream.connection import check_broker
     from stream.record_file import read_recording
@@ -45,14 +51,14 @@ def source(settings: Settings, span: Span, beside: Settings, file: Path | None) 
         kept = of_topic(read_recording(file or Path()), topic)
         records = (record for record in kept if span.includes(record))
         with bars.task(what) as task:
-            yield Reading(records, task)
+            yield Reading(records, task, partial(bars.phases(), "repartitioning"))
 
     @contextmanager
     def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
         kafka, saved = kafka_of(settings), time.monotonic()
         check_broker(kafka)
         with (
-            SpanReader(kafka, topic, span, group=replay_group(settings, beside)) as reader,
+            SpanReader(kafka, topic, span, group=replay_group(settings, candidate)) as reader,
             bars.task(what, reader.total) as task,
         ):
 
@@ -63,17 +69,25 @@ def source(settings: Settings, span: Span, beside: Settings, file: Path | None) 
                     reader.save()
                     saved = time.monotonic()
 
-            yield Reading(iter(reader), on_batch)
+            yield Reading(iter(reader), on_batch, partial(bars.phases(), "repartitioning"))
             reader.save()
 
     return from_file if file else from_kafka
 
 
-def apply_products(reading: Reading, beside: Settings, encoder: CatalogEncoder) -> Replayed:
+def apply_products(reading: Reading, candidate: Settings, encoder: CatalogEncoder) -> Replayed:
     """Apply the records to the catalog that these settings name."""
     from workers.jobs.replay import replay_products
 
-    return asyncio.run(replay_products(reading.records, beside, encoder, on_batch=reading.on_batch))
+    return asyncio.run(
+        replay_products(
+            reading.records,
+            candidate,
+            encoder,
+            on_batch=reading.on_batch,
+            on_repartition=reading.on_repartition,
+        )
+    )
 
 
 Start = Annotated[

@@ -1,9 +1,12 @@
-"""Catalogs built beside the live one: where each lives, and how one becomes the live one.
+"""Catalogs built separately from the live one: where they are, and how one becomes the live one.
 
 A generation is a catalog like any other, under a collection name and in a folder of its own, so
 that everything that works on the live catalog works on it: only the settings differ. The folder,
 `data_dir/generations/NAME-TAG`, holds its prototype banks; the random tag, also in the collection's
 name, keeps it apart from an earlier generation of that name whose rows are live by now.
+
+A promotion that is cut short is finished by the next command that names the generation: the folder
+says which rows it was to replace, and Milvus whether it has.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from index.lifecycle.promote import alias_of
+from index.lifecycle.promote import drop_remains, is_live, live_generation
 from index.lifecycle.promote import promote as promote_collection
 from index.prototypes.registry import BankRegistry
 from stream.errors import BrokerError
@@ -28,11 +31,13 @@ from workers.deploy.supervisor import listening
 from workers.errors import SettingsError
 
 NAME = re.compile(r"[A-Za-z0-9]{1,24}")
+REPLACED = "replaces"
+"""The file in a generation's folder that names the rows to drop once it is live."""
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A catalog beside the live one, as `list_generations` finds it."""
+    """A catalog separate from the live one, as `list_generations` finds it."""
 
     name: str
     items: int
@@ -48,6 +53,7 @@ def begin(settings: Settings, name: str) -> Settings:
     """
     if not NAME.fullmatch(name):
         raise SettingsError(f"{name!r} names no generation: use 1 to 24 letters and digits")
+    finish_promotion(settings, name)
     folder = _find(settings, name) or _folder(settings) / f"{name}-{uuid.uuid4().hex[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
     return _settings_in(settings, folder)
@@ -59,25 +65,35 @@ def existing(settings: Settings, name: str) -> Settings:
     Raises:
         SettingsError: it was never begun.
     """
-    folder = _find(settings, name) if NAME.fullmatch(name) else None
-    if folder is None:
+    finish_promotion(settings, name)
+    if (found := lookup(settings, name)) is None:
         raise SettingsError(f"there is no generation {name!r}: see `lookstream generations list`")
-    return _settings_in(settings, folder)
+    return found
+
+
+def lookup(settings: Settings, name: str) -> Settings | None:
+    """The settings under which a generation is the catalog, None if there is none of that name."""
+    folder = _find(settings, name)
+    return None if folder is None else _settings_in(settings, folder)
 
 
 def list_generations(settings: Settings) -> list[Generation]:
     """The generations that were begun, by name."""
     found = []
     for folder in sorted(_folder(settings).glob("[A-Za-z0-9]*-*")):
-        name, beside = folder.name.partition("-")[0], _settings_in(settings, folder)
-        if BankRegistry(beside.data_dir).current() is None:
-            found.append(Generation(name, 0, "", ""))
-            continue
-        collection, _ = open_catalog(beside)
-        with collection:
-            bank = collection.bank
-            found.append(Generation(name, collection.count(), bank.model_id, bank.version))
+        name = folder.name.partition("-")[0]
+        found.append(describe(_settings_in(settings, folder), name))
     return found
+
+
+def describe(candidate: Settings, name: str) -> Generation:
+    """What is in a generation, given the settings under which it is the catalog."""
+    if BankRegistry(candidate.data_dir).current() is None:
+        return Generation(name, 0, "", "")
+    collection, _ = open_catalog(candidate)
+    with collection:
+        bank = collection.bank
+        return Generation(name, collection.count(), bank.model_id, bank.version)
 
 
 def promote(settings: Settings, name: str) -> None:
@@ -87,20 +103,32 @@ def promote(settings: Settings, name: str) -> None:
         SettingsError: there is no such generation, nothing is in it, or the ingest worker runs.
     """
     check_no_ingest(settings)
-    folder = existing(settings, name).data_dir
-    # From here on nobody can go on with it: its rows may be the live ones.
-    leaving = folder.rename(folder.with_name(f".{folder.name}"))
-    try:
-        beside = _settings_in(settings, folder).model_copy(update={"data_dir": leaving})
-        collection, _ = open_catalog(beside)
-        with collection:
-            promote_collection(
-                collection, settings.milvus.collection, BankRegistry(settings.data_dir)
-            )
-    except Exception:
-        leaving.rename(folder)
-        raise
-    shutil.rmtree(leaving)
+    candidate = existing(settings, name)
+    folder, live = candidate.data_dir, settings.milvus.collection
+    if BankRegistry(folder).current() is None:
+        raise SettingsError(
+            f"there is nothing in the generation {name!r}: lookstream replay --into {name}"
+        )
+    replaced = live_generation(milvus_config_of(settings), live)
+    (folder / REPLACED).write_text(replaced or "")
+    collection, _ = open_catalog(candidate)
+    with collection:
+        promote_collection(collection, live, BankRegistry(settings.data_dir))
+    shutil.rmtree(folder)
+
+
+def finish_promotion(settings: Settings, name: str) -> bool:
+    """Finish a promotion that was cut short; whether there was one, so that this is live now."""
+    candidate = lookup(settings, name)
+    if candidate is None:
+        return False
+    config, live = milvus_config_of(settings), settings.milvus.collection
+    own = candidate.milvus.collection
+    if not is_live(config, live, own):
+        return False
+    drop_remains(config, live, own, _replaced(candidate.data_dir))
+    shutil.rmtree(candidate.data_dir)
+    return True
 
 
 def drop(settings: Settings, name: str) -> None:
@@ -109,24 +137,37 @@ def drop(settings: Settings, name: str) -> None:
     Raises:
         SettingsError: there is no such generation.
     """
-    beside = existing(settings, name)
-    if BankRegistry(beside.data_dir).current() is not None:
-        collection, _ = open_catalog(beside)
+    candidate = existing(settings, name)
+    if BankRegistry(candidate.data_dir).current() is not None:
+        collection, _ = open_catalog(candidate)
         with collection:
             collection.drop_all()
-    shutil.rmtree(beside.data_dir)
+    shutil.rmtree(candidate.data_dir)
 
 
-def replay_group(settings: Settings, beside: Settings) -> str:
-    """The group in whose name a generation keeps how far it was replayed."""
-    return f"{settings.kafka.prefix}-replay-{beside.data_dir.name}"
+def replay_group(settings: Settings, candidate: Settings) -> str:
+    """The consumer group whose offsets say how far a generation was replayed."""
+    return f"{settings.kafka.prefix}-replay-{candidate.data_dir.name}"
 
 
 def check_no_ingest(settings: Settings) -> None:
-    """Raise SettingsError while an ingest worker runs: what it writes now would be left behind.
+    """Raise SettingsError while an ingest worker runs; see `ingest_running`."""
+    if where := ingest_running(settings):
+        raise SettingsError(
+            f"an ingest worker runs ({where}): stop it first, what it writes meanwhile would be "
+            "left behind; searches go on. Where `lookstream up` runs it, stop that and start "
+            "`lookstream up --only query --only feedback`"
+        )
+
+
+def ingest_running(settings: Settings) -> str:
+    """Where an ingest worker runs, in words; "" if none does.
 
     The embedded broker does not say who is in a group; there the worker's metrics port tells, on
     the one machine that such a deployment has.
+
+    Raises:
+        BrokerError: Kafka does not say.
     """
     group, port = settings.group("ingest"), settings.ingest.metrics_port
     admin = AdminClient(kafka_of(settings).confluent())
@@ -134,11 +175,9 @@ def check_no_ingest(settings: Settings) -> None:
         members = admin.describe_consumer_groups([group])[group].result(10).members
     except KafkaException as error:
         raise BrokerError(f"cannot see who is in {group}: {error.args[0].str()}") from error
-    if members or (port and listening(port)):
-        raise SettingsError(
-            f"an ingest worker runs ({f'in {group}' if members else f'at port {port}'}): stop it "
-            "first, what it writes meanwhile would be left behind; searches go on"
-        )
+    if members:
+        return f"in {group}"
+    return f"at port {port}" if port and listening(port) else ""
 
 
 def _folder(settings: Settings) -> Path:
@@ -146,15 +185,15 @@ def _folder(settings: Settings) -> Path:
 
 
 def _find(settings: Settings, name: str) -> Path | None:
-    folder = next(_folder(settings).glob(f"{name}-*"), None)
-    if folder is None:
-        return None
-    beside = _settings_in(settings, folder)
-    if alias_of(milvus_config_of(settings), settings.milvus.collection, beside.milvus.collection):
-        # Milvus moved the name and its answer was lost: it is the live one, and nothing beside it.
-        shutil.rmtree(folder)
-        return None
-    return folder
+    return next(_folder(settings).glob(f"{name}-*"), None) if NAME.fullmatch(name) else None
+
+
+def _replaced(folder: Path) -> str:
+    """The rows that a generation was to replace; "" if there were none, or nobody said."""
+    try:
+        return (folder / REPLACED).read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _settings_in(settings: Settings, folder: Path) -> Settings:

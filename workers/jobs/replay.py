@@ -30,6 +30,7 @@ from workers.query.steps import QueryPipeline
 SHOWN_REFUSALS = 100
 
 OnBatch = Callable[[int], None]
+OnRepartition = Callable[[int, int], None]
 
 
 @dataclass
@@ -73,11 +74,14 @@ async def replay_products(
     encoder: CatalogEncoder,
     *,
     on_batch: OnBatch = lambda _count: None,
+    on_repartition: OnRepartition = lambda _rows, _total: None,
 ) -> Replayed:
     """Apply catalog records, in their order, to the index of `settings`.
 
-    `on_batch` is told how many records were read once those are durable. Raises what ends an
-    ingest worker: then what was not told of must be replayed again.
+    `on_batch` is called with how many records were read once those are durable, `on_repartition`
+    with the rows copied and their number where the catalog needs more prototypes at the end.
+    Raises what ends an ingest worker: records that `on_batch` did not hear of must be replayed
+    again.
     """
     report, began = Replayed(), perf_counter()
     index = CatalogIndex(settings, encoder.model_id)
@@ -98,7 +102,8 @@ async def replay_products(
         index.flush()
         if settings.milvus.repartition:
             # Its first bank was made of its first batch, and nobody searches here yet.
-            await asyncio.to_thread(Repartitioning(index, grace_s=0).check)
+            repartitioning = Repartitioning(index, grace_s=0, on_progress=on_repartition)
+            await asyncio.to_thread(repartitioning.check)
     finally:
         index.close()
     report.seconds = perf_counter() - began

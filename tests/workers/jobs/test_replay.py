@@ -59,6 +59,7 @@ def settings(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     }.items():
         monkeypatch.setenv(f"LOOKSTREAM_{name}", value)
     monkeypatch.setattr("workers.config.load_models.encoder_of", lambda _settings: ColourEncoder())
+    monkeypatch.setattr("index.lifecycle.switch.GRACE_S", 0)  # nobody searches
     return made
 
 
@@ -207,7 +208,7 @@ def test_a_promotion_that_fails_leaves_the_generation(
     publish(settings, *events())
     lookstream("replay", "--into", "blue", "--only", "products")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise SettingsError("the disk is full")
 
     with monkeypatch.context() as patch:

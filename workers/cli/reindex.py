@@ -1,0 +1,194 @@
+"""`lookstream reindex`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workers.cli.console import Json, Quiet, finish, say
+from workers.cli.replay_source import apply_products, source
+from workers.errors import SettingsError
+from workers.progress.open import open_progress
+
+if TYPE_CHECKING:
+    from models.embedding.protocol import CatalogEncoder
+    from workers.config.settings import Settings
+    from workers.jobs.compare import Comparison
+    from workers.jobs.reindex import Plan
+    from workers.progress.tasks import Progress
+
+
+def reindex(
+    into: Annotated[
+        str, typer.Option(help="The generation to build or go on with: letters and digits.")
+    ] = "reindex",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Build and compare only; the live index stays.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Promote even if live items are missing in it.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Drop what an earlier run has built, and begin anew.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option(help="Replay a recording instead of the catalog topic.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Build the index anew from the catalog topic, compare it with the live one, and promote it.
+
+    That is what another model asks for, since vectors of two models cannot be in one index. Run it
+    with the new model in the settings. Searches go on meanwhile, and so may an ingest worker until
+    the new index is built; to promote it, the ingest worker must be stopped: run the command again
+    then. It goes on where it ended, also after an interruption.
+
+    [bold]Examples[/]
+
+      lookstream reindex --dry-run
+      lookstream reindex
+      lookstream reindex --keep; lookstream generations promote reindex
+    """
+    from workers.config.load_models import encoder_of
+    from workers.config.settings import load_settings
+    from workers.jobs.generations import begin, check_no_ingest, drop, finish_promotion, promote
+    from workers.jobs.reindex import begun, check_model, plan
+
+    settings = load_settings()
+    encoder = encoder_of(settings)
+    if dry_run:
+        found = plan(settings, into, encoder.model_id, from_topic=file is None, restart=restart)
+        _say_plan(found)
+        finish(asdict(found), json)
+        return
+    report: dict[str, Any] = {"into": into, "model_id": encoder.model_id, "promoted": False}
+    if finish_promotion(settings, into):
+        say(f"an earlier run has made {into!r} the live index, and what it left is gone now")
+        finish(report | {"promoted": True}, json)
+        return
+    if (earlier := begun(settings, into)) and restart:
+        drop(settings, into)
+    elif earlier:
+        check_model(earlier, encoder.model_id)
+        say(f"going on with {into!r}: {earlier.items} items are in it")
+    candidate = begin(settings, into)
+    with open_progress(quiet=quiet) as bars:
+        report["replayed"] = _replay(settings, candidate, encoder, bars, file)
+        comparison = _compare(settings, candidate, bars)
+    report["compared"] = comparison.json() if comparison else None
+    _say_comparison(comparison)
+    if keep:
+        say(f"next: lookstream generations promote {into}, or drop {into}")
+        finish(report, json)
+        return
+    _confirm(comparison, into, yes=yes)
+    check_no_ingest(settings)
+    with open_progress(quiet=quiet) as bars:
+        if file is None:
+            report["caught_up"] = _replay(settings, candidate, encoder, bars)["read"]
+        with bars.task("promoting"):
+            promote(settings, into)
+    report["promoted"] = True
+    say(
+        f"the new index is live, with vectors of {encoder.model_id}: start the ingest worker again,"
+    )
+    say("and with another model than before also the query workers")
+    finish(report, json)
+
+
+def _replay(
+    settings: Settings,
+    candidate: Settings,
+    encoder: CatalogEncoder,
+    bars: Progress,
+    file: Path | None = None,
+) -> dict[str, Any]:
+    """Apply what the topic has beyond what was applied before."""
+    from stream.span_reader import Edge, Span
+    from workers.config.wiring import topics_of
+    from workers.jobs.generations import describe
+
+    topic, span = topics_of(settings).catalog.name, Span(Edge.LAST, Edge.NOW)
+    with source(settings, span, candidate, file)(topic, bars, "replaying") as reading:
+        replayed = apply_products(reading, candidate, encoder)
+    if not describe(candidate, "").items:
+        raise SettingsError(
+            f"there is no product in {file or topic} to build an index from: produce the catalog "
+            "(lookstream produce DIR), or give a recording (--file); the live index stays"
+        )
+    for one in replayed.refusals[:10]:
+        say(f"  refused {one['source']}  {one['error_class']}: {one['reason']}")
+    return replayed.json()
+
+
+def _compare(settings: Settings, candidate: Settings, bars: Progress) -> Comparison | None:
+    """The comparison with the live index; None if there is none yet."""
+    from workers.catalog_index import open_catalog
+    from workers.jobs.compare import compare
+    from workers.jobs.reindex import has_live_index
+
+    if not has_live_index(settings):
+        return None
+    with (
+        open_catalog(settings)[0] as live,
+        open_catalog(candidate)[0] as new,
+        bars.task("comparing", live.count() + new.count()) as task,
+    ):
+        return compare(live, new, on_progress=task)
+
+
+def _say_comparison(comparison: Comparison | None) -> None:
+    if comparison is None:
+        say("there is no live index to compare with")
+        return
+    say(f"live: {comparison.live_items} items, new: {comparison.candidate_items}")
+    for name in ("missing", "added", "changed"):
+        difference = getattr(comparison, name)
+        if difference.items:
+            say(f"  {difference.items} {name}: {', '.join(difference.examples)}, …")
+    if comparison.overlap is not None:
+        say(
+            f"  of the best ten of {comparison.queries} searches, {100 * comparison.overlap:.1f} % "
+            "are the same in both"
+        )
+    elif not comparison.same_model:
+        say("  the models differ, so that only what the shop wrote was compared")
+
+
+def _confirm(comparison: Comparison | None, into: str, *, yes: bool) -> None:
+    """Ask, where somebody can answer, before live items go.
+
+    Raises:
+        SettingsError: the answer is no, or nobody is there to give one.
+    """
+    missing = comparison.missing.items if comparison else 0
+    if not missing or yes:
+        return
+    if sys.stdin.isatty() and typer.confirm(f"promote it without those {missing} items?", err=True):
+        return
+    raise SettingsError(
+        f"not promoted: {missing} items of the live index are not in the new one, because the "
+        "topic no longer has their events or these were refused (see above). Promote it anyway "
+        f"with --yes, or drop it: lookstream generations drop {into}"
+    )
+
+
+def _say_plan(found: Plan) -> None:
+    live = (
+        f"{found.live_items} items of {found.live_model_id}" if found.live_model_id else "nothing"
+    )
+    events = "a recording" if found.events is None else f"at least {found.events} events"
+    say(f"live: {live}")
+    say(f"would replay {events} into {found.into!r} with {found.model_id}")
+    if found.begun_items:
+        say(f"would go on with the {found.begun_items} items that are there already")
+    if found.ingest_worker:
+        say(f"an ingest worker runs ({found.ingest_worker}): stop it before the promotion")
