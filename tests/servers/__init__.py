@@ -1,5 +1,8 @@
-"""Real servers on loopback, for benchmarks and tests: Apache Kafka, Milvus, Milvus Lite."""
+"""Real servers on loopback: Apache Kafka, Milvus, Milvus Lite.
+
+For fixtures of tests, and for benchmarks.
+"""
 
 
 class ServerMissing(Exception):
-    """The server cannot be had here; the message says what to install or to set."""
+    """The server is not available here; the message says what to install or to set."""

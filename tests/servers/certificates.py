@@ -1,4 +1,4 @@
-"""Throw-away certificates for servers on loopback, made by the `openssl` command."""
+"""Temporary certificates for servers on loopback, by the `openssl` command."""
 
 import shutil
 import subprocess

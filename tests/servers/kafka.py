@@ -29,10 +29,10 @@ HERE = Path(__file__).parent
 JARS = Path.home() / ".cache" / "lookstream-tests" / f"kafka-{VERSION}"
 USER, PASSWORD = "lookstream", "lookstream-secret"
 START_TIMEOUT_S = 90.0
-# The second compiler would take the machine's cores for longer than it saves here.
+# The optimising compiler takes more time than it saves in a test.
 JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
-# What every node says; it makes a test cluster quick rather than big.
+# Of every node: for a small cluster that starts fast.
 COMMON = """
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
@@ -54,8 +54,8 @@ class KafkaCluster:
     """A cluster of `brokers` nodes, numbered from 1; a context manager.
 
     `plain` is its address without security. With `secure` it also listens at `password`
-    (SASL_SSL, mechanism PLAIN) and `mutual` (TLS that asks for a client certificate). Nodes die
-    with the thread that started them; the data with the cluster.
+    (SASL_SSL, mechanism PLAIN) and `mutual` (TLS with client certificates). Nodes are killed when
+    the thread that started them ends; the data is deleted on exit.
 
     Raises:
         ServerMissing: on entering, without Java, Maven, Maven Central, or (secure) openssl.
@@ -83,7 +83,7 @@ class KafkaCluster:
 
     @property
     def password(self) -> Kafka:
-        """The listener that asks for TLS and a password."""
+        """The listener with TLS and a password."""
         return Kafka(
             bootstrap=self._bootstrap("PASSWORD"),
             security_protocol="SASL_SSL",
@@ -95,7 +95,7 @@ class KafkaCluster:
 
     @property
     def mutual(self) -> Kafka:
-        """The listener that asks for a client certificate."""
+        """The listener with TLS and client certificates."""
         return Kafka(
             bootstrap=self._bootstrap("MUTUAL"),
             security_protocol="SSL",
@@ -125,7 +125,7 @@ class KafkaCluster:
         self._end()
 
     def up(self, *nodes: int) -> None:
-        """Start these nodes (all, if none is named) where they left off; wait until they answer."""
+        """Start these nodes (all, if none is named) on their data; wait until they listen."""
         wanted = [node for node in nodes or self.nodes if not self.is_up(node)]
         for node in wanted:
             home = self._home(node)
@@ -139,7 +139,7 @@ class KafkaCluster:
             self._wait_complete(deadline)
 
     def stop(self, *nodes: int) -> None:
-        """End these nodes (all) in an orderly way: leaders hand over first."""
+        """Shut these nodes (all) down; leaders hand over first."""
         for process in self._pick(nodes):  # all at once, or the last would wait for the others
             process.terminate()
         for process in self._pick(nodes):
@@ -235,12 +235,12 @@ def install() -> None:
     """Resolve the broker's jars, once.
 
     Raises:
-        ServerMissing: Java or Maven are not there, or Maven Central can't be reached.
+        ServerMissing: Java or Maven is missing, or Maven Central cannot be reached.
     """
     for program in ("java", "mvn"):
         if not shutil.which(program):
             raise ServerMissing(
-                f"no Apache Kafka, for want of {program}: install Java 17 and Maven, "
+                f"no Apache Kafka, {program} is missing: install Java 17 and Maven, "
                 "or set LOOKSTREAM_TEST_KAFKA to host:port of a broker"
             )
     if JARS.exists():
@@ -254,7 +254,7 @@ def install() -> None:
     if done.returncode:
         shutil.rmtree(draft, ignore_errors=True)
         raise ServerMissing(f"Maven cannot fetch Apache Kafka {VERSION}: {done.stdout[-500:]}")
-    if not JARS.exists():  # else another process was quicker
+    if not JARS.exists():  # else another process was faster
         draft.replace(JARS)
 
 

@@ -1,4 +1,4 @@
-"""Milvus on loopback: a Lite server that can be stopped and brought back, and a real one.
+"""Milvus on loopback: a Lite server that can be stopped and restarted, and a real one.
 
 The real server is Milvus 2.3.5 from PyPI in a virtual environment of its own, under
 `~/.cache/lookstream-tests` (10 s to start, 700 MB).
@@ -81,7 +81,7 @@ class LiteServer:
 def milvus_server(*, authorization: bool = False) -> Iterator[str]:
     """The address of a real Milvus server for as long as the block.
 
-    With `authorization` it asks for a token: at first there is the one user of `ROOT`.
+    With `authorization` it requires a token; `ROOT` is that of its only user.
 
     Raises:
         ServerMissing: it cannot be installed or started here.
@@ -125,7 +125,7 @@ def install() -> str:
 
 
 def _end_family(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children: Milvus' wrapper would leave the server behind."""
+    """End a process and its children: Milvus' wrapper would leave the server running."""
     family: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid).children(recursive=True)

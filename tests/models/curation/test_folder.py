@@ -28,10 +28,10 @@ COLOURS = {
 }
 
 
-class Colourist(SearchEncoder):
-    """An encoder that sees mean colours and reads first letters."""
+class MeanColourEncoder(SearchEncoder):
+    """Encodes mean colours of pictures and first letters of texts."""
 
-    model_id = "colourist"
+    model_id = "mean-colour"
 
     def encode_items(
         self,
@@ -95,9 +95,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_read_and_curated(folder: Path) -> None:
-    told: list[tuple[int, int]] = []
-    docs = read_documents(folder, Colourist(), "train", lambda *said: told.append(said))
-    assert told[-1] == (16, 16)
+    reported: list[tuple[int, int]] = []
+    docs = read_documents(folder, MeanColourEncoder(), "train", lambda *step: reported.append(step))
+    assert reported[-1] == (16, 16)
     assert docs.names == ("blue", "green", "grey", "red")
     assert [view.name for view in docs.views] == ["picture", "colour", "text"]
     # Only products and one photo have words.
@@ -110,20 +110,20 @@ def test_a_folder_is_read_and_curated(folder: Path) -> None:
 
 
 def test_another_split_and_all_of_them(folder: Path) -> None:
-    assert len(read_documents(folder, Colourist(), "test")) == 8
-    assert len(read_documents(folder, Colourist(), None)) == 20
+    assert len(read_documents(folder, MeanColourEncoder(), "test")) == 8
+    assert len(read_documents(folder, MeanColourEncoder(), None)) == 20
     with pytest.raises(CatalogError, match="no photo of split"):
-        read_documents(folder, Colourist(), "night")
+        read_documents(folder, MeanColourEncoder(), "night")
 
 
 def test_a_folder_without_pictures_has_nothing_to_curate(tmp_path: Path) -> None:
     (tmp_path / "products.jsonl").write_text('{"product_id": "a"}\n')
     with pytest.raises(CurationError, match="no pictures"):
-        read_documents(tmp_path, Colourist())
+        read_documents(tmp_path, MeanColourEncoder())
 
 
 def test_clicks_find_their_photo_by_name(folder: Path) -> None:
-    docs = read_documents(folder, Colourist(), "train")
+    docs = read_documents(folder, MeanColourEncoder(), "train")
     clicks = [("red1.png", "red", 1), ("red1", "red", 3), ("nobody", "red", 1), ("red2", "?", 1)]
     linked, lost = with_clicks(docs, clicks)
     assert lost == 2

@@ -48,9 +48,9 @@ def test_corrupting_leaves_what_has_no_label_and_wants_two_labels() -> None:
 
 
 def test_recovery_counts_corrected_labels() -> None:
-    truth, labelled = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 2])
+    truth, observed = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 2])
     flagged = np.array([False, True, True, True, False])
-    measured = recovery(truth, labelled, flagged, np.array([UNKNOWN, 0, 2, 2, UNKNOWN]))
+    measured = recovery(truth, observed, flagged, np.array([UNKNOWN, 0, 2, 2, UNKNOWN]))
     assert tuple(measured) == pytest.approx((0.5, 2 / 3, 1.0))
     nothing = recovery(truth, truth, np.zeros(5, bool), np.full(5, UNKNOWN))
     assert tuple(nothing) == (1.0, 1.0, 1.0)
@@ -164,12 +164,12 @@ def _observations(
     """Ten labels, two kinds of evidence: the first depends on the truth, the second does not."""
     random = np.random.default_rng(0)
     truth = random.integers(0, 10, n)
-    labelled = corrupt(truth, wrong, 0)
+    observed = corrupt(truth, wrong, 0)
     candidates = np.tile(np.arange(10), (n, 1))
     evidence = random.normal(size=(n, 10, 2)).astype(np.float32)
     evidence[np.arange(n), truth, 0] += useful
     return Observations(
-        candidates, evidence, labelled, np.arange(10), np.ones((n, 10), np.float32)
+        candidates, evidence, observed, np.arange(10), np.ones((n, 10), np.float32)
     ), truth
 
 
@@ -221,27 +221,27 @@ def test_ids_are_numbered_by_name() -> None:
 def test_a_category_that_contradicts_the_id_counts_against_it() -> None:
     truth = truth_of(8)
     blurred = View("picture", vectors(truth, noise=1.0))
-    labelled = corrupt(truth, 0.2, 3)
-    plain = documents(labelled, blurred, labels=8)
+    observed = corrupt(truth, 0.2, 3)
+    plain = documents(observed, blurred, labels=8)
     paths = leaves(8)
-    told = Documents(
-        labelled,
+    categorised = Documents(
+        observed,
         plain.names,
         (blurred,),
         categories=tuple(paths[label] for label in truth),
         label_categories=paths,
     )
-    other = np.array([paths[a] != paths[b] for a, b in zip(truth, labelled, strict=True)])
-    without, with_paths = curate(plain), curate(told)
+    other = np.array([paths[a] != paths[b] for a, b in zip(truth, observed, strict=True)])
+    without, with_paths = curate(plain), curate(categorised)
     assert with_paths.error_probability[other].mean() > without.error_probability[other].mean()
 
 
 def test_clusters_are_written_read_and_reported(tmp_path: Path) -> None:
     truth = truth_of(8)
-    labelled = corrupt(truth, 0.2, 0)
+    observed = corrupt(truth, 0.2, 0)
     keys = tuple(f"photos/{row}.webp" for row in range(len(truth)))
     docs = Documents(
-        labelled,
+        observed,
         tuple(f"P-{label}" for label in range(8)),
         (View("picture", vectors(truth)),),
         keys,
