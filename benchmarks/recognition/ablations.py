@@ -93,7 +93,7 @@ def with_refitted_appearance(data: TrainingData) -> Projection:
     And on the classes that the backbone was trained on.
     """
     pictures, store = data.pictures, data.store
-    rows = store.projection.raw(store.features(store.clean()))
+    rows = store.projection.raw_features(store.pooled_features(store.clean()))
     shown = {one: place for place, one in enumerate(pictures.ids) if pictures.own[place]}
     sources, changes = [], []
     for catalog in np.unique(pictures.catalogs):

@@ -52,7 +52,7 @@ class NoisyCatalog:
         identities = unit(vectors(tower, store, store.clean()))
         # Colour is the last of the parts, see `Projection.parts`.
         width = store.projection.colour.matrix.shape[1]
-        colour = store.parts(store.clean())[:, -width:]
+        colour = store.whitened(store.clean())[:, -width:]
         documents = Documents(
             labels=self.given,
             names=tuple(f"{number:06}" for number in range(int(self.truth.max()) + 1)),

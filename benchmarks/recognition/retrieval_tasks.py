@@ -45,7 +45,7 @@ class RetrievalTask:
     def raw(self, store: ViewStore) -> dict[str, float]:
         """The same by raw features with colour, without anything fitted."""
         queries, documents = (
-            unit(store.projection.raw(store.features(rows)))
+            unit(store.projection.raw_features(store.pooled_features(rows)))
             for rows in (self.query_rows, self.document_rows)
         )
         return self.by(queries @ documents.T)

@@ -1,1 +1,1 @@
-"""Pictures and texts in, one vector and juice out."""
+"""Pictures and texts in, one vector and juice out: see `encoder`."""

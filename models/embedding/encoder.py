@@ -1,4 +1,4 @@
-"""The front end of the room: pictures and words in, vectors and juice out."""
+"""The encoder: pictures and texts in, vectors and juice out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from models.embedding.layout import (
 )
 from models.embedding.projection import Projection, has_identity_branch, load_projection
 from models.embedding.protocol import Encoded
-from models.embedding.text_projection import PACKAGED as WORDS
+from models.embedding.text_projection import PACKAGED as PACKAGED_TEXT
 from models.embedding.text_projection import TextProjection, load_text_projection
 from models.images.letterbox import Picture
 from models.juicer.caption import enrich_caption, stems
@@ -41,21 +41,21 @@ from models.text.minilm import TextEncoder
 from models.weights import WEIGHTS
 
 TOKENS = 16
-"""K: patches kept as tokens (design/datajuicer.md); one fused token follows them."""
+"""K: patches kept as tokens; one fused token of all others follows them."""
 
-AGREEMENT = 0.25
+MIN_AGREEMENT = 0.25
 """Cosine between a class's name and the item's words below which the class contradicts them."""
 
-RULES = "5"
-"""Part of the model id: raise it when the rules of juicing or assembling change."""
+RULES_VERSION = "5"
+"""Part of the model id: raise it when the code that makes vectors or juice changes them."""
 
 
 class Encoder:
     """Encodes products and queries. The same input gives the same bytes in any batch.
 
-    ``model_id`` names backbone, dimensions and a hash of every weight and rule: vectors with
-    different ids must never meet (law 3). ``dim`` is the length of the vectors. ``replaces_text``
-    says that an item encoded before can be given other words without its picture.
+    ``model_id`` names backbone, dimensions and a hash of every weight and of `RULES_VERSION`:
+    vectors with different ids must never be compared (law 3). ``dim`` is the length of the vectors.
+    ``replaces_text`` says that an encoded item can be given another text without its picture.
     """
 
     replaces_text = True
@@ -65,19 +65,19 @@ class Encoder:
         spec: BackboneSpec,
         backbone: Backbone,
         projection: Projection,
-        words: TextProjection,
+        text_projection: TextProjection,
         model_id: str,
         dim: int = DIM,
     ) -> None:
         self._spec = spec
         self._backbone = backbone
         self._projection = projection
-        self._text = TextEncoder()
-        self._words = words
+        self._sentence_encoder = TextEncoder()
+        self._text_projection = text_projection
         self._class_vector = lru_cache(maxsize=2048)(self._sentence)
-        # Juice names a class by its first synonym. Two of ImageNet's names stand for two classes
-        # each (crane, maillot); there the first one's synonyms have to do.
-        self._label = {_short(label): label for label in reversed(backbone.layout.labels)}
+        # Juice names a class by its first synonym. Two names stand for two classes of ImageNet each
+        # (crane, maillot); the synonyms are those of the first.
+        self._label = {_first_synonym(label): label for label in reversed(backbone.layout.labels)}
         self.model_id = model_id
         self.dim = dim
         self._no_picture = Encoded(np.zeros(dim, np.float32), Juice())
@@ -92,19 +92,19 @@ class Encoder:
 
         Args:
             pictures: RGB, uint8 (h, w, 3), any size from 8 × 8; None where there is none. An
-                item that this encoder has encoded (no query) stands for its own picture, which
-                is not looked at again: what comes out has the same bytes as if it were.
+                item that this encoder has encoded (no query) stands for its own picture, which is
+                not encoded again; the result has the same bytes as if it were.
             texts: title and description; None or "" where there are none.
-            categories: category paths, widest first; their leaf is read with the text.
+            categories: category paths, root first; their leaf is read with the text.
 
         Raises:
             PictureError: a picture is no uint8 (h, w, 3), or smaller than 8 × 8.
         """
         paths = categories if categories is not None else [()] * len(texts)
-        seen = self._encode_pictures(pictures)
+        encoded = self._encode_pictures(pictures)
         items = []
-        for picture, text, path in zip(seen, texts, paths, strict=True):
-            sentence, part = self._encode_text(_with_leaf(text or "", path))
+        for picture, text, path in zip(encoded, texts, paths, strict=True):
+            sentence, part = self._encode_text(_append_leaf(text or "", path))
             juice = self._add_text(picture.juice, text or "", sentence)
             items.append(Encoded(replace_text(picture.vector, part), juice))
         return items
@@ -126,9 +126,9 @@ class Encoder:
             PictureError: a picture is no uint8 (h, w, 3), or smaller than 8 × 8.
             TextError: a query has neither a picture nor a word.
         """
-        seen = self._encode_pictures(pictures)
+        encoded = self._encode_pictures(pictures)
         queries = []
-        for picture, text in zip(seen, texts, strict=True):
+        for picture, text in zip(encoded, texts, strict=True):
             sentence, part = self._encode_text(text or "")
             vector = query_for_item(picture.vector, part, weights)
             juice = self._add_text(picture.juice, text or "", sentence)
@@ -148,34 +148,34 @@ class Encoder:
     def _encode_pictures(self, pictures: Sequence[Picture | Encoded | None]) -> list[Encoded]:
         """Items of the pictures alone; those that are encoded already come back as they are."""
         fresh = [one for one in pictures if isinstance(one, np.ndarray)]
-        squeezed = map(
+        features = map(
             self._encode_picture, extract_features(fresh, self._backbone, self._spec.size)
         )
         return [
-            next(squeezed) if isinstance(picture, np.ndarray) else picture or self._no_picture
+            next(features) if isinstance(picture, np.ndarray) else picture or self._no_picture
             for picture in pictures
         ]
 
-    def _encode_picture(self, squeezed: PictureFeatures) -> Encoded:
-        identity, appearance = self._projection.picture(squeezed)
+    def _encode_picture(self, features: PictureFeatures) -> Encoded:
+        identity, appearance = self._projection.project(features)
         vector = compose_item(identity, appearance, None, dim=self.dim)
-        return Encoded(vector, self._juice(squeezed))
+        return Encoded(vector, self._make_juice(features))
 
     def _encode_text(self, text: str) -> tuple[Floats, Floats | None]:
         """The sentence (384,), zeros without a word, and the text's part of the vector (127,)."""
         sentence = self._sentence(text)
-        return sentence, self._words.vector(text, sentence) if sentence.any() else None
+        return sentence, self._text_projection.project(text, sentence) if sentence.any() else None
 
     def _add_text(self, juice: Juice, text: str, sentence: Floats) -> Juice:
-        """The juice of a picture with the text's, in place of any that it had.
+        """A picture's juice with this text in place of any that it had.
 
-        The one way to add a text, for a picture encoded now and for one encoded long ago: so both
-        give the same bytes.
+        Pictures encoded now and pictures encoded before both pass here, so that both give the same
+        bytes.
         """
         has_words = bool(sentence.any())
 
         def fits(label: str) -> bool:
-            return not has_words or float(self._class_vector(label) @ sentence) >= AGREEMENT
+            return not has_words or float(self._class_vector(label) @ sentence) >= MIN_AGREEMENT
 
         classes = [(self._label.get(name, name), share) for name, share in juice.classes]
         return msgspec.structs.replace(
@@ -184,26 +184,26 @@ class Encoder:
             text_matrix=Int8Matrix.pack(sentence[None]) if has_words else EMPTY,
         )
 
-    def _juice(self, squeezed: PictureFeatures) -> Juice:
+    def _make_juice(self, features: PictureFeatures) -> Juice:
         layout = self._backbone.layout
-        tokens = self._projection.cell_tokens(squeezed)
-        kept = select_patches(tokens, squeezed.saliency, TOKENS)
-        rest = squeezed.saliency.copy()
+        tokens = self._projection.patch_tokens(features)
+        kept = select_patches(tokens, features.saliency, TOKENS)
+        rest = features.saliency.copy()
         rest[kept] = 0
         fused = unit(rest @ tokens)
-        classes = classify(squeezed.pooled[-1], layout)
+        classes = classify(features.pooled[-1], layout)
         return Juice(
             grid=layout.grid,
             kept=tuple(int(patch) for patch in kept),
-            saliency=np.rint(squeezed.saliency * 255).astype(np.uint8).tobytes(),
-            box=crop_box(kept, layout.grid, squeezed.frame),
-            classes=tuple((_short(label), round(share, 4)) for label, share in classes),
+            saliency=np.rint(features.saliency * 255).astype(np.uint8).tobytes(),
+            box=crop_box(kept, layout.grid, features.frame),
+            classes=tuple((_first_synonym(label), round(share, 4)) for label, share in classes),
             token_matrix=Int8Matrix.pack(np.vstack([tokens[kept], fused])),
-            colour_matrix=Int8Matrix.pack(squeezed.colour[None]),
+            colour_matrix=Int8Matrix.pack(features.colour[None]),
         )
 
     def _sentence(self, text: str) -> Floats:
-        vector: Floats = self._text.encode([text])[0]
+        vector: Floats = self._sentence_encoder.encode([text])[0]
         return vector
 
 
@@ -237,31 +237,37 @@ def load_encoder(
     )
     maps = load_projection(path, network.layout.widths)
     words = load_text_projection()
-    parts = (RULES, spec.fingerprint(), sha256_of(path), sha256_of(WORDS), MINILM.sha256)
+    parts = (
+        RULES_VERSION,
+        spec.fingerprint(),
+        sha256_of(path),
+        sha256_of(PACKAGED_TEXT),
+        MINILM.sha256,
+    )
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
     return Encoder(spec, network, maps, words, f"{name}-minilm-{dim}-{digest}", dim)
 
 
 def packaged_weights(backbone: str) -> Path:
-    """The encoder's file that comes along with a backbone; there may be none."""
+    """Where the packaged encoder's file for a backbone is; there may be none."""
     return WEIGHTS / f"{backbone.partition(':')[0]}.safetensors"
 
 
 def best_device() -> str:
-    """ "cuda" where there is a device for it, else "cpu"."""
+    """ "cuda" where there is a CUDA device, else "cpu"."""
     if not Path("/dev/nvidiactl").exists() or find_spec("torch") is None:
         return "cpu"
     torch = import_module("torch")  # by name: serving on the CPU never needs it
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _short(label: str) -> str:
-    """The first synonym of a class's label: what juice calls it."""
+def _first_synonym(label: str) -> str:
+    """The first synonym of a class's label, its name in the juice."""
     return label.split(",", maxsplit=1)[0]
 
 
-def _with_leaf(text: str, path: Sequence[str]) -> str:
-    """The text, with the leaf category after it unless the text names it already."""
+def _append_leaf(text: str, path: Sequence[str]) -> str:
+    """The text and the leaf category, unless the text names it already."""
     if not path or stems(path[-1]) <= stems(text):
         return text
     return f"{text}. {path[-1]}" if text else path[-1]

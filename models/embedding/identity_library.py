@@ -1,11 +1,11 @@
-"""What an encoder was taught, and so how far a catalog's items can be recognised.
+"""The identity library: the products of training, and how well a catalog's domain matches them.
 
-Identity recognition is worth much on products like those it was trained to tell apart (Pailitao-VL,
-arXiv 2602.13704 §4: an absolute library, where contrast has only neighbours) and less than nothing
-on others. So the identities of training are kept, and a catalog is searched by identity as far as
-its items are near to some of them, and by look for the rest
-(`models.embedding.layout.PartWeights`). Settling that for a catalog and not for each query or
-item is ours: within one catalog some are nearer than others by chance.
+Identity recognition gains much on products like those that it was trained to tell apart
+(Pailitao-VL, arXiv 2602.13704 §4: an absolute library, where contrast has only neighbours) and
+loses on others. So the identities of training are kept, and in a catalog identity weighs as much as
+its items are near to some of them; the appearance has the rest
+(`models.embedding.layout.PartWeights`). Deciding that for a catalog and not for each query or item
+is ours: within one catalog some are nearer than others by chance.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from models.arrays import Floats, unit
 from models.embedding.layout import IDENTITY_PREFIXES, identity_part
 
 SAMPLE = 1000
-"""Items that tell as much as a whole catalog would."""
+"""Items that suffice to estimate a whole catalog's domain match."""
 
-KNOWN_FROM, KNOWN_AT = (0.80, 0.68, 0.63, 0.60), (0.88, 0.80, 0.76, 0.74)
-"""Median cosine to the nearest identity, by prefix, below which a catalog is unknown and above
-which it is known. Of products left out of a catalog that was not, it is .91 in 128 values; of
-grocery left out altogether .54 (.71, .62 and .56 in 32, 64 and 96)."""
-
+DOMAIN_MATCH_FROM, DOMAIN_MATCH_FULL = (0.80, 0.68, 0.63, 0.60), (0.88, 0.80, 0.76, 0.74)
+"""Median cosine to the nearest identity, by prefix, at which a catalog's domain begins to match and
+at which it matches wholly. Of held-out products of a training catalog it is .91 in 128 values; of
+grocery as a held-out catalog .54 (.71, .62 and .56 in 32, 64 and 96)."""
 
 MIN_IDENTITY_WEIGHT = 0.25
-"""How much identity counts in a catalog that is unknown: what an encoder makes of it still tells
-something that the look does not (decision 11)."""
+"""Where the domain does not match: identity still adds something to appearance (decision 11)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,26 +35,26 @@ class IdentityLibrary:
 
     Attributes:
         identities: unit rows (u, 128), the mean direction of each.
-        known_weight: how much identity is to count against look, 0..1, where all items are known.
+        known_weight: the identity weight, 0..1, in a catalog whose domain matches wholly.
     """
 
     identities: Floats
     known_weight: float
 
     def identity_weight(self, vectors: Floats) -> float:
-        """How much identity counts in a catalog, `MIN_IDENTITY_WEIGHT`..``known_weight``.
+        """The identity weight in a catalog, `MIN_IDENTITY_WEIGHT`..``known_weight``.
 
         Args:
             vectors: of some or all items, (n, dim), as `models.embedding.layout.compose_item`
-                makes them; those without a picture don't count.
+                makes them; those without a picture are left out.
         """
-        seen = identity_part(vectors)
-        seen = seen[seen.any(axis=1)][:SAMPLE]
-        if not len(seen):
+        identities = identity_part(vectors)
+        identities = identities[identities.any(axis=1)][:SAMPLE]
+        if not len(identities):
             return 0.0
-        width = seen.shape[1]
-        nearest = (seen @ unit(self.identities[:, :width]).T).max(axis=1)
-        place = IDENTITY_PREFIXES.index(width)
-        low, high = KNOWN_FROM[place], KNOWN_AT[place]
-        known = np.clip((float(np.median(nearest)) - low) / (high - low), 0, 1)
-        return max(MIN_IDENTITY_WEIGHT, float(self.known_weight * known))
+        width = identities.shape[1]
+        nearest = (identities @ unit(self.identities[:, :width]).T).max(axis=1)
+        prefix = IDENTITY_PREFIXES.index(width)
+        low, high = DOMAIN_MATCH_FROM[prefix], DOMAIN_MATCH_FULL[prefix]
+        match = np.clip((float(np.median(nearest)) - low) / (high - low), 0, 1)
+        return max(MIN_IDENTITY_WEIGHT, float(self.known_weight * match))

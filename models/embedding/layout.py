@@ -1,23 +1,23 @@
-"""How what is known of an item lies in one vector.
+"""The layout of an item's vector: identity, appearance and text.
 
 Pailitao-VL embeds picture and text in one Matryoshka vector (arXiv 2602.13704 §4). Here they lie
-side by side, so that either may be missing or change alone; and the picture is there twice, as the
-product it was recognised for (its identity, learned) and as what it looks like (principal axes,
-learned from nothing). The parts are dealt out in blocks, so that each prefix of 64, 128, 256 or 512
-values holds its share of all:
+side by side, so that either may be missing or change alone; and the picture has two parts, its
+identity (trained to recognise products) and its appearance (principal axes of frozen features). The
+parts are interleaved in blocks, so that each prefix of 64, 128, 256 or 512 values has its share of
+all:
 
-    | 32 identity | 16 look | 15 text | 1 missing |      64
-    | 32 identity | 16 look | 16 text |                 128
-    | 32 identity | 64 look | 32 text |                 256
-    | 32 identity | 160 look | 64 text |                512
+    | 32 identity | 16 appearance | 15 text | 1 missing |      64
+    | 32 identity | 16 appearance | 16 text |                 128
+    | 32 identity | 64 appearance | 32 text |                 256
+    | 32 identity | 160 appearance | 64 text |                512
 
-The picture weighs 0.8, shared evenly by identity and look, and the text 0.6. An item that lacks one
-puts the rest into the value for what is missing, which queries leave at zero: so items with and
-without words are compared fairly, and a query by picture alone ranks by pictures alone.
+The picture weighs 0.8, shared evenly by identity and appearance, and the text 0.6. In an item that
+lacks one, the value for what is missing makes the length 1; it is zero in queries. So the cosines
+of items with and without text are comparable, and a query by picture alone ranks by pictures alone.
 
-How much a query's parts count against each other (`PartWeights`) is settled when a catalog is
-searched, by how well the encoder knows its products (`models.embedding.identity_library`); no item
-has to change for it.
+How much a query's parts count against each other (`PartWeights`) is decided for a catalog, by how
+near its products are to those of training (`models.embedding.identity_library`); its items need not
+be encoded again.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ PREFIXES = (64, 128, 256, 512)
 IDENTITY_PREFIXES = (32, 64, 96, 128)
 APPEARANCE_PREFIXES = (16, 32, 96, 256)
 TEXT_PREFIXES = (15, 31, 63, 127)
-"""How many values of each part the prefixes hold; one more is for what is missing."""
+"""Values of each part in the prefixes; one more of each vector is for what is missing."""
 
 DIM, IDENTITY_WIDTH = PREFIXES[-1], IDENTITY_PREFIXES[-1]
 APPEARANCE_WIDTH, TEXT_WIDTH = APPEARANCE_PREFIXES[-1], TEXT_PREFIXES[-1]
 PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
 
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def compose_item(
     used, each scaled to length 1 again.
     """
     vector = np.zeros(dim, np.float32)
-    for part, places in zip((identity, appearance), _places(dim), strict=False):
+    half = np.float32(PICTURE_WEIGHT * np.sqrt(0.5))
+    for part, indices in zip((identity, appearance), _indices(dim), strict=False):
         if part is not None:
-            half = np.float32(PICTURE_WEIGHT * np.sqrt(0.5))
-            vector[places] = half * unit(part[: len(places)])
+            vector[indices] = half * unit(part[: len(indices)])
     return replace_text(vector, text)
 
 
@@ -115,7 +115,7 @@ def query_for_item(item: Floats, text: Floats | None, weights: PartWeights = AS_
     query = unit(query)
     if weights == AS_COMPOSED:
         return query
-    identity, appearance, _ = _places(len(query))
+    identity, appearance, _ = _indices(len(query))
     query[identity] *= np.float32(2 * weights.identity)
     query[appearance] *= np.float32(2 * (1 - weights.identity))
     return unit(query)
@@ -123,35 +123,35 @@ def query_for_item(item: Floats, text: Floats | None, weights: PartWeights = AS_
 
 def identity_part(vectors: Floats) -> Floats:
     """The identities (…, 32 to 128) in vectors (…, dim), of length 1; zeros where there is none."""
-    return unit(vectors[..., _places(vectors.shape[-1])[0]])
+    return unit(vectors[..., _indices(vectors.shape[-1])[0]])
 
 
 def _with_text(item: Floats, text: Floats | None) -> Floats:
     """The item's picture part with a text, of any length; nothing where something is missing."""
-    identity, appearance, places = _places(len(item))
+    identity, appearance, of_text = _indices(len(item))
     changed = np.zeros_like(item)
     changed[identity], changed[appearance] = item[identity], item[appearance]
     if text is not None:
-        changed[places] = TEXT_WEIGHT * unit(text[: len(places)])
+        changed[of_text] = TEXT_WEIGHT * unit(text[: len(of_text)])
     return changed
 
 
 @cache
-def _places(dim: int) -> tuple[Places, Places, Places]:
-    """Where identity, look and text lie in a vector of one of the lengths."""
+def _indices(dim: int) -> tuple[Indices, Indices, Indices]:
+    """The indices of identity, appearance and text in a vector of one of the lengths."""
     widths = zip(IDENTITY_PREFIXES, APPEARANCE_PREFIXES, TEXT_PREFIXES, strict=True)
-    places: tuple[list[int], ...] = ([], [], [])
+    indices: tuple[list[int], ...] = ([], [], [])
     start = 0
     for prefix, ends in zip(PREFIXES, widths, strict=True):
         if prefix > dim:
             break
         at = start
-        for part, end in zip(places, ends, strict=True):
+        for part, end in zip(indices, ends, strict=True):
             count = end - len(part)
             part.extend(range(at, at + count))
             at += count
         start = prefix
-    identity, appearance, text = (np.array(part, np.intp) for part in places)
+    identity, appearance, text = (np.array(part, np.intp) for part in indices)
     return identity, appearance, text
 
 

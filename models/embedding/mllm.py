@@ -1,11 +1,11 @@
-"""The multimodal language model as the encoder (Pailitao-VL, arXiv 2602.13704 §4).
+"""A multimodal language model as the encoder (Pailitao-VL, arXiv 2602.13704 §4).
 
-Text and picture are put to any vision-language model of transformers in the paper's words, with a
-token ``<|EMB|>`` behind them; the last layer's state at that token is the vector, cut to the width
-that is served, which Matryoshka training allows (`forward_vectors` is what to train).
+Any vision-language model of transformers gets text and picture in the paper's prompt, which ends
+with a token ``<|EMB|>``; the last hidden state at that token is the vector, cut to the configured
+length, which Matryoshka training allows (`forward_vectors` is what to train).
 
-A model that was never trained for it gives vectors of little worth: bring one that was, as a local
-folder of safetensors. Nothing is fetched from a hub, and no code of the folder is run.
+The model must have been trained for it, and lie in a local folder as safetensors. Nothing is
+downloaded, and no code of the folder is run.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     import torch
 
 SYSTEM = "You are a relevance embedding generator."
-"""The paper prints its beginning; what may follow there is not public."""
+"""The beginning of the paper's prompt; the rest, if there is any, is not public."""
 
 EMB = "<|EMB|>"
-SERVED = 512
-SIDE = 448
+DEFAULT_DIM = 512
+PICTURE_SIDE = 448
 """Pixels of the square canvas: 196 visual tokens in Qwen3-VL."""
 
-LONGEST = 2000
-"""Characters of a text that are read."""
+MAX_CHARACTERS = 2000
+"""Of a text; the rest is cut off."""
 
 BATCH = 8
-RULES = "1"
+RULES_VERSION = "1"
 """Part of the model id: raise it when the prompt or what goes into it changes."""
 
 INSTALL = "install transformers with `pip install 'lookstream[mllm]'`"
@@ -53,7 +53,7 @@ Batch = Mapping[str, "torch.Tensor"]
 
 
 class Mllm:
-    """A vision-language model with its processor, asked for embeddings.
+    """A vision-language model with its processor, as an embedding model.
 
     ``model`` is the base model, without a language head: what ``AutoModel`` loads. The embedding
     token is added where the tokenizer has none.
@@ -69,13 +69,13 @@ class Mllm:
         """D, the length of a hidden state."""
         return int(self.model.get_input_embeddings().weight.shape[1])
 
-    def prompt(self, text: str, *, pictured: bool) -> str:
-        """What the model reads for one item, in its own chat format; ends with ``<|EMB|>``."""
+    def prompt(self, text: str, *, has_picture: bool) -> str:
+        """The prompt for one item, in the model's own chat format; ends with ``<|EMB|>``."""
         content: list[dict[str, str]] = []
-        if text or not pictured:
-            said = f"Input Text: {_harmless(text)}"
-            content.append({"type": "text", "text": f"{said}\n" if pictured else said})
-        if pictured:
+        if text or not has_picture:
+            line = f"Input Text: {_escape_special_tokens(text)}"
+            content.append({"type": "text", "text": f"{line}\n" if has_picture else line})
+        if has_picture:
             content += [{"type": "text", "text": "Input Image: "}, {"type": "image"}]
         turns = [
             {"role": "system", "content": [{"type": "text", "text": SYSTEM}]},
@@ -90,15 +90,17 @@ class Mllm:
         Raises PictureError: a picture is no uint8 (h, w, 3), or smaller than 8 × 8.
         """
         prompts = [
-            self.prompt(text, pictured=picture is not None)
+            self.prompt(text, has_picture=picture is not None)
             for picture, text in zip(pictures, texts, strict=True)
         ]
-        # Squares of one size: so a picture has as many tokens in any model, and the narrowest
-        # strip is one that its processor takes.
-        shown = [letterbox(picture, SIDE)[0] for picture in pictures if picture is not None]
+        # Squares of one size: so every picture has the same number of tokens, and the processor
+        # takes the narrowest strip.
+        squares = [
+            letterbox(picture, PICTURE_SIDE)[0] for picture in pictures if picture is not None
+        ]
         batch: Batch = self.processor(
             text=prompts,
-            images=shown or None,
+            images=squares or None,
             padding=True,
             padding_side="right",
             return_tensors="pt",
@@ -110,7 +112,7 @@ class Mllm:
 
         Raises WeightsError: a row of the batch has no such token.
         """
-        import torch  # noqa: PLC0415  only who asks a model pays for it
+        import torch  # noqa: PLC0415  only where such a model is used
 
         states = self.model(**batch).last_hidden_state
         found = batch["input_ids"] == self._token
@@ -123,30 +125,30 @@ class Mllm:
         return at_token
 
 
-def reading(text: str, path: Sequence[str]) -> str:
-    """What is read of an item's words, in service and in training: one line, the leaf category
-    after it unless the text names it already."""
-    said = " ".join(text.split())
-    if not path or stems(path[-1]) <= stems(said):
-        return said if fold_text(said) else ""
-    return f"{said}. {path[-1]}" if said else path[-1]
+def prompt_text(text: str, path: Sequence[str]) -> str:
+    """An item's text as it goes into the prompt, in serving and in training: one line, with the
+    leaf category unless the text names it already."""
+    line = " ".join(text.split())
+    if not path or stems(path[-1]) <= stems(line):
+        return line if fold_text(line) else ""
+    return f"{line}. {path[-1]}" if line else path[-1]
 
 
 class MllmEncoder(SearchEncoder):
     """A vision-language model behind the interface of `models.embedding.encoder.Encoder`.
 
-    Its vectors mix picture and words in every value, so ``replaces_text`` is False: an item encoded
-    before can't stand for its picture. Juice comes from ``juicer``, the standard encoder, whose
-    patches are what the reranker was fitted on; beside the large model it costs next to nothing.
+    Its vectors mix picture and text in every value, so ``replaces_text`` is False: an encoded item
+    can't stand for its picture. Juice comes from ``juicer``, the standard encoder, on whose patches
+    the reranker was fitted; beside the large model its cost is negligible.
     """
 
     replaces_text = False
 
-    def __init__(self, mllm: Mllm, juicer: ItemEncoder, name: str, dim: int = SERVED) -> None:
+    def __init__(self, mllm: Mllm, juicer: ItemEncoder, name: str, dim: int = DEFAULT_DIM) -> None:
         self._mllm = mllm
         self._juicer = juicer
         self.dim = min(dim, mllm.width)
-        self.model_id = f"mllm-{self.dim}-{_digest(RULES, SYSTEM, name, juicer.model_id)}"
+        self.model_id = f"mllm-{self.dim}-{_digest(RULES_VERSION, SYSTEM, name, juicer.model_id)}"
 
     def encode_items(
         self,
@@ -159,7 +161,7 @@ class MllmEncoder(SearchEncoder):
         Raises PictureError: a picture cannot be read, or is an item encoded before.
         """
         paths = categories if categories is not None else [()] * len(texts)
-        prompts = [reading(text or "", path) for text, path in zip(texts, paths, strict=True)]
+        prompts = [prompt_text(text or "", path) for text, path in zip(texts, paths, strict=True)]
         fresh = [_not_encoded(picture) for picture in pictures]
         juiced = self._juicer.encode_items(fresh, texts, categories)
         vectors = self._vectors(fresh, prompts)
@@ -179,10 +181,10 @@ class MllmEncoder(SearchEncoder):
             PictureError: a picture cannot be read, or is an item that had words or is given some.
             TextError: a query has neither a picture nor a word.
         """
-        wordless = [not reading(text or "", ()) for text in texts]
+        wordless = [not prompt_text(text or "", ()) for text in texts]
         if any(one is None and empty for one, empty in zip(pictures, wordless, strict=True)):
             raise TextError("a query needs a picture, or a text with at least one word")
-        known = list(map(_is_own_query, pictures, wordless))
+        known = list(map(_is_query_already, pictures, wordless))
         fresh = [place for place, done in enumerate(known) if not done]
         encoded = iter(
             self.encode_items([pictures[at] for at in fresh], [texts[at] for at in fresh])
@@ -250,7 +252,7 @@ def load_mllm(folder: Path, device: str = "auto") -> Mllm:
 
 
 def load_mllm_encoder(
-    folder: Path, juicer: ItemEncoder, device: str = "auto", dim: int = SERVED
+    folder: Path, juicer: ItemEncoder, device: str = "auto", dim: int = DEFAULT_DIM
 ) -> MllmEncoder:
     """`load_mllm` behind the encoder's interface; the model id holds a hash of all its weights.
 
@@ -273,7 +275,7 @@ def _embedding_token(model: Any, tokenizer: Any) -> int:
     token = int(tokenizer.convert_tokens_to_ids(EMB))
     if token >= len(model.get_input_embeddings().weight):
         model.resize_token_embeddings(token + 1, mean_resizing=False)
-    # The mean of the words: a start to train from that is the same on every machine.
+    # The mean of all embeddings: a start for training that is the same on every machine.
     with torch.no_grad():
         rows = model.get_input_embeddings().weight
         rows[token] = rows[:token].float().mean(dim=0).to(rows.dtype)
@@ -289,14 +291,14 @@ def _not_encoded(picture: Picture | Encoded | None) -> Picture | None:
     return picture
 
 
-def _is_own_query(picture: Picture | Encoded | None, wordless: bool) -> bool:
-    """Whether it is an item that was encoded without words, and is to be searched for as it is."""
+def _is_query_already(picture: Picture | Encoded | None, wordless: bool) -> bool:
+    """Whether it is an item encoded without words, which is the query for its own picture."""
     return wordless and isinstance(picture, Encoded) and not picture.juice.text.size
 
 
-def _harmless(text: str) -> str:
-    """The text without anything that a tokenizer would take for a token of its own."""
-    return text.replace("<|", "< |").replace("|>", "| >")[:LONGEST]
+def _escape_special_tokens(text: str) -> str:
+    """The text without anything that the tokenizer would take for a special token."""
+    return text.replace("<|", "< |").replace("|>", "| >")[:MAX_CHARACTERS]
 
 
 def _digest(*parts: str) -> str:

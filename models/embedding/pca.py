@@ -1,4 +1,4 @@
-"""Affine maps onto axes, principal axes, and turns onto them."""
+"""Principal axes, an affine map; fitted in `models.training.embedding.fit_pca`."""
 
 from __future__ import annotations
 

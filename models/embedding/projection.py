@@ -1,9 +1,10 @@
-"""From backbone features to the short vectors and tokens that are stored.
+"""The maps from backbone features to the identity, the appearance and the tokens that are stored.
 
-A look is a map of the raw features (`models.embedding.appearance`). For the identity every depth of
-the pooled features, and the colours, are whitened on their own with a shrunk spectrum (Jégou and
-Chum 2012: whitening undoes what co-occurs), scaled to length 1 and weighted; it is a map of these
-parts, and of what a trained tail sees, learned by ``lookstream train embedding``.
+The appearance is a map of raw features (`models.embedding.appearance`). For the identity every
+depth of the pooled features, and the colours, are whitened on their own with a shrunk spectrum
+(Jégou and Chum 2012: whitening undoes co-occurrences), scaled to length 1 and weighted; the
+identity is a map of these, and of the features of the trained identity branch, learned by
+``lookstream train embedding``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
 from models.backbone.spec import IDENTITY_BRANCH
-from models.embedding.appearance import raw
+from models.embedding.appearance import raw_features
 from models.embedding.identity_library import IdentityLibrary
 from models.embedding.pca import PrincipalAxes
 from models.errors import ProjectionError, WeightsError
@@ -32,7 +33,7 @@ DEPTH_WEIGHTS = (0.4, 0.7, 1.0, 0.9)
 
 COLOUR_WEIGHT = 0.7
 IDENTITY_BRANCH_WEIGHT = 1.5
-"""Of the trained tail's features where training starts from; the identity map learns its own."""
+"""Of the identity branch's features when training starts; the identity map learns its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +42,11 @@ class Projection:
 
     Attributes:
         depths, colour: of pooled features and colours, onto their own axes.
-        look: of raw features.
+        appearance: of raw features.
         tokens: of patches.
-        branch: of the trained tail's map; None without one.
-        identity: of depths, colour and ``branch`` side by side; None where nothing was trained.
-        library: the identities that training told apart; None likewise.
+        branch: of the identity branch's features; None without one.
+        identity: of depths, colour and ``branch`` side by side; None in an untrained encoder.
+        library: the identities of training; None in an untrained encoder.
     """
 
     depths: tuple[PrincipalAxes, ...]
@@ -57,56 +58,56 @@ class Projection:
     identity: PrincipalAxes | None = None
     library: IdentityLibrary | None = None
 
-    def picture(self, squeezed: PictureFeatures) -> tuple[Floats | None, Floats]:
-        """The picture's identity (128,), None where nothing was trained, and its look (256,).
+    def project(self, picture: PictureFeatures) -> tuple[Floats | None, Floats]:
+        """The picture's identity (128,) and appearance (256,), both of length 1.
 
-        Both of length 1.
+        The identity is None in an untrained encoder.
         """
-        pooled = features(squeezed)
-        appearance = self.appearances(pooled)
+        pooled = pooled_features(picture)
+        appearance = self.project_appearance(pooled)
         if self.identity is None:
             return None, appearance
-        parts = self.parts(pooled)
+        whitened = self.whitened(pooled)
         if self.branch is not None:
-            branch = np.float32(IDENTITY_BRANCH_WEIGHT) * unit(self.branch(squeezed.identity))
-            parts = np.concatenate([parts, branch])
-        return unit(self.identity(parts)), appearance
+            branch = np.float32(IDENTITY_BRANCH_WEIGHT) * unit(self.branch(picture.identity))
+            whitened = np.concatenate([whitened, branch])
+        return unit(self.identity(whitened)), appearance
 
     @property
     def widths(self) -> tuple[int, ...]:
         """How many values each depth has, and the colours."""
         return tuple(len(axes.mean) for axes in (*self.depths, self.colour))
 
-    def appearances(self, pooled: Floats) -> Floats:
-        """Looks (…, 256) of length 1 from what `features` gives."""
-        return unit(self.appearance(self.raw(pooled)))
+    def project_appearance(self, pooled: Floats) -> Floats:
+        """Appearances (…, 256) of length 1 from `pooled_features`."""
+        return unit(self.appearance(self.raw_features(pooled)))
 
-    def raw(self, pooled: Floats) -> Floats:
-        """Raw features (…, c) of what `features` gives: see `models.embedding.appearance.raw`."""
-        *depths, colour = self._apart(pooled)
-        return raw(depths, colour)
+    def raw_features(self, pooled: Floats) -> Floats:
+        """Raw features (…, c), see `models.embedding.appearance`, from `pooled_features`."""
+        *depths, colour = self._split(pooled)
+        return raw_features(depths, colour)
 
-    def parts(self, pooled: Floats) -> Floats:
-        """Depths and colour of what `features` gives, on their axes and weighted, side by side."""
+    def whitened(self, pooled: Floats) -> Floats:
+        """Depths and colours side by side (…, d), whitened and weighted, from `pooled_features`."""
         weights = (*DEPTH_WEIGHTS[-len(self.depths) :], COLOUR_WEIGHT)
         maps = (*self.depths, self.colour)
         rows = [
             np.float32(weight) * unit(axes(row))
-            for weight, axes, row in zip(weights, maps, self._apart(pooled), strict=True)
+            for weight, axes, row in zip(weights, maps, self._split(pooled), strict=True)
         ]
         return np.concatenate(rows, axis=-1)
 
-    def _apart(self, pooled: Floats) -> list[Floats]:
+    def _split(self, pooled: Floats) -> list[Floats]:
         return np.split(pooled, np.cumsum(self.widths)[:-1], axis=-1)
 
-    def cell_tokens(self, squeezed: PictureFeatures) -> Floats:
+    def patch_tokens(self, picture: PictureFeatures) -> Floats:
         """One token (patches, 64) of length 1 per patch."""
-        return unit(self.tokens(squeezed.cells))
+        return unit(self.tokens(picture.cells))
 
 
-def features(squeezed: PictureFeatures) -> Floats:
-    """Pooled depths and colours side by side, (f,): all that is kept of a picture for its maps."""
-    return np.concatenate([*squeezed.pooled, squeezed.colour])
+def pooled_features(picture: PictureFeatures) -> Floats:
+    """Pooled depths and colours side by side, (f,): what all maps but that of tokens start from."""
+    return np.concatenate([*picture.pooled, picture.colour])
 
 
 def save_projection(
@@ -116,12 +117,12 @@ def save_projection(
 ) -> None:
     """Write ``path`` (safetensors, fp16) and its card beside it (``.json``).
 
-    ``identity_branch`` are the tensors of a trained tail, their names as in
+    ``identity_branch`` are the tensors of a trained identity branch, named as in
     `models.backbone.identity_branch`.
     """
     tensors = dict(identity_branch or {}) | {
         f"{name}.{part}": np.ascontiguousarray(getattr(axes, part), np.float16)
-        for name, axes in _named(projection)
+        for name, axes in _named_maps(projection)
         for part in ("mean", "matrix")
     }
     if projection.library is not None:
@@ -172,11 +173,11 @@ def load_projection(path: Path, widths: Sequence[int]) -> Projection:
 
 
 def has_identity_branch(path: Path) -> bool:
-    """Whether an encoder's file holds a trained tail; False where there is no such file."""
+    """Whether an encoder's file holds an identity branch; False where there is no such file."""
     return any(name.startswith(IDENTITY_BRANCH) for name in tensor_names(path))
 
 
-def _named(projection: Projection) -> list[tuple[str, PrincipalAxes]]:
+def _named_maps(projection: Projection) -> list[tuple[str, PrincipalAxes]]:
     names = ("colour", "appearance", "tokens", "branch", "identity")
     whole = [(name, getattr(projection, name)) for name in names]
     deep = [(f"depth{number}", axes) for number, axes in enumerate(projection.depths)]

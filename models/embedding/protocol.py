@@ -64,11 +64,11 @@ class SearchEncoder(ItemEncoder, Protocol):
 
 
 class CatalogEncoder(SearchEncoder, Protocol):
-    """What the workers need; `models.embedding.encoder` and `models.embedding.mllm` have it."""
+    """What the workers call: the encoders of `models.embedding.encoder` and `.mllm` have it."""
 
     dim: int
     replaces_text: bool
-    """Whether an item encoded before can stand for its picture, which is then not looked at."""
+    """Whether an encoded item can stand for its picture, which is then not encoded again."""
 
     def encode_items(
         self,

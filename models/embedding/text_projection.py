@@ -1,8 +1,8 @@
-"""The text side of the encoder: a sentence's meaning and its letters in 127 values.
+"""The text part of the vector: a sum of linear maps of a sentence vector and character n-grams.
 
-MiniLM knows that an eggplant is an aubergine and loses an "abuergine"; character n-grams know the
-one and not the other. A linear map of each, trained together (`models.training.text.train`) so that
-what is typed lies near what is meant at every prefix, keeps both.
+MiniLM knows that an eggplant is an aubergine and misses an "abuergine"; character n-grams find the
+latter and not the former. The maps are trained together (`models.training.text.train`), so that a
+query lies near what is meant at every prefix.
 """
 
 from __future__ import annotations
@@ -31,32 +31,35 @@ PACKAGED = WEIGHTS / "words.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class TextProjection:
-    """Both maps: ``meaning`` (384, 127), ``letters`` (4096, 127). ``card`` says how they came."""
+    """Maps of sentence vectors (``meaning``, (384, 127)) and n-grams (``letters``, (4096, 127)).
+
+    ``card`` says what they were fitted on and how.
+    """
 
     meaning: Floats
     letters: Floats
     card: dict[str, object]
 
-    def vector(self, text: str, sentence: Floats) -> Floats:
+    def project(self, text: str, sentence: Floats) -> Floats:
         """The text's vector (127,) of length 1; zeros for a text without words.
 
-        ``sentence`` is MiniLM's vector (384,) of the text, of length 1 or zeros. One text at a
-        time: the same text has the same bytes in any company.
+        ``sentence`` is MiniLM's vector (384,) of the text, of length 1 or zeros. Texts are mapped
+        one at a time, so that the same text has the same bytes in any batch.
         """
         return unit(sentence @ self.meaning + hash_ngrams(text) @ self.letters)
 
     def encode(self, text: str, encoder: TextEncoder) -> Floats:
-        """As `vector`, for a text that MiniLM has not read yet."""
-        return self.vector(text, encoder.encode([text])[0])
+        """As `project`, for a text whose sentence vector is not at hand."""
+        return self.project(text, encoder.encode([text])[0])
 
 
-def save_text_projection(words: TextProjection, path: Path) -> None:
+def save_text_projection(projection: TextProjection, path: Path) -> None:
     """Write ``path`` (safetensors, fp16) and its card beside it (``.json``)."""
-    tensors = {"meaning": words.meaning, "letters": words.letters}
+    tensors = {"meaning": projection.meaning, "letters": projection.letters}
     write_weights(
         path,
         {name: rows.astype(np.float16) for name, rows in tensors.items()},
-        {"format": FORMAT, **words.card},
+        {"format": FORMAT, **projection.card},
     )
 
 
@@ -72,12 +75,12 @@ def load_text_projection(path: Path = PACKAGED) -> TextProjection:
         tensors = {name: rows.astype(np.float32) for name, rows in read.items()}
         if card.pop("format") != FORMAT:
             raise ProjectionError(f"{path} was written by another version; {command}")
-        words = TextProjection(**tensors, card=card)
+        projection = TextProjection(**tensors, card=card)
     except FileNotFoundError as error:
-        raise ProjectionError(f"no maps of words at {path}; {command}") from error
+        raise ProjectionError(f"no text projection at {path}; {command}") from error
     except (WeightsError, KeyError, TypeError) as error:
         raise ProjectionError(f"{path} cannot be read ({error}); {command}") from error
-    shapes = words.meaning.shape, words.letters.shape
+    shapes = projection.meaning.shape, projection.letters.shape
     if shapes != ((SENTENCE_WIDTH, WIDTH), (BUCKETS, WIDTH)):
         raise ProjectionError(f"{path} holds maps of shapes {shapes}; {command}")
-    return words
+    return projection

@@ -21,7 +21,7 @@ from models.arrays import Floats
 from models.backbone.load import load_backbone
 from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec
-from models.embedding.projection import Projection, features
+from models.embedding.projection import Projection, pooled_features
 from models.errors import TrainingError
 from models.images import colour_histogram
 from models.images.files import open_picture
@@ -87,22 +87,22 @@ class ViewStore:
         return Views(
             self._trunk[lying[order]][back],
             self._weights[lying[order]][back].astype(np.float32),
-            self.parts(rows),
+            self.whitened(rows),
         )
 
-    def features(self, rows: Rows) -> Floats:
-        """What `models.embedding.projection.features` gave for some rows, (n, f)."""
+    def pooled_features(self, rows: Rows) -> Floats:
+        """What `models.embedding.projection.pooled_features` gave for some rows, (n, f)."""
         lying = rows if self._rows is None else self._rows[rows]
         found: Floats = self._features[lying].astype(np.float32)
         return found
 
-    def parts(self, rows: Rows) -> Floats:
-        """Depths and colour of some rows, (n, d): see `Projection.parts`."""
-        return self.projection.parts(self.features(rows))
+    def whitened(self, rows: Rows) -> Floats:
+        """Depths and colour of some rows, (n, d): see `Projection.whitened`."""
+        return self.projection.whitened(self.pooled_features(rows))
 
     def appearances(self, rows: Rows) -> Floats:
         """Looks of some rows, (n, 256), of length 1."""
-        return self.projection.appearances(self.features(rows))
+        return self.projection.project_appearance(self.pooled_features(rows))
 
     def through(self, projection: Projection) -> ViewStore:
         """The same views with other axes."""
@@ -210,13 +210,13 @@ class _Worker:
                 shown = view(picture, random, self.backgrounds)
             canvas, frame = letterbox(shown, self.recorded.spec.size)
             rows, trunk = self.backbone.trunks(normalise(canvas)[None])
-            squeezed = pool_patches(rows[0], canvas, frame, self.backbone.layout)
+            features = pool_patches(rows[0], canvas, frame, self.backbone.layout)
             row = int(self.starts[job]) + number
             if self.recorded.trunk:
                 self.files["trunk"][row] = trunk[0]
             inside = frame.cells(self.backbone.layout.grid)
-            self.files["weights"][row] = pooling_weights(squeezed.saliency, inside)
-            self.files["features"][row] = features(squeezed)
+            self.files["weights"][row] = pooling_weights(features.saliency, inside)
+            self.files["features"][row] = pooled_features(features)
 
 
 _worker: list[_Worker] = []

@@ -28,12 +28,12 @@ class Views:
     Attributes:
         trunk: the trunk's map, (n, c, h, w).
         weights: how much each patch counts, (n, patches), rows summing to 1.
-        parts: depths and colour as `Projection.parts` lays them side by side, (n, d).
+        whitened: depths and colour side by side, (n, d): see `Projection.whitened`.
     """
 
     trunk: Floats
     weights: Floats
-    parts: Floats
+    whitened: Floats
 
 
 class Tower(Encoder):
@@ -56,7 +56,7 @@ class Tower(Encoder):
     def encode(self, inputs: Views) -> Tensor:
         """See `Projection.picture`, which does the same with numpy; not of length 1."""
         device = self.identity.weight.device
-        parts = torch.from_numpy(inputs.parts).to(device)
+        parts = torch.from_numpy(inputs.whitened).to(device)
         if self.identity_branch is not None and self.branch is not None:
             trunk = torch.from_numpy(inputs.trunk).to(
                 device, torch.float32, memory_format=torch.channels_last

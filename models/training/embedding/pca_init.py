@@ -17,7 +17,7 @@ from models.backbone.load import load_backbone
 from models.backbone.protocol import Backbone
 from models.backbone.spec import named_backbone
 from models.catalog.folder import Catalog, Photo, Product, read_catalog
-from models.embedding.appearance import raw
+from models.embedding.appearance import raw_features
 from models.embedding.projection import TOKEN_WIDTH, Projection
 from models.errors import ProjectionError
 from models.images.files import open_picture
@@ -125,7 +125,9 @@ def _fit(
         TOKEN_WIDTH,
         TOKEN_SHRINKAGE,
     )
-    rows = [np.stack([raw(one.pooled, one.colour) for one in source]) for source in sources]
+    rows = [
+        np.stack([raw_features(one.pooled, one.colour) for one in source]) for source in sources
+    ]
     changes = [
         row[photos] - row[products]
         for row, (photos, products) in zip(rows, pairs, strict=True)

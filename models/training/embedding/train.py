@@ -250,7 +250,7 @@ def begin_tower(data: TrainingData, *, identity_branch: bool) -> tuple[Tower, Pr
         return Tower(projection.identity, projection.branch, copied), projection
     if copied is None and projection.identity is not None:
         return Tower(projection.identity), projection
-    parts = data.store.parts(data.store.clean())
+    parts = data.store.whitened(data.store.clean())
     if copied is not None:
         parts = np.concatenate([parts, _first_known(projection, parts)], axis=1)
     catalogs = data.pictures.catalogs

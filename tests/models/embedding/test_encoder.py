@@ -42,7 +42,7 @@ def test_an_item_has_the_same_bytes_in_any_batch(encoder: Encoder) -> None:
         assert alone.juice.to_bytes() == one.juice.to_bytes()
 
 
-def test_other_words_for_a_picture_already_seen_give_the_bytes_of_seeing_it_again(
+def test_an_encoded_picture_with_another_text_has_the_bytes_of_encoding_it_anew(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = [RED, BLUE, None, RED]
@@ -104,7 +104,7 @@ def test_a_query_for_an_encoded_item_has_the_bytes_of_one_by_its_picture(encoder
         assert one.weights == weights
 
 
-def test_words_find_an_item(encoder: Encoder) -> None:
+def test_text_finds_an_item(encoder: Encoder) -> None:
     items = encoder.encode_items([None, None, RED], ["whole milk", "denim jeans", None])
     (query,) = encoder.encode_queries([None], ["MILK"])
     scores = [float(item.vector @ query.vector) for item in items]
@@ -123,7 +123,7 @@ def test_the_category_is_read_where_the_text_lacks_it(encoder: Encoder) -> None:
     assert doubled.vector.tobytes() == alone.vector.tobytes()
 
 
-def test_the_juice_says_what_was_kept(encoder: Encoder) -> None:
+def test_the_juice_has_what_was_kept(encoder: Encoder) -> None:
     (encoded,) = encoder.encode_items([RED], ["a ball"])
     juice = Juice.from_bytes(encoded.juice.to_bytes())
     assert len(encoded.juice.to_bytes()) <= MAX_BYTES
@@ -166,26 +166,26 @@ def test_models_have_names_of_their_own(encoder: Encoder) -> None:
     assert fast.encode_items([RED], [None])[0].juice.grid == (7, 7)
 
 
-def test_a_catalog_it_was_taught_is_known_and_noise_is_not(encoder: Encoder) -> None:
+def test_identity_weighs_more_in_a_catalog_of_training_than_in_noise(encoder: Encoder) -> None:
     catalog = read_catalog(Path("examples/grocery"))
     shown = [open_picture(Path(catalog.locate(one.image or ""))) for one in catalog.products[::4]]
-    taught = np.stack([one.vector for one in encoder.encode_items(shown, [None] * len(shown))])
-    known = encoder.part_weights(taught)
+    trained_on = np.stack([one.vector for one in encoder.encode_items(shown, [None] * len(shown))])
+    known = encoder.part_weights(trained_on)
     assert 0.5 < known.identity <= 1
     random = np.random.default_rng(0)
     noise = [random.integers(0, 256, (90, 80, 3), dtype=np.uint8) for _ in range(10)]
-    strange = np.stack([one.vector for one in encoder.encode_items(noise, [None] * 10)])
-    assert encoder.part_weights(strange).identity == MIN_IDENTITY_WEIGHT
+    unlike = np.stack([one.vector for one in encoder.encode_items(noise, [None] * 10)])
+    assert encoder.part_weights(unlike).identity == MIN_IDENTITY_WEIGHT
     by_identity, by_appearance = (
         encoder.encode_queries([shown[0]], [None], PartWeights(identity=weight))[0].vector
         for weight in (1, 0)
     )
-    assert by_identity @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
-    assert by_appearance @ taught[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
+    assert by_identity @ trained_on[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
+    assert by_appearance @ trained_on[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
     assert abs(by_identity @ by_appearance) < 1e-6
 
 
-def test_untrained_an_encoder_knows_nothing() -> None:
+def test_in_an_untrained_encoder_identity_has_no_weight() -> None:
     fast = load_encoder("cpu", "lite0", threads=1)
     (item,) = fast.encode_items([RED], ["ball"])
     assert fast.part_weights(item.vector[None]).identity == 0

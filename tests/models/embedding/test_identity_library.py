@@ -1,4 +1,4 @@
-"""What an encoder was taught, and how well it then knows a catalog."""
+"""The identities of training, and how well a catalog's domain matches them."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, IdentityLibra
 from models.embedding.layout import PREFIXES, compose_item
 from models.training.embedding.class_centroids import MOST, class_centroids
 
-TAUGHT = 40
+IDENTITIES = 40
 
 
 def directions(count: int, seed: int, width: int = 128) -> Floats:
@@ -27,43 +27,41 @@ def items(identities: Floats, dim: int = 512) -> Floats:
 
 @pytest.fixture(scope="module")
 def library() -> IdentityLibrary:
-    return IdentityLibrary(directions(TAUGHT, 0), known_weight=0.8)
+    return IdentityLibrary(directions(IDENTITIES, 0), known_weight=0.8)
 
 
 @pytest.mark.parametrize("dim", PREFIXES)
-def test_products_that_were_taught_are_known_as_far_as_trust_goes(
-    library: IdentityLibrary, dim: int
-) -> None:
-    near = unit(library.identities + 0.01 * directions(TAUGHT, 1))
+def test_products_of_training_have_the_known_weight(library: IdentityLibrary, dim: int) -> None:
+    near = unit(library.identities + 0.01 * directions(IDENTITIES, 1))
     assert library.identity_weight(items(near, dim)) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("dim", PREFIXES[1:])
-def test_products_of_elsewhere_are_not_known(library: IdentityLibrary, dim: int) -> None:
+def test_other_products_have_the_least_weight(library: IdentityLibrary, dim: int) -> None:
     assert library.identity_weight(items(directions(50, 2), dim)) == MIN_IDENTITY_WEIGHT
 
 
-def test_half_way_between_they_are_half_known(library: IdentityLibrary) -> None:
+def test_half_way_between_they_have_half_the_weight(library: IdentityLibrary) -> None:
     rows = library.identities
-    across = directions(TAUGHT, 3)
+    across = directions(IDENTITIES, 3)
     across = unit(across - (across * rows).sum(axis=1, keepdims=True) * rows)
     cosine = 0.67  # between .60 and .74
     between = cosine * rows + np.sqrt(1 - cosine**2) * across
     assert library.identity_weight(items(between)) == pytest.approx(0.4, abs=0.03)
 
 
-def test_items_without_a_picture_say_nothing(library: IdentityLibrary) -> None:
+def test_items_without_a_picture_are_left_out(library: IdentityLibrary) -> None:
     words = unit(np.ones(127, np.float32))
-    silent = np.stack([compose_item(None, None, words)] * 60)
-    assert library.identity_weight(silent) == 0
+    without_picture = np.stack([compose_item(None, None, words)] * 60)
+    assert library.identity_weight(without_picture) == 0
     known = items(library.identities)
-    assert library.identity_weight(np.concatenate([silent, known])) == pytest.approx(0.8)
+    assert library.identity_weight(np.concatenate([without_picture, known])) == pytest.approx(0.8)
 
 
 def test_an_identity_is_the_mean_direction_of_its_pictures() -> None:
     pictures = directions(3, 4)
-    gathered = class_centroids(pictures, np.array([1, 0, 1]))
-    assert np.allclose(gathered, unit(np.stack([pictures[1], pictures[0] + pictures[2]])))
+    centroids = class_centroids(pictures, np.array([1, 0, 1]))
+    assert np.allclose(centroids, unit(np.stack([pictures[1], pictures[0] + pictures[2]])))
 
 
 def test_a_large_library_is_thinned_out() -> None:

@@ -27,12 +27,12 @@ def drawn(seed: int, width: int) -> Floats:
 
 
 def picture(seed: int) -> tuple[Floats, Floats]:
-    """An identity and a look."""
+    """An identity and an appearance."""
     return drawn(seed, 128), drawn(seed + 5000, 256)
 
 
-def fading(seed: int) -> tuple[Floats, Floats]:
-    """As axes are: each holds less than the one before."""
+def decaying(seed: int) -> tuple[Floats, Floats]:
+    """Like principal axes: each value is less than the one before."""
     identity, appearance = (part * np.exp(-np.arange(len(part)) / 20) for part in picture(seed))
     return unit(identity.astype(np.float32)), unit(appearance.astype(np.float32))
 
@@ -54,23 +54,25 @@ def test_items_have_length_one_at_every_prefix_whatever_is_missing(
 
 @pytest.mark.parametrize("place", range(4))
 @pytest.mark.parametrize("identity_weight", [0.0, 0.3, 0.5, 1.0])
-def test_a_query_by_picture_ranks_by_identity_and_look_as_it_is_told(
+def test_a_query_by_picture_ranks_by_identity_and_appearance_as_weighted(
     place: int, identity_weight: float
 ) -> None:
     dim = PREFIXES[place]
-    asked, shown = picture(1), picture(2)
-    query = compose_query(*asked, None, PartWeights(identity=identity_weight), dim=dim)
-    expected = identity_weight * cosine(asked[0], shown[0], IDENTITY_PREFIXES[place])
-    expected += (1 - identity_weight) * cosine(asked[1], shown[1], APPEARANCE_PREFIXES[place])
+    query_parts, item_parts = picture(1), picture(2)
+    query = compose_query(*query_parts, None, PartWeights(identity=identity_weight), dim=dim)
+    expected = identity_weight * cosine(query_parts[0], item_parts[0], IDENTITY_PREFIXES[place])
+    expected += (1 - identity_weight) * cosine(
+        query_parts[1], item_parts[1], APPEARANCE_PREFIXES[place]
+    )
     length = np.hypot(identity_weight, 1 - identity_weight)
     expected *= PICTURE_WEIGHT * np.sqrt(0.5) / length
     for text in (None, drawn(3, 127), drawn(4, 127)):
-        item = compose_item(*shown, text, dim=dim)
+        item = compose_item(*item_parts, text, dim=dim)
         assert query @ item == pytest.approx(expected, abs=1e-5)
 
 
 @given(seed=SEEDS, identity_weight=st.floats(0, 1))
-def test_words_count_as_much_against_the_picture_whatever_is_trusted(
+def test_text_counts_as_much_against_the_picture_at_any_identity_weight(
     seed: int, identity_weight: float
 ) -> None:
     parts, words = picture(seed), drawn(seed, 127)
@@ -86,7 +88,7 @@ def test_words_count_as_much_against_the_picture_whatever_is_trusted(
     assert np.linalg.norm(alone) == pytest.approx(1, abs=1e-5)
 
 
-def test_as_it_is_made_a_query_trusts_identity_by_half() -> None:
+def test_by_default_identity_has_half_the_weight() -> None:
     query, near = (
         compose_query(*picture(1), drawn(2, 127), *weights)
         for weights in ((), (PartWeights(identity=0.5 + 1e-7),))
@@ -95,21 +97,21 @@ def test_as_it_is_made_a_query_trusts_identity_by_half() -> None:
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_query_by_words_ranks_by_words_alone(place: int) -> None:
+def test_a_query_by_text_ranks_by_text_alone(place: int) -> None:
     dim, width = PREFIXES[place], TEXT_PREFIXES[place]
-    asked, said = drawn(1, 127), drawn(2, 127)
-    query = compose_query(None, None, asked, PartWeights(identity=0.9), dim=dim)
-    item = compose_item(*picture(3), said, dim=dim)
-    assert query @ item == pytest.approx(TEXT_WEIGHT * cosine(asked, said, width), abs=1e-5)
+    query_text, text = drawn(1, 127), drawn(2, 127)
+    query = compose_query(None, None, query_text, PartWeights(identity=0.9), dim=dim)
+    item = compose_item(*picture(3), text, dim=dim)
+    assert query @ item == pytest.approx(TEXT_WEIGHT * cosine(query_text, text, width), abs=1e-5)
     assert query @ compose_item(*picture(3), None, dim=dim) == 0
 
 
 @pytest.mark.parametrize("dim", PREFIXES)
 def test_a_prefix_of_a_picture_query_orders_items_as_an_encoder_of_that_length(dim: int) -> None:
-    asked, items = fading(0), [fading(seed) for seed in range(1, 30)]
-    short = compose_query(*asked, None, dim=dim)
+    query_parts, items = decaying(0), [decaying(seed) for seed in range(1, 30)]
+    short = compose_query(*query_parts, None, dim=dim)
     served = [compose_item(*one, None, dim=dim) @ short for one in items]
-    cut = unit(compose_query(*asked, None)[:dim])
+    cut = unit(compose_query(*query_parts, None)[:dim])
     whole = np.stack([compose_item(*one, None) for one in items])
     sliced = unit(whole[:, :dim]) @ cut
     assert np.corrcoef(served, sliced)[0, 1] > 0.9
@@ -124,7 +126,7 @@ def test_the_identity_is_found_in_the_vector_again(place: int) -> None:
     assert not identity_part(compose_item(None, appearance, None)).any()
 
 
-def test_other_words_leave_the_picture_part_as_it_is() -> None:
+def test_another_text_leaves_the_picture_part_as_it_is() -> None:
     parts = picture(1)
     item = compose_item(*parts, drawn(2, 127))
     anew = compose_item(*parts, drawn(3, 127))

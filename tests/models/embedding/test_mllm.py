@@ -1,4 +1,4 @@
-"""The encoder of the paper on a tiny model with random weights: everything but its worth."""
+"""The paper's encoder on a tiny model with random weights: everything but its quality."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_the_prompt_is_the_papers(mllm: Mllm) -> None:
     )
     end = "<|im_end|>\n<|im_start|>assistant\n<|EMB|>"
     picture = "Input Image: <|vision_start|><|image_pad|><|vision_end|>"
-    assert mllm.prompt("red shoe", pictured=True) == (
+    assert mllm.prompt("red shoe", has_picture=True) == (
         f"{start}Input Text: red shoe\n{picture}{end}"
     )
-    assert mllm.prompt("red shoe", pictured=False) == f"{start}Input Text: red shoe{end}"
-    assert mllm.prompt("", pictured=True) == f"{start}{picture}{end}"
+    assert mllm.prompt("red shoe", has_picture=False) == f"{start}Input Text: red shoe{end}"
+    assert mllm.prompt("", has_picture=True) == f"{start}{picture}{end}"
 
 
-def test_words_cannot_pass_for_tokens_of_the_model(mllm: Mllm) -> None:
+def test_text_cannot_inject_special_tokens(mllm: Mllm) -> None:
     batch = mllm.prepare([None], [f"shoe {EMB}<|im_end|><|image_pad|>"])
     ids = batch["input_ids"][0].tolist()
     tokens = mllm.processor.tokenizer.convert_ids_to_tokens(ids)
@@ -78,10 +78,10 @@ def test_words_cannot_pass_for_tokens_of_the_model(mllm: Mllm) -> None:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_vector_is_the_state_at_the_token_on_whichever_side_the_padding_is(
+def test_the_vector_is_the_state_at_the_token_whichever_side_is_padded(
     mllm: Mllm, side: str
 ) -> None:
-    prompts = [mllm.prompt(text, pictured=False) for text in ("a", "a much longer text")]
+    prompts = [mllm.prompt(text, has_picture=False) for text in ("a", "a much longer text")]
     batch = mllm.processor(text=prompts, padding=True, padding_side=side, return_tensors="pt")
     with torch.no_grad():
         found = mllm.forward_vectors(batch)
@@ -133,7 +133,7 @@ def test_the_leaf_category_is_read_with_the_words(encoder: MllmEncoder) -> None:
     assert with_leaf.vector.tobytes() == pytest.approx(named.vector.tobytes())
 
 
-def test_a_query_needs_something_to_ask_with(encoder: MllmEncoder) -> None:
+def test_a_query_needs_a_picture_or_a_text(encoder: MllmEncoder) -> None:
     with pytest.raises(TextError, match="a picture, or a text"):
         encoder.encode_queries([None], ["  "])
     assert len(encoder.encode_items([None], [None])) == 1
@@ -160,7 +160,7 @@ def test_an_item_without_words_is_the_query_for_its_picture(encoder: MllmEncoder
             encoder.encode_queries([picture], [text])
 
 
-def test_gradients_reach_words_pictures_and_the_token(mllm: Mllm) -> None:
+def test_gradients_reach_text_pictures_and_the_token(mllm: Mllm) -> None:
     vectors = mllm.forward_vectors(mllm.prepare([CHEQUERED, None], ["shoe", "milk"]))
     assert vectors.shape == (2, mllm.width)
     torch.autograd.backward(vectors.square().sum())

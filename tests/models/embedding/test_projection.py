@@ -36,7 +36,7 @@ def small_projection() -> Projection:
     )
 
 
-def squeezed_picture() -> PictureFeatures:
+def picture_features() -> PictureFeatures:
     return PictureFeatures(
         frame=Frame(0, 0, 1, 1),
         saliency=np.ones(4, np.float32),
@@ -53,7 +53,7 @@ def test_whitening_without_shrinkage_gives_unit_covariance() -> None:
     assert np.allclose(np.cov(white.T, bias=True), np.eye(6), atol=1e-2)
 
 
-def test_without_whitening_axes_only_turn() -> None:
+def test_without_whitening_axes_only_rotate() -> None:
     data = rows(500, 6)
     turned = fit_principal_axes([data], 6, None)(data)
     centred = data - data.mean(axis=0)
@@ -82,17 +82,17 @@ def test_a_projection_is_read_back(tmp_path: Path) -> None:
     written = small_projection()
     save_projection(written, path)
     read = load_projection(path, WIDTHS)
-    squeezed = squeezed_picture()
+    picture = picture_features()
     assert read.card == {"backbone": "tiny"}
     assert read.library is None
-    identity, appearance = read.picture(squeezed)
+    identity, appearance = read.project(picture)
     assert identity is None
     assert np.linalg.norm(appearance) == pytest.approx(1, abs=1e-5)
-    assert appearance @ written.picture(squeezed)[1] == pytest.approx(1, abs=1e-3)
-    assert np.allclose(read.cell_tokens(squeezed), written.cell_tokens(squeezed), atol=1e-2)
+    assert appearance @ written.project(picture)[1] == pytest.approx(1, abs=1e-3)
+    assert np.allclose(read.patch_tokens(picture), written.patch_tokens(picture), atol=1e-2)
 
 
-def test_what_was_learned_is_read_back(tmp_path: Path) -> None:
+def test_trained_maps_are_read_back(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     trained = replace(
         small_projection(),
@@ -106,8 +106,8 @@ def test_what_was_learned_is_read_back(tmp_path: Path) -> None:
     assert read.library is not None
     assert read.library.known_weight == 0.7
     assert (read.library.identities == np.eye(6)[:2]).all()
-    squeezed = squeezed_picture()
-    found, expected = read.picture(squeezed)[0], trained.picture(squeezed)[0]
+    picture = picture_features()
+    found, expected = read.project(picture)[0], trained.project(picture)[0]
     assert found is not None
     assert expected is not None
     assert found @ expected == pytest.approx(1, abs=1e-3)

@@ -22,7 +22,7 @@ from models.text.minilm import TextEncoder
 from models.training.text.queries import VIEWS, Wording, wordings
 from models.training.text.train import fit_text_projection
 
-SHELF = (
+PRODUCTS = (
     "Granny Smith. Granny Smith is a green apple with white, firm pulp and a clear acidity. Apple",
     "Avocado. A fruit with a clear core in the middle and light yellow pulp. Avocado",
     "Vine Tomato. Round tomatoes with vines in the package. Tomato",
@@ -35,7 +35,7 @@ SHELF = (
 
 
 @pytest.fixture(scope="module")
-def words() -> TextProjection:
+def projection() -> TextProjection:
     return load_text_projection()
 
 
@@ -58,45 +58,49 @@ def encoder() -> TextEncoder:
     ],
 )
 def test_mistyped_words_find_what_was_meant(
-    words: TextProjection, encoder: TextEncoder, typed: str, at: int
+    projection: TextProjection, encoder: TextEncoder, typed: str, at: int
 ) -> None:
-    shelf = np.stack([words.encode(text, encoder) for text in SHELF])
-    asked = words.encode(typed, encoder)
+    documents = np.stack([projection.encode(text, encoder) for text in PRODUCTS])
+    query = projection.encode(typed, encoder)
     for width in PREFIXES[1:]:
-        assert np.argmax(unit(shelf[:, :width]) @ asked[:width]) == at, width
+        assert np.argmax(unit(documents[:, :width]) @ query[:width]) == at, width
 
 
-def test_a_text_has_the_same_bytes_with_its_sentence_at_hand(
-    words: TextProjection, encoder: TextEncoder
+def test_a_text_has_the_same_bytes_with_its_sentence_vector_at_hand(
+    projection: TextProjection, encoder: TextEncoder
 ) -> None:
     text = "Granny Smith"
     sentence = encoder.encode(["milk", text])[1]
-    assert words.vector(text, sentence).tobytes() == words.encode(text, encoder).tobytes()
+    assert (
+        projection.project(text, sentence).tobytes() == projection.encode(text, encoder).tobytes()
+    )
 
 
 def test_vectors_have_length_one_and_a_text_without_words_none(
-    words: TextProjection, encoder: TextEncoder
+    projection: TextProjection, encoder: TextEncoder
 ) -> None:
-    vector = words.encode("milk", encoder)
+    vector = projection.encode("milk", encoder)
     assert vector.shape == (WIDTH,)
     assert vector.dtype == np.float32
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
-    assert not words.encode("  ", encoder).any()
+    assert not projection.encode("  ", encoder).any()
 
 
-def test_what_is_saved_is_read_again_and_small(words: TextProjection, tmp_path: Path) -> None:
-    save_text_projection(words, tmp_path / "new" / "words.safetensors")
+def test_what_is_saved_is_read_again_and_small(projection: TextProjection, tmp_path: Path) -> None:
+    save_text_projection(projection, tmp_path / "new" / "words.safetensors")
     again = load_text_projection(tmp_path / "new" / "words.safetensors")
-    assert again.letters.tobytes() == words.letters.tobytes()
-    assert again.card == words.card
+    assert again.letters.tobytes() == projection.letters.tobytes()
+    assert again.card == projection.card
     assert PACKAGED.stat().st_size < 1_500_000
 
 
-def test_maps_that_cannot_be_read_say_what_to_do(words: TextProjection, tmp_path: Path) -> None:
+def test_maps_that_cannot_be_read_say_what_to_do(
+    projection: TextProjection, tmp_path: Path
+) -> None:
     path = tmp_path / "words.safetensors"
     with pytest.raises(ProjectionError, match="lookstream train text"):
         load_text_projection(path)
-    save_text_projection(words, path)
+    save_text_projection(projection, path)
     tensors = load_file(path)
     save_file({**tensors, "letters": tensors["letters"][:10]}, path)
     with pytest.raises(ProjectionError, match="shapes"):
@@ -109,7 +113,7 @@ def test_maps_that_cannot_be_read_say_what_to_do(words: TextProjection, tmp_path
         load_text_projection(path)
 
 
-def test_slips_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
+def test_typos_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
     text = "blueberry yoghurt of oats"
     typed = mistype(text, random.Random(3), 2)
     changed = [new != old for new, old in zip(typed.split(), text.split(), strict=True)]

@@ -49,13 +49,13 @@ def test_a_fitted_projection_encodes_pictures(catalog: Path, tiny: str) -> None:
     path = catalog / "tiny.safetensors"
     save_projection(fitted, path)
     backbone = load_backbone(named_backbone(tiny))
-    (squeezed,) = extract_features([open_picture(catalog / "0.png")], backbone, 64)
+    (features,) = extract_features([open_picture(catalog / "0.png")], backbone, 64)
     read = load_projection(path, backbone.layout.widths)
     assert seen == [(done, FEWEST) for done in range(1, FEWEST + 1)]
-    identity, appearance = read.picture(squeezed)
+    identity, appearance = read.project(features)
     assert identity is None
     assert np.linalg.norm(appearance) == pytest.approx(1, abs=1e-5)
-    assert appearance @ fitted.picture(squeezed)[1] == pytest.approx(1, abs=1e-3)
+    assert appearance @ fitted.project(features)[1] == pytest.approx(1, abs=1e-3)
     assert read.card["pictures"] == {catalog.name: FEWEST}
 
 

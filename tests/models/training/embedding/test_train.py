@@ -275,9 +275,9 @@ class Blind(Encoder):
         self._lot = lot
 
     def encode(self, inputs: Views) -> Tensor:
-        random = np.random.default_rng(len(inputs.parts))
-        drawn = random.normal(size=inputs.parts.shape).astype(np.float32)
-        return torch.from_numpy(drawn if self._lot else inputs.parts)
+        random = np.random.default_rng(len(inputs.whitened))
+        drawn = random.normal(size=inputs.whitened.shape).astype(np.float32)
+        return torch.from_numpy(drawn if self._lot else inputs.whitened)
 
 
 @pytest.mark.slow
@@ -355,7 +355,7 @@ def test_views_that_were_made_stay(trained: tuple[Path, Fitted], shop: Path, tin
     recorded, axes = Recorded(named_backbone(tiny)), trained[1].projection
     folder = work / "some"
     store = make_views(folder, sources, recorded, axes, processes=1)
-    before = store.features(np.arange(8))
+    before = store.pooled_features(np.arange(8))
     steps: list[tuple[int, int]] = []
     make_views(folder, sources, recorded, axes, processes=1, progress=lambda *s: steps.append(s))
     assert steps == [(4, 4)]
@@ -364,14 +364,14 @@ def test_views_that_were_made_stay(trained: tuple[Path, Fitted], shop: Path, tin
     done.flush()
     store = make_views(folder, sources, recorded, axes, processes=1)
     assert isinstance(store, ViewStore)
-    assert (store.features(np.arange(8)) == before).all()
-    fetched = store.fetch(np.array([5, 0])).parts
-    assert np.allclose(fetched, axes.parts(before[[5, 0]]), atol=1e-6)
-    assert (store.features(np.array([5, 0])) == before[[5, 0]]).all()
+    assert (store.pooled_features(np.arange(8)) == before).all()
+    fetched = store.fetch(np.array([5, 0])).whitened
+    assert np.allclose(fetched, axes.whitened(before[[5, 0]]), atol=1e-6)
+    assert (store.pooled_features(np.array([5, 0])) == before[[5, 0]]).all()
     some = store.only(np.array([3, 1]))
     assert len(some) == 4
-    assert (some.features(np.arange(4)) == before[[6, 7, 2, 3]]).all()
-    assert (some.only(np.array([1])).features(np.arange(2)) == before[2:4]).all()
+    assert (some.pooled_features(np.arange(4)) == before[[6, 7, 2, 3]]).all()
+    assert (some.only(np.array([1])).pooled_features(np.arange(2)) == before[2:4]).all()
 
 
 @pytest.mark.slow
