@@ -28,6 +28,7 @@ SECTIONS = {
 DOTTED = re.compile(rf"(?<![\w./=-])(?:{'|'.join({*ROOMS, *SECTIONS})})(?:\.\w+)++(?![/:])")
 VARIABLE = re.compile(r"\bLOOKSTREAM_([A-Z0-9]+)__([A-Z0-9_]+)")
 COMMAND = re.compile(r"\blookstream +([a-z].*)")
+BACKTICKS = re.compile(r"``([^`\n]+)``|`([^`\n]+)`")
 FILE_TYPES = ("toml", "py", "md", "jsonl", "json", "html")
 
 
@@ -137,3 +138,9 @@ def defined_names(module: Path) -> frozenset[str]:
             case ast.alias():
                 names.add(node.asname or node.name)
     return frozenset(names)
+
+
+def code_in_python(path: Path) -> Iterator[str]:
+    """What stands in backticks in the docstrings and comments of a module."""
+    for double, single in BACKTICKS.findall(path.read_text("utf-8")):
+        yield double or single

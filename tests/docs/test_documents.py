@@ -87,6 +87,19 @@ def test_contributing_names_every_lane() -> None:
     assert set(re.findall(r"pytest -m (\w+)", code)) == markers
 
 
+@pytest.mark.parametrize("room", names.ROOMS)
+def test_modules_settings_and_commands_named_in_the_code_exist(room: str) -> None:
+    problems = []
+    for path in sorted((ROOT / room).rglob("*.py")):
+        code = tuple(names.code_in_python(path))
+        bad = wrong(code, names.dotted_names, names.dotted_exists)
+        bad += filter(
+            None, map(names.command_problem, (w for c in code for w in names.commands(c)))
+        )
+        problems += [f"{path.relative_to(ROOT)}: {one}" for one in bad]
+    assert problems == []
+
+
 @each_record
 def test_a_record_has_a_date_and_a_status(record: Document) -> None:
     lines = record.path.read_text("utf-8").splitlines()

@@ -63,7 +63,7 @@ def fit_projection(
 
     Args:
         folders: catalog folders; each counts the same, however many pictures it has.
-        backbone: as in ``models.backbone.onnx.named_backbone``.
+        backbone: as in ``models.backbone.spec.named_backbone``.
         split: of photos.jsonl; photos of other splits are never opened.
         limit: at most so many pictures per folder, drawn by ``seed``.
         seed: of the draws of pictures and patches.
