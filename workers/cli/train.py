@@ -166,15 +166,17 @@ def reranker(
 @train.command()
 def text(
     to: Annotated[Path, typer.Option("--out", help="Where the maps are written.")],
-    things: Annotated[int | None, typer.Option(min=320, help="At most so many things.")] = None,
+    documents: Annotated[
+        int | None, typer.Option(min=320, help="At most so many classes and made-up products.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Of stochastic descent.")] = 1500,
     seed: Annotated[int, typer.Option(help="Of the made-up products and of the draws.")] = 0,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Fit the text side: what is typed, with its slips, lies near what is meant.
+    """Train the text projection: queries with typos lie near what is meant.
 
-    Reads names and definitions of ImageNet's classes and made-up products; no catalog.
+    Learns from names and definitions of ImageNet's classes and made-up products; no catalog.
 
     [bold]Example[/]
 
@@ -184,7 +186,9 @@ def text(
     from models.training.text.train import fit_text_projection
 
     with open_progress(quiet=quiet) as bars:
-        fitted = fit_text_projection(seed=seed, things=things, steps=steps, progress=bars.phases())
+        fitted = fit_text_projection(
+            seed=seed, documents=documents, steps=steps, progress=bars.phases()
+        )
     save_text_projection(fitted, to)
     say(f"written: {to}")
     finish({"out": str(to), **fitted.card}, json)

@@ -1,1 +1,1 @@
-"""Fitting the text side of the encoder."""
+"""Training the text projection."""

@@ -1,8 +1,8 @@
-"""What things are called, and what is typed for them: material to fit the text side on.
+"""Training data of the text projection: documents with synthetic queries.
 
-Two sources, and no shop's catalog. Names and definitions of ImageNet's classes (WordNet's, which
-timm carries) teach synonyms and kinds. Made-up products teach what a title tells apart: a brand
-never heard of, a colour, a flavour, a size.
+Two sources, and no shop's catalog. Names and definitions of ImageNet's classes (WordNet's, from
+timm) have synonyms and hypernyms. Made-up products differ in what titles differ in: an unknown
+brand, a colour, a flavour, a size.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 from models.catalog.typos import corrupt_query
 
 SUBSET = "imagenet12k"
-GOODS = re.compile("n0(2[6-9]|[34]|7)")
-"""WordNet's offsets of artifacts and food; of all other things every fourth is taken."""
+ARTIFACTS_AND_FOOD = re.compile("n0(2[6-9]|[34]|7)")
+"""WordNet's offsets of artifacts and food; of all other classes every fourth is taken."""
 
 FOOD = "n07"
-VIEWS = 2
-"""Queries per thing, of which every fourth is typed right and the rest are garbled."""
+QUERIES_PER_DOCUMENT = 2
+"""Of these a quarter have no typos."""
 
-TYPED_RIGHT = 0.5
-"""Of the first view; the second is always garbled."""
+CLEAN_SHARE = 0.5
+"""Of first queries without typos; every second query is corrupted."""
 
 
 def _listed(names: str) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ FLAVOURS = _listed(
     "raspberry, coconut, ginger, smoked, spicy, sweet, sour, salted, mild, organic, creamy, "
     "low fat, sugar free, gluten free, lactose free, whole grain, extra strong"
 )
-MAKES = _listed("small, large, mini, slim, classic, sport, kids, vintage, soft, light, portable")
+VARIANTS = _listed("small, large, mini, slim, classic, sport, kids, vintage, soft, light, portable")
 SIZES = _listed("500 g, 1 l, 250 ml, 2 kg, pack of 6, XL, size 42, 30 cm, 750 ml, 100 g")
 SYLLABLES = _listed(
     "ar, al, bo, bra, da, dor, el, fi, ga, gar, go, ka, kel, la, len, li, lo, ma, mi, mor, na, "
@@ -52,95 +52,94 @@ SYLLABLES = _listed(
 
 
 @dataclass(frozen=True)
-class Wording:
-    """A thing's words, `document`; what is `typed` for it; and what was `meant` by that."""
+class QueryExample:
+    """A document, a query for it as it is typed, and the query without typos (`intent`)."""
 
     document: str
-    typed: str
-    meant: str
+    query: str
+    intent: str
 
 
-def wordings(seed: int = 0, products: int = 4000) -> list[Wording]:
-    """Every wording, the same for a seed; two for each class and for each made-up product."""
-    draw = random.Random(seed)
+def make_query_examples(seed: int = 0, products: int = 4000) -> list[QueryExample]:
+    """All examples, the same for a seed; two for each class and for each made-up product."""
+    rng = random.Random(seed)
     classes = list(_classes())
-    made = [*_of_classes(classes, draw), *_of_products(classes, products, draw)]
-    return made
+    return [*_class_examples(classes, rng), *_product_examples(classes, products, rng)]
 
 
 def _classes() -> Iterator[tuple[str, list[str], str]]:
-    """Synset id, its names, its definition."""
+    """Synset id, names and definition of each class."""
     from timm.data.imagenet_info import ImageNetInfo  # noqa: PLC0415  fitting only
 
     info: Any = ImageNetInfo(SUBSET)
     for index, synset in enumerate(info.label_names()):
-        if not GOODS.match(synset) and index % 4:
+        if not ARTIFACTS_AND_FOOD.match(synset) and index % 4:
             continue
         names = [name.strip() for name in str(info.index_to_description(index)).split(",")]
         whole = str(info.index_to_description(index, detailed=True))
         yield synset, names, whole.partition(": ")[2]
 
 
-def _of_classes(
-    classes: list[tuple[str, list[str], str]], draw: random.Random
-) -> Iterator[Wording]:
+def _class_examples(
+    classes: list[tuple[str, list[str], str]], rng: random.Random
+) -> Iterator[QueryExample]:
     for _, names, definition in classes:
-        told = names if draw.random() < 0.3 else names[:1]
-        document = ", ".join(told) + (f". {definition}" if draw.random() < 0.85 else "")
-        for view in range(VIEWS):
-            meant = draw.choice(names)
+        listed = names if rng.random() < 0.3 else names[:1]
+        document = ", ".join(listed) + (f". {definition}" if rng.random() < 0.85 else "")
+        for number in range(QUERIES_PER_DOCUMENT):
+            intent = rng.choice(names)
             content = [word for word in re.findall(r"[\w-]+", definition) if len(word) > 3]
-            if draw.random() < 0.25 and content:
-                meant = f"{draw.choice(content)} {meant}"
-            elif draw.random() < 0.1 and len(content) > 3:
-                start = draw.randrange(len(content) - 2)
-                meant = " ".join(content[start : start + 3])
-            yield Wording(document, _typed(meant, view, draw), meant)
+            if rng.random() < 0.25 and content:
+                intent = f"{rng.choice(content)} {intent}"
+            elif rng.random() < 0.1 and len(content) > 3:
+                start = rng.randrange(len(content) - 2)
+                intent = " ".join(content[start : start + 3])
+            yield QueryExample(document, _type(intent, number, rng), intent)
 
 
-def _of_products(
-    classes: list[tuple[str, list[str], str]], count: int, draw: random.Random
-) -> Iterator[Wording]:
-    kinds = [one for one in classes if GOODS.match(one[0])]
-    # Few kinds and brands at a time, so that many products differ in one word alone.
+def _product_examples(
+    classes: list[tuple[str, list[str], str]], count: int, rng: random.Random
+) -> Iterator[QueryExample]:
+    goods = [one for one in classes if ARTIFACTS_AND_FOOD.match(one[0])]
+    # Few categories and brands at a time, so that many products differ in one word alone.
     for start in range(0, count, 40):
-        shelf = draw.sample(kinds, 4)
-        brands = [_brand(draw) for _ in range(6)]
+        categories = rng.sample(goods, 4)
+        brands = [_invent_brand(rng) for _ in range(6)]
         for _ in range(min(40, count - start)):
-            yield from _product(draw.choice(shelf), draw.choice(brands), draw)
+            yield from _examples_of_product(rng.choice(categories), rng.choice(brands), rng)
 
 
-def _product(
-    kind: tuple[str, list[str], str], brand: str, draw: random.Random
-) -> Iterator[Wording]:
-    synset, names, definition = kind
+def _examples_of_product(
+    category: tuple[str, list[str], str], brand: str, rng: random.Random
+) -> Iterator[QueryExample]:
+    synset, names, definition = category
     name = names[0]
     if synset.startswith(FOOD):
-        traits = draw.sample(FLAVOURS, draw.randint(1, 2))
+        traits = rng.sample(FLAVOURS, rng.randint(1, 2))
     else:
-        traits = [draw.choice(some) for some in draw.sample((COLOURS, MATERIALS, MAKES), 2)]
-    size = draw.choice(SIZES) if draw.random() < 0.3 else ""
+        traits = [rng.choice(some) for some in rng.sample((COLOURS, MATERIALS, VARIANTS), 2)]
+    size = rng.choice(SIZES) if rng.random() < 0.3 else ""
     title = " ".join(part for part in (brand, *traits, name, size) if part)
-    said = (
+    descriptions = (
         "",
         f". {traits[0].capitalize()} {name} from {brand}",
         f". {definition}",
         f". A {traits[-1]} {name}: {definition}",
     )
-    document = title + draw.choice(said)
-    for view in range(VIEWS):
-        words = [word for word in (brand, *traits, size) if word and draw.random() < 0.6]
-        words.append(draw.choice(names) if draw.random() < 0.85 or not words else "")
-        if draw.random() < 0.3:
-            draw.shuffle(words)
-        meant = " ".join(word for word in words if word)
-        yield Wording(document, _typed(meant, view, draw), meant)
+    document = title + rng.choice(descriptions)
+    for number in range(QUERIES_PER_DOCUMENT):
+        words = [word for word in (brand, *traits, size) if word and rng.random() < 0.6]
+        words.append(rng.choice(names) if rng.random() < 0.85 or not words else "")
+        if rng.random() < 0.3:
+            rng.shuffle(words)
+        intent = " ".join(word for word in words if word)
+        yield QueryExample(document, _type(intent, number, rng), intent)
 
 
-def _typed(meant: str, view: int, draw: random.Random) -> str:
-    right = view == 0 and draw.random() < TYPED_RIGHT
-    return meant.lower() if right else corrupt_query(meant, draw)
+def _type(intent: str, number: int, rng: random.Random) -> str:
+    clean = number == 0 and rng.random() < CLEAN_SHARE
+    return intent.lower() if clean else corrupt_query(intent, rng)
 
 
-def _brand(draw: random.Random) -> str:
-    return "".join(draw.choices(SYLLABLES, k=draw.randint(2, 3))).capitalize()
+def _invent_brand(rng: random.Random) -> str:
+    return "".join(rng.choices(SYLLABLES, k=rng.randint(2, 3))).capitalize()

@@ -1,8 +1,8 @@
-"""Fitting the text side: ``lookstream train text``.
+"""Training the text projection: ``lookstream train text``.
 
 Matryoshka InfoNCE (Pailitao-VL, arXiv 2602.13704 §4.1; Kusupati et al. 2022) between documents
-and what is typed for them. Batches are made of neighbours, classes next to each other in WordNet
-and products from one shelf, so that most negatives are hard ones.
+and queries. Batches are made of runs of neighbours, classes next to each other in WordNet and
+products of few categories and brands, so that many negatives are hard.
 """
 
 from __future__ import annotations
@@ -23,96 +23,99 @@ from models.text.hashed_ngrams import BUCKETS, hash_ngrams
 from models.text.minilm import WIDTH as SENTENCE_WIDTH
 from models.text.minilm import TextEncoder, normalise
 from models.training.embedding.fit_pca import fit_principal_axes
-from models.training.text.queries import VIEWS, Wording, wordings
+from models.training.text.queries import QUERIES_PER_DOCUMENT, QueryExample, make_query_examples
 
 STEPS = 800
 BATCH = 256
-RUN = 16
-"""Neighbours taken together; a batch holds 16 such runs."""
+RUN_LENGTH = 16
+"""Neighbouring documents; a batch has 16 such runs."""
 
 TEMPERATURE = 0.05
 LEARNING_RATE = 3e-3
 WARM_UP = 0.05
-LETTERS = (0.3, 0.5, 0.8, 0.8)
-"""Weight of the trigrams beside the sentence at the start, by prefix; training moves it. Few
-directions drawn at random cannot hold many trigrams, so the short prefixes begin with meaning."""
+NGRAM_WEIGHTS = (0.3, 0.5, 0.8, 0.8)
+"""Initial weight of the trigrams beside the sentence vector, by prefix; training changes it. A
+random projection to few dimensions cannot keep many trigrams apart, so the short prefixes begin
+with the sentence vector."""
 
-HELD_OUT = 20
-"""Every twentieth run is never trained on: the card says how often its wordings are found."""
+HELD_OUT_EVERY = 20
+"""Every twentieth run is held out: the card has the recall of its queries."""
 
-Read = Callable[[Sequence[str]], Floats]
+EncodeSentences = Callable[[Sequence[str]], Floats]
 """Sentence vectors (n, 384) of texts."""
 
 
 @dataclass(frozen=True, eq=False)
 class _TrainingData:
-    """Texts as rows of numbers, and which of them are wordings of what.
+    """Features of all texts, and which of them are queries for what.
 
     Attributes:
-        sentences: (texts, 384), fp16.
-        letters: (texts, 4096), sparse.
-        documents, typed: rows of `sentences` for each thing, (things,) and (things, views).
-        asked, told: words meant, (things × views, words), and words of documents, (things, words).
+        sentences: sentence vectors, (texts, 384), fp16.
+        ngrams: hashed n-grams, (texts, 4096), sparse.
+        documents, queries: rows of both, (documents,) and (documents, queries).
+        query_words, document_words: bags of words of intents, (documents × queries, words), and of
+            documents, (documents, words).
     """
 
     sentences: NDArray[np.float16]
-    letters: csr_array
+    ngrams: csr_array
     documents: NDArray[np.intp]
-    typed: NDArray[np.intp]
-    asked: csr_array
-    told: csr_array
+    queries: NDArray[np.intp]
+    query_words: csr_array
+    document_words: csr_array
 
 
 def fit_text_projection(
     *,
     seed: int = 0,
-    things: int | None = None,
+    documents: int | None = None,
     steps: int = STEPS,
-    read: Read | None = None,
+    encode: EncodeSentences | None = None,
     progress: Phases = no_phases,
 ) -> TextProjection:
     """Fit on `models.training.text.queries`; deterministic for a seed on one machine.
 
     Args:
-        things: about so many classes and made-up products, drawn in runs of neighbours; None
-            for all, of which MiniLM reads 34,000 texts in five minutes on a core of its own.
-        steps: of 256 wordings each.
-        read: in place of MiniLM.
-        progress: of reading the texts and of the steps.
+        documents: about so many classes and made-up products, drawn in runs of neighbours; None
+            for all, whose 34,000 texts take MiniLM five minutes on a core.
+        steps: of 256 queries each.
+        encode: in place of MiniLM.
+        progress: of encoding the texts and of the steps.
     """
-    read = read or _reader(of_phase(progress, "reading texts"))
-    data = _training_data(_drawn(wordings(seed), things, seed), read)
-    runs = np.arange(len(data.documents) // RUN)
-    held_out, fitting = runs[::HELD_OUT], np.delete(runs, np.s_[::HELD_OUT])
-    maps = _start(data, seed)
-    _descend(maps, data, fitting, steps, seed, of_phase(progress, "fitting"))
+    encode = encode or _sentence_encoder(of_phase(progress, "reading texts"))
+    data = _training_data(_sample_runs(make_query_examples(seed), documents, seed), encode)
+    runs = np.arange(len(data.documents) // RUN_LENGTH)
+    held_out, training = runs[::HELD_OUT_EVERY], np.delete(runs, np.s_[::HELD_OUT_EVERY])
+    maps = _initial_maps(data, seed)
+    _train_maps(maps, data, training, steps, seed, of_phase(progress, "fitting"))
     meaning, letters = (one.detach().numpy().astype(np.float32) for one in maps)
-    found = _recall(maps, data, held_out)
     card: dict[str, object] = {
         "command": f"lookstream train text --seed {seed} --steps {steps}"
-        + (f" --things {things}" if things is not None else ""),
+        + (f" --documents {documents}" if documents is not None else ""),
         "data": "names and definitions of ImageNet-12k's classes (WordNet, by timm), and made-up "
         "products; no shop's catalog",
-        "things": len(data.documents),
+        "documents": len(data.documents),
         "licence": "Apache-2.0; WordNet 3.0 licence for names and definitions",
         "prefixes": list(PREFIXES),
-        "held out, mistyped, R@1 by prefix": found,
+        "held_out_recall_at_1": _recall_at_1(maps, data, held_out),
     }
     return TextProjection(meaning, letters, card)
 
 
-def _drawn(made: Sequence[Wording], things: int | None, seed: int) -> list[Wording]:
+def _sample_runs(
+    examples: Sequence[QueryExample], documents: int | None, seed: int
+) -> list[QueryExample]:
     """Whole runs of neighbours, drawn by the seed."""
-    size = RUN * VIEWS
-    order = np.random.default_rng(seed).permutation(len(made) // size)
-    chosen = order[: things // RUN] if things is not None else order
-    return [one for run in chosen for one in made[run * size : (run + 1) * size]]
+    size = RUN_LENGTH * QUERIES_PER_DOCUMENT
+    order = np.random.default_rng(seed).permutation(len(examples) // size)
+    chosen = order[: documents // RUN_LENGTH] if documents is not None else order
+    return [one for run in chosen for one in examples[run * size : (run + 1) * size]]
 
 
-def _reader(progress: Progress) -> Read:
+def _sentence_encoder(progress: Progress) -> EncodeSentences:
     encoder = TextEncoder()
 
-    def read(texts: Sequence[str]) -> Floats:
+    def encode(texts: Sequence[str]) -> Floats:
         rows = np.empty((len(texts), SENTENCE_WIDTH), np.float32)
         for number, text in enumerate(texts):
             progress(number, len(texts))
@@ -120,25 +123,27 @@ def _reader(progress: Progress) -> Read:
         progress(len(texts), len(texts))
         return rows
 
-    return read
+    return encode
 
 
-def _training_data(made: Sequence[Wording], read: Read) -> _TrainingData:
-    texts = sorted({normalise(text) for one in made for text in (one.document, one.typed)})
+def _training_data(examples: Sequence[QueryExample], encode: EncodeSentences) -> _TrainingData:
+    texts = sorted({normalise(text) for one in examples for text in (one.document, one.query)})
     row = {text: number for number, text in enumerate(texts)}
-    things = made[::VIEWS]
+    documents = examples[::QUERIES_PER_DOCUMENT]
     vocabulary: dict[str, int] = {}
     return _TrainingData(
-        sentences=read(texts).astype(np.float16),
-        letters=_hashed(texts),
-        documents=np.array([row[normalise(one.document)] for one in things]),
-        typed=np.array([row[normalise(one.typed)] for one in made]).reshape(-1, VIEWS),
-        asked=_incidence([one.meant for one in made], vocabulary),
-        told=_incidence([one.document for one in things], vocabulary),
+        sentences=encode(texts).astype(np.float16),
+        ngrams=_sparse_ngrams(texts),
+        documents=np.array([row[normalise(one.document)] for one in documents]),
+        queries=np.array([row[normalise(one.query)] for one in examples]).reshape(
+            -1, QUERIES_PER_DOCUMENT
+        ),
+        query_words=_incidence([one.intent for one in examples], vocabulary),
+        document_words=_incidence([one.document for one in documents], vocabulary),
     )
 
 
-def _hashed(texts: Sequence[str]) -> csr_array:
+def _sparse_ngrams(texts: Sequence[str]) -> csr_array:
     filled: list[NDArray[np.intp]] = []
     values: list[Floats] = []
     for row in map(hash_ngrams, texts):
@@ -161,19 +166,19 @@ def _incidence(texts: Sequence[str], vocabulary: dict[str, int]) -> csr_array:
     return csr_array((ones, (rows, columns)), shape=(len(texts), 2**16))
 
 
-def _start(data: _TrainingData, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Principal axes for meaning; for letters directions drawn at random, which keep cosines."""
+def _initial_maps(data: _TrainingData, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Principal axes of sentence vectors; for n-grams a random projection, which keeps cosines."""
     sentences = data.sentences[data.documents].astype(np.float32)
     axes = fit_principal_axes([np.concatenate([sentences, -sentences])], WIDTH, None).matrix
     drawn = np.random.default_rng(seed).standard_normal((BUCKETS, WIDTH))
-    letters = np.repeat(LETTERS, np.diff((0, *PREFIXES))) * drawn / np.sqrt(WIDTH)
+    letters = np.repeat(NGRAM_WEIGHTS, np.diff((0, *PREFIXES))) * drawn / np.sqrt(WIDTH)
     return (
         torch.tensor(axes, dtype=torch.float32, requires_grad=True),
         torch.tensor(letters, dtype=torch.float32, requires_grad=True),
     )
 
 
-def _descend(
+def _train_maps(
     maps: tuple[torch.Tensor, torch.Tensor],
     data: _TrainingData,
     runs: NDArray[np.intp],
@@ -181,54 +186,57 @@ def _descend(
     seed: int,
     progress: Progress,
 ) -> None:
-    random = np.random.default_rng(seed)
-    descent = torch.optim.Adam(maps, LEARNING_RATE)
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        descent, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP, cycle_momentum=False
+    rng = np.random.default_rng(seed)
+    optimizer = torch.optim.Adam(maps, LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP, cycle_momentum=False
     )
     for step in range(steps):
         progress(step, steps)
-        chosen = random.choice(runs, min(BATCH // RUN, len(runs)), replace=False)
-        things = (chosen[:, None] * RUN + np.arange(RUN)).reshape(-1)
-        views = random.integers(VIEWS, size=len(things))
-        loss = _loss(maps, data, things, views)
-        descent.zero_grad()
+        drawn = rng.choice(runs, min(BATCH // RUN_LENGTH, len(runs)), replace=False)
+        chosen = _documents_of(drawn)
+        views = rng.integers(QUERIES_PER_DOCUMENT, size=len(chosen))
+        loss = _loss(maps, data, chosen, views)
+        optimizer.zero_grad()
         torch.autograd.backward(loss)
-        descent.step()
-        rate.step()
+        optimizer.step()
+        schedule.step()
     progress(steps, steps)
 
 
 def _loss(
     maps: tuple[torch.Tensor, torch.Tensor],
     data: _TrainingData,
-    things: NDArray[np.intp],
+    chosen: NDArray[np.intp],
     views: NDArray[np.intp],
 ) -> torch.Tensor:
-    typed = _project(maps, data, data.typed[things, views])
-    documents = _project(maps, data, data.documents[things])
-    asked = data.asked[things * VIEWS + views]
-    shared = (asked @ data.told[things].T).toarray()
-    # A document that holds every word that was meant is an answer too, and so is its twin.
-    same = data.documents[things][:, None] == data.documents[things]
-    answers = torch.from_numpy((shared >= asked.sum(axis=1)[:, None]) | same)
-    answers.fill_diagonal_(False)
-    target = torch.arange(len(things))
+    """Matryoshka InfoNCE in both directions, of one query (``views``) for each chosen document."""
+    queries = _project(maps, data, data.queries[chosen, views])
+    documents = _project(maps, data, data.documents[chosen])
+    words = data.query_words[chosen * QUERIES_PER_DOCUMENT + views]
+    shared = (words @ data.document_words[chosen].T).toarray()
+    # A document with every word of the intent is a positive too, and so is one of the same text.
+    same = data.documents[chosen][:, None] == data.documents[chosen]
+    positives = torch.from_numpy((shared >= words.sum(axis=1)[:, None]) | same)
+    positives.fill_diagonal_(False)
+    target = torch.arange(len(chosen))
     total = torch.zeros(())
     for width in PREFIXES:
-        cosines = (
-            functional.normalize(typed[:, :width]) @ functional.normalize(documents[:, :width]).T
-        )
-        scores = (cosines / TEMPERATURE).masked_fill(answers, -torch.inf)
+        scores = _cosines(queries, documents, width) / TEMPERATURE
+        scores = scores.masked_fill(positives, -torch.inf)
         total = total + functional.cross_entropy(scores, target)
         total = total + functional.cross_entropy(scores.T, target)
     return total / (2 * len(PREFIXES))
 
 
+def _cosines(queries: torch.Tensor, documents: torch.Tensor, width: int) -> torch.Tensor:
+    return functional.normalize(queries[:, :width]) @ functional.normalize(documents[:, :width]).T
+
+
 def _project(
     maps: tuple[torch.Tensor, torch.Tensor], data: _TrainingData, rows: NDArray[np.intp]
 ) -> torch.Tensor:
-    sparse = data.letters[rows]
+    sparse = data.ngrams[rows]
     letters = functional.embedding_bag(
         torch.from_numpy(sparse.indices.astype(np.int64)),
         maps[1],
@@ -239,19 +247,21 @@ def _project(
     return torch.from_numpy(data.sentences[rows].astype(np.float32)) @ maps[0] + letters
 
 
-def _recall(
+def _recall_at_1(
     maps: tuple[torch.Tensor, torch.Tensor], data: _TrainingData, runs: NDArray[np.intp]
 ) -> dict[str, float]:
-    """Share of held-out garbled texts whose document is nearest among those held out."""
-    things = (runs[:, None] * RUN + np.arange(RUN)).reshape(-1)
+    """By prefix: the share of held-out corrupted queries whose document is nearest among those."""
+    chosen = _documents_of(runs)
     with torch.no_grad():
-        documents = _project(maps, data, data.documents[things])
-        typed = _project(maps, data, data.typed[things, 1])
+        documents = _project(maps, data, data.documents[chosen])
+        queries = _project(maps, data, data.queries[chosen, 1])
     rates = {}
     for width in PREFIXES:
-        near = (
-            functional.normalize(typed[:, :width]) @ functional.normalize(documents[:, :width]).T
-        ).argmax(dim=1)
-        hits = data.documents[things][near.numpy()] == data.documents[things]
+        nearest = _cosines(queries, documents, width).argmax(dim=1).numpy()
+        hits = data.documents[chosen][nearest] == data.documents[chosen]
         rates[str(width)] = round(float(hits.mean()), 4)
     return rates
+
+
+def _documents_of(runs: NDArray[np.intp]) -> NDArray[np.intp]:
+    return (runs[:, None] * RUN_LENGTH + np.arange(RUN_LENGTH)).reshape(-1)

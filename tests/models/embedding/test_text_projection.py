@@ -19,7 +19,7 @@ from models.embedding.text_projection import (
 )
 from models.errors import ProjectionError
 from models.text.minilm import TextEncoder
-from models.training.text.queries import VIEWS, Wording, wordings
+from models.training.text.queries import QUERIES_PER_DOCUMENT, QueryExample, make_query_examples
 from models.training.text.train import fit_text_projection
 
 PRODUCTS = (
@@ -125,27 +125,29 @@ def test_typos_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
 
 
 @pytest.fixture(scope="module")
-def made() -> list[Wording]:
-    return wordings(products=80)
+def examples() -> list[QueryExample]:
+    return make_query_examples(products=80)
 
 
 @pytest.mark.slow
-def test_wordings_are_the_same_for_a_seed_and_lie_in_views(made: list[Wording]) -> None:
-    assert wordings(products=80) == made
-    for start in range(0, len(made), VIEWS):
-        assert len({one.document for one in made[start : start + VIEWS]}) == 1
-    assert all(one.typed and one.meant and one.document for one in made)
+def test_examples_are_the_same_for_a_seed_and_lie_side_by_side(
+    examples: list[QueryExample],
+) -> None:
+    assert make_query_examples(products=80) == examples
+    for start in range(0, len(examples), QUERIES_PER_DOCUMENT):
+        assert len({one.document for one in examples[start : start + QUERIES_PER_DOCUMENT]}) == 1
+    assert all(one.query and one.intent and one.document for one in examples)
 
 
 @pytest.mark.slow
 def test_fitting_is_repeatable_and_learns(tmp_path: Path) -> None:
-    def read(texts: Sequence[str]) -> Floats:
-        """No meaning at all: letters alone have to do."""
+    def encode(texts: Sequence[str]) -> Floats:
+        """The same for all texts, so that only n-grams tell them apart."""
         return np.full((len(texts), 384), 384**-0.5, np.float32)
 
-    fits = [fit_text_projection(things=640, steps=steps, read=read) for steps in (1, 40, 40)]
+    fits = [fit_text_projection(documents=640, steps=steps, encode=encode) for steps in (1, 40, 40)]
     first, later, again = fits
     assert later.letters.tobytes() == again.letters.tobytes()
-    key = "held out, mistyped, R@1 by prefix"
+    key = "held_out_recall_at_1"
     assert later.card[key]["127"] >= first.card[key]["127"]  # type: ignore[index]
-    assert "--things 640" in str(later.card["command"])
+    assert "--documents 640" in str(later.card["command"])
