@@ -29,8 +29,8 @@ FETCH_WAIT_MS = 200
 PROMPT_FETCH_WAIT_MS = 25
 # The shortest session Apache Kafka allows by default. The embedded broker lets a group's first
 # member wait for half of it, and a worker that was killed is noticed only when it is over.
-SESSION_TIMEOUT_S = 6
-HEARTBEAT_S = 1
+SESSION_TIMEOUT_S = 6.0
+HEARTBEATS = 6  # in a session
 # How long a rebalance waits for a last commit; without it, records are delivered again.
 COMMIT_S = 5.0
 # A broker that has just started, or a partition that just got its leader, needs a moment.
@@ -44,7 +44,8 @@ class Kafka:
     """Address and credentials of a Kafka cluster.
 
     `bootstrap` is `host:port[,host:port…]`; `security_protocol` one of PLAINTEXT, SSL,
-    SASL_PLAINTEXT, SASL_SSL; files are PEM. The passwords never show in the repr.
+    SASL_PLAINTEXT, SASL_SSL; files are PEM. The passwords never show in the repr. A member of a
+    consumer group that is not heard of for `session_timeout_s` has left it.
     """
 
     bootstrap: str
@@ -56,6 +57,12 @@ class Kafka:
     cert_file: str | None = None
     key_file: str | None = None
     key_password: str | None = field(default=None, repr=False)
+    session_timeout_s: float = SESSION_TIMEOUT_S
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Seconds between two signs of life of a member of a group."""
+        return self.session_timeout_s / HEARTBEATS
 
     def confluent(self, **extra: Any) -> dict[str, Any]:
         """Settings for any confluent-kafka client; `extra` with `_` for `.` overrides."""
@@ -99,8 +106,8 @@ class Kafka:
             "group_id": group,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
-            "session_timeout_ms": 1000 * SESSION_TIMEOUT_S,
-            "heartbeat_interval_ms": 1000 * HEARTBEAT_S,
+            "session_timeout_ms": round(1000 * self.session_timeout_s),
+            "heartbeat_interval_ms": round(1000 * self.heartbeat_s),
             "fetch_wait_max_ms": FETCH_WAIT_MS,
             "fetch_message_max_bytes": MAX_RECORD_BYTES,
             "receive_message_max_bytes": 8 * MAX_RECORD_BYTES,

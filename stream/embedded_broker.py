@@ -93,16 +93,27 @@ def claim_port(wanted: int | None = None) -> int:
 
     Checked before a start: Tansu that cannot bind takes a moment to exit, and meanwhile the other
     program would answer in its place. Raises `BrokerError`.
+
+    A port that was not named stays ours until the process ends: as long as a socket is bound to
+    it, the kernel gives it to nobody else who asks for any port, nor to a connection. A server
+    that binds it with SO_REUSEADDR, as servers do, is not hindered by a socket that does not
+    listen.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections don't count
-        try:
-            probe.bind(("127.0.0.1", wanted or 0))
-        except OSError as error:
-            raise BrokerError(
-                f"port {wanted} is taken: stop what listens there, or let the broker choose a port"
-            ) from error
-        return int(probe.getsockname()[1])
+    claim = socket.socket()
+    claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections don't count
+    try:
+        claim.bind(("127.0.0.1", wanted or 0))
+    except OSError as error:
+        claim.close()
+        raise BrokerError(
+            f"port {wanted} is taken: stop what listens there, or let the broker choose a port"
+        ) from error
+    port = int(claim.getsockname()[1])
+    if wanted:
+        claim.close()
+    else:
+        claim.detach()  # the descriptor stays open
+    return port
 
 
 def _argv(address: str) -> list[str]:

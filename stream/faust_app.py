@@ -14,10 +14,8 @@ from yarl import URL
 
 from stream.connection import (
     FETCH_WAIT_MS,
-    HEARTBEAT_S,
     MAX_MESSAGE_BYTES,
     MAX_RECORD_BYTES,
-    SESSION_TIMEOUT_S,
     Kafka,
 )
 from stream.faust_consumer import commit_acked
@@ -59,8 +57,8 @@ def make_app(
         "stream_wait_empty": False,
         "consumer_max_fetch_size": MAX_RECORD_BYTES,
         "producer_max_request_size": MAX_MESSAGE_BYTES,
-        "broker_session_timeout": SESSION_TIMEOUT_S,
-        "broker_heartbeat_interval": HEARTBEAT_S,
+        "broker_session_timeout": kafka.session_timeout_s,
+        "broker_heartbeat_interval": kafka.heartbeat_s,
         # A store may be down for hours: waiting for it must not cost us our partitions.
         "broker_max_poll_interval": 24 * 3600.0,
         # Faust would create topics of its own.

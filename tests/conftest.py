@@ -6,7 +6,9 @@ where Java and Maven are there.
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -16,18 +18,38 @@ from stream.topics import Topics, create_topics, topic_map
 from tests.servers import ServerMissing
 from tests.servers.kafka import KafkaCluster
 
+SESSION_S = 2.0
+"""A third of the usual: a group's first member and the death of another are waited for so long."""
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A server to start first is slow: the fast lane goes without."""
+
+@pytest.hookimpl(tryfirst=True)  # before xdist asks for the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a server as slow; share the tests out to processes.
+
+    A server to start first is slow: the fast lane goes without. With `pytest -n N --dist loadgroup`
+    a file is run by one process, for its module's fixtures; but all that needs Apache Kafka, and
+    all that needs a Milvus server, by one that starts it. The groups with most slow tests come
+    first, so that none of them is begun last.
+    """
+    slow: Counter[str] = Counter()
+    groups = {}
     for item in items:
-        if item.get_closest_marker("kafka") or item.get_closest_marker("milvus"):
+        server = next((name for name in ("kafka", "milvus") if item.get_closest_marker(name)), None)
+        if server:
             item.add_marker(pytest.mark.slow)
+        if not item.get_closest_marker("xdist_group"):
+            group = server or item.path.relative_to(config.rootpath).as_posix()
+            item.add_marker(pytest.mark.xdist_group(group))
+        groups[item] = next(item.iter_markers("xdist_group")).args[0]
+        slow[groups[item]] += item.get_closest_marker("slow") is not None
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: -slow[groups[item]])
 
 
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Kafka]:
     with EmbeddedBroker() as broker:
-        yield Kafka(bootstrap=broker.bootstrap)
+        yield Kafka(bootstrap=broker.bootstrap, session_timeout_s=SESSION_S)
 
 
 @pytest.fixture(scope="session")
@@ -46,19 +68,19 @@ def kafka_server(request: pytest.FixtureRequest) -> Kafka:
     if address := os.environ.get("LOOKSTREAM_TEST_KAFKA"):
         return Kafka(bootstrap=address)
     cluster: KafkaCluster = request.getfixturevalue("cluster")
-    return cluster.plain
+    return replace(cluster.plain, session_timeout_s=SESSION_S)
 
 
 @pytest.fixture(scope="session")
 def secure_kafka(cluster: KafkaCluster) -> Kafka:
     """The listener of our own cluster that asks for TLS and a password."""
-    return cluster.password
+    return replace(cluster.password, session_timeout_s=SESSION_S)
 
 
 @pytest.fixture(scope="session")
 def mutual_kafka(cluster: KafkaCluster) -> Kafka:
     """The listener of our own cluster that asks for TLS and a client certificate."""
-    return cluster.mutual
+    return replace(cluster.mutual, session_timeout_s=SESSION_S)
 
 
 @pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.kafka)])

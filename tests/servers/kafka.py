@@ -43,6 +43,7 @@ offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=500
 message.max.bytes=16777216
 replica.fetch.max.bytes=16777216
 log.cleaner.backoff.ms=1000

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from stream.child_process import spawn, stop
 from stream.connection import Kafka, check_broker
-from stream.embedded_broker import EmbeddedBroker
+from stream.embedded_broker import EmbeddedBroker, claim_port
 from stream.errors import BrokerError
 from tests.paths import ROOT
 
@@ -54,6 +55,16 @@ def test_a_taken_port_is_said_so() -> None:
         pytest.raises(BrokerError, match=f"port {first.port} is taken"),
     ):
         EmbeddedBroker(first.port).start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how Linux gives ports away")
+def test_a_claimed_port_is_nobody_elses_and_can_be_listened_at() -> None:
+    ports = {claim_port() for _ in range(300)}
+    assert len(ports) == 300
+    with EmbeddedBroker(ports.pop()) as broker:
+        check_broker(Kafka(bootstrap=broker.bootstrap))
+    with socket.create_server(("127.0.0.1", ports.pop())) as server:
+        server.listen()
 
 
 def test_a_port_can_be_used_again() -> None:

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 
+from stream.connection import SESSION_TIMEOUT_S
 from workers.config.secrets import SECRETS, check_one_source
 
 EMBEDDED = "embedded://"
@@ -25,7 +26,9 @@ class KafkaSettings(Section):
 
     `bootstrap` is `host:port[,host:port…]` of your Kafka, or `embedded://127.0.0.1:PORT`
     for the broker that `lookstream up` starts there. Certificates and keys are PEM files;
-    `cert_file` and `key_file` are the client's, for a Kafka that asks for them (mTLS).
+    `cert_file` and `key_file` are the client's, for a Kafka that asks for them (mTLS). A worker
+    that is not heard of for `session_timeout_s` has left its group; Apache Kafka allows no less
+    than 6 s unless its `group.min.session.timeout.ms` says so.
     """
 
     bootstrap: str = f"{EMBEDDED}127.0.0.1:19092"
@@ -41,6 +44,7 @@ class KafkaSettings(Section):
     key_file: Path | None = None
     key_password: SecretStr | None = None
     key_password_file: Path | None = None
+    session_timeout_s: float = Field(SESSION_TIMEOUT_S, ge=0.5)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

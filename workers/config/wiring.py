@@ -22,6 +22,7 @@ def kafka_of(settings: Settings) -> Kafka:
         cert_file=str(kafka.cert_file) if kafka.cert_file else None,
         key_file=str(kafka.key_file) if kafka.key_file else None,
         key_password=secret(kafka, "key_password"),
+        session_timeout_s=kafka.session_timeout_s,
     )
 
 
