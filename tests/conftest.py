@@ -7,7 +7,7 @@ where Java and Maven are there.
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import pytest
@@ -22,8 +22,10 @@ SESSION_S = 2.0
 """A third of the usual: a group's first member and the death of another are waited for so long."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist asks for the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # before xdist asks for the groups
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
     """Mark what needs a server as slow; share the tests out to processes.
 
     A server to start first is slow: the fast lane goes without. With `pytest -n N --dist loadgroup`
@@ -44,6 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow[groups[item]] += item.get_closest_marker("slow") is not None
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: -slow[groups[item]])
+    yield
 
 
 @pytest.fixture(scope="session")
