@@ -61,8 +61,9 @@ class ServerCollection(Collection):
                 num_partitions=NUM_PARTITIONS,
                 properties={PROPERTY: self.metadata.encoded()},
             )
-        # Each of these is a no-op where a crash came after it.
-        self._client.call("create_index", self.generation, index)
+        # Each of these is a no-op where a crash came after it. The client would wait half a second
+        # for each index; loading waits for them all.
+        self._client.call("create_index", self.generation, index, sync=False)
         self._client.call("load_collection", self.generation)
 
     def _rows(self, product_ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
