@@ -3,6 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 CATALOG ?= examples/grocery
+# Most of a test's time is waiting, so there are more processes than cores. `tests/conftest.py`
+# shares the tests out; one thread each, or they would fight for the cores.
+PROCESSES ?= 3
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 PIP := $(VENV)/bin/python -m pip install --quiet --progress-bar on -c constraints.txt
 
 .PHONY: demo test fast lint audit clean
@@ -11,10 +15,10 @@ demo: $(VENV)/.serving
 	$(VENV)/bin/lookstream demo $(CATALOG)
 
 test: $(VENV)/.dev
-	$(VENV)/bin/pytest
+	$(PYTEST)
 
 fast: $(VENV)/.dev
-	$(VENV)/bin/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check
