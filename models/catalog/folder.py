@@ -7,11 +7,11 @@
 
 Two ways to read it. `read_catalog` is for evaluation and training: rows are typed and the first
 bad one is an error with its file and line. `raw_products` is for sending the catalog to the
-stream: it never refuses a row, because a bad one must reach the dead-letter topic like any other.
+stream: a line that is no JSON object comes with the reason, and the others come all the same.
 Unknown fields are ignored here; whether an event may carry them is the stream's decision.
 """
 
-import json
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
+from models.catalog.json_object import read_object
 from models.errors import CatalogError
 
 PRODUCTS = "products.jsonl"
@@ -59,14 +60,14 @@ class Photo(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One line of products.jsonl, unchecked.
+    """One line of products.jsonl: a JSON object whose fields are unchecked.
 
-    `fields` is None where the line is not a JSON object; `text` is the line's bytes.
+    Where it is none, or holds what JSON cannot, `fields` is empty and `problem` says why.
     """
 
     line: int
-    text: bytes
-    fields: dict[str, object] | None
+    fields: dict[str, object]
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,28 +140,26 @@ def read_catalog(folder: Path) -> Catalog:
 
 
 def raw_products(folder: Path) -> Iterator[RawRow]:
-    """Every line of products.jsonl that is not blank, in order, none refused.
+    """Every line of products.jsonl that is not blank, in order.
 
     Raises:
         CatalogError: the file is missing.
     """
     for line, text in _lines(folder / PRODUCTS, required=True):
         try:
-            value = json.loads(text)
-        except ValueError:
-            value = None
-        yield RawRow(line=line, text=text, fields=value if isinstance(value, dict) else None)
+            yield RawRow(line, read_object(text))
+        except CatalogError as error:
+            yield RawRow(line, {}, str(error))
 
 
 Row = TypeVar("Row", Product, Photo)
 
 
 def _typed_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
-    decoder = msgspec.json.Decoder(kind)
     for line, text in _lines(path, required=False):
         try:
-            yield decoder.decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            yield msgspec.convert(read_object(text), kind)
+        except (msgspec.ValidationError, CatalogError) as error:
             raise CatalogError(f"{path}:{line}: {error}") from error
 
 
@@ -171,7 +170,8 @@ def _lines(path: Path, *, required: bool) -> Iterator[tuple[int, bytes]]:
         return
     with path.open("rb") as file:
         for number, text in enumerate(file, start=1):
-            stripped = text.strip()
+            # Programs of some systems begin a file with a byte-order mark.
+            stripped = (text.removeprefix(codecs.BOM_UTF8) if number == 1 else text).strip()
             if stripped:
                 yield number, stripped
 

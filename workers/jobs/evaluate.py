@@ -173,7 +173,7 @@ def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: 
     """Send the catalog and return, with the number of events, when all of it is searchable."""
     kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
     with progress.task("sending the catalog", total) as sending, Publisher(kafka) as publisher:
-        sent = produce_catalog(folder, publisher, topic, on_sent=sending)
+        sent = produce_catalog(folder, publisher, topic, on_sent=sending).sent
         ends = publisher.flush()[topic]
     with progress.task("ingesting", sent) as ingesting:
         wait_committed(

@@ -45,7 +45,7 @@ def test_a_repeated_product_replaces_the_earlier_unless_it_is_older(tmp_path: Pa
         ({"title": "no id"}, "product_id"),
         ({"product_id": 7}, r"\$\.product_id"),
         ({"product_id": "a", "category": "Fruit"}, r"\$\.category"),
-        ("{broken", "malformed"),
+        ("{broken", "the row is not JSON: Expecting property name"),
     ],
 )
 def test_a_bad_row_is_named_by_file_line_and_field(tmp_path: Path, row: object, says: str) -> None:
@@ -54,13 +54,21 @@ def test_a_bad_row_is_named_by_file_line_and_field(tmp_path: Path, row: object, 
         read_catalog(tmp_path)
 
 
-def test_raw_rows_are_never_refused(tmp_path: Path) -> None:
-    write(tmp_path, "products.jsonl", {"product_id": 7, "colour": 1}, "{broken", "[1]")
+def test_a_raw_row_that_is_no_object_says_why_and_the_others_come(tmp_path: Path) -> None:
+    write(tmp_path, "products.jsonl", "{broken", {"product_id": 7, "colour": 1}, "[1]")
     rows = list(raw_products(tmp_path))
     assert [row.line for row in rows] == [1, 2, 3]
-    assert rows[0].fields == {"product_id": 7, "colour": 1}
-    assert [row.fields for row in rows[1:]] == [None, None]
-    assert rows[1].text == b"{broken"
+    assert [row.fields for row in rows] == [{}, {"product_id": 7, "colour": 1}, {}]
+    assert ["not JSON" in rows[0].problem, rows[1].problem] == [True, ""]
+    assert rows[2].problem == "the row is an array; expected a JSON object"
+
+
+def test_a_byte_order_mark_is_read_over_by_both_readers(tmp_path: Path) -> None:
+    (tmp_path / "products.jsonl").write_bytes(b'\xef\xbb\xbf{"product_id": "a"}\n')
+    (tmp_path / "photos.jsonl").write_bytes(b'\xef\xbb\xbf\n{"image": "x.png"}\n')
+    assert [row.fields for row in raw_products(tmp_path)] == [{"product_id": "a"}]
+    catalog = read_catalog(tmp_path)
+    assert [list(catalog.by_id), len(catalog.photos)] == [["a"], 1]
 
 
 def test_an_empty_folder_and_an_unknown_split_say_what_is_there(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from models.errors import CatalogError
 from stream.codec import decode
 from stream.messages import ProductUpsert
 from tests.doubles.colours import picture_png
-from workers.jobs.produce import catalog_events, picture_reference
+from workers.jobs.produce import RefusedRow, catalog_events, picture_reference
 
 
 def write(folder: Path, *rows: Mapping[str, object] | str) -> Path:
@@ -58,18 +58,38 @@ def test_pictures_share_the_room_of_one_message(
 def test_bad_rows_are_sent_as_they_are(tmp_path: Path) -> None:
     folder = write(
         tmp_path,
-        "this is no JSON",
         {"product_id": 7, "image": 8, "images": "x", "colour": "red"},
         {"product_id": "gone", "image": "gone.png"},
         {"type": "delete", "product_id": "d", "version": 3},
     )
     events = list(catalog_events(folder))
-    assert events[0] == (None, b"this is no JSON")
-    odd = orjson.loads(events[1][1])
-    assert events[1][0] is None
+    odd = orjson.loads(events[0][1])
+    assert events[0][0] is None
     assert (odd["product_id"], odd["image"], odd["images"], odd["colour"]) == (7, 8, "x", "red")
-    assert orjson.loads(events[2][1])["image"] == str(tmp_path / "gone.png")
-    assert orjson.loads(events[3][1])["type"] == "delete"
+    assert orjson.loads(events[1][1])["image"] == str(tmp_path / "gone.png")
+    assert orjson.loads(events[2][1])["type"] == "delete"
+
+
+REFUSED = {
+    "this is no JSON": "the row is not JSON",
+    '{"product_id": "nan", "price": NaN}': "field `price` is NaN",
+    '{"product_id": "half", "title": "lamp \\ud83d"}': "field `title` holds half of a surrogate",
+    '{"product_id": "big", "attributes": {"ean": 99999999999999999999}}': "`attributes.ean` is an",
+}
+
+
+def test_rows_that_no_event_can_hold_are_refused_with_their_line_and_the_others_go(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, {"product_id": "first"}, *REFUSED, {"product_id": "last"})
+    refused: list[RefusedRow] = []
+    sent = [key for key, _ in catalog_events(tmp_path, on_refused=refused.append)]
+    assert sent == ["first", "last"]
+    assert [row.line for row in refused] == [2, 3, 4, 5]
+    for row, complaint in zip(refused, REFUSED.values(), strict=True):
+        assert complaint in row.reason
+    with pytest.raises(CatalogError, match=r"products\.jsonl:2: the row is not JSON"):
+        list(catalog_events(tmp_path))
 
 
 def test_a_picture_over_the_limit_goes_as_its_path(tmp_path: Path) -> None:
