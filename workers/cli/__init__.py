@@ -8,8 +8,7 @@ import sys
 from typing import NoReturn
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from index.errors import StoreError
 from models.errors import ModelError
@@ -34,8 +33,10 @@ from workers.cli import (
     up,
     worker,
 )
+from workers.cli.console import err
 from workers.cli.extras import missing_extra
 from workers.errors import WorkerError
+from workers.terminal.printable import printable
 
 # Our own errors say what to do; anything else is a bug and keeps its traceback.
 EXPECTED = (WorkerError, StreamError, StoreError, ModelError)
@@ -87,7 +88,7 @@ def main() -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
-    Console(stderr=True).print(
-        f"[bold red]error:[/] {escape(sentence)}", highlight=False, soft_wrap=True
-    )
+    # Lines stay: the end of a log may be part of it.
+    line = Text.assemble(("error:", "bold red"), " ", printable(sentence, lines=True))
+    err.print(line, soft_wrap=True)
     sys.exit(1)

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import out
+from workers.cli.console import print_line
 from workers.errors import SettingsError
 
 PACKAGE = "benchmarks"
@@ -40,9 +40,7 @@ def bench(
     found = _benchmarks()
     if name is None:
         for known, path in found.items():
-            out.print(
-                f"{known:<12} {_summary(path)}", markup=False, highlight=False, soft_wrap=True
-            )
+            print_line(f"{known:<12} {_summary(path)}")
         return
     if name not in found:
         raise SettingsError(f"there is no benchmark {name!r}: there are {', '.join(found)}")

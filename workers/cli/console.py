@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 
-out = Console()
-err = Console(stderr=True)
+from workers.terminal.console import SafeConsole
+from workers.terminal.printable import printable, printable_json
+
+out = SafeConsole()
+err = SafeConsole(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Don't show how far it is.")]
@@ -18,14 +20,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Don't show how far it is."
 
 def say(line: str) -> None:
     """A remark for the person at the terminal."""
-    err.print(line, markup=False, highlight=False, soft_wrap=True)
+    err.print(printable(line), soft_wrap=True)
+
+
+def print_line(line: str) -> None:
+    """One line of the result, for the person at the terminal."""
+    out.print(printable(line), soft_wrap=True)
 
 
 def finish(report: dict[str, Any], json: bool) -> None:
-    """With `--json`, print the report as one line of JSON."""
+    """With `--json`, print the report as one line of JSON, safe on a terminal too."""
     if json:
         options = orjson.OPT_SERIALIZE_NUMPY
-        out.file.write(orjson.dumps(report, option=options).decode() + "\n")
+        out.file.write(printable_json(orjson.dumps(report, option=options).decode()) + "\n")
         out.file.flush()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workers.cli.console import Json, Quiet, finish, out, say
+from workers.cli.console import Json, Quiet, finish, out, print_line, say
 from workers.errors import WorkerError
 from workers.progress.open import open_progress
 
@@ -60,13 +60,10 @@ def list_letters(
     ]
     if not json:
         for letter in letters:
-            out.print(
+            print_line(
                 f"{letter['number']:>5}  {letter['source']}  {letter['key'] or '(no key)'}  "
                 f"{letter['error_class']}: {letter['reason']}"
-                f"{'  (sent again)' if letter['redriven'] else ''}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+                f"{'  (sent again)' if letter['redriven'] else ''}"
             )
         hints = "; see one: lookstream dlq show N; send again: lookstream dlq redrive"
         say(f"{len(letters)} dead letters" + (hints if letters else ""))
@@ -93,9 +90,9 @@ def show(
     content = (letter.record.value or b"").decode(errors="replace")
     if not json:
         for name, value in plain.items():
-            out.print(f"{name:<12} {value}", markup=False, highlight=False, soft_wrap=True)
+            print_line(f"{name:<12} {value}")
         cut = content[:SHOWN_BYTES] + (" …" if len(content) > SHOWN_BYTES else "")
-        out.print(cut, markup=False, highlight=False, soft_wrap=True)
+        out.print(cut, soft_wrap=True)
     finish({**plain, "value": content}, json)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import typer
+from rich.text import Text
 
-from workers.cli.console import Json, finish, out
+from workers.cli.console import Json, finish, out, print_line
+from workers.terminal.printable import printable
 
 
 def doctor(json: Json = False) -> None:
@@ -19,11 +21,13 @@ def doctor(json: Json = False) -> None:
     for finding in examine():
         findings.append(finding)
         if not json:
-            mark = "[green]✓[/]" if finding.good else "[red]✗[/]"
-            out.print(f"{mark} [bold]{finding.what}[/]: ", end="")
-            out.print(finding.state, markup=False, highlight=False, soft_wrap=True)
+            mark = ("✓", "green") if finding.good else ("✗", "red")
+            what = (printable(finding.what), "bold")
+            out.print(
+                Text.assemble(mark, " ", what, ": ", printable(finding.state)), soft_wrap=True
+            )
             if finding.remedy:
-                out.print(f"  → {finding.remedy}", markup=False, highlight=False, soft_wrap=True)
+                print_line(f"  → {finding.remedy}")
     bad = [finding for finding in findings if not finding.good]
     finish({"healthy": not bad, "findings": [f.json() for f in findings]}, json)
     if bad:

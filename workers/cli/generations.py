@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, Quiet, finish, out, say
+from workers.cli.console import Json, Quiet, finish, print_line, say
 from workers.cli.replay_source import apply_products, source
 from workers.progress.open import open_progress
 
@@ -26,10 +26,8 @@ def list_all(json: Json = False) -> None:
     found = list_generations(load_settings())
     if not json:
         for one in found:
-            out.print(
-                f"{one.name:<24} {one.items:>8} items  bank {one.bank_version}  {one.model_id}",
-                highlight=False,
-                soft_wrap=True,
+            print_line(
+                f"{one.name:<24} {one.items:>8} items  bank {one.bank_version}  {one.model_id}"
             )
         say(f"{len(found)} generations")
     finish({"generations": [asdict(one) for one in found]}, json)

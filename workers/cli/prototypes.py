@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.cli.console import Json, Quiet, finish, out, say
+from workers.cli.console import Json, Quiet, finish, print_line, say
 from workers.errors import SettingsError
 from workers.progress.open import open_progress
 
@@ -131,7 +131,7 @@ def show(json: Json = False) -> None:
         most = max([1, *sizes])
         for number, size in sorted(enumerate(sizes), key=lambda pair: -pair[1])[:30]:
             bar = "█" * round(40 * size / most)
-            out.print(f"{bank.names[number]!s:>12} {size:7d} {bar}", markup=False, highlight=False)
+            print_line(f"{bank.names[number]!s:>12} {size:7d} {bar}")
     finish(
         {"bank_version": bank.version, "model_id": bank.model_id, "items_per_prototype": sizes},
         json,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, out, say
+from workers.cli.console import Json, finish, print_line, say
 
 
 def search(
@@ -57,13 +58,10 @@ def search(
             say("nothing found: has a catalog been produced? (lookstream produce DIR)")
         for item in result.items:
             kind = ("the product", "same kind", "same purpose", "other")[item.level]
-            out.print(
+            print_line(
                 f"{item.position:3d}. {item.score:6.1%}  {kind:<12}  "
                 f"{item.title or item.product_id}  [{' / '.join(item.category)}]"
-                f"{_offer(item.price, item.currency, item.in_stock)}",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+                f"{_offer(item.price, item.currency, item.in_stock)}"
             )
     import msgspec
 
@@ -71,5 +69,19 @@ def search(
 
 
 def _offer(price: float | None, currency: str | None, in_stock: bool | None) -> str:
-    offer = f"  {price:g} {currency or ''}".rstrip() if price is not None else ""
+    offer = f"  {price_text(price)} {currency or ''}".rstrip() if price is not None else ""
     return offer + ("" if in_stock is None else "  in stock" if in_stock else "  sold out")
+
+
+def price_text(price: float) -> str:
+    """A price as shops write it, never with an exponent: 1299000, 1.90; 1.305 as it is.
+
+    Two decimals where there is a fraction, more where a price has more: some currencies have a
+    thousandth, and screws cost less than a cent. Beyond 15 digits a double knows no digit.
+    """
+    if not price < 1e15:
+        return f"{price:g}"
+    exact = Decimal(repr(round(price, 6) or price))
+    if exact == exact.to_integral_value():
+        return f"{exact:.0f}"
+    return f"{exact:.2f}" if exact == round(exact, 2) else f"{exact:f}"

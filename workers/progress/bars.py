@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 from workers.progress.tasks import Clock, Progress, Task
+from workers.terminal.printable import printable
 
 
 class Bars(Progress):
@@ -40,7 +41,7 @@ class Bars(Progress):
 
     def note(self, line: str) -> None:
         """A line above the bars."""
-        self._rich.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._rich.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._rich.start()
@@ -56,14 +57,16 @@ class Bars(Progress):
         self._rich.stop()
 
     def _begun(self, task: Task) -> None:
-        self._numbers[task] = self._rich.add_task(task.name, total=task.total, completed=task.done)
+        self._numbers[task] = self._rich.add_task(
+            printable(task.name), total=task.total, completed=task.done
+        )
 
     def _moved(self, task: Task) -> None:
         if task in self._numbers:
             self._rich.update(self._numbers[task], completed=task.done, total=task.total)
 
     def _renamed(self, task: Task) -> None:
-        self._rich.update(self._numbers[task], description=task.name)
+        self._rich.update(self._numbers[task], description=printable(task.name))
 
     def _ended(self, task: Task, failed: bool) -> None:
         self._rich.remove_task(self._numbers.pop(task))

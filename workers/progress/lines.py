@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from workers.progress.tasks import Clock, Progress, Task
+from workers.terminal.printable import printable
 
 EVERY_S = 15.0
 """A log gets a line about every open task this often."""
@@ -39,7 +40,7 @@ class Lines(Progress):
     def note(self, line: str) -> None:
         """A line of its own."""
         with self._lock:
-            self._stream.write(line + "\n")
+            self._stream.write(printable(line) + "\n")
             self._stream.flush()
 
     def __enter__(self) -> Self:

@@ -16,9 +16,8 @@ def open_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progr
     if quiet:
         return Progress()
     if stream.isatty() and os.environ.get("TERM") != "dumb":
-        from rich.console import Console  # noqa: PLC0415  only terminals wait for rich
+        from workers.progress.bars import Bars  # noqa: PLC0415  only terminals wait for rich
+        from workers.terminal.console import SafeConsole  # noqa: PLC0415
 
-        from workers.progress.bars import Bars  # noqa: PLC0415
-
-        return Bars(Console(file=stream))
+        return Bars(SafeConsole(file=stream))
     return Lines(stream)

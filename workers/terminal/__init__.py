@@ -1,0 +1,1 @@
+"""Text on terminals: what others wrote is shown, never obeyed."""
