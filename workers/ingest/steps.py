@@ -23,6 +23,7 @@ from stream.delivery import Rejection, State
 from stream.errors import DecodeError, Permanent, Transient
 from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
 from stream.records import Record
+from stream.tombstone_key import tombstone_product
 from workers.catalog_index import CatalogIndex
 from workers.deploy.telemetry import timed
 from workers.errors import DecoderError, IntakeError
@@ -146,12 +147,14 @@ class Ingest:
 def read_event(record: Record) -> CatalogEvent:
     """The event in a record; a null value is Kafka's own way to delete a key.
 
+    Elsewhere the key is not read: it only chooses the partition.
+
     Raises:
         DecodeError: it is no catalog event.
     """
     value = record.value
-    if value is None and record.key:
-        value = encode(ProductDelete(product_id=record.key.decode(errors="replace")))
+    if value is None:
+        value = encode(ProductDelete(product_id=tombstone_product(record.key or b"")))
     event: CatalogEvent = decode(value, CatalogEvent)
     return event
 

@@ -1,6 +1,7 @@
 """Juice once: what an event changes is made anew, and nothing else."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,21 @@ async def test_an_item_made_of_a_stored_one_is_not_refused_for_its_prototype(sho
         await shop.steps.write(changes)
     stored = shop.index.stored([f"p{n}" for n in range(18)])
     assert max(item.prototype for item in stored) > 0
+
+
+async def test_a_tombstone_deletes_what_its_key_names_in_every_form(shop: Shop) -> None:
+    """And one whose key has no known form is refused, and deletes no product of that name."""
+    upsert = {"type": "upsert", "product_id": "p", "title": "apple"}
+    delivery = Delivery(shop.steps.prepare, shop.steps.write, refuse_none)
+    for form in (b"p", b'"p"', b'{"product_id": "p"}', b'{"schema": {}, "payload": {"id": "p"}}'):
+        await delivery.deliver([record(1, **upsert)])
+        assert not shop.item().is_tombstone
+        await delivery.deliver([replace(record(1), key=form, value=None)])
+        assert shop.item().is_tombstone
+    (refused,) = await shop.steps.prepare([replace(record(9), key=b'["p"]', value=None)])
+    assert isinstance(refused, Rejection)
+    assert refused.error_class == "DecodeError"
+    assert '["p"]' in refused.reason
 
 
 async def test_stored_products_are_read_once_a_batch_and_again_after_a_failure(
