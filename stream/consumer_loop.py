@@ -1,9 +1,9 @@
 """The consumer loop of the workers that a shopper waits for; a hop through Faust takes longer.
 
-Records are taken as they come, a batch is handled whole, and what is finished is committed. So a
-crash repeats the last batch and loses nothing. A handler may leave records unfinished, such as a
-click whose impression has not come yet: then nothing from the first of them on is committed in
-their partition, and after a restart they are read again.
+Records are taken as they come and handed to a handler, and what is finished is committed. So a
+crash repeats the last records and loses nothing. A handler may leave records unfinished, such as a
+click whose impression has not come yet, or a query whose picture is still fetched: then nothing
+from the first of them on is committed in their partition, and after a restart they are read again.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class ConsumerLoop:
     another record may have waited long enough. An error of it ends the loop with nothing of its
     batch committed.
 
+    A handler that works beside the loop says with `room` how many records it can take now; while
+    that is none, none are read. `drain` is called when the loop was stopped, before it leaves the
+    group: it waits for what ends soon, and returns what is unfinished then.
+
     Topics in `rewind_ms` are read again from so many milliseconds ago whenever partitions are
     assigned, whatever was committed: they are the handler's state. `on_assigned` is called then,
     before the first record, with what was committed of them: records before that were handled
@@ -47,6 +51,8 @@ class ConsumerLoop:
     max_batch: int = 500
     poll_s: float = 0.1
     fetch_wait_ms: int = FETCH_WAIT_MS
+    room: Callable[[], int] | None = None
+    drain: Callable[[], Offsets] | None = None
     rewind_ms: Mapping[str, int] = field(default_factory=dict)
     on_assigned: Callable[[Offsets], None] = lambda _committed: None
     _assigned: set[Partition] = field(default_factory=set)
@@ -60,13 +66,22 @@ class ConsumerLoop:
         on_ready()
         try:
             while not stopped():
-                messages = take(consumer, self.poll_s, self.max_batch)
-                records = [from_confluent(message) for message in messages]
+                records = self._take(consumer)
                 unfinished = self.handle(records)
                 self._advance(records)
                 self._commit(consumer, unfinished)
+            if self.drain is not None:
+                self._commit(consumer, self.drain())
         finally:
             consumer.close()
+
+    def _take(self, consumer: Consumer) -> list[Record]:
+        """The records that are there; none after `poll_s` seconds, or while there is no room."""
+        room = self.max_batch if self.room is None else min(self.max_batch, self.room())
+        if room <= 0:
+            time.sleep(self.poll_s)
+            return []
+        return [from_confluent(message) for message in take(consumer, self.poll_s, room)]
 
     def _assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Read on where the group left off; what is to be rewound, from its time."""

@@ -4,6 +4,7 @@ WorkerError
 ├── SettingsError      a setting is missing, unknown or out of range
 ├── IntakeError        a picture that is not available
 │   ├── FetchError     it could not be read or downloaded
+│   ├── DeadlineExceeded  it did not come in time for the query that needs it
 │   └── PictureRefused it was read, but is no picture we may decode
 ├── DecoderError       no decoder process can be started; no picture is to blame
 ├── QueryFailed       a query of a run that needs all its answers got none
@@ -27,6 +28,10 @@ class IntakeError(WorkerError):
 
 class FetchError(IntakeError):
     """The reference could not be read or downloaded."""
+
+
+class DeadlineExceeded(IntakeError):
+    """A query's picture did not come before its deadline."""
 
 
 class PictureRefused(IntakeError):

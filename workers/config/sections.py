@@ -187,9 +187,17 @@ class IngestSettings(Section):
 class QuerySettings(Section):
     """The query worker."""
 
-    batch: int = Field(16, ge=1, le=256, description="most queries answered together")
+    batch: int = Field(16, ge=1, le=256, description="most queries searched together")
+    deadline_s: float = Field(
+        5.0, gt=0, description="for a query's picture; keep it below the clients' time-out"
+    )
+    in_flight: int = Field(
+        128, ge=1, description="most queries under way; then none are read until one is answered"
+    )
     candidates: int = Field(100, ge=10, le=1000, description="retrieved and reranked per query")
-    retry_s: float = Field(10.0, gt=0, description="how long to retry the index for one batch")
+    retry_s: float = Field(
+        10.0, gt=0, description="how long to retry the index, up to the deadline"
+    )
     metrics_port: int = Field(9465, ge=0, le=65535)
 
 

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TextIO
 
 import structlog
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from workers.terminal.printable import printable
 
@@ -25,6 +25,11 @@ SECONDS = Histogram(
     "Seconds one batch spent in one stage.",
     ["worker", "stage"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+IN_FLIGHT = Gauge(
+    "lookstream_in_flight_records",
+    "Records that were taken from Kafka and have not ended.",
+    ["worker"],
 )
 
 # Both of structlog's own include local variables, and passwords are among those.

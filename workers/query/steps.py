@@ -1,7 +1,7 @@
-"""From query records to results: fetch, encode, probe, rerank, for one small batch at a time.
+"""From query records to results: fetch for each by itself; encode, probe, rerank in small batches.
 
 A query that can't be answered becomes a rejection with the reason, and the others of its batch are
-answered all the same.
+answered all the same. Each query has a deadline: its picture has come by then, or it is rejected.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -19,6 +18,7 @@ from index.errors import StoreUnavailable
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import ModelError
+from models.images.letterbox import Picture
 from models.juicer.juice import Juice
 from models.reranking.linear import Reranker
 from stream.codec import decode
@@ -29,7 +29,7 @@ from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
-from workers.errors import IntakeError
+from workers.errors import DeadlineExceeded, IntakeError
 from workers.intake.fetch import Fetcher
 from workers.query.part_weights import CatalogPartWeights
 from workers.query.rerank import rank
@@ -39,11 +39,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class PreparedQuery:
-    """A query ready to be encoded; `received` is on the clock of `time.perf_counter`."""
+    """A query ready to be encoded; `received` is on the clock of `time.monotonic`, in seconds."""
 
     record: Record
     query: Query
-    picture: np.ndarray | None
+    picture: Picture | None
     received: float
 
 
@@ -57,7 +57,7 @@ class RejectedQuery:
 
 
 class QueryPipeline:
-    """Answers batches of queries; `answer` is called from one task at a time."""
+    """Answers queries; `search` is called from one thread at a time."""
 
     def __init__(
         self,
@@ -75,35 +75,50 @@ class QueryPipeline:
         self._settings = settings
 
     async def answer(self, records: Sequence[Record]) -> list[Result | RejectedQuery]:
-        """One result or rejection per record, in order."""
-        received = time.perf_counter()
-        with timed("query", "fetch"):
-            prepared = await asyncio.gather(*(self._prepare(one, received) for one in records))
-        queries = [one for one in prepared if isinstance(one, PreparedQuery)]
-        results = iter(await asyncio.to_thread(self._search, queries))
-        return [one if isinstance(one, RejectedQuery) else next(results) for one in prepared]
+        """One result or rejection per record, in order, when the last of them is ready."""
+        prepared = await asyncio.gather(*map(self.prepare, records))
+        return await asyncio.to_thread(self.search, prepared)
 
-    async def _prepare(self, record: Record, received: float) -> PreparedQuery | RejectedQuery:
-        query_id = None
+    async def prepare(self, record: Record) -> PreparedQuery | RejectedQuery:
+        """The query with its picture, at the latest at its deadline."""
+        query_id, received = None, time.monotonic()
         try:
             query: Query = decode(record.value, Query)
             query_id = query.query_id
-            picture = None
-            if query.image is not None:
-                data = await self._fetcher.fetch(query.image)
-                picture = await self._fetcher.decode(data)
+            picture = None if query.image is None else await self._picture(query.image)
         except (DecodeError, IntakeError) as error:
             return RejectedQuery(record, query_id, Rejection.of(error))
         return PreparedQuery(record, query, picture, received)
 
-    def _search(self, queries: Sequence[PreparedQuery]) -> list[Result | RejectedQuery]:
+    async def _picture(self, reference: str) -> Picture:
+        limit_s = self._settings.deadline_s
         try:
-            weights = self._retrying()(self._part_weights.now)
+            with timed("query", "fetch"):
+                async with asyncio.timeout(limit_s):
+                    return await self._fetcher.decode(await self._fetcher.fetch(reference))
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"the picture did not come within {limit_s:g} s (query.deadline_s): send the "
+                "picture itself (a data: URI), or ask again when its server is quicker"
+            ) from error
+
+    def search(
+        self, prepared: Sequence[PreparedQuery | RejectedQuery]
+    ) -> list[Result | RejectedQuery]:
+        """One result or rejection per query, in order."""
+        queries = [one for one in prepared if isinstance(one, PreparedQuery)]
+        results = iter(self._search(queries) if queries else ())
+        return [one if isinstance(one, RejectedQuery) else next(results) for one in prepared]
+
+    def _search(self, queries: Sequence[PreparedQuery]) -> list[Result | RejectedQuery]:
+        retrying = self._retrying(max(one.received for one in queries))
+        try:
+            weights = retrying(self._part_weights.now)
             with timed("query", "encode"):
                 encoded = [self._encode(one, weights) for one in queries]
             valid = [one for one in encoded if isinstance(one, Encoded)]
             with timed("query", "probe"):
-                found = self._retrying()(
+                found = retrying(
                     self._index.search, [one.vector for one in valid], self._settings.candidates
                 )
         except StoreUnavailable as error:
@@ -126,7 +141,7 @@ class QueryPipeline:
                     juice=query_juice(query.juice) if one.picture is not None else None,
                     model_id=self._encoder.model_id,
                     bank_version=found.bank_version,
-                    took_ms=1000 * (time.perf_counter() - one.received),
+                    took_ms=1000 * (time.monotonic() - one.received),
                 )
             )
         return results
@@ -137,11 +152,13 @@ class QueryPipeline:
         except ModelError as error:
             return RejectedQuery(one.record, one.query.query_id, Rejection.of(error))
 
-    def _retrying(self) -> Retrying:
+    def _retrying(self, received: float) -> Retrying:
+        """Retries the index up to the deadline of a query received then, or `retry_s` seconds."""
         # A shopper waits for seconds, not for ever; then the query is rejected.
+        left_s = received + self._settings.deadline_s - time.monotonic()
         return Retrying(
             retry=retry_if_exception_type(StoreUnavailable),
-            stop=stop_after_delay(self._settings.retry_s),
+            stop=stop_after_delay(max(0.0, min(self._settings.retry_s, left_s))),
             wait=wait_random_exponential(0.05, 1.0),
             reraise=True,
         )

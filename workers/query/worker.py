@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from stream.codec import encode
 from stream.connection import PROMPT_FETCH_WAIT_MS
-from stream.consumer_loop import ConsumerLoop, Offsets
+from stream.consumer_loop import ConsumerLoop
 from stream.dead_letter import DeadLetters
 from stream.messages import Result
 from stream.publisher import Publisher
-from stream.records import Record
 from stream.topics import Topics
 from workers.catalog_index import CatalogIndex
 from workers.config.load_models import encoder_of, reranker_of
@@ -21,6 +22,7 @@ from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.signals import stop_flag, when_ready
 from workers.deploy.telemetry import EVENTS
 from workers.intake.fetch import open_fetcher
+from workers.query.answer_loop import AnswerLoop
 from workers.query.steps import QueryPipeline, RejectedQuery, impression, log
 
 # How soon a signal to stop is noticed; a query is taken the moment it comes.
@@ -28,25 +30,21 @@ POLL_S = 0.05
 
 
 @dataclass
-class QueryHandler:
-    """Answers batches of queries; results, impressions and dead letters are durable after each."""
+class QueryPublisher:
+    """Where queries end: results, impressions and dead letters."""
 
     topics: Topics
-    pipeline: QueryPipeline
     publisher: Publisher
     dead_letters: DeadLetters
-    runner: asyncio.Runner
 
-    def handle(self, records: list[Record]) -> Offsets:
-        """Answer or reject every query; none is left unfinished."""
-        if records:
-            for outcome in self.runner.run(self.pipeline.answer(records)):
-                if isinstance(outcome, RejectedQuery):
-                    self._reject(outcome)
-                else:
-                    self._publish(outcome)
-            self.publisher.flush()
-        return {}
+    def publish(self, outcomes: Sequence[Result | RejectedQuery]) -> None:
+        """Publish the outcomes; they are durable when it returns."""
+        for outcome in outcomes:
+            if isinstance(outcome, RejectedQuery):
+                self._reject(outcome)
+            else:
+                self._publish(outcome)
+        self.publisher.flush()
 
     def _publish(self, result: Result) -> None:
         key, now_ms = result.query_id, time.time_ns() // 1_000_000
@@ -66,26 +64,30 @@ class QueryHandler:
 
 def run_query(settings: Settings) -> None:
     """Answer queries until a signal comes."""
+    asyncio.run(_answer_queries(settings))
+
+
+async def _answer_queries(settings: Settings) -> None:
     kafka, topics = kafka_of(settings), topics_of(settings)
     encoder = encoder_of(settings)
     reranker = reranker_of(settings, encoder)
     index = CatalogIndex(settings, encoder.model_id)
-    with asyncio.Runner() as runner, Publisher(kafka, linger_ms=0) as publisher:
-        opening = open_fetcher(settings.intake)
-        fetcher = runner.run(opening.__aenter__())
-        pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query)
-        dead_letters = DeadLetters(kafka, topics)
-        loop = ConsumerLoop(
-            kafka=kafka,
-            group=settings.group("query"),
-            topics=(topics.query.name,),
-            handle=QueryHandler(topics, pipeline, publisher, dead_letters, runner).handle,
-            max_batch=settings.query.batch,
-            poll_s=POLL_S,
-            fetch_wait_ms=PROMPT_FETCH_WAIT_MS,
-        )
-        try:
-            loop.run(stop_flag(), when_ready("query", settings.query.metrics_port))
-        finally:
-            runner.run(opening.__aexit__(None, None, None))
-            index.close()
+    async with open_fetcher(settings.intake) as fetcher:
+        with Publisher(kafka, linger_ms=0) as publisher, closing(index):
+            pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query)
+            outcomes = QueryPublisher(topics, publisher, DeadLetters(kafka, topics))
+            answers = AnswerLoop(pipeline, outcomes.publish, settings.query)
+            loop = ConsumerLoop(
+                kafka=kafka,
+                group=settings.group("query"),
+                topics=(topics.query.name,),
+                handle=answers.take,
+                room=answers.room,
+                drain=answers.drain,
+                max_batch=settings.query.batch,
+                poll_s=POLL_S,
+                fetch_wait_ms=PROMPT_FETCH_WAIT_MS,
+            )
+            async with answers.running():
+                ready = when_ready("query", settings.query.metrics_port)
+                await asyncio.to_thread(loop.run, stop_flag(), ready)
