@@ -78,6 +78,9 @@ def _explain(error: str, data: bytes, kind: Any) -> str:
         what = "the number is out of range"
     else:
         what = what.replace("Expected ", "expected ", 1).replace("`", "")
+    if path == "event_time":
+        given = _as_dict(data).get(path)
+        what += f"; it is in milliseconds since the epoch, and {given!r} was given"
     return f"field `{path}`: {what}" if path else what
 
 

@@ -36,6 +36,8 @@ from workers.ingest.last_write_wins import Change
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 
+FIRST_MS = 1_700_000_000_000
+
 
 class Abort(BaseException):
     """The worker is killed here; no `except Exception` may stop it."""
@@ -172,7 +174,7 @@ def _record(offset: int, entry: Any) -> Record:
         offset=offset,
         key=key.encode() if key else None,
         value=value,
-        timestamp_ms=1_000 + offset,
+        timestamp_ms=FIRST_MS + offset,
     )
 
 

@@ -130,6 +130,7 @@ def test_not_said_and_cleared_stay_apart() -> None:
         (b'{"type":"upsert","product_id":"a","attributes":{"x":[]}}', "field `attributes[...]`"),
         (b'{"type":"delete","product_id":"a","schema":2}', "field `schema` is 2; this reader"),
         (b'{"type":"delete","product_id":"a","event_time":1700000000000000}', "`event_time`: exp"),
+        (b'{"type":"delete","product_id":"a","event_time":17e14}', "milliseconds since the epoch"),
         (b'{"type":"patch","product_id":"a"}', "the patch changes nothing: give price, currency"),
     ],
 )

@@ -181,6 +181,9 @@ class IngestSettings(Section):
     remember_deletes_s: float = Field(
         30 * 24 * 3600.0, gt=0, description="how long a late event cannot restore a deleted product"
     )
+    max_future_s: float = Field(
+        24 * 3600.0, ge=0, description="how far ahead of the worker's clock an event's time may be"
+    )
     metrics_port: int = Field(9464, ge=0, le=65535, description="0: no metrics endpoint")
 
 

@@ -9,7 +9,8 @@ what changed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from index.errors import RowRejected, StoreUnavailable
@@ -25,8 +26,10 @@ from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpse
 from stream.records import Record
 from stream.tombstone_key import tombstone_product
 from workers.catalog_index import CatalogIndex
+from workers.config.sections import IngestSettings
 from workers.deploy.telemetry import timed
 from workers.errors import DecoderError, IntakeError
+from workers.ingest.event_clock import event_time
 from workers.ingest.items import (
     FetchedProduct,
     encode_products,
@@ -48,7 +51,16 @@ from workers.intake.fetch import Fetcher
 class Ingest:
     """The two steps of delivery for catalog events; nobody else writes their products."""
 
-    def __init__(self, fetcher: Fetcher, encoder: CatalogEncoder, index: CatalogIndex) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        encoder: CatalogEncoder,
+        index: CatalogIndex,
+        settings: IngestSettings | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings or IngestSettings()
+        self._now_s = now_s
         self._fetcher = fetcher
         self._encoder = encoder
         self._index = index
@@ -92,6 +104,12 @@ class Ingest:
     async def _fetch(self, record: Record) -> CatalogEvent | FetchedProduct | Rejection:
         try:
             event = read_event(record)
+            event_time(
+                event,
+                record,
+                now_ms=round(1000 * self._now_s()),
+                max_future_ms=round(1000 * self._settings.max_future_s),
+            )
             if not isinstance(event, ProductUpsert):
                 return event
             pictures = [await self._picture(ref) for ref in picture_references(event)]

@@ -67,7 +67,7 @@ async def _ingest(
     assignment = _Assignment(app, index, topics.catalog.partitions)
     stop = _stop_event()
     async with open_fetcher(settings.intake) as fetcher:
-        steps = Ingest(fetcher, encoder, index)
+        steps = Ingest(fetcher, encoder, index, settings.ingest)
         delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
         _add_agent(app, topics.catalog, settings.ingest, delivery, assignment, on_batch_result)
         await _wait_for_broker(kafka, stop)

@@ -91,7 +91,7 @@ async def replay_products(
 
     try:
         async with open_fetcher(settings.intake) as fetcher:
-            steps = Ingest(fetcher, encoder, index)
+            steps = Ingest(fetcher, encoder, index, settings.ingest)
             delivery = Delivery(steps.prepare, steps.write, refused)
             while batch := await asyncio.to_thread(_take, records, settings.ingest.batch):
                 result: BatchResult = await delivery.deliver(batch)

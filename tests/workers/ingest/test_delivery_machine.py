@@ -42,6 +42,7 @@ from workers.intake.fetch import open_fetcher
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+FIRST_MS = 1_700_000_000_000
 BATCH = 5
 CALLS = 8  # of Milvus, about what a batch's write takes
 COPY_CALLS = 40  # about what copying the catalog takes
@@ -69,7 +70,7 @@ deletes = st.just({"type": "delete"})
 times: st.SearchStrategy[dict[str, int]] = st.one_of(
     st.just({}),
     st.integers(0, 6).map(lambda version: {"version": version}),
-    st.integers(0, 6).map(lambda time: {"event_time": time}),
+    st.integers(0, 6).map(lambda time: {"event_time": FIRST_MS + time}),
 )
 products = st.sampled_from(["a", "b", "c"])
 poison = st.sampled_from(
@@ -292,7 +293,7 @@ class Shop(RuleBasedStateMachine):
                 offset=offset,
                 key=key.encode(),
                 value=value,
-                timestamp_ms=1000 + offset // 3,
+                timestamp_ms=FIRST_MS + 1000 + offset // 3,
             )
         )
 

@@ -20,6 +20,8 @@ from workers.ingest.last_write_wins import Change
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 
+FIRST_MS = 1_700_000_000_000
+
 
 class Shop:
     """An ingest worker's two steps on an index of its own."""
@@ -38,7 +40,7 @@ class Shop:
             offset=self._sent,
             key=b"p",
             value=orjson.dumps({"product_id": "p", **event}),
-            timestamp_ms=self._sent,
+            timestamp_ms=FIRST_MS + self._sent,
         )
         (change,) = await self.steps.prepare([record])
         assert not hasattr(change, "reason"), change
@@ -132,7 +134,7 @@ async def test_what_can_never_be_stored_is_refused_whatever_comes_after(
             offset=offset,
             key=b"p",
             value=orjson.dumps({"product_id": "p", **event}),
-            timestamp_ms=offset,
+            timestamp_ms=FIRST_MS + offset,
         )
         for offset, event in enumerate(said)
     ]
@@ -154,7 +156,7 @@ async def test_an_item_made_of_a_stored_one_is_not_refused_for_its_prototype(sho
             offset=offset,
             key=None,
             value=orjson.dumps(event),
-            timestamp_ms=offset,
+            timestamp_ms=FIRST_MS + offset,
         )
         for offset, event in enumerate(events)
     ]
@@ -164,6 +166,24 @@ async def test_an_item_made_of_a_stored_one_is_not_refused_for_its_prototype(sho
         await shop.steps.write(changes)
     stored = shop.index.stored([f"p{n}" for n in range(18)])
     assert max(item.prototype for item in stored) > 0
+
+
+async def test_a_wrong_clock_is_refused_and_blocks_none_that_follow(shop: Shop) -> None:
+    """Of an event in seconds, which would lose for ever, and of one in 2090, which would win."""
+    upsert = {"type": "upsert", "product_id": "p"}
+    seconds, future, right = await shop.steps.prepare(
+        [
+            record(1, **upsert, event_time=1_795_645_930),
+            record(2, **upsert, event_time=3_786_912_000_000),
+            record(3, **upsert, title="right"),
+        ]
+    )
+    assert isinstance(seconds, Rejection)
+    assert "if these are seconds, send 1795645930000" in seconds.reason
+    assert isinstance(future, Rejection)
+    assert "2090-01-01 00:00:00 UTC" in future.reason
+    assert isinstance(right, Change)
+    assert await shop.steps.write([right]) == [State.APPLIED]
 
 
 async def test_a_tombstone_deletes_what_its_key_names_in_every_form(shop: Shop) -> None:
@@ -235,7 +255,7 @@ def record(offset: int, **event: Any) -> Record:
         offset=offset,
         key=b"p",
         value=orjson.dumps(event),
-        timestamp_ms=offset,
+        timestamp_ms=FIRST_MS + offset,
     )
 
 

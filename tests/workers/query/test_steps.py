@@ -26,7 +26,12 @@ from workers.query.steps import QueryPipeline, RejectedQuery, impression
 
 def record(value: bytes | None, offset: int = 0) -> Record:
     return Record(
-        topic="t", partition=0, offset=offset, key=b"k", value=value, timestamp_ms=1000 + offset
+        topic="t",
+        partition=0,
+        offset=offset,
+        key=b"k",
+        value=value,
+        timestamp_ms=1_700_000_000_000 + offset,
     )
 
 
