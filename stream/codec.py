@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args, overload
 import msgspec
 import orjson
 
+from stream.bounds import allowed
 from stream.errors import DecodeError
 from stream.messages import Message
 
@@ -78,6 +79,9 @@ def _explain(error: str, data: bytes, kind: Any) -> str:
         what = "the number is out of range"
     else:
         what = what.replace("Expected ", "expected ", 1).replace("`", "")
+        if "= " in what:  # one of the field's bounds; here are both
+            found = _as_dict(data)
+            what += allowed(_chosen(found, kind), path, found)
     if path == "event_time":
         given = _as_dict(data).get(path)
         what += f"; it is in milliseconds since the epoch, and {given!r} was given"
@@ -115,7 +119,10 @@ def _names(kind: Any) -> str:
 
 def _fields(data: bytes, kind: Any) -> list[str]:
     """The fields of the struct that the `type` of `data` names."""
-    found = _as_dict(data).get("type")
+    return ["type", *_chosen(_as_dict(data), kind).__struct_fields__]
+
+
+def _chosen(found: dict[str, Any], kind: Any) -> type[Message]:
+    """The struct that the `type` of a message names."""
     types = _types(kind)
-    chosen = next((t for t in types if _tag(t) == found), types[0])
-    return ["type", *chosen.__struct_fields__]
+    return next((t for t in types if _tag(t) == found.get("type")), types[0])

@@ -94,7 +94,11 @@ CatalogEvent: TypeAlias = ProductUpsert | OfferPatch | ProductDelete
 
 
 class Query(Message, tag="query", frozen=True, kw_only=True):
-    """A shopper's photo, words, or both; the answer is a `Result` with the same `query_id`."""
+    """A shopper's photo, words, or both; the answer is a `Result` with the same `query_id`.
+
+    Exactly one comes for every query whose `query_id` can be read. One that cannot be answered (a
+    field out of its bounds, a picture that is not there) has `error` in place of items.
+    """
 
     query_id: Id
     image: ImageRef | None = None

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from stream.codec import decode, encode
 from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka, retry_until_leader
-from stream.errors import BrokerError, RequestTimeout, StreamError
+from stream.errors import BrokerError, DecodeError, RequestTimeout, StreamError
 from stream.messages import Query, Result
 from stream.records import from_confluent, partitions
 from stream.topics import Topics
@@ -61,17 +61,28 @@ class Client:
         """Send a query and wait for its result.
 
         Raises `RequestTimeout` after `timeout_s` seconds, `BrokerError` if Kafka refuses the
-        query. A result whose `error` is set is returned like any other.
+        query, `DecodeError` if a field is out of its bounds. A result whose `error` is
+        set is returned like any other.
         """
         return self._wait(query, self.submit(query), self._timeout_s)
 
     def submit(self, query: Query) -> "Future[Result]":
         """Send the query and return at once; the future gets its result, or a `BrokerError`.
 
-        The future itself never times out; cancel it to forget the query.
+        A query that no worker could answer, out of a field's bounds, is not sent: its future has
+        the `DecodeError`. The future itself never times out; cancel it to forget the query.
         """
-        key = query.query_id.encode()
         answer: Future[Result] = Future()
+        try:
+            value = encode(query)
+            decode(value, Query)
+        except UnicodeEncodeError as error:
+            answer.set_exception(DecodeError(f"the query has half a surrogate pair: {error}"))
+            return answer
+        except DecodeError as error:
+            answer.set_exception(error)
+            return answer
+        key = query.query_id.encode()
         with self._lock:
             if self._failed:
                 raise self._failed
@@ -81,7 +92,7 @@ class Client:
         answer.add_done_callback(lambda _: self._forget(key))
         try:
             self._producer.produce(
-                self._topics.query.name, key=key, value=encode(query), on_delivery=self._sent
+                self._topics.query.name, key=key, value=value, on_delivery=self._sent
             )
         except (BufferError, KafkaException) as error:
             answer.cancel()

@@ -13,8 +13,9 @@ from stream.connection import Kafka
 from stream.errors import BrokerError, DecodeError, RequestTimeout, StreamError
 from stream.messages import Query, Result
 from stream.publisher import Publisher
+from stream.records import read_topic
 from stream.request_reply import Client
-from stream.topics import Topics, topic_map
+from stream.topics import Topics, create_topics, topic_map
 
 
 def ask(text: str) -> Query:
@@ -84,6 +85,30 @@ def test_silence_and_garbage(kafka: Kafka, topics: Topics) -> None:
         waiting = client.submit(ask("silence"))
     with pytest.raises(CancelledError):
         waiting.result(1)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (Query(query_id="q", text="b" * 1001), "`text`: .* at most 1000 characters, got 1001"),
+        (Query(query_id="q", text="b", top=0), "`top`: .* 1 to 100, got 0"),
+        (Query(query_id="i" * 129, text="b"), "`query_id`: .* 1 to 128 characters, got 129"),
+        (Query(query_id="a\nb", text="b"), "`query_id`: control characters"),
+        (Query(query_id="q", text="lamp \ud83d"), "half a surrogate pair"),
+    ],
+)
+def test_what_no_worker_could_answer_is_not_waited_for(
+    embedded: Kafka, query: Query, words: str
+) -> None:
+    topics = topic_map(f"bounds-{uuid.uuid4().hex[:8]}")
+    create_topics(embedded, topics)
+    with Client(embedded, topics, timeout_s=60) as client:
+        with pytest.raises(DecodeError, match=words):
+            client.search(query)
+        [(asked, error)] = client.results([query])
+    assert asked is query
+    assert isinstance(error, DecodeError)
+    assert not list(read_topic(embedded, topics.query.name))
 
 
 def test_missing_topics_are_said_so(embedded: Kafka) -> None:

@@ -21,10 +21,12 @@ from models.errors import ModelError
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
 from models.reranking.linear import Reranker
-from stream.codec import decode
+from stream.codec import decode, encode
+from stream.connection import MAX_MESSAGE_BYTES
 from stream.delivery import Rejection
 from stream.errors import DecodeError
 from stream.messages import Impression, Query, QueryJuice, Result, Shown
+from stream.readable_id import readable_id
 from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import QuerySettings
@@ -35,6 +37,9 @@ from workers.query.part_weights import CatalogPartWeights
 from workers.query.rerank import rank
 
 log = structlog.get_logger()
+
+MAX_RESULT_BYTES = MAX_MESSAGE_BYTES - 100_000
+"""What Kafka adds to a message counts too."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class PreparedQuery:
 
 @dataclass(frozen=True)
 class RejectedQuery:
-    """A query that gets no list; `query_id` is None where the record is no query at all."""
+    """A query that gets no list; `query_id` is None where no id can be read, and none can wait."""
 
     record: Record
     query_id: str | None
@@ -83,7 +88,11 @@ class QueryPipeline:
         """The query with its picture, at the latest at its deadline."""
         query_id, received = None, time.monotonic()
         try:
-            query: Query = decode(record.value, Query)
+            try:
+                query: Query = decode(record.value, Query)
+            except DecodeError:
+                query_id = readable_id(record.value)
+                raise
             query_id = query.query_id
             picture = None if query.image is None else await self._picture(query.image)
         except (DecodeError, IntakeError) as error:
@@ -131,19 +140,22 @@ class QueryPipeline:
                 results.append(vector)
                 continue
             query, hits = next(found_for)
-            with timed("query", "rerank"):
-                answer = rank(query, one.query.text, hits, self._reranker, one.query.top)
-            results.append(
-                Result(
-                    query_id=one.query.query_id,
-                    items=answer.items,
-                    retrieved=answer.retrieved,
-                    juice=query_juice(query.juice) if one.picture is not None else None,
-                    model_id=self._encoder.model_id,
-                    bank_version=found.bank_version,
-                    took_ms=1000 * (time.monotonic() - one.received),
-                )
+            try:
+                with timed("query", "rerank"):
+                    answer = rank(query, one.query.text, hits, self._reranker, one.query.top)
+            except ModelError as error:
+                results.append(RejectedQuery(one.record, one.query.query_id, Rejection.of(error)))
+                continue
+            result = Result(
+                query_id=one.query.query_id,
+                items=answer.items,
+                retrieved=answer.retrieved,
+                juice=query_juice(query.juice) if one.picture is not None else None,
+                model_id=self._encoder.model_id,
+                bank_version=found.bank_version,
+                took_ms=1000 * (time.monotonic() - one.received),
             )
+            results.append(_sendable(one.record, result))
         return results
 
     def _encode(self, one: PreparedQuery, weights: PartWeights) -> Encoded | RejectedQuery:
@@ -162,6 +174,17 @@ class QueryPipeline:
             wait=wait_random_exponential(0.05, 1.0),
             reraise=True,
         )
+
+
+def _sendable(record: Record, result: Result) -> Result | RejectedQuery:
+    """The result, unless Kafka would refuse it: a hundred products may have long attributes."""
+    if len(encode(result)) <= MAX_RESULT_BYTES:
+        return result
+    reason = (
+        f"the list of {len(result.items)} products is larger than a Kafka message may be "
+        f"({MAX_RESULT_BYTES:,} bytes): ask for fewer (`top`)"
+    )
+    return RejectedQuery(record, result.query_id, Rejection(reason, "ResultTooLarge"))
 
 
 def query_juice(juice: Juice) -> QueryJuice:
