@@ -13,7 +13,7 @@ from models.synthetic.folder import write_synthetic_catalog
 from models.training.embedding.dataset import TrainingConfig, TrainingData, prepare
 from models.training.embedding.feature_cache import Recorded, ViewStore, make_views
 from models.training.embedding.identity_tower import Tower
-from models.training.embedding.run_state import Encoder
+from models.training.embedding.run_state import TrainableEncoder
 from workers.progress.tasks import Progress, Task
 
 SYNTHETIC = "studio"
@@ -45,7 +45,7 @@ class Bench:
     bars: Progress
     table: dict[str, Rates] = field(default_factory=dict)
 
-    def evaluate(self, encoder: Encoder) -> Rates:
+    def evaluate(self, encoder: TrainableEncoder) -> Rates:
         """Hit rates of all retrieval tasks."""
         return {name: task.rates(encoder, self.task_views) for name, task in self.tasks.items()}
 

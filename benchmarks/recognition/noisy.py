@@ -17,7 +17,7 @@ from models.curation.folder import drop_empty_columns, read_documents, text_vect
 from models.curation.label_noise import Recovery, corrupt, recovery
 from models.embedding.protocol import SearchEncoder
 from models.training.embedding.dataset import TrainingData
-from models.training.embedding.run_state import Encoder
+from models.training.embedding.run_state import TrainableEncoder
 from models.training.embedding.validation import vectors
 
 NOISE_RATE = 0.2
@@ -46,7 +46,7 @@ class NoisyCatalog:
         encoded = text_vectors([texts[source.path] for source in sources], encoder)
         return cls(data, encoded, truth, corrupt(truth, NOISE_RATE, seed))
 
-    def curated(self, tower: Encoder) -> tuple[Curated, Recovery]:
+    def curated(self, tower: TrainableEncoder) -> tuple[Curated, Recovery]:
         """The corrupted labels curated, with identities of a tower as the picture view."""
         store = self.data.store
         identities = unit(vectors(tower, store, store.clean()))

@@ -19,7 +19,7 @@ from models.embedding.layout import DIM, PartWeights, compose_item, compose_quer
 from models.errors import CatalogError
 from models.evaluation.metrics import Levels, hit_rates, relevance, relevant_counts
 from models.training.embedding.feature_cache import Source, ViewStore
-from models.training.embedding.run_state import Encoder
+from models.training.embedding.run_state import TrainableEncoder
 from models.training.embedding.validation import vectors
 
 DEPTH = 10
@@ -37,7 +37,7 @@ class RetrievalTask:
     document_rows: Rows
     levels: Levels
 
-    def rates(self, encoder: Encoder, store: ViewStore) -> dict[str, float]:
+    def rates(self, encoder: TrainableEncoder, store: ViewStore) -> dict[str, float]:
         """The six hit rates and their average, 0..1, by the encoder's identities alone."""
         queries = unit(vectors(encoder, store, self.query_rows))
         return self.by(queries @ unit(vectors(encoder, store, self.document_rows)).T)
@@ -51,13 +51,21 @@ class RetrievalTask:
         return self.by(queries @ documents.T)
 
     def served(
-        self, encoder: Encoder, library: IdentityLibrary | None, store: ViewStore, dim: int = DIM
+        self,
+        encoder: TrainableEncoder,
+        library: IdentityLibrary | None,
+        store: ViewStore,
+        dim: int = DIM,
     ) -> dict[str, float]:
         """The same by the vectors that are served: see `similarity`."""
         return self.by(self.similarity(encoder, library, store, dim)[0])
 
     def similarity(
-        self, encoder: Encoder, library: IdentityLibrary | None, store: ViewStore, dim: int = DIM
+        self,
+        encoder: TrainableEncoder,
+        library: IdentityLibrary | None,
+        store: ViewStore,
+        dim: int = DIM,
     ) -> tuple[Floats, PartWeights]:
         """Cosines (queries, documents) of identity and appearance, and the weights of both.
 

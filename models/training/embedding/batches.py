@@ -65,17 +65,17 @@ class ViewBatches:
             yield self._batch(rows[self._ranks.equal_share(len(rows))])
 
     @property
-    def library_steps(self) -> int:
-        """Batches of the `library`."""
-        return -(-len(self._library_rows()) // self._size)
+    def steps_of_training_pass(self) -> int:
+        """Batches of the `training_pass`."""
+        return -(-len(self._training_pass_rows()) // self._size)
 
-    def library(self) -> Iterable[Batch]:
+    def training_pass(self) -> Iterable[Batch]:
         """Some views of every picture, in order."""
-        rows = self._library_rows()
+        rows = self._training_pass_rows()
         for at in range(0, len(rows), self._size):
             yield self._batch(rows[at : at + self._size])
 
-    def _library_rows(self) -> Rows:
+    def _training_pass_rows(self) -> Rows:
         starts, views = self._store.starts[:-1], np.diff(self._store.starts)
         return np.concatenate(
             [

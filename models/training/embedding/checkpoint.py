@@ -1,9 +1,9 @@
-"""A run on disk, complete enough to go on with bit-identical results.
+"""Checkpoints of a training run, from which it resumes with bit-identical results.
 
 One safetensors file: the tensors of encoder, head, optimizer, average, best weights, neighbour
 graph and random generators, and in its header JSON with the counters, the history, the recipe and
 what else has no tensor. No pickle. The learning rate and the margin follow from the step, and
-bfloat16 needs no gradient scaler, so neither has a state. The file is replaced in one atomic step,
+bfloat16 needs no gradient scaler, so neither has state. The file is replaced in one atomic step,
 so that there is always one whole checkpoint.
 """
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models.errors import TrainingError, WeightsError
-from models.training.embedding.run_state import Record, Run
+from models.training.embedding.run_state import Run, StepRecord
 from models.weights.files import read_weights, write_tensors
 
 FORMAT = 1
@@ -52,7 +52,7 @@ def save_run(run: Run, path: Path) -> None:
 
 
 def load_run(run: Run, path: Path, attach: Callable[[Tensor, int], None]) -> None:
-    """Put a fresh run where the checkpoint left off, random generators included.
+    """Restore a fresh run to the state of a checkpoint, random generators included.
 
     ``attach`` gets the saved head rows (this rank's, where it is sharded) and U, and gives the run
     its head, negatives and optimizer.
@@ -68,14 +68,14 @@ def load_run(run: Run, path: Path, attach: Callable[[Tensor, int], None]) -> Non
             raise TrainingError(f"{path} was written by another version: {advice}")
         if card["recipe"] != orjson.loads(orjson.dumps(asdict(run.recipe))):
             raise TrainingError(f"{path} is of a run with another recipe: {advice}")
-        run.encoder.load_state_dict(_under(tensors, "encoder."))
+        run.encoder.load_state_dict(_with_prefix(tensors, "encoder."))
         if "head" in tensors:
             attach(tensors["head"], card["classes"])
-        _restore_optimizer(run, _under(tensors, "optimizer."))
+        _restore_optimizer(run, _with_prefix(tensors, "optimizer."))
         _restore_counters(run, card)
         device = next(run.encoder.parameters()).device
-        run.average = _on(device, _under(tensors, "average.")) or None
-        run.best = _on(device, _under(tensors, "best.")) or None
+        run.average = _to_device(device, _with_prefix(tensors, "average.")) or None
+        run.best = _to_device(device, _with_prefix(tensors, "best.")) or None
         if run.negatives is not None and "graph" in tensors:
             run.negatives.graph = tensors["graph"].to(device)
         _restore_random(tensors, card)
@@ -86,7 +86,7 @@ def load_run(run: Run, path: Path, attach: Callable[[Tensor, int], None]) -> Non
 def _restore_counters(run: Run, card: dict[str, Any]) -> None:
     run.stage, run.step, run.stale = card["stage"], card["step"], card["stale"]
     run.best_score = card["best_score"]
-    run.history = [Record(**record) for record in card["history"]]
+    run.history = [StepRecord(**record) for record in card["history"]]
 
 
 def _restore_optimizer(run: Run, tensors: dict[str, Tensor]) -> None:
@@ -122,12 +122,12 @@ def _restore_random(tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
     words_of_numpy = {"key": tensors["random.numpy"].numpy(), "pos": card["numpy"]["state"]}
     np.random.set_state({**card["numpy"], "state": words_of_numpy})
     torch.set_rng_state(tensors["random.torch"])
-    for key, state in _under(tensors, "random.cuda.").items():
+    for key, state in _with_prefix(tensors, "random.cuda.").items():
         if int(key) < torch.cuda.device_count():
             torch.cuda.set_rng_state(state, int(key))
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {
         name.removeprefix(prefix): value
         for name, value in tensors.items()
@@ -135,5 +135,5 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def _on(device: torch.device, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _to_device(device: torch.device, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.to(device) for name, value in tensors.items()}

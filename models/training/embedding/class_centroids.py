@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
 
-MOST = 4096
+MAX_IDENTITIES = 4096
 """Identities kept at most, at even steps."""
 
 
@@ -20,4 +20,4 @@ def class_centroids(identities: Floats, ids: NDArray[np.int64]) -> Floats:
     """
     sums = np.zeros((int(ids.max()) + 1, identities.shape[1]), np.float32)
     np.add.at(sums, ids, identities)
-    return unit(sums[:: -(-len(sums) // MOST)])
+    return unit(sums[:: -(-len(sums) // MAX_IDENTITIES)])

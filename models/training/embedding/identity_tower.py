@@ -18,7 +18,7 @@ from models.backbone.identity_branch import IdentityBranch
 from models.embedding.identity_library import IdentityLibrary
 from models.embedding.pca import PrincipalAxes
 from models.embedding.projection import IDENTITY_BRANCH_WEIGHT, Projection
-from models.training.embedding.run_state import Encoder
+from models.training.embedding.run_state import TrainableEncoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Views:
     whitened: Floats
 
 
-class Tower(Encoder):
+class Tower(TrainableEncoder):
     """Views in, identities (n, 128) out; trains a tail, its axes and the identity map.
 
     Without ``identity_branch`` only the identity map is trained, on frozen features.

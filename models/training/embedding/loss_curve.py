@@ -1,14 +1,14 @@
-"""Loss, margin and validation over the steps of a run, as a picture."""
+"""A plot of loss and validation score over the steps of a run."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from models.errors import TrainingError
-from models.training.embedding.run_state import Record
+from models.training.embedding.run_state import StepRecord
 
 
-def plot_curves(history: Sequence[Record], path: Path, *, title: str = "") -> None:
+def plot_curves(history: Sequence[StepRecord], path: Path, *, title: str = "") -> None:
     """Write a PNG: loss above, validation score below where there is one, stages side by side.
 
     Raises:

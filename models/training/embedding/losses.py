@@ -20,10 +20,10 @@ from models.embedding.layout import IDENTITY_PREFIXES
 from models.errors import TrainingError
 
 PREFIXES = IDENTITY_PREFIXES
-FORBIDDEN = -1e9
-"""In place of −∞ for logits that must not count: its gradient is 0 rather than NaN."""
+MASKED_LOGIT = -1e9
+"""In place of −∞ for masked logits: its gradient is 0 rather than NaN."""
 
-NEARLY_ONE = 1 - 1e-6
+MAX_COSINE = 1 - 1e-6
 """Cosines are clamped to ± this before acos, whose slope is infinite at ±1."""
 
 
@@ -32,8 +32,8 @@ class MarginSoftmax:
     """How rows are compared with prototypes.
 
     ``scale`` is s = 1/τ; ``margin`` m is in radians; ``smoothing`` is the share of the target that
-    is spread evenly over all classes, and ``concept_smoothing`` that over the classes of the same
-    concept, which keeps one kind together where every product is told from every other; ``weights``
+    is spread evenly over all classes (label smoothing), and ``concept_smoothing`` that over the
+    classes of the same concept, which keeps products of one category near each other; ``weights``
     are the λ_g, by default 1/|G| each.
     """
 
@@ -66,7 +66,7 @@ def weighted_prefixes(
     return list(zip(prefixes, chosen, strict=True))
 
 
-def prefix_of(rows: Tensor, prefix: int) -> Tensor:
+def normalised_prefix(rows: Tensor, prefix: int) -> Tensor:
     """The first ``prefix`` values of rows (..., D), float32, scaled to length 1.
 
     Raises:
@@ -102,9 +102,9 @@ def info_nce(rows: Tensor, ids: Tensor, *, temperature: float = 0.05) -> Tensor:
         raise TrainingError(
             "no ID occurs twice in this batch: contrast needs two views of an ID or more"
         )
-    others = logits.masked_fill(same, FORBIDDEN)
-    crowd = torch.logsumexp(others, dim=1, keepdim=True)
-    return functional.softplus(crowd - logits)[positive].mean()
+    negatives = logits.masked_fill(same, MASKED_LOGIT)
+    total = torch.logsumexp(negatives, dim=1, keepdim=True)
+    return functional.softplus(total - logits)[positive].mean()
 
 
 def matryoshka_info_nce(
@@ -118,21 +118,21 @@ def matryoshka_info_nce(
     """Σ_g λ_g · InfoNCE(h_{1:g}) of features (n, D) of any length; see `info_nce`."""
     total = features.new_zeros((), dtype=torch.float32)
     for prefix, weight in weighted_prefixes(prefixes, weights):
-        cut = prefix_of(features, prefix)
+        cut = normalised_prefix(features, prefix)
         total = total + weight * info_nce(cut, ids, temperature=temperature)
     return total
 
 
-def with_margin(cosines: Tensor, margin: float) -> Tensor:
+def add_angular_margin(cosines: Tensor, margin: float) -> Tensor:
     """cos(θ + m) of cosines cos θ, any shape.
 
     Beyond θ = π − m, where cos(θ + m) would rise again, it goes on falling: cos θ − m · sin m.
     """
     if margin == 0:
         return cosines
-    widened = torch.cos(torch.acos(cosines.clamp(-NEARLY_ONE, NEARLY_ONE)) + margin)
+    with_margin = torch.cos(torch.acos(cosines.clamp(-MAX_COSINE, MAX_COSINE)) + margin)
     beyond = cosines - margin * math.sin(margin)
-    return torch.where(cosines > -math.cos(margin), widened, beyond)
+    return torch.where(cosines > -math.cos(margin), with_margin, beyond)
 
 
 def arcface(
@@ -140,7 +140,7 @@ def arcface(
     targets: Tensor,
     softmax: MarginSoftmax,
     weights: Tensor | None = None,
-    kin: Tensor | None = None,
+    same_concept: Tensor | None = None,
 ) -> Tensor:
     """Mean −log P(y | h) with P ∝ w_u · exp(s · cos(θ_u + m · [u = y])).
 
@@ -151,30 +151,30 @@ def arcface(
             of s · cosines.
         weights: w, how many classes each stands for in a row's sums, (n, u): 0 does not count; 1 by
             default, as for the row's own class always.
-        kin: True where a class is of the concept of a row's own, (n, u), itself among them; with
-            none there is no ``concept_smoothing``.
+        same_concept: True where a class is of the concept of a row's own, (n, u), itself among
+            them; without it there is no ``concept_smoothing``.
     """
     own = targets[:, None]
-    widened = with_margin(cosines.gather(1, own), softmax.margin)
-    logits = softmax.scale * cosines.scatter(1, own, widened)
-    counted = logits if weights is None else logits + logarithm(weights)
-    concept_smoothing = 0.0 if kin is None else softmax.concept_smoothing
-    wanted = (1 - softmax.smoothing - concept_smoothing) * logits.gather(1, own).squeeze(1)
+    with_margin = add_angular_margin(cosines.gather(1, own), softmax.margin)
+    logits = softmax.scale * cosines.scatter(1, own, with_margin)
+    weighted = logits if weights is None else logits + log_weights(weights)
+    concept_smoothing = 0.0 if same_concept is None else softmax.concept_smoothing
+    target = (1 - softmax.smoothing - concept_smoothing) * logits.gather(1, own).squeeze(1)
     if softmax.smoothing:
-        wanted = wanted + softmax.smoothing * mean_over(logits, weights)
-    if kin is not None and concept_smoothing:
-        wanted = wanted + concept_smoothing * mean_over(
-            logits, kin if weights is None else kin * weights
+        target = target + softmax.smoothing * weighted_mean(logits, weights)
+    if same_concept is not None and concept_smoothing:
+        target = target + concept_smoothing * weighted_mean(
+            logits, same_concept if weights is None else same_concept * weights
         )
-    return (torch.logsumexp(counted, dim=1) - wanted).mean()
+    return (torch.logsumexp(weighted, dim=1) - target).mean()
 
 
-def logarithm(weights: Tensor) -> Tensor:
-    """log w of weights of any shape, `FORBIDDEN` where they are 0."""
-    return torch.where(weights > 0, weights.log(), FORBIDDEN)
+def log_weights(weights: Tensor) -> Tensor:
+    """log w of weights of any shape, `MASKED_LOGIT` where they are 0."""
+    return torch.where(weights > 0, weights.log(), MASKED_LOGIT)
 
 
-def mean_over(logits: Tensor, weights: Tensor | None) -> Tensor:
+def weighted_mean(logits: Tensor, weights: Tensor | None) -> Tensor:
     """Mean of each row's (n, u) values by weights or a mask, or of all: (n,)."""
     if weights is None:
         return logits.mean(dim=1)

@@ -1,8 +1,8 @@
 """The classification head: sub-centres of every ID's prototype, dropped when training is done.
 
 Rows start as the centroids of their IDs (Pailitao-VL §4, stage 2). With K > 1 sub-centres an ID may
-look several ways, and a wrongly labelled sample pulls a minor sub-centre rather than the dominant
-one (Deng et al. 2020, "Sub-center ArcFace").
+have several appearances, and a wrongly labelled sample pulls a minor sub-centre rather than the
+dominant one (Deng et al. 2020, "Sub-center ArcFace").
 """
 
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.errors import TrainingError
-from models.training.embedding.losses import MarginSoftmax, arcface, prefix_of
+from models.training.embedding.losses import MarginSoftmax, arcface, normalised_prefix
 
 if TYPE_CHECKING:
     from models.training.embedding.sparse_negatives import SparseNegatives
@@ -47,11 +47,11 @@ class PrototypeHead(nn.Module):
         The nearest of an ID's sub-centres counts.
         """
         return nearest_centre(
-            prefix_of(features, prefix),
-            prefix_of(self.weight if columns is None else self.weight[columns], prefix),
+            normalised_prefix(features, prefix),
+            normalised_prefix(self.weight if columns is None else self.weight[columns], prefix),
         )
 
-    def identify(
+    def identification_loss(
         self,
         features: Tensor,
         ids: Tensor,
@@ -60,16 +60,16 @@ class PrototypeHead(nn.Module):
     ) -> Tensor:
         """The loss of stage 3: Σ_g λ_g · (−mean log P(y | h_{1:g})) of features (n, D).
 
-        ``negatives`` picks the IDs that each row is told apart from and weighs them; all, and each
-        as 1, by default.
+        ``negatives`` selects and weights the IDs that each row is compared with; by default all,
+        each with weight 1.
         """
-        columns, weights, targets, kin = None, None, ids, None
+        columns, weights, targets, same_concept = None, None, ids, None
         if negatives is not None:
             columns, weights = negatives.select(ids)
             targets = ids if columns is None else torch.searchsorted(columns, ids)
         if self.concepts is not None and softmax.concept_smoothing:
-            others = self.concepts if columns is None else self.concepts[columns]
-            kin = self.concepts[ids][:, None] == others
+            concepts = self.concepts if columns is None else self.concepts[columns]
+            same_concept = self.concepts[ids][:, None] == concepts
         total = features.new_zeros((), dtype=torch.float32)
         for prefix, weight in softmax.terms():
             total = total + weight * arcface(
@@ -77,7 +77,7 @@ class PrototypeHead(nn.Module):
                 targets,
                 softmax,
                 weights,
-                kin,
+                same_concept,
             )
         return total
 
@@ -94,12 +94,12 @@ def nearest_centre(rows: Tensor, centres: Tensor) -> Tensor:
     return cosines.view(len(rows), classes, count).amax(dim=2) if count > 1 else cosines
 
 
-def centroid_weight(embeddings: Tensor, ids: Tensor, classes: int, sub_centres: int = 1) -> Tensor:
+def centroids_of_ids(embeddings: Tensor, ids: Tensor, classes: int, sub_centres: int = 1) -> Tensor:
     """Head rows (U, K, D) from embeddings (n, D) of the training set and their IDs (n,).
 
     One sub-centre is the centroid of the ID's unit vectors. More are found by spherical k-means
-    within each ID, which starts from the centroid and then the sample farthest from what is there;
-    an ID with fewer samples than sub-centres has some that coincide.
+    within each ID, which starts from the centroid and then the sample farthest from all centres so
+    far; an ID with fewer samples than sub-centres has some that coincide.
 
     Raises:
         TrainingError: an ID has no sample, or one lies outside 0..classes − 1.
@@ -115,17 +115,19 @@ def centroid_weight(embeddings: Tensor, ids: Tensor, classes: int, sub_centres: 
     rows = functional.normalize(embeddings.float(), dim=-1)
     centres = _means(rows, ids, classes)[:, None]
     for _ in range(1, sub_centres):
-        farthest = _first_of_each(ids, (centres[ids] @ rows[:, :, None]).amax(dim=(1, 2)), classes)
+        farthest = _smallest_of_each(
+            ids, (centres[ids] @ rows[:, :, None]).amax(dim=(1, 2)), classes
+        )
         centres = torch.cat([centres, rows[farthest][:, None]], dim=1)
     for _ in range(LLOYD_ROUNDS if sub_centres > 1 else 0):
-        owner = ids * sub_centres + own_centre(rows, ids, centres)[0]
+        owner = ids * sub_centres + nearest_own_centre(rows, ids, centres)[0]
         moved = _means(rows, owner, classes * sub_centres).view_as(centres)
         taken = torch.bincount(owner, minlength=classes * sub_centres).view(classes, -1, 1) > 0
         centres = torch.where(taken, moved, centres)
     return centres
 
 
-def own_centre(rows: Tensor, ids: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def nearest_own_centre(rows: Tensor, ids: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest sub-centre of each row's own ID, (n,), and the cosines to all its own, (n, K)."""
     directions = functional.normalize(weight.float(), dim=-1)[ids]
     cosines = (directions @ functional.normalize(rows.float(), dim=-1)[:, :, None]).squeeze(2)
@@ -137,7 +139,7 @@ def _means(rows: Tensor, owners: Tensor, count: int) -> Tensor:
     return functional.normalize(sums, dim=-1)
 
 
-def _first_of_each(ids: Tensor, values: Tensor, classes: int) -> Tensor:
+def _smallest_of_each(ids: Tensor, values: Tensor, classes: int) -> Tensor:
     """Per ID the index of its sample with the smallest value, (classes,)."""
     by_value = torch.argsort(values, stable=True)
     by_id = by_value[torch.argsort(ids[by_value], stable=True)]

@@ -1,4 +1,4 @@
-"""Several processes that train one encoder: joining them, and what they tell each other.
+"""Distributed training: joining a process group, and its collective operations.
 
 Started by ``lookstream train embedding --ranks N`` or, on several machines, by ``torchrun``.
 Collectives only, hence the same on gloo (CPUs) and NCCL (GPUs).
@@ -113,8 +113,8 @@ def broadcast_weights(module: nn.Module) -> None:
         dist.broadcast(value, 0)
 
 
-def agree(value: float, device: torch.device) -> float:
-    """What rank 0 has for a value, on all ranks."""
+def broadcast_value(value: float, device: torch.device) -> float:
+    """Rank 0's value, on all ranks."""
     agreed = torch.tensor([value], dtype=torch.float64, device=device)
     dist.broadcast(agreed, 0)
     return float(agreed)

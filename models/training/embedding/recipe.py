@@ -1,4 +1,4 @@
-"""How one training run goes: a recipe of numbers, saved with every checkpoint."""
+"""The hyperparameters of a training run, saved with every checkpoint."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -10,15 +10,15 @@ from models.training.embedding.sparse_negatives import Sparseness
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run beside model and data.
+    """Everything that determines a run beside model and data.
 
     Attributes:
         contrast_steps: of stage 1; 0 skips it.
         identity_steps: of stage 3; 0 skips stages 2 and 3 and leaves no head.
         prefixes, prefix_weights: Matryoshka prefixes and their λ_g, 1/|G| each by default.
         temperature: τ of InfoNCE.
-        scale, margin, smoothing, kinship: see `MarginSoftmax`; the margin is that at the end
-            of its ramp.
+        scale, margin, smoothing, concept_smoothing: see `MarginSoftmax`; the margin is that at the
+            end of its ramp.
         margin_ramp: share of stage 3, 0..1, over which the margin rises linearly from 0.
         sub_centres: K of the head, 1 or 3.
         full_up_to: with more IDs than this the softmax goes over `sparseness` only.

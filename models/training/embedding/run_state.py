@@ -1,4 +1,4 @@
-"""What a training run is made of at one moment: all that a checkpoint has to hold."""
+"""The state of a training run: all that a checkpoint holds."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from models.training.embedding.recipe import Recipe
 from models.training.embedding.sparse_negatives import SparseNegatives
 
 StageName = Literal["contrast", "identity"]
-NO_DECAY_BELOW = 2
+MIN_DECAYED_DIMENSIONS = 2
 """Parameters of fewer dimensions (biases, scales of norms) are not decayed."""
 
 
@@ -20,19 +20,19 @@ Batch = tuple[Any, Tensor]
 """What the encoder takes, and the IDs (n,) of its pictures, 0..U − 1."""
 
 
-class Encoder(nn.Module, ABC):
-    """A network that training acts on."""
+class TrainableEncoder(nn.Module, ABC):
+    """A network that `stages.train` trains."""
 
     @abstractmethod
     def encode(self, inputs: Any) -> Tensor:
         """Vectors (n, D) of a batch of inputs, of any length, with gradients.
 
-        Inputs are what the batches hold; moving them to the right device is the encoder's part.
+        Inputs are as the batches have them; the encoder moves them to its device.
         """
 
 
 @dataclass(frozen=True)
-class Record:
+class StepRecord:
     """One step of the history: numbered within its stage from 1.
 
     ``rate`` is the encoder's learning rate, ``margin`` in radians (0 in the contrast stage),
@@ -50,14 +50,14 @@ class Record:
 
 @dataclass
 class Run:
-    """The moving parts of a run.
+    """All that changes during a run.
 
     ``step`` counts the finished steps of the current stage; ``stale`` the validations since the
     stage's best; ``best`` holds the weights validated best in this stage, ``average`` the moving
     average of the encoder's floating-point weights; ``concepts`` numbers each ID's concept.
     """
 
-    encoder: Encoder
+    encoder: TrainableEncoder
     recipe: Recipe
     optimizer: torch.optim.AdamW
     stage: StageName
@@ -69,7 +69,7 @@ class Run:
     best: dict[str, Tensor] | None = None
     average: dict[str, Tensor] | None = None
     concepts: Tensor | None = None
-    history: list[Record] = field(default_factory=list)
+    history: list[StepRecord] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -92,8 +92,8 @@ def make_optimizer(
     Each group remembers its peak learning rate as ``peak``.
     """
     trained = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
-    decayed = [parameter for parameter in trained if parameter.ndim >= NO_DECAY_BELOW]
-    plain = [parameter for parameter in trained if parameter.ndim < NO_DECAY_BELOW]
+    decayed = [parameter for parameter in trained if parameter.ndim >= MIN_DECAYED_DIMENSIONS]
+    plain = [parameter for parameter in trained if parameter.ndim < MIN_DECAYED_DIMENSIONS]
     groups = [(decayed, recipe.weight_decay, 1.0), (plain, 0.0, 1.0)]
     if head is not None:
         groups.append((list(head.parameters()), 0.0, recipe.head_factor))
@@ -111,12 +111,12 @@ def make_optimizer(
     )
 
 
-def device_of(encoder: Encoder) -> torch.device:
-    """Where its weights lie."""
+def device_of(encoder: TrainableEncoder) -> torch.device:
+    """The device of its weights."""
     return next(encoder.parameters()).device
 
 
-def precision(encoder: Encoder, mixed: bool) -> torch.autocast:
-    """bfloat16 where it pays; it has float32's range, so that gradients need no scaling."""
+def autocast(encoder: TrainableEncoder, mixed: bool) -> torch.autocast:
+    """bfloat16 on CUDA; it has float32's range, so that gradients need no scaling."""
     device = device_of(encoder).type
     return torch.autocast(device, torch.bfloat16, enabled=mixed and device == "cuda")

@@ -1,17 +1,17 @@
-"""Which prototypes a sample is told apart from, when there are too many for all.
+"""Sparse negatives: a subset of the prototypes for the softmax, when there are too many for all.
 
-For each target only its nearest prototypes count, by a similarity matrix of the prototypes that is
-refreshed now and then (Pailitao-VL §4), and beside them a random share, drawn anew at each step and
-shared by the batch, that stands for all the others: a prototype that is drawn once in a hundred
-times counts as a hundred (Horvitz and Thompson 1952). So the sums of the softmax are on average
-those over all prototypes, and far kinds are kept apart as they would be by all.
+For each target its nearest prototypes are negatives, by a similarity matrix of the prototypes that
+is refreshed periodically (Pailitao-VL §4), and beside them a random sample, drawn anew at each step
+and shared by the batch, that represents all others with importance weights: a prototype sampled
+with probability p has weight 1/p (Horvitz and Thompson 1952). So the sums of the softmax are
+unbiased estimates of those over all prototypes, and distant categories stay apart.
 
-A batch of n targets with k neighbours each is compared with the union of what they need, up to
+A batch of n targets with k neighbours each is compared with the union of their negatives, up to
 n · k prototypes. So this saves time where n · k is well below U; with fewer prototypes it changes
 what is learned, not how fast.
 
-The matrix itself never exists as a whole: it is made block by block, and of each row only the
-numbers of its nearest are kept.
+The matrix is never held as a whole: it is computed block by block, and of each row only the
+indices of its nearest are kept.
 """
 
 import math
@@ -27,8 +27,8 @@ BLOCK = 1024
 """Prototypes compared at once: at U = 100,000 a block of cosines takes 400 MB."""
 
 DENSE_FROM = 0.75
-"""A batch that needs more of the prototypes than this share is compared with all of them, and those
-not needed masked: copying most rows of the head costs more than the few cosines saved."""
+"""A batch whose negatives are more than this share is compared with all prototypes, and the others
+are masked: copying most rows of the head costs more than the cosines saved."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Sparseness:
 
 
 class SparseNegatives:
-    """The neighbour graph of the prototypes, and what it picks for a batch.
+    """The neighbour graph of the prototypes, and the negatives it selects for a batch.
 
     Attributes:
         graph: int32 (U, k), the nearest prototypes of each, itself first; None before `refresh`.
@@ -78,12 +78,12 @@ class SparseNegatives:
         self.graph = nearest_prototypes(prototypes, self.sparseness.neighbours(self.classes))
 
     def select(self, ids: Tensor) -> tuple[Tensor | None, Tensor]:
-        """For targets (n,): the prototypes that count for any, and how much for whom.
+        """The prototypes to compare a batch with, for targets (n,), and their weights.
 
         Returns:
-            Their numbers in ascending order (u,), and weights (n, u); or None for all, and weights
-            (n, U). A neighbour weighs 1, the target among them, one that was drawn as many as it
-            stands for, any other 0.
+            Their indices in ascending order (u,), and weights (n, u); or None for all, and weights
+            (n, U). A neighbour has weight 1, the target among them, a sampled prototype the number
+            it represents, any other 0.
 
         Raises:
             TrainingError: before the first `refresh`.
@@ -93,20 +93,20 @@ class SparseNegatives:
         near = torch.zeros(len(ids), self.classes, dtype=torch.bool, device=ids.device)
         near.scatter_(1, self.graph[ids].long(), True)
         near.scatter_(1, ids[:, None], True)
-        alias_of = self._drawn().to(ids.device)
-        columns = (near.any(dim=0) | (alias_of > 0)).nonzero().squeeze(1)
+        represents = self._sample().to(ids.device)
+        columns = (near.any(dim=0) | (represents > 0)).nonzero().squeeze(1)
         if len(columns) > DENSE_FROM * self.classes:
-            return None, torch.where(near, 1.0, alias_of)
-        return columns, torch.where(near[:, columns], 1.0, alias_of[columns])
+            return None, torch.where(near, 1.0, represents)
+        return columns, torch.where(near[:, columns], 1.0, represents[columns])
 
-    def _drawn(self) -> Tensor:
-        """How many prototypes each of the U stands for in this step, (U,): 0 if not drawn."""
+    def _sample(self) -> Tensor:
+        """How many prototypes each of the U represents in this step, (U,): 0 if not sampled."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         count = math.ceil(self.sparseness.random * self.classes)
-        alias_of = torch.zeros(self.classes)
+        represents = torch.zeros(self.classes)
         drawn = torch.randperm(self.classes, generator=generator)[:count]
-        alias_of[drawn] = self.classes / max(count, 1)
-        return alias_of
+        represents[drawn] = self.classes / max(count, 1)
+        return represents
 
 
 @torch.no_grad()
@@ -123,6 +123,6 @@ def nearest_prototypes(prototypes: Tensor, count: int, block: int = BLOCK) -> Te
     for start in range(0, len(unit), block):
         cosines = unit[start : start + block] @ unit.T
         here = torch.arange(len(cosines), device=unit.device)
-        cosines[here, start + here] = 2.0  # itself first, also where twins tie
+        cosines[here, start + here] = 2.0  # itself first, also where duplicates tie
         graph[start : start + block] = cosines.topk(count, dim=1).indices
     return graph

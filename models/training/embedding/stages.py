@@ -18,25 +18,30 @@ from torch import Tensor
 
 from models.errors import TrainingError
 from models.training.embedding.checkpoint import load_run, save_run
-from models.training.embedding.model_selection import Validate, follow, settle, validated
-from models.training.embedding.prototype_head import PrototypeHead, centroid_weight
+from models.training.embedding.model_selection import (
+    Validate,
+    load_best,
+    update_average,
+    validate_if_due,
+)
+from models.training.embedding.prototype_head import PrototypeHead, centroids_of_ids
 from models.training.embedding.ranks import Ranks, gather_rows, joined_ranks
 from models.training.embedding.recipe import Recipe
 from models.training.embedding.run_state import (
     Batch,
-    Encoder,
-    Record,
     Run,
     StageName,
+    StepRecord,
+    TrainableEncoder,
+    autocast,
     device_of,
     make_optimizer,
-    precision,
 )
 from models.training.embedding.sharded_head import ShardedHead
 from models.training.embedding.sparse_negatives import SparseNegatives
 from models.training.embedding.step import training_step
 
-Library = Callable[[], Iterable[Batch]]
+TrainingPass = Callable[[], Iterable[Batch]]
 """One pass over the training set, every ID at least once, the same each time."""
 
 
@@ -63,20 +68,20 @@ class Checkpointing:
 class Trained:
     """What a run ended with. The encoder is the one that was given, with its best weights."""
 
-    encoder: Encoder
+    encoder: TrainableEncoder
     head: PrototypeHead | None
-    history: list[Record]
+    history: list[StepRecord]
 
 
 def train(
-    encoder: Encoder,
+    encoder: TrainableEncoder,
     batches: Batches,
     recipe: Recipe,
     *,
-    library: Library | None = None,
+    training_pass: TrainingPass | None = None,
     concepts: Tensor | None = None,
     validate: Validate | None = None,
-    progress: Callable[[Record], None] = lambda record: None,
+    progress: Callable[[StepRecord], None] = lambda record: None,
     checkpoint: Checkpointing | None = None,
 ) -> Trained:
     """Train the encoder in place.
@@ -88,7 +93,7 @@ def train(
         encoder: on the device that it is to be trained on.
         batches: see `Batches`.
         recipe: what is run, and how.
-        library: the training set for stage 2; needed when the recipe has ``identity_steps``.
+        training_pass: the training set for stage 2; required by ``identity_steps``.
         concepts: the number of each ID's concept, (U,), for the recipe's ``concept_smoothing``;
         none without.
         validate: asked every ``recipe.validate_every`` steps and at the end of each stage; the
@@ -100,31 +105,35 @@ def train(
         TrainingError: the batches end early, or do not fit; the loss is not finite; the checkpoint
             is of another recipe, or damaged.
     """
-    if recipe.identity_steps and library is None:
-        raise TrainingError("identification needs the library that its prototypes come from")
+    if recipe.identity_steps and training_pass is None:
+        raise TrainingError("identification needs the training set that its prototypes come from")
     ranks = joined_ranks()
-    run = _begin(encoder, recipe, ranks, checkpoint, concepts)
+    run = _start_run(encoder, recipe, ranks, checkpoint, concepts)
     while True:
         _run_stage(run, batches, ranks, validate, progress, checkpoint)
-        settle(run)
-        if run.stage == "identity" or not recipe.identity_steps or library is None:
+        load_best(run)
+        if run.stage == "identity" or not recipe.identity_steps or training_pass is None:
             return Trained(encoder, run.head, run.history)
-        enter_identity(run, library, ranks)
+        start_identification(run, training_pass, ranks)
 
 
-def enter_identity(run: Run, library: Library, ranks: Ranks | None) -> None:
+def start_identification(run: Run, training_pass: TrainingPass, ranks: Ranks | None) -> None:
     """Stage 2: a head whose rows are the centroids of the IDs' embeddings, and a new optimizer."""
-    embeddings, ids = embed(run.encoder, library(), mixed_precision=run.recipe.mixed_precision)
+    embeddings, ids = embed(
+        run.encoder, training_pass(), mixed_precision=run.recipe.mixed_precision
+    )
     classes = int(ids.max()) + 1
-    weight = centroid_weight(embeddings, ids, classes, run.recipe.sub_centres)
-    _attach(run, PrototypeHead(weight) if ranks is None else ShardedHead.slice_of(weight, ranks))
+    weight = centroids_of_ids(embeddings, ids, classes, run.recipe.sub_centres)
+    _attach_head(
+        run, PrototypeHead(weight) if ranks is None else ShardedHead.slice_of(weight, ranks)
+    )
     run.stage, run.step, run.stale = "identity", 0, 0
     run.best = run.best_score = run.average = None
 
 
 @torch.no_grad()
 def embed(
-    encoder: Encoder, batches: Iterable[Batch], *, mixed_precision: bool = True
+    encoder: TrainableEncoder, batches: Iterable[Batch], *, mixed_precision: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Vectors (n, D), float32 on the CPU, and IDs (n,) of all batches, in eval mode.
 
@@ -135,7 +144,7 @@ def embed(
     encoder.eval()
     rows, ids = [], []
     for inputs, numbers in batches:
-        with precision(encoder, mixed_precision):
+        with autocast(encoder, mixed_precision):
             rows.append(encoder.encode(inputs).float().cpu())
         ids.append(numbers.cpu())
     encoder.train(was_training)
@@ -149,28 +158,28 @@ def _run_stage(
     batches: Batches,
     ranks: Ranks | None,
     validate: Validate | None,
-    progress: Callable[[Record], None],
+    progress: Callable[[StepRecord], None],
     checkpoint: Checkpointing | None,
 ) -> None:
-    coming = batches(run.stage, run.step)
+    stage_batches = batches(run.stage, run.step)
     while not run.finished:
-        batch = next(coming, None)
+        batch = next(stage_batches, None)
         if batch is None:
             raise TrainingError(
                 f"the batches of stage {run.stage} ended at step {run.step} of {run.steps}: "
                 "let them go on, or ask for fewer steps"
             )
         record = training_step(run, batch, ranks)
-        follow(run)
-        record = replace(record, score=validated(run, validate, ranks))
+        update_average(run)
+        record = replace(record, score=validate_if_due(run, validate, ranks))
         run.history.append(record)
         if checkpoint and (run.finished or run.step % checkpoint.every == 0):
             save_run(run, checkpoint.path)
         progress(record)
 
 
-def _begin(
-    encoder: Encoder,
+def _start_run(
+    encoder: TrainableEncoder,
     recipe: Recipe,
     ranks: Ranks | None,
     checkpoint: Checkpointing | None,
@@ -181,7 +190,7 @@ def _begin(
     if checkpoint and checkpoint.path.exists():
 
         def attach(rows: Tensor, classes: int) -> None:
-            _attach(
+            _attach_head(
                 run, PrototypeHead(rows) if ranks is None else ShardedHead(rows, classes, ranks)
             )
 
@@ -202,7 +211,7 @@ def _check_same_step(run: Run, ranks: Ranks) -> None:
         )
 
 
-def _attach(run: Run, head: PrototypeHead) -> None:
+def _attach_head(run: Run, head: PrototypeHead) -> None:
     """Give the run a head, an optimizer that knows it, and its sparse negatives if it needs any."""
     recipe = run.recipe
     run.head = head.to(device_of(run.encoder))

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from models.errors import TrainingError
 from models.training.embedding.losses import matryoshka_info_nce
 from models.training.embedding.ranks import Ranks, gather_rows, sum_gradients
-from models.training.embedding.run_state import Batch, Record, Run, precision
+from models.training.embedding.run_state import Batch, Run, StepRecord, autocast
 from models.training.embedding.sharded_head import ShardedHead
 
 
-def training_step(run: Run, batch: Batch, ranks: Ranks | None) -> Record:
+def training_step(run: Run, batch: Batch, ranks: Ranks | None) -> StepRecord:
     """Move encoder and head one step down the stage's loss, and count it.
 
     Raises:
@@ -27,7 +27,7 @@ def training_step(run: Run, batch: Batch, ranks: Ranks | None) -> Record:
     if run.negatives is not None and run.head is not None and run.negatives.due(run.step):
         run.negatives.refresh(run.head.prototypes())
     run.encoder.train()
-    with precision(run.encoder, recipe.mixed_precision):
+    with autocast(run.encoder, recipe.mixed_precision):
         features = run.encoder.encode(inputs)
     loss = stage_loss(run, features, ids.to(features.device), ranks)
     value = float(loss.detach())
@@ -38,18 +38,18 @@ def training_step(run: Run, batch: Batch, ranks: Ranks | None) -> Record:
         )
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    _clip(run, ranks)
+    _clip_gradients(run, ranks)
     run.optimizer.step()
     margin = recipe.softmax(run.step).margin if run.stage == "identity" else 0.0
     run.step += 1
-    return Record(run.stage, run.step, run.steps, value, recipe.learning_rate * rate, margin)
+    return StepRecord(run.stage, run.step, run.steps, value, recipe.learning_rate * rate, margin)
 
 
 def stage_loss(run: Run, features: Tensor, ids: Tensor, ranks: Ranks | None) -> Tensor:
     """The current stage's loss over the batch, over all ranks' batches where there are several."""
     recipe = run.recipe
     if run.head is not None:
-        return run.head.identify(features, ids, recipe.softmax(run.step), run.negatives)
+        return run.head.identification_loss(features, ids, recipe.softmax(run.step), run.negatives)
     if ranks is not None:
         features, ids = gather_rows(features, ranks), gather_rows(ids, ranks)
     return matryoshka_info_nce(
@@ -61,14 +61,14 @@ def stage_loss(run: Run, features: Tensor, ids: Tensor, ranks: Ranks | None) -> 
     )
 
 
-def _clip(run: Run, ranks: Ranks | None) -> None:
-    """Complete the encoder's gradients, and scale all so that their joint norm is bounded."""
+def _clip_gradients(run: Run, ranks: Ranks | None) -> None:
+    """Sum the encoder's gradients over ranks, and clip the joint norm with those of the head."""
     trained = [weight for weight in run.encoder.parameters() if weight.grad is not None]
     if ranks is not None:
         sum_gradients(trained)
     head = [] if run.head is None else list(run.head.parameters())
-    square = _square(trained)
-    of_head = _square(head)
+    square = _squared_norm(trained)
+    of_head = _squared_norm(head)
     if isinstance(run.head, ShardedHead):
         dist.all_reduce(of_head)
     norm = torch.sqrt(square.to(of_head.device) + of_head)
@@ -78,6 +78,6 @@ def _clip(run: Run, ranks: Ranks | None) -> None:
             weight.grad.mul_(factor)
 
 
-def _square(weights: list[nn.Parameter]) -> Tensor:
+def _squared_norm(weights: list[nn.Parameter]) -> Tensor:
     squares = [weight.grad.float().square().sum() for weight in weights if weight.grad is not None]
     return torch.stack(squares).sum() if squares else torch.zeros(())

@@ -46,7 +46,7 @@ from models.training.embedding.fit_pca import fit_principal_axes, fit_rotation, 
 from models.training.embedding.identity_tower import Tower
 from models.training.embedding.ranks import broadcast_weights, first_rank_first, joined_ranks
 from models.training.embedding.recipe import Recipe
-from models.training.embedding.run_state import Batch, Encoder, Record, StageName
+from models.training.embedding.run_state import Batch, StageName, StepRecord, TrainableEncoder
 from models.training.embedding.samples import TrainingPictures
 from models.training.embedding.stages import Checkpointing, Trained, train
 from models.training.embedding.validation import best_identity_weight, evaluate_tasks, vectors
@@ -72,7 +72,7 @@ class Fitted:
 
     projection: Projection
     identity_branch: IdentityBranch | None
-    history: list[Record]
+    history: list[StepRecord]
 
     def save(self, path: Path) -> None:
         """Write the encoder's file (safetensors, fp16) and its card."""
@@ -164,7 +164,7 @@ def teach(
         tower,
         begun,
         recipe,
-        library=lambda: _counted(batches, of_phase(progress, "embedding for prototypes")),
+        training_pass=lambda: _counted(batches, of_phase(progress, "embedding for prototypes")),
         concepts=torch.from_numpy(data.pictures.concepts),
         validate=None
         if data.answers is None
@@ -176,8 +176,8 @@ def teach(
 
 def _counted(batches: ViewBatches, progress: Progress) -> Iterator[Batch]:
     """The batches of the library, each counted when the next one is asked for."""
-    steps = batches.library_steps
-    for done, batch in enumerate(batches.library()):
+    steps = batches.steps_of_training_pass
+    for done, batch in enumerate(batches.training_pass()):
         progress(done, steps)
         yield batch
     progress(steps, steps)
@@ -191,7 +191,9 @@ def blend(tower: Tower, other: Mapping[str, torch.Tensor], share: float) -> None
             value.lerp_(other[name].to(value), share)
 
 
-def validation(encoder: Encoder, data: TrainingData, progress: Progress = no_progress) -> float:
+def validation(
+    encoder: TrainableEncoder, data: TrainingData, progress: Progress = no_progress
+) -> float:
     """Mean over the exams of their average hit rate, 0..1; 0 without exams."""
     if data.answers is None:
         return 0.0

@@ -14,7 +14,7 @@ from models.catalog.folder import Catalog, Photo, Product
 from models.evaluation.metrics import TOLERANCE, score_rankings
 from models.progress import Progress, no_progress
 from models.training.embedding.feature_cache import Source, ViewStore
-from models.training.embedding.run_state import Encoder
+from models.training.embedding.run_state import TrainableEncoder
 
 BATCH = 64
 DEPTH = 10
@@ -66,7 +66,7 @@ def task_sources(
 
 
 def evaluate_tasks(
-    encoder: Encoder,
+    encoder: TrainableEncoder,
     store: ViewStore,
     tasks: Sequence[RetrievalTask],
     progress: Progress = no_progress,
@@ -80,7 +80,7 @@ def evaluate_tasks(
 
 
 def best_identity_weight(
-    encoder: Encoder,
+    encoder: TrainableEncoder,
     store: ViewStore,
     tasks: Sequence[RetrievalTask],
     progress: Progress = no_progress,
@@ -102,7 +102,7 @@ def best_identity_weight(
 
 
 def _task_vectors(
-    encoder: Encoder, store: ViewStore, tasks: Sequence[RetrievalTask], progress: Progress
+    encoder: TrainableEncoder, store: ViewStore, tasks: Sequence[RetrievalTask], progress: Progress
 ) -> Iterator[tuple[Floats, Floats]]:
     """Unit rows of each exam's photos (n, d) and products (m, d)."""
     total = sum(len(task.photo_rows) + len(task.product_rows) for task in tasks)
@@ -128,7 +128,7 @@ def _rates(task: RetrievalTask, similarity: Floats) -> dict[str, float]:
 
 @torch.inference_mode()
 def vectors(
-    encoder: Encoder,
+    encoder: TrainableEncoder,
     store: ViewStore,
     rows: NDArray[np.int64],
     progress: Progress = no_progress,

@@ -6,7 +6,7 @@ import pytest
 from models.arrays import Floats, unit
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, IdentityLibrary
 from models.embedding.layout import PREFIXES, compose_item
-from models.training.embedding.class_centroids import MOST, class_centroids
+from models.training.embedding.class_centroids import MAX_IDENTITIES, class_centroids
 
 IDENTITIES = 40
 
@@ -65,5 +65,5 @@ def test_an_identity_is_the_mean_direction_of_its_pictures() -> None:
 
 
 def test_a_large_library_is_thinned_out() -> None:
-    many = np.repeat(directions(1, 5), 2 * MOST + 1, axis=0)
-    assert MOST // 2 <= len(class_centroids(many, np.arange(len(many)))) <= MOST
+    many = np.repeat(directions(1, 5), 2 * MAX_IDENTITIES + 1, axis=0)
+    assert MAX_IDENTITIES // 2 <= len(class_centroids(many, np.arange(len(many)))) <= MAX_IDENTITIES

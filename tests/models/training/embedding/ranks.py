@@ -16,11 +16,11 @@ from torch import Tensor
 from models.training.embedding.losses import MarginSoftmax
 from models.training.embedding.prototype_head import PrototypeHead
 from models.training.embedding.ranks import Ranks, joined_ranks
-from models.training.embedding.run_state import Batch, Encoder, Record, StageName
+from models.training.embedding.run_state import Batch, StageName, StepRecord, TrainableEncoder
 from models.training.embedding.sharded_head import ShardedHead
 from models.training.embedding.sparse_negatives import SparseNegatives, Sparseness
 from models.training.embedding.stages import Checkpointing, train
-from tests.models.training.embedding.toy import Linear, batches, library, recipe
+from tests.models.training.embedding.toy import Linear, batches, recipe, training_pass
 
 CLASSES, CENTRES, WIDTH, ROWS = 13, 2, 8, 8
 CASES = {
@@ -57,7 +57,7 @@ def measured(head: PrototypeHead, rows: slice, case: str) -> dict[str, Tensor]:
         negatives.refresh(head.prototypes())
     head.weight.grad = None
     head.concepts = torch.arange(CLASSES) % 5
-    loss = head.identify(own, ids[rows], softmax, negatives)
+    loss = head.identification_loss(own, ids[rows], softmax, negatives)
     torch.autograd.backward(loss)
     assert own.grad is not None
     assert head.weight.grad is not None
@@ -82,14 +82,14 @@ def ends(ranks: Ranks | None, folder: Path | None = None) -> dict[str, Tensor]:
     def shared(stage: StageName, start: int) -> Iterator[Batch]:
         return (part_of(batch, ranks) for batch in batches(stage, start))
 
-    def stop(record: Record) -> None:
+    def stop(record: StepRecord) -> None:
         if record.stage == "identity" and record.step == 3:
             raise InterruptedError
 
     path = None if folder is None else folder / f"run-{ranks.rank if ranks else 0}.safetensors"
     checkpoint = None if path is None else Checkpointing(path, every=2)
 
-    def validate(encoder: Encoder) -> float:
+    def validate(encoder: TrainableEncoder) -> float:
         return float(ranks.rank if ranks else 0)  # ranks that disagree must not part
 
     def go(encoder: Linear, *, cut: bool) -> dict[str, Tensor]:
@@ -97,7 +97,7 @@ def ends(ranks: Ranks | None, folder: Path | None = None) -> dict[str, Tensor]:
             encoder,
             shared,
             PLAN,
-            library=library,
+            training_pass=training_pass,
             validate=validate,
             progress=stop if cut else lambda record: None,
             checkpoint=checkpoint,

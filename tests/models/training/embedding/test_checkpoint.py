@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from models.errors import TrainingError
-from models.training.embedding.run_state import Record
+from models.training.embedding.run_state import StepRecord
 from models.training.embedding.stages import Checkpointing, train
-from tests.models.training.embedding.toy import Linear, batches, library, recipe
+from tests.models.training.embedding.toy import Linear, batches, recipe, training_pass
 
 PLAN = recipe(2, 2)
 
@@ -19,7 +19,7 @@ PLAN = recipe(2, 2)
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "deep" / "run.safetensors"
-    train(Linear(), batches, PLAN, library=library, checkpoint=Checkpointing(path))
+    train(Linear(), batches, PLAN, training_pass=training_pass, checkpoint=Checkpointing(path))
     return path
 
 
@@ -31,7 +31,7 @@ def test_all_generators_go_on_where_they_were(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     seen: list[tuple[float, float, float]] = []
 
-    def draw(record: Record) -> None:
+    def draw(record: StepRecord) -> None:
         if record.step == 2:
             raise KeyboardInterrupt
         seen.append(draws())
@@ -48,12 +48,12 @@ def test_all_generators_go_on_where_they_were(tmp_path: Path) -> None:
 
 
 def test_a_finished_run_is_read_back_whole(saved: Path) -> None:
-    steps: list[Record] = []
+    steps: list[StepRecord] = []
     again = train(
         Linear(),
         batches,
         PLAN,
-        library=library,
+        training_pass=training_pass,
         progress=steps.append,
         checkpoint=Checkpointing(saved),
     )
@@ -68,7 +68,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(saved: Path) -> None:
             Linear(),
             batches,
             replace(PLAN, margin=0.5),
-            library=library,
+            training_pass=training_pass,
             checkpoint=Checkpointing(saved),
         )
 
@@ -85,11 +85,11 @@ def _empty(path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused(saved: Path, damage: Callable[[Path], None]) -> None:
     damage(saved)
     with pytest.raises(TrainingError, match="cannot be resumed"):
-        train(Linear(), batches, PLAN, library=library, checkpoint=Checkpointing(saved))
+        train(Linear(), batches, PLAN, training_pass=training_pass, checkpoint=Checkpointing(saved))
 
 
 def test_a_checkpoint_of_another_network_is_refused(saved: Path) -> None:
     other = Linear()
     other.linear = nn.Linear(16, 24)
     with pytest.raises(TrainingError, match="cannot be resumed"):
-        train(other, batches, PLAN, library=library, checkpoint=Checkpointing(saved))
+        train(other, batches, PLAN, training_pass=training_pass, checkpoint=Checkpointing(saved))

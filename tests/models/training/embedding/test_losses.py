@@ -11,11 +11,11 @@ from torch.nn import functional
 from models.errors import TrainingError
 from models.training.embedding.losses import (
     MarginSoftmax,
+    add_angular_margin,
     arcface,
     info_nce,
     matryoshka_info_nce,
     weighted_prefixes,
-    with_margin,
 )
 
 
@@ -23,16 +23,16 @@ def at_degrees(*degrees: float) -> Tensor:
     return torch.cos(torch.deg2rad(torch.tensor(degrees)))
 
 
-def test_the_margin_turns_the_angle() -> None:
-    turned = with_margin(at_degrees(0, 30, 60, 90), math.radians(30))
-    assert torch.allclose(turned, at_degrees(30, 60, 90, 120), atol=2e-3)
+def test_the_margin_is_added_to_the_angle() -> None:
+    with_margin = add_angular_margin(at_degrees(0, 30, 60, 90), math.radians(30))
+    assert torch.allclose(with_margin, at_degrees(30, 60, 90, 120), atol=2e-3)
 
 
-def test_beyond_a_half_turn_the_margin_still_lowers_the_cosine() -> None:
+def test_beyond_180_degrees_the_margin_still_lowers_the_cosine() -> None:
     angles = at_degrees(*range(0, 181, 5)).double()
-    turned = with_margin(angles, 0.5)
-    assert (turned < angles).all()
-    assert (turned.diff() < 0).all()
+    with_margin = add_angular_margin(angles, 0.5)
+    assert (with_margin < angles).all()
+    assert (with_margin.diff() < 0).all()
 
 
 def test_arcface_of_hand_placed_angles() -> None:
@@ -53,28 +53,40 @@ def test_without_margin_arcface_is_softmax(smoothing: float) -> None:
 
 
 @pytest.mark.parametrize("times", [0, 1, 3])
-def test_a_class_counts_as_often_as_it_weighs(times: int) -> None:
+def test_a_class_of_weight_w_counts_w_times(times: int) -> None:
     cosines = at_degrees(20, 70, 50)[None]
     weights = torch.tensor([[1.0, 1.0, times]])
-    kin = torch.tensor([[True, False, True]])
+    same_concept = torch.tensor([[True, False, True]])
     repeated = [0, 1, *[2] * times]
     softmax = MarginSoftmax(smoothing=0.1, concept_smoothing=0.2)
     assert torch.allclose(
-        arcface(cosines, torch.tensor([0]), softmax, weights, kin),
-        arcface(cosines[:, repeated], torch.tensor([0]), softmax, kin=kin[:, repeated]),
+        arcface(cosines, torch.tensor([0]), softmax, weights, same_concept),
+        arcface(
+            cosines[:, repeated], torch.tensor([0]), softmax, same_concept=same_concept[:, repeated]
+        ),
     )
 
 
-def test_kinship_moves_weight_to_the_classes_of_the_own_concept() -> None:
+def test_concept_smoothing_moves_weight_to_classes_of_the_own_concept() -> None:
     cosines = at_degrees(20, 70, 50)[None]
-    kin = torch.tensor([[True, True, False]])
+    same_concept = torch.tensor([[True, True, False]])
     logits = 8 * cosines[0]
     expected = torch.logsumexp(logits, 0) - 0.8 * logits[0] - 0.2 * (logits[0] + logits[1]) / 2
-    loss = arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0, concept_smoothing=0.2), kin=kin)
+    loss = arcface(
+        cosines,
+        torch.tensor([0]),
+        MarginSoftmax(8, 0, concept_smoothing=0.2),
+        same_concept=same_concept,
+    )
     assert torch.allclose(loss, expected)
     alone = torch.tensor([[True, False, False]])
     assert torch.allclose(
-        arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0, concept_smoothing=0.2), kin=alone),
+        arcface(
+            cosines,
+            torch.tensor([0]),
+            MarginSoftmax(8, 0, concept_smoothing=0.2),
+            same_concept=alone,
+        ),
         arcface(cosines, torch.tensor([0]), MarginSoftmax(8, 0)),
     )
 

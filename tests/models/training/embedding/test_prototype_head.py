@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from models.errors import TrainingError
 from models.training.embedding.losses import MarginSoftmax, arcface
-from models.training.embedding.prototype_head import PrototypeHead, centroid_weight
+from models.training.embedding.prototype_head import PrototypeHead, centroids_of_ids
 
 
 def in_plane(*degrees: float) -> Tensor:
@@ -19,7 +19,7 @@ def in_plane(*degrees: float) -> Tensor:
 
 def test_rows_are_the_centroids() -> None:
     embeddings = torch.cat([5 * in_plane(10), in_plane(30), in_plane(100)])
-    weight = centroid_weight(embeddings, torch.tensor([1, 1, 0]), 2)
+    weight = centroids_of_ids(embeddings, torch.tensor([1, 1, 0]), 2)
     assert torch.allclose(weight.squeeze(1), in_plane(100, 20), atol=1e-6)
 
 
@@ -43,18 +43,18 @@ def test_identify_is_arcface_at_every_prefix() -> None:
     expected = 0.2 * arcface(head(rows, 4), ids, softmax) + 0.8 * arcface(
         head(rows, 8), ids, softmax
     )
-    assert torch.allclose(head.identify(rows, ids, softmax), expected)
+    assert torch.allclose(head.identification_loss(rows, ids, softmax), expected)
 
 
 def test_sub_centres_find_the_looks_of_an_id() -> None:
     appearances = in_plane(0, 4, 88, 92, 178, 182)
-    weight = centroid_weight(appearances, torch.zeros(6, dtype=torch.long), 1, 3)[0]
+    weight = centroids_of_ids(appearances, torch.zeros(6, dtype=torch.long), 1, 3)[0]
     angles = torch.rad2deg(torch.atan2(weight[:, 1], weight[:, 0])).round().abs()
     assert sorted(angles.tolist()) == [2, 90, 180]
 
 
 def test_an_id_with_fewer_samples_than_sub_centres_still_has_all() -> None:
-    weight = centroid_weight(in_plane(0, 90), torch.tensor([0, 1]), 2, 3)
+    weight = centroids_of_ids(in_plane(0, 90), torch.tensor([0, 1]), 2, 3)
     assert torch.allclose(weight.norm(dim=2), torch.ones(2, 3))
 
 
@@ -65,8 +65,8 @@ def test_the_prototype_of_an_id_is_the_mean_of_its_sub_centres() -> None:
 
 def test_ids_that_do_not_number_the_rows_are_refused() -> None:
     with pytest.raises(TrainingError, match="without gaps"):
-        centroid_weight(in_plane(0, 1), torch.tensor([0, 2]), 3)
+        centroids_of_ids(in_plane(0, 1), torch.tensor([0, 2]), 3)
     with pytest.raises(TrainingError, match="from 0 to 1"):
-        centroid_weight(in_plane(0, 1), torch.tensor([0, 2]), 2)
+        centroids_of_ids(in_plane(0, 1), torch.tensor([0, 2]), 2)
     with pytest.raises(TrainingError, match=r"\(U, K, D\)"):
         PrototypeHead(torch.zeros(3, 4))

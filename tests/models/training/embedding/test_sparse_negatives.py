@@ -82,8 +82,8 @@ def test_a_share_of_one_is_the_full_softmax() -> None:
     negatives.refresh(head.prototypes())
     features, ids = torch.randn(9, 8), torch.arange(9) * 5
     softmax = MarginSoftmax(prefixes=(4, 8), smoothing=0.1)
-    full = head.identify(features, ids, softmax)
-    assert torch.allclose(head.identify(features, ids, softmax, negatives), full)
+    full = head.identification_loss(features, ids, softmax)
+    assert torch.allclose(head.identification_loss(features, ids, softmax, negatives), full)
 
 
 def test_sparse_negatives_leave_the_rest_of_the_head_alone() -> None:
@@ -91,7 +91,7 @@ def test_sparse_negatives_leave_the_rest_of_the_head_alone() -> None:
     negatives = SparseNegatives(Sparseness(nearest=0.1, random=0.0), 50)
     negatives.refresh(head.prototypes())
     ids = torch.tensor([7])
-    loss = head.identify(torch.randn(1, 8), ids, MarginSoftmax(prefixes=(8,)), negatives)
+    loss = head.identification_loss(torch.randn(1, 8), ids, MarginSoftmax(prefixes=(8,)), negatives)
     torch.autograd.backward(loss)
     assert head.weight.grad is not None
     moved = set(head.weight.grad.abs().sum(dim=(1, 2)).nonzero().squeeze(1).tolist())
@@ -107,8 +107,10 @@ def test_few_and_many_targets_are_compared_alike(count: int) -> None:
     ids = torch.arange(count)
     assert (negatives.select(ids)[0] is None) == (count == 40)
     features, softmax = torch.randn(count, 8), MarginSoftmax(prefixes=(4, 8), smoothing=0.1)
-    alone = [head.identify(features[[i]], ids[[i]], softmax, negatives) for i in range(count)]
-    together = head.identify(features, ids, softmax, negatives)
+    alone = [
+        head.identification_loss(features[[i]], ids[[i]], softmax, negatives) for i in range(count)
+    ]
+    together = head.identification_loss(features, ids, softmax, negatives)
     assert torch.allclose(together, torch.stack(alone).mean())
 
 

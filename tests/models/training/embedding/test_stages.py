@@ -10,18 +10,24 @@ from torch.nn import functional
 from models.errors import TrainingError
 from models.training.embedding.prototype_head import PrototypeHead
 from models.training.embedding.recipe import Recipe
-from models.training.embedding.run_state import Batch, Encoder, Record, StageName
+from models.training.embedding.run_state import Batch, StageName, StepRecord, TrainableEncoder
 from models.training.embedding.stages import Checkpointing, Trained, embed, train
-from tests.models.training.embedding.toy import Linear, batches, library, recipe, unseen_recall
+from tests.models.training.embedding.toy import (
+    Linear,
+    batches,
+    recipe,
+    training_pass,
+    unseen_recall,
+)
 
 SHORT = recipe(4, 4)
 
 
 def trained(plan: Recipe) -> Trained:
-    return train(Linear(), batches, plan, library=library)
+    return train(Linear(), batches, plan, training_pass=training_pass)
 
 
-def weights(encoder: Encoder) -> Tensor:
+def weights(encoder: TrainableEncoder) -> Tensor:
     return torch.cat([value.flatten() for value in encoder.state_dict().values()])
 
 
@@ -62,12 +68,12 @@ def test_the_head_starts_from_the_centroids() -> None:
     """One step at a rate of nearly nothing leaves them where stage 2 put them."""
     result = trained(recipe(0, 1, learning_rate=1e-12))
     assert result.head is not None
-    vectors, ids = embed(result.encoder, library())
+    vectors, ids = embed(result.encoder, training_pass())
     centroids = torch.zeros(60, 8).index_add_(0, ids, functional.normalize(vectors, dim=1))
     assert torch.allclose(result.head.prototypes(), functional.normalize(centroids, dim=1))
 
 
-def test_margin_and_rate_go_as_the_recipe_says() -> None:
+def test_margin_and_learning_rate_follow_the_recipe() -> None:
     history = trained(recipe(0, 20, margin=0.4, margin_ramp=0.5, warm_up=0.1)).history
     margins = [one.margin for one in history]
     assert margins[0] == 0
@@ -79,7 +85,7 @@ def test_margin_and_rate_go_as_the_recipe_says() -> None:
     assert rates[-1] < 0.001
 
 
-def test_the_head_learns_faster_than_the_encoder() -> None:
+def test_the_head_has_a_higher_learning_rate_than_the_encoder() -> None:
     """Adam's first step is the learning rate in each value, whatever the gradient."""
     plan = recipe(0, 1, learning_rate=1e-4, weight_decay=0.0)
     still, moved = trained(replace(plan, learning_rate=1e-12)), trained(plan)
@@ -95,7 +101,7 @@ def test_training_stops_early_and_keeps_the_best_weights() -> None:
     scores = iter([0.1, 0.5, 0.4, 0.5, 0.9])
     seen: list[Tensor] = []
 
-    def validate(encoder: Encoder) -> float:
+    def validate(encoder: TrainableEncoder) -> float:
         assert not encoder.training
         seen.append(weights(encoder).clone())
         return next(scores)
@@ -133,7 +139,7 @@ def test_frozen_weights_stay() -> None:
     encoder = Linear()
     encoder.linear.bias.requires_grad_(False)
     before = encoder.linear.bias.clone()
-    train(encoder, batches, SHORT, library=library)
+    train(encoder, batches, SHORT, training_pass=training_pass)
     assert torch.equal(encoder.linear.bias, before)
 
 
@@ -151,7 +157,7 @@ def test_batches_that_end_are_refused() -> None:
         yield next(coming)
 
     with pytest.raises(TrainingError, match="ended at step 2 of 4"):
-        train(Linear(), two, SHORT, library=library)
+        train(Linear(), two, SHORT, training_pass=training_pass)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run() -> None:
@@ -160,14 +166,14 @@ def test_a_loss_that_is_not_finite_ends_the_run() -> None:
             yield inputs * float("nan"), ids
 
     with pytest.raises(TrainingError, match="loss is nan at step 1"):
-        train(Linear(), broken, SHORT, library=library)
+        train(Linear(), broken, SHORT, training_pass=training_pass)
 
 
-def test_identification_needs_a_library() -> None:
-    with pytest.raises(TrainingError, match="library"):
+def test_identification_needs_the_training_set() -> None:
+    with pytest.raises(TrainingError, match="training set"):
         train(Linear(), batches, SHORT)
     with pytest.raises(TrainingError, match="empty"):
-        train(Linear(), batches, recipe(0, 1), library=list)
+        train(Linear(), batches, recipe(0, 1), training_pass=list)
 
 
 def test_recipes_that_make_no_sense_are_refused() -> None:
@@ -180,7 +186,7 @@ def test_recipes_that_make_no_sense_are_refused() -> None:
 
 
 class Cut(Exception):
-    """The power fails."""
+    """The process is killed."""
 
 
 RESUMED = recipe(10, 10, average=0.9, validate_every=4, sub_centres=3).sparse()
@@ -191,7 +197,7 @@ def ending(path: Path | None, cut_at: int | None = None) -> tuple[Trained, list[
     """Train with dropout; with ``cut_at`` the run ends there with `Cut` and goes on from disk."""
     done = 0
 
-    def progress(record: Record) -> None:
+    def progress(record: StepRecord) -> None:
         nonlocal done
         done += 1
         if done == cut_at:
@@ -202,7 +208,7 @@ def ending(path: Path | None, cut_at: int | None = None) -> tuple[Trained, list[
             Linear(0.2),
             batches,
             RESUMED,
-            library=library,
+            training_pass=training_pass,
             validate=unseen_recall,
             progress=progress,
             checkpoint=Checkpointing(path, every=3) if path else None,

@@ -24,7 +24,7 @@ from models.images.files import open_picture
 from models.training.embedding.dataset import TrainingConfig, prepare
 from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
 from models.training.embedding.identity_tower import Tower, Views
-from models.training.embedding.run_state import Encoder
+from models.training.embedding.run_state import TrainableEncoder
 from models.training.embedding.samples import MOST_DRAWS, training_pictures
 from models.training.embedding.train import (
     WEIGHT_FROM_PICTURES,
@@ -267,7 +267,7 @@ def test_what_no_photo_examined_is_trusted_by_half(shop: Path, tiny: str, tmp_pa
     assert len(library.identities) == PRODUCTS
 
 
-class Blind(Encoder):
+class Blind(TrainableEncoder):
     """Takes the parts of views for identities, or draws them by lot."""
 
     def __init__(self, lot: bool) -> None:

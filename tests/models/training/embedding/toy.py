@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.training.embedding.recipe import Recipe
-from models.training.embedding.run_state import Batch, Encoder, StageName
+from models.training.embedding.run_state import Batch, StageName, TrainableEncoder
 
 WIDTH = 16
 SEEN = 60
@@ -37,7 +37,7 @@ def views(ids: Tensor, generator: torch.Generator) -> Tensor:
     return _IDENTITIES[ids] + loud + 0.05 * torch.randn(len(ids), WIDTH, generator=generator)
 
 
-class Linear(Encoder):
+class Linear(TrainableEncoder):
     """Drops inputs at random, so that exact resuming has to restore the generators."""
 
     def __init__(self, dropout: float = 0.0) -> None:
@@ -61,12 +61,12 @@ def batches(stage: StageName, start: int) -> Iterator[Batch]:
         step += 1
 
 
-def library() -> Iterator[Batch]:
+def training_pass() -> Iterator[Batch]:
     ids = torch.arange(SEEN).repeat(4)
     yield views(ids, _seeded(10**6)), ids
 
 
-def unseen_recall(encoder: Encoder) -> float:
+def unseen_recall(encoder: TrainableEncoder) -> float:
     """How often the nearest of the unseen IDs' pictures shows the same ID, 0..1."""
     generator = _seeded(10**7)
     ids = torch.arange(SEEN, 2 * SEEN)
