@@ -71,7 +71,7 @@ class BankRegistry:
         """The version to start with, or None before the first `make_current`."""
         try:
             return (self.banks / "current").read_text().strip() or None
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def make_current(self, version: str) -> None:

@@ -24,10 +24,12 @@ def worker(name: Annotated[WorkerName, typer.Argument(help="Which worker.")]) ->
       LOOKSTREAM_PROFILE=cluster lookstream worker ingest
     """
     from workers.config.settings import load_settings
+    from workers.deploy.preflight import check_worker
     from workers.deploy.telemetry import configure_logging
 
     settings = load_settings()
     configure_logging(settings.log_level)
+    check_worker(settings, name.value)
     # Each worker imports only what it needs: no Faust in query and feedback.
     match name:
         case WorkerName.ingest:

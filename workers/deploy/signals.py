@@ -26,7 +26,7 @@ def when_ready(worker: str, port: int) -> Callable[[], None]:
     """A function for a worker to call once it consumes: it serves metrics and logs a line."""
 
     def ready() -> None:
-        serve_metrics(port)
+        serve_metrics(worker, port)
         log.info("worker ready", worker=worker, pid=os.getpid())
 
     return ready

@@ -24,6 +24,8 @@ from stream.embedded_broker import EmbeddedBroker
 from stream.topics import create_topics
 from workers.config.settings import Settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
+from workers.deploy.preflight import check_data_dir, check_setup
+from workers.deploy.run_lock import RunLock
 from workers.errors import StackError
 
 WORKERS = ("ingest", "query", "feedback")
@@ -65,6 +67,7 @@ class Stack:
     settings: Settings
     workers: Sequence[str] = WORKERS
     report: Report = lambda _line: None
+    _lock: RunLock | None = None
     _broker: EmbeddedBroker | None = None
     _milvus: _Child | None = None
     _workers: dict[str, _Child] = field(default_factory=dict)
@@ -90,19 +93,25 @@ class Stack:
 
         Workers start while Milvus Lite does: they ask for it when they need it, and ask again.
 
+        Nothing is started where a port is taken or the data folder is not ours to use.
+
         Raises:
             StackError, BrokerError: with what did not come up and why.
         """
         kafka = self.settings.kafka
+        check_data_dir(self.settings.data_dir)
+        if kafka.embedded or self.settings.milvus.embedded:
+            self._lock = RunLock(self.settings.data_dir)
+            self._lock.acquire()
+        check_setup(self.settings, self.workers)
         if kafka.embedded:
             self.report("starting the broker")
-            port = _port(kafka.bootstrap)
-            _check_port_free(port, "kafka.bootstrap")
-            self._broker = EmbeddedBroker(port, log_path=self._log("broker")).start()
+            self._broker = EmbeddedBroker(
+                _port(kafka.bootstrap), log_path=self._log("broker")
+            ).start()
         create_topics(kafka_of(self.settings), topics_of(self.settings), kafka.replication_factor)
         if self.settings.milvus.embedded:
             self.report("starting Milvus Lite")
-            _check_port_free(_port(self.settings.milvus.uri), "milvus.uri")
             self._milvus = self._start(
                 "Milvus Lite", "milvus", _port(self.settings.milvus.uri), self._spawn_milvus
             )
@@ -160,6 +169,9 @@ class Stack:
         if self._broker:
             self._broker.stop()
             self._broker = None
+        if self._lock:
+            self._lock.release()
+            self._lock = None
 
     def _log(self, name: str) -> Path:
         return self.settings.log_dir / f"{name}.log"
@@ -224,11 +236,3 @@ def listening(port: int) -> bool:
     """Whether something answers at this port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _check_port_free(port: int, setting: str) -> None:
-    if listening(port):
-        raise StackError(
-            f"port {port} is taken: is `lookstream up` running already? "
-            f"Stop it, or choose another port in {setting}"
-        )

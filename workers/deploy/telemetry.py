@@ -13,6 +13,8 @@ from typing import TextIO
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from workers.deploy.preflight import Port, port_problem
+from workers.errors import StackError
 from workers.terminal.printable import printable
 
 EVENTS = Counter(
@@ -95,10 +97,18 @@ def _traceback(out: TextIO, error: structlog.typing.ExcInfo) -> None:
     out.write(printable(text.getvalue(), lines=True))
 
 
-def serve_metrics(port: int) -> None:
-    """Serve Prometheus metrics on loopback at `port`; 0: not at all."""
+def serve_metrics(worker: str, port: int) -> None:
+    """Serve Prometheus metrics on loopback at `port`; 0: not at all.
+
+    Raises:
+        StackError: another program has taken the port since the worker was started.
+    """
     if port:
-        start_http_server(port, addr="127.0.0.1")
+        try:
+            start_http_server(port, addr="127.0.0.1")
+        except OSError as error:
+            wanted = Port(f"{worker}.metrics_port", port)
+            raise StackError(port_problem(wanted) or f"{wanted}: {error.strerror}") from error
 
 
 @contextmanager

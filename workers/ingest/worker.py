@@ -88,7 +88,7 @@ async def _ingest(
             ),
         ]
         tasks = [asyncio.create_task(one) for one in beside]
-        serve_metrics(settings.ingest.metrics_port)
+        serve_metrics("ingest", settings.ingest.metrics_port)
         log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
         await _run_until_stopped(app, stop)
         for task in tasks:
