@@ -138,7 +138,7 @@ def compare(
     quantizer.add(bank.centroids)
     ivf.is_trained = True
     ivf.add(vectors)
-    chosen = [choose(row, items / len(bank), limit) for row in bank.similarities(queries)]
+    chosen = choose(bank, queries, items / len(bank), limit)
     probes = [len(bank) if picked is None else len(picked) for picked in chosen]
     ivf.nprobe = round(float(np.mean(probes)))
 

@@ -34,7 +34,7 @@ def promote(
     Args:
         candidate: the catalog that was built; its own name is given up.
         live: the public name that readers use.
-        registry: the live catalog's banks; gets this one's, and names it current.
+        registry: the live catalog's banks; has the candidate's, and names it current.
         grace_s: how long the old generation outlives the switch; `index.lifecycle.switch.GRACE_S`
             by default.
         wait: waits for so many seconds.
@@ -44,6 +44,7 @@ def promote(
 
     Raises:
         StoreError: nothing was ever written to `candidate`.
+        BankError: its bank is not in the registry.
         StoreUnavailable: Milvus does not answer.
     """
     if not candidate.exists():

@@ -27,6 +27,7 @@ from index.lifecycle.switch import Wait, drop_replaced, switch
 from index.milvus.collection import QUERY_IDS, Collection
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build, default_prototypes
+from index.prototypes.protocol import Bank
 from index.prototypes.registry import BankRegistry
 from index.vectors import Matrix, stack
 
@@ -67,7 +68,7 @@ class NoWriter:
         return nullcontext()
 
 
-def needs_repartition(items: int, bank: PrototypeBank) -> bool:
+def needs_repartition(items: int, bank: Bank) -> bool:
     """Whether a catalog of this size should have at least twice the prototypes it has.
 
     Named prototypes stand for products, not for shares of the catalog: such a bank is kept up to
@@ -126,7 +127,8 @@ def repartition(
     if not collection.exists():
         return collection
     registry.put(bank)
-    successor = type(collection)(collection.config, bank, collection.name, published=False)
+    kept = registry.get(bank.version)  # as other processes will have it
+    successor = type(collection)(collection.config, kept, collection.name, published=False)
     late = _copy(collection, successor, writer, on_progress)
     with writer.switching(successor):
         copy_products(collection, successor, late | writer.take_written())
@@ -150,7 +152,7 @@ def copy_products(source: Collection, target: Collection, product_ids: Iterable[
         target.delete(gone)
 
 
-def assigned(items: list[Item], bank: PrototypeBank) -> list[Item]:
+def assigned(items: list[Item], bank: Bank) -> list[Item]:
     """Items with the prototypes of another bank; tombstones stay tombstones."""
     if not items:
         return []

@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from index.errors import StoreError
+from index.errors import BankError, StoreError
 from index.milvus.collection import Collection
 from index.prototypes.registry import BankRegistry
 
@@ -26,12 +26,16 @@ def switch(successor: Collection, name: str, registry: BankRegistry) -> str | No
     Args:
         successor: complete, and from then on the catalog of that name.
         name: what readers use.
-        registry: the banks of that name; gets the successor's, and names it current.
+        registry: the banks of that name; has the successor's, and names it current.
 
     Returns:
         The generation that the name stood for before, None if there was none.
+
+    Raises:
+        BankError: the successor's bank is not in the registry, so that no reader could follow.
     """
-    registry.put(successor.bank)
+    if successor.bank.version not in registry:
+        raise BankError(f"bank {successor.bank.version} is not in {registry.banks}: put it there")
     before = successor.publish(name)
     registry.make_current(successor.bank.version)
     return before

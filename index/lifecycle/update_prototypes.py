@@ -28,7 +28,7 @@ def update_prototypes(
 
     Args:
         collection: the catalog, keyed by a bank of named prototypes.
-        shelf: keeps the aliases of its present bank.
+        registry: keeps its present bank and the aliases.
         rules: when prototypes merge, split and appear.
         on_progress: called with the number of items seen so far.
 
@@ -40,7 +40,8 @@ def update_prototypes(
             f"bank {collection.bank.version} stands for no products: build one from clusters first "
             "(lookstream prototypes build --clusters FILE --catalog DIR)"
         )
-    upkeep = OnlineUpdate(collection.bank, registry.aliases(collection.bank.version), rules)
+    version = collection.bank.version
+    upkeep = OnlineUpdate(registry.load(version), registry.aliases(version), rules)
     seen = 0
     for page in collection.scan(vectors=True):
         upkeep.observe(stack(page), [item.product_id for item in page])

@@ -18,7 +18,7 @@ from index.errors import GenerationChanged, StoreError
 from index.milvus.client import Client, NotThere
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import CollectionMetadata, check_metadata, generation_name, resolve_alias
-from index.prototypes.bank import PrototypeBank
+from index.prototypes.protocol import Bank
 
 CHECK_ALIAS_EVERY_S = 2.0
 """How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
@@ -39,7 +39,7 @@ class Generation(ABC):
     """
 
     def __init__(
-        self, config: MilvusConfig, bank: PrototypeBank, name: str, *, published: bool = True
+        self, config: MilvusConfig, bank: Bank, name: str, *, published: bool = True
     ) -> None:
         self.config = config
         self.bank = bank

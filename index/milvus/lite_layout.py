@@ -25,7 +25,7 @@ from index.milvus.collection import Collection, Prototypes
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
 from index.milvus.schema import any_of, index_params, schema
-from index.prototypes.bank import PrototypeBank
+from index.prototypes.protocol import Bank
 
 MAX_PARTITIONS = 64
 MEMTABLE_BYTES = 8_000_000
@@ -44,7 +44,7 @@ class LiteCollection(Collection):
     """A catalog on Milvus Lite, through its server or (one process only) from a path."""
 
     def __init__(
-        self, config: MilvusConfig, bank: PrototypeBank, name: str, *, published: bool = True
+        self, config: MilvusConfig, bank: Bank, name: str, *, published: bool = True
     ) -> None:
         if config.index_type not in INDEX_TYPES:
             raise StoreError(

@@ -6,12 +6,10 @@ from index.milvus.config import MilvusConfig
 from index.milvus.lite_layout import LiteCollection
 from index.milvus.metadata import CollectionMetadata, resolve_alias
 from index.milvus.server_layout import ServerCollection
-from index.prototypes.bank import PrototypeBank
+from index.prototypes.protocol import Bank
 
 
-def open_collection(
-    config: MilvusConfig, bank: PrototypeBank, name: str = "products"
-) -> Collection:
+def open_collection(config: MilvusConfig, bank: Bank, name: str = "products") -> Collection:
     """Open a catalog for reading and writing, whether or not anything was written yet.
 
     Raises:

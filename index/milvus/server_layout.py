@@ -17,7 +17,7 @@ from index.milvus.collection import QUERY_IDS, Collection, Prototypes
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
 from index.milvus.schema import any_of, index_params, schema
-from index.prototypes.bank import PrototypeBank
+from index.prototypes.protocol import Bank
 
 NUM_PARTITIONS = 64
 INDEX_PARAMS: dict[str, dict[str, int]] = {
@@ -37,7 +37,7 @@ class ServerCollection(Collection):
     """A catalog on a Milvus server (2.3 or later)."""
 
     def __init__(
-        self, config: MilvusConfig, bank: PrototypeBank, name: str, *, published: bool = True
+        self, config: MilvusConfig, bank: Bank, name: str, *, published: bool = True
     ) -> None:
         if config.index_type not in INDEX_PARAMS:
             raise StoreError(f"unknown index {config.index_type}: use {', '.join(INDEX_PARAMS)}")

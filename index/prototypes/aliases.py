@@ -5,15 +5,14 @@ first. What is kept is compressed: from a retired name straight to live ones, so
 chains to follow and no cycle can arise.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 
 from index.errors import BankError
-from index.prototypes.bank import Name, PrototypeBank
+from index.prototypes.bank import Name
 from index.prototypes.from_clusters import name_key
-from index.vectors import Matrix
 
 FILE = "aliases.json"
 
@@ -112,22 +111,3 @@ class Aliases:
             self._live[old] = tuple(after)
             for live in after:
                 self._leading_to.setdefault(live, set()).add(old)
-
-
-def nearest_part(aliases: Aliases, bank: PrototypeBank, name: Name, vector: Matrix) -> Name:
-    """The one live prototype that a name stands for, given a vector (d,) it was used for.
-
-    Args:
-        aliases: of this bank.
-        bank: in which the live names are.
-        name: live or retired.
-        vector: unit vector of the item in question.
-
-    Raises:
-        BankError: the bank has none of what the name stands for.
-    """
-    parts: Sequence[Name] = [part for part in aliases.resolve(name) if part in bank.rows]
-    if not parts:
-        raise BankError(f"bank {bank.version} knows no prototype {name!r}, nor what became of it")
-    cosines = bank.centroids[[bank.rows[part] for part in parts]] @ vector
-    return parts[int(cosines.argmax())]

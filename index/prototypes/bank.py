@@ -127,12 +127,6 @@ class PrototypeBank:
             cosines[start : start + BLOCK] = block[np.arange(len(block)), nearest]
         return prototypes, cosines
 
-    def nearest(self, vector: Matrix, k: int) -> tuple[Rows, Matrix]:
-        """The k prototypes nearest to one unit vector (d,), nearest first, and their cosines."""
-        cosines = self.similarities(vector[None])[0]
-        order = np.argsort(-cosines, kind="stable")[:k]
-        return order, cosines[order]
-
     def search(self, vectors: Matrix, k: int) -> tuple[Rows, Matrix]:
         """The min(k, u) prototypes nearest to each of (n, d) unit vectors, nearest first.
 

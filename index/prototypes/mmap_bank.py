@@ -7,8 +7,8 @@ in use take room. A FAISS index over the Matryoshka prefix (the first 128 values
 names a few candidates, which are compared in full. Banks are brought into this form by
 `index.prototypes.mmap_build`.
 
-A folder of `bank.json` (its card), `vectors.npy`, `names.json`, `counts.npy` where known, and
-`coarse.faiss`. Rows are those of the bank it was made from.
+A folder of `bank.json` (its card), `vectors.npy`, `names.json` where there are names, and
+`coarse.faiss`. Rows and version are those of the bank it was made from.
 """
 
 import hashlib
@@ -30,10 +30,15 @@ from index.vectors import Matrix, Rows
 Fractions = npt.NDArray[np.int16]
 
 PREFIX = 128
+CELL_SIZE = 256
+"""Prototypes per cell of the coarse index, about."""
 PROBED = 8
-"""Cells looked into."""
+"""Cells looked into, at least."""
 CANDIDATES = 16
 """Prototypes compared in full, at least."""
+WIDE = 1024
+"""So many are compared to find several nearest ones: of ten that takes recall from .50 to .99, of a
+hundred from .76 to 1 (50,000 prototypes). Beyond that twice as many as are asked for."""
 BLOCK = 32_768
 """Rows read or written at once: 64 MB at 512-d."""
 QUERIES = 512
@@ -48,9 +53,10 @@ class MappedBank:
 
     Attributes:
         vectors: int16 (u, d), values times `SCALE`, mapped from the file.
-        version: short hash of the vectors, names and model id.
-        bank_version: of the bank in memory that it was made from; "" if there was none.
+        version: of the bank in memory that it was made from; its own hash if there was none.
+        content_hash: of the vectors, names and model id.
         model_id: the model whose vectors the prototypes are.
+        named: whether the prototypes have names of their own.
         probed: cells looked into; more finds more and takes longer.
         candidates: prototypes compared in full, at least; likewise.
         threads: that assign at the same time.
@@ -67,8 +73,9 @@ class MappedBank:
         self.directory = directory
         self.vectors = vectors
         self.version = str(card["version"])
-        self.bank_version = str(card["bank_version"])
+        self.content_hash = str(card["content_hash"])
         self.model_id = str(card["model_id"])
+        self.named = (directory / "names.json").exists()
         self.probed = PROBED
         self.candidates = CANDIDATES
         self.threads = threads
@@ -88,7 +95,7 @@ class MappedBank:
     @cached_property
     def names(self) -> Sequence[Name]:
         """The names of the rows; read when first asked for."""
-        if not (self.directory / "names.json").exists():
+        if not self.named:
             return range(len(self))
         names: list[Name] = orjson.loads((self.directory / "names.json").read_bytes())
         check_names(names, len(self))
@@ -98,12 +105,6 @@ class MappedBank:
     def rows(self) -> dict[Name, int]:
         """The row of each name."""
         return {name: row for row, name in enumerate(self.names)}
-
-    @cached_property
-    def counts(self) -> Rows | None:
-        """Vectors behind each prototype; None if unknown."""
-        path = self.directory / "counts.npy"
-        return np.load(path, allow_pickle=False) if path.exists() else None
 
     def search(self, vectors: Matrix, k: int) -> tuple[Rows, Matrix]:
         """The prototypes nearest to each of (n, d) unit vectors, nearest first.
@@ -120,25 +121,19 @@ class MappedBank:
                 f"vectors of shape {vectors.shape} do not fit the bank: it wants (n, {self.dim})"
             )
         k = min(k, len(self))
-        if isinstance(self._index, faiss.IndexIVF):
-            self._index.nprobe = self.probed
+        wanted = max(self.candidates, 2 * k, WIDE if k > 1 else 0)
         blocks = [vectors[start : start + QUERIES] for start in range(0, len(vectors), QUERIES)]
         if not blocks:
             return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
         # Threads over blocks, FAISS with one in each: comparing in full is ours to spread.
         with ThreadPoolExecutor(self.threads, "assign", faiss.omp_set_num_threads, (1,)) as pool:
-            found = list(pool.map(lambda block: self._search(block, k), blocks))
+            found = list(pool.map(lambda block: self._search(block, k, wanted), blocks))
         return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
 
     def assign(self, vectors: Matrix) -> tuple[Rows, Matrix]:
         """Nearest prototype of each of (n, d) unit vectors, and its cosine: two arrays (n,)."""
         rows, cosines = self.search(vectors, 1)
         return rows[:, 0], cosines[:, 0]
-
-    def nearest(self, vector: Matrix, k: int) -> tuple[Rows, Matrix]:
-        """The k prototypes nearest to one unit vector (d,), nearest first, and their cosines."""
-        rows, cosines = self.search(vector[None], k)
-        return rows[0], cosines[0]
 
     def verify(self) -> None:
         """Read everything and compare it with the version: a second or two per million.
@@ -147,17 +142,22 @@ class MappedBank:
             BankError: something is damaged.
         """
         found = hash_of(self.vectors, self.names, self.model_id)
-        if found != self.version:
+        if found != self.content_hash:
             raise BankError(
-                f"{self.directory} is damaged (its hash is {found}, not {self.version}): "
+                f"{self.directory} is damaged (its hash is {found}, not {self.content_hash}): "
                 "copy it again or build it anew"
             )
 
-    def _search(self, vectors: Matrix, k: int) -> tuple[Rows, Matrix]:
+    def _search(self, vectors: Matrix, k: int, candidates: int) -> tuple[Rows, Matrix]:
         """`search` for one block."""
         vectors = np.ascontiguousarray(vectors, np.float32)
-        candidates = min(max(self.candidates, 2 * k), len(self))
-        _, found = self._index.search(prefix_of(vectors, self._index.d), candidates)
+        prefixes = prefix_of(vectors, self._index.d)
+        effort = None
+        if isinstance(self._index, faiss.IndexIVF):
+            # Cells are of unequal size, and half of what is in them is far away.
+            cells = max(self.probed, 4 * candidates // CELL_SIZE)
+            effort = faiss.SearchParametersIVF(nprobe=cells)  # type: ignore[call-arg]
+        _, found = self._index.search(prefixes, min(candidates, len(self)), params=effort)
         cosines = self._compare(vectors, found)
         order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(found, order, axis=1), np.take_along_axis(cosines, order, axis=1)

@@ -20,6 +20,7 @@ from index.errors import BankError
 from index.prototypes.bank import Name, PrototypeBank, check_names
 from index.prototypes.mmap_bank import (
     BLOCK,
+    CELL_SIZE,
     FORMAT,
     PREFIX,
     SCALE,
@@ -28,12 +29,10 @@ from index.prototypes.mmap_bank import (
     open_mapped,
     prefix_of,
 )
-from index.vectors import Matrix, Rows, check_unit_rows
+from index.vectors import Matrix, check_unit_rows
 
 SMALL = 20_000
 """Up to here all prefixes are compared: an index would gain nothing."""
-CELL_SIZE = 256
-"""Prototypes per cell of the coarse index, about."""
 PER_CELL = 24
 """Prototypes that a cell's centre is trained from."""
 PQ_SAMPLE = 65_536
@@ -51,8 +50,7 @@ def build_mapped(
     model_id: str,
     *,
     names: Sequence[Name] | None = None,
-    counts: Rows | None = None,
-    bank_version: str = "",
+    version: str | None = None,
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> MappedBank:
@@ -64,36 +62,32 @@ def build_mapped(
             it is read in blocks. Beside it a million take about 1 GB of memory, mostly prefixes.
         model_id: the model that they are of.
         names: of the prototypes; row numbers if None.
-        counts: of the vectors behind them.
-        bank_version: of the bank in memory that holds the same.
+        version: of the bank in memory that holds the same; the content's hash if there is none.
         seed: of the k-means.
         on_progress: see `Progress`.
 
     Raises:
-        BankError: the folder is in use, or vectors, names or counts cannot be a bank's.
+        BankError: the folder is in use, or vectors or names cannot be a bank's.
     """
     if directory.exists() and any(directory.iterdir()):
         raise BankError(f"{directory} is not empty: name a new folder")
     if vectors.ndim != 2 or 0 in vectors.shape:
         raise BankError(f"prototypes must have the shape (u, d), not {vectors.shape}")
     check_names(range(len(vectors)) if names is None else names, len(vectors))
-    if counts is not None and len(counts) != len(vectors):
-        raise BankError(f"{len(counts)} counts for {len(vectors)} prototypes")
     report = on_progress or (lambda step, done, total: None)
     directory.mkdir(parents=True, exist_ok=True)
     try:
         prefixes = write_vectors(directory / "vectors.npy", vectors, report)
         if names is not None:
             (directory / "names.json").write_bytes(orjson.dumps(list(names)))
-        if counts is not None:
-            np.save(directory / "counts.npy", np.asarray(counts, np.int64))
         index = coarse_index(prefixes, seed, report)
         faiss.write_index(index, str(directory / "coarse.faiss"))
         fractions = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        content_hash = hash_of(fractions, names, model_id)
         card = {
             "format": FORMAT,
-            "version": hash_of(fractions, names, model_id),
-            "bank_version": bank_version,
+            "version": version or content_hash,
+            "content_hash": content_hash,
             "model_id": model_id,
             "prototypes": len(vectors),
             "dim": int(vectors.shape[1]),
@@ -118,8 +112,7 @@ def map_bank(
         bank.centroids,
         bank.model_id,
         names=bank.names if bank.named else None,
-        counts=bank.counts,
-        bank_version=bank.version,
+        version=bank.version,
         seed=seed,
         on_progress=on_progress,
     )

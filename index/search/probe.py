@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from index.item import Hit
 from index.milvus.collection import Collection
-from index.prototypes.bank import PrototypeBank
+from index.prototypes.protocol import Bank
+from index.vectors import Matrix, Rows
 
 CANDIDATES = 2000
 """Wanted per query, at least; `CANDIDATES_PER_HIT` × limit if that is more."""
@@ -29,13 +30,13 @@ MOST_OF_IT = 0.5
 
 
 def probe(
-    collection: Collection, bank: PrototypeBank, vectors: npt.NDArray[np.float32], limit: int
+    collection: Collection, bank: Bank, vectors: npt.NDArray[np.float32], limit: int
 ) -> list[list[Hit]]:
     """The items nearest to each query, found in the prototypes nearest to it.
 
     Args:
         collection: where to search.
-        bank: the bank that the collection is keyed by.
+        bank: the bank that the collection's items are assigned by.
         vectors: unit vectors of shape (n, d).
         limit: hits per query, 1..1000.
 
@@ -43,34 +44,47 @@ def probe(
         As :meth:`index.milvus.collection.Collection.search`: fewer than `limit` hits only where the
         whole catalog holds fewer.
     """
-    per_prototype = collection.recent_count() / len(bank)
-    probed: list[Sequence[int] | None] = [
-        choose(cosines, per_prototype, limit) for cosines in bank.similarities(vectors)
-    ]
+    probed = choose(bank, vectors, collection.recent_count() / len(bank), limit)
     hits = collection.search(vectors, limit, probed)
     short = [query for query, found in enumerate(hits) if len(found) < limit and probed[query]]
-    if short:  # a thin neighbourhood, or a count grown old
+    if short:  # few items near the query, or an old count
         for query, found in zip(short, collection.search(vectors[short], limit), strict=True):
             hits[query] = found
     return hits
 
 
-def choose(cosines: npt.NDArray[np.float32], per_prototype: float, limit: int) -> list[int] | None:
-    """The prototypes to probe for one query, nearest first; None to search them all.
+def choose(
+    bank: Bank, vectors: npt.NDArray[np.float32], per_prototype: float, limit: int
+) -> list[Sequence[int] | None]:
+    """The prototypes to probe for each query, nearest first; None to search them all.
 
     Args:
-        cosines: of the query to each prototype, shape (u,).
+        bank: the prototypes.
+        vectors: unit vectors of shape (n, d).
         per_prototype: how many items a prototype holds on average.
-        limit: hits wanted.
+        limit: hits wanted per query.
     """
     wanted = max(CANDIDATES, CANDIDATES_PER_HIT * limit)
+    fewest = math.ceil(2 * limit / max(per_prototype, 1e-9))
     enough = math.ceil(wanted / max(per_prototype, 1e-9))
-    order = np.argsort(-cosines, kind="stable")
-    behind = cosines[order[0]] - cosines[order]
+    most = max(1, math.ceil(MOST_OF_IT * len(bank)))
+    known = min(max(fewest, enough) + 1, most)
+    while True:
+        rows, cosines = bank.search(vectors, known)
+        chosen = [
+            _chosen(found, near, fewest, enough) for found, near in zip(rows, cosines, strict=True)
+        ]
+        # Where all that is known is taken for being near, there may be more of it.
+        if known >= most or all(len(one) < known for one in chosen):
+            break
+        known = min(2 * known, most)
+    return [None if max(fewest, len(one)) >= most else one for one in chosen]
+
+
+def _chosen(rows: Rows, cosines: Matrix, fewest: int, enough: int) -> list[int]:
+    """Of the prototypes nearest to a query those to probe; a row of −1 is none."""
+    behind = cosines[0] - cosines
     near = int(np.searchsorted(behind, NEAR, side="right"))
     far = int(np.searchsorted(behind, FAR, side="right"))
-    fewest = math.ceil(2 * limit / max(per_prototype, 1e-9))
     count = max(near, fewest, min(enough, far))
-    if count >= MOST_OF_IT * len(cosines):
-        return None
-    return [int(prototype) for prototype in order[:count]]
+    return [int(row) for row in rows[:count] if row >= 0]

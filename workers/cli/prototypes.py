@@ -13,6 +13,7 @@ from workers.progress.open import open_progress
 
 if TYPE_CHECKING:
     from index.prototypes.bank import PrototypeBank
+    from index.prototypes.protocol import Bank
 
 app = typer.Typer(help="The prototype bank.", no_args_is_help=True)
 
@@ -138,6 +139,6 @@ def show(json: Json = False) -> None:
     )
 
 
-def _report(bank: PrototypeBank, json: bool) -> None:
+def _report(bank: Bank, json: bool) -> None:
     say(f"{len(bank)} prototypes, bank {bank.version}")
     finish({"bank_version": bank.version, "prototypes": len(bank)}, json)

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from index.errors import StoreError
 from index.milvus.client import Client
 from index.milvus.collection import Collection
+from index.prototypes.mmap_bank import MappedBank
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, SAMPLE
 from models.errors import ModelError
 from stream.connection import check_broker
@@ -137,6 +138,8 @@ def _index(settings: Settings) -> str:
     collection, _ = open_catalog(settings)
     with collection:
         bank = collection.bank
+        if isinstance(bank, MappedBank):
+            bank.verify()  # nothing else reads all of it
         found = f"{collection.count()} items by {len(bank)} prototypes, model {bank.model_id}"
         encoder = encoder_of(settings)
         if bank.model_id != encoder.model_id:

@@ -111,9 +111,11 @@ def promote(settings: Settings, name: str) -> None:
         )
     replaced = live_generation(milvus_config_of(settings), live)
     (folder / REPLACED).write_text(replaced or "")
-    collection, _ = open_catalog(candidate)
+    collection, banks = open_catalog(candidate)
+    registry = BankRegistry(settings.data_dir)
+    registry.copy_from(banks, collection.bank.version)
     with collection:
-        promote_collection(collection, live, BankRegistry(settings.data_dir))
+        promote_collection(collection, live, registry)
     shutil.rmtree(folder)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.errors import GenerationChanged, StoreError
+from index.errors import BankError, GenerationChanged, StoreError
 from index.item import Item
 from index.lifecycle.promote import promote
 from index.lifecycle.repartition import repartition
@@ -41,7 +41,8 @@ def test_what_was_built_beside_becomes_the_live_one(
     config: MilvusConfig, name: str, tmp_path: Path, bank: PrototypeBank
 ) -> None:
     registry = BankRegistry(tmp_path)
-    registry.put(BANK)
+    for one in (BANK, bank):
+        registry.put(one)
     registry.make_current(BANK.version)
     live, reader = (open_collection(config, BANK, name) for _ in range(2))
     live.write(items(10, "old"))
@@ -85,6 +86,9 @@ def test_the_first_catalog_may_be_promoted_too(
     with pytest.raises(StoreError, match=r"nothing in .*_gen_g"):
         promote(beside, name, registry, grace_s=0)
     beside.write(items(5, "new"))
+    with pytest.raises(BankError, match="put it there"):
+        promote(beside, name, registry, grace_s=0)
+    registry.put(BANK)
     assert promote(beside, name, registry, grace_s=0) is None
     assert promote(beside, name, registry, grace_s=0) is None, "a crash before the end is mended"
     with open_collection(lite_config, BANK, name) as live:

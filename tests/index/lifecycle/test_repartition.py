@@ -1,6 +1,6 @@
 """Probing and repartitioning, on both stores: what shoppers see stays, what is written stays."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
 from index.prototypes.registry import BankRegistry
 from index.search.probe import choose, probe
+from index.vectors import Matrix, Rows
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(150)
@@ -281,22 +282,41 @@ def test_an_empty_catalog_cannot_be_repartitioned(
         assert repartition(collection, BankRegistry(tmp_path)) is collection
 
 
+class FixedBank:
+    """A bank whose prototypes have given cosines to whatever is asked."""
+
+    def __init__(self, cosines: Matrix) -> None:
+        self._cosines = cosines
+
+    def __len__(self) -> int:
+        return len(self._cosines)
+
+    def search(self, _vectors: Matrix, k: int) -> tuple[Rows, Matrix]:
+        order = np.argsort(-self._cosines, kind="stable")[:k]
+        return order[None], self._cosines[order][None]
+
+
+def chosen(cosines: Matrix, per_prototype: float, limit: int) -> Sequence[int] | None:
+    bank: Any = FixedBank(cosines)
+    return choose(bank, np.ones((1, 1), np.float32), per_prototype, limit)[0]
+
+
 def test_a_small_catalog_is_searched_whole() -> None:
-    assert choose(np.linspace(1, 0, 9, dtype=np.float32), 9, 10) is None
-    assert choose(np.linspace(1, 0, 9, dtype=np.float32), 0, 10) is None
+    assert chosen(np.linspace(1, 0, 9, dtype=np.float32), 9, 10) is None
+    assert chosen(np.linspace(1, 0, 9, dtype=np.float32), 0, 10) is None
 
 
 def test_probing_follows_candidates_then_the_gap() -> None:
     even = np.linspace(0.9, 0.5, 1000, dtype=np.float32)
-    assert choose(even, 100, 10) == list(range(50))[: len(choose(even, 100, 10) or [])]
-    assert len(choose(even, 100, 10) or []) == max(20, int((even >= 0.88).sum()))
+    assert chosen(even, 100, 10) == list(range(50))[: len(chosen(even, 100, 10) or [])]
+    assert len(chosen(even, 100, 10) or []) == max(20, int((even >= 0.88).sum()))
     cliff = np.full(1000, 0.1, np.float32)
     cliff[[7, 3]] = 0.9, 0.8
-    assert choose(cliff, 100, 10) == [7, 3]
-    assert choose(cliff, 10, 10) == [7, 3]
-    assert len(choose(cliff, 1, 10) or []) == 20, "twenty may hold the ten that are wanted"
+    assert chosen(cliff, 100, 10) == [7, 3]
+    assert chosen(cliff, 10, 10) == [7, 3]
+    assert len(chosen(cliff, 1, 10) or []) == 20, "twenty may hold the ten that are wanted"
     level = np.full(1000, 0.5, np.float32)
-    assert choose(level, 100, 10) is None, "all as near as the best"
+    assert chosen(level, 100, 10) is None, "all as near as the best"
 
 
 def test_probe_fills_up_from_the_whole_catalog(lite_config: MilvusConfig, name: str) -> None:

@@ -38,10 +38,10 @@ def test_a_bank_of_any_catalog_is_of_unit_length(count: int, wanted: int, copies
     assert np.allclose(np.linalg.norm(bank.centroids, axis=1), 1, atol=1e-5)
 
 
-def test_assign_agrees_with_nearest() -> None:
+def test_assign_agrees_with_search() -> None:
     bank = build(unit_vectors(200), "m")
     for vector in unit_vectors(20, seed=3):
-        prototypes, cosines = bank.nearest(vector, 4)
+        [prototypes], [cosines] = bank.search(vector[None], 4)
         assert prototypes[0] == bank.assign(vector[None])[0][0]
         assert np.all(np.diff(cosines) <= 0)
         assert len(set(prototypes.tolist())) == 4
@@ -73,16 +73,17 @@ def test_what_cannot_be_a_bank_is_refused() -> None:
         build(unit_vectors(4), "m").assign(unit_vectors(4, dim=8))
 
 
-def test_a_bank_survives_the_shelf(tmp_path: Path) -> None:
+def test_a_bank_survives_the_registry(tmp_path: Path) -> None:
     registry = BankRegistry(tmp_path)
     assert registry.current() is None
     bank = build(unit_vectors(100), "a model / v2")
     registry.put(bank)
     registry.put(bank)
     registry.make_current(bank.version)
-    found = BankRegistry(tmp_path).get(registry.current() or "")
+    found = BankRegistry(tmp_path).load(registry.current() or "")
     assert (found.version, found.model_id, found.built_from) == (bank.version, bank.model_id, 100)
-    assert np.array_equal(found.centroids, bank.centroids)
+    assert registry.get(bank.version).version == bank.version
+    assert np.array_equal(registry.load(bank.version).centroids, bank.centroids)
     assert {path.name for path in registry.banks.iterdir()} == {bank.version, "current"}
 
 

@@ -9,11 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.errors import BankError
+from index.item import Item
+from index.lifecycle.repartition import repartition
+from index.milvus.collection import Collection
+from index.milvus.config import MilvusConfig
+from index.milvus.open import open_collection
 from index.prototypes import mmap_build
+from index.prototypes.aliases import Aliases
 from index.prototypes.bank import PrototypeBank
+from index.prototypes.kmeans import build
 from index.prototypes.mmap_bank import MappedBank, open_mapped
 from index.prototypes.mmap_build import build_mapped, map_bank
-from index.prototypes.soft_assignment import soft_assign
+from index.prototypes.registry import BankRegistry
+from index.search.probe import choose, probe
 from index.vectors import Matrix
 from tests.index.conftest import unit_vectors
 
@@ -32,7 +40,6 @@ def bank() -> PrototypeBank:
         unit_vectors(COUNT, DIM),
         model_id="m",
         names=[f"p{number}" for number in range(COUNT)],
-        counts=np.arange(COUNT),
     )
 
 
@@ -55,29 +62,26 @@ def test_it_assigns_as_the_bank_in_memory_does(bank: PrototypeBank, indexed: Map
     assert np.all(found <= cosines + 2e-3)
 
 
-def test_rows_have_the_names_and_counts_of_the_bank(
-    bank: PrototypeBank, indexed: MappedBank
-) -> None:
+def test_rows_have_the_names_of_the_bank(bank: PrototypeBank, indexed: MappedBank) -> None:
     assert list(indexed.names) == list(bank.names)
     assert indexed.rows["p17"] == 17
-    assert indexed.counts is not None
-    assert indexed.counts.tolist() == list(range(COUNT))
-    assert (indexed.bank_version, indexed.model_id) == (bank.version, "m")
+    assert indexed.named
+    assert (indexed.version, indexed.model_id) == (bank.version, "m")
     assert isinstance(indexed.vectors, np.memmap)
 
 
-def test_search_is_in_order_and_soft_assignment_works_on_it(
+def test_search_is_in_order_and_finds_what_an_exact_one_does(
     bank: PrototypeBank, indexed: MappedBank
 ) -> None:
     vectors = near(bank.centroids[:50])
     rows, cosines = indexed.search(vectors, 6)
     assert np.all(np.diff(cosines, axis=1) <= 0)
     assert all(len(set(row)) == 6 for row in rows.tolist())
-    one, scores = indexed.nearest(vectors[3], 6)
-    assert one.tolist() == rows[3].tolist()
-    assert np.allclose(scores, cosines[3], atol=1e-5)
-    soft = soft_assign(indexed, vectors, k=3)
-    assert soft.rows[:, 0].tolist() == rows[:, 0].tolist()
+    one, scores = indexed.search(vectors[3:4], 6)
+    assert one[0].tolist() == rows[3].tolist()
+    assert np.allclose(scores[0], cosines[3], atol=1e-5)
+    exact, _ = bank.search(vectors, 6)
+    assert np.mean([len(set(a) & set(b)) / 6 for a, b in zip(rows, exact, strict=True)]) > 0.95
 
 
 @settings(deadline=None, max_examples=10)
@@ -91,7 +95,7 @@ def test_a_small_one_of_any_size_finds_each_of_its_own(
     assert rows.shape == (count, min(k, count))
     assert np.allclose(cosines[:, 0], 1, atol=5e-3)
     assert list(found.names) == list(range(count))
-    assert found.counts is None
+    assert not found.named
     assert len(found.search(vectors[:0], k)[0]) == 0
 
 
@@ -99,8 +103,9 @@ def test_the_same_prototypes_give_the_same_version(bank: PrototypeBank, tmp_path
     steps: list[str] = []
     one = map_bank(tmp_path / "one", bank, on_progress=lambda step, done, total: steps.append(step))
     other = build_mapped(tmp_path / "other", bank.centroids, "m", names=bank.names)
-    assert one.version == other.version
-    assert one.version != build_mapped(tmp_path / "unnamed", bank.centroids, "m").version
+    assert one.content_hash == other.content_hash
+    assert one.content_hash != build_mapped(tmp_path / "unnamed", bank.centroids, "m").content_hash
+    assert (one.version, other.version) == (bank.version, other.content_hash)
     assert set(steps) >= {"write", "add"}
 
 
@@ -131,3 +136,64 @@ def test_what_cannot_be_a_bank_is_refused(tmp_path: Path) -> None:
         build_mapped(folder, unit_vectors(5), "m")
     with pytest.raises(BankError, match="wants"):
         bank.assign(unit_vectors(2, 8))
+
+
+def test_the_registry_gives_large_banks_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.prototypes.registry.MAPPED_FROM", 50)
+    registry = BankRegistry(tmp_path / "one")
+    small, large = (PrototypeBank(unit_vectors(count), model_id="m") for count in (49, 50))
+    aliases = Aliases()
+    aliases.retire("old", 3)
+    for bank in (small, large):
+        registry.put(bank, aliases)
+    assert isinstance(registry.get(small.version), PrototypeBank)
+    found = registry.get(large.version)
+    assert isinstance(found, MappedBank)
+    assert (found.version, len(found), found.dim) == (large.version, 50, 16)
+    assert found.assign(large.centroids)[0].tolist() == list(range(50))
+    assert np.array_equal(registry.load(large.version).centroids, large.centroids)
+
+    other = BankRegistry(tmp_path / "other")
+    assert large.version not in other
+    other.copy_from(registry, large.version)
+    assert isinstance(other.get(large.version), MappedBank)
+    assert other.aliases(large.version) == aliases
+    with pytest.raises(BankError, match="is not in"):
+        other.copy_from(registry, "0123456789ab")
+
+
+def test_a_catalog_works_as_well_by_a_mapped_bank(
+    lite_config: MilvusConfig, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written, probed, repartitioned to another mapped bank, and probed again."""
+    monkeypatch.setattr("index.prototypes.registry.MAPPED_FROM", 5)
+    registry = BankRegistry(tmp_path)
+    vectors = unit_vectors(300, seed=4)
+    bank = build(vectors, "m", prototypes=30)
+    registry.put(bank)
+    collection = open_collection(lite_config, registry.get(bank.version), name)
+    assert isinstance(collection.bank, MappedBank)
+    prototypes, _ = collection.bank.assign(vectors)
+    collection.write(
+        [
+            Item(item_id=f"i{k}", product_id=f"p{k}", prototype=int(prototype), vector=vectors[k])
+            for k, prototype in enumerate(prototypes)
+        ]
+    )
+    monkeypatch.setattr("index.search.probe.CANDIDATES", 60)
+    monkeypatch.setattr("index.search.probe.CANDIDATES_PER_HIT", 1)
+
+    def finds_its_own(opened: Collection) -> None:
+        assert isinstance(opened.bank, MappedBank)
+        chosen = choose(opened.bank, vectors[:20], 300 / len(opened.bank), 5)
+        assert any(one is not None for one in chosen), "some need not search the whole catalog"
+        hits = probe(opened, opened.bank, vectors[:20], 5)
+        assert [found[0].item.item_id for found in hits] == [f"i{k}" for k in range(20)]
+
+    finds_its_own(collection)
+    successor = repartition(collection, registry, prototypes=40, grace_s=0)
+    finds_its_own(successor)
+    successor.drop_all()
+    successor.close()

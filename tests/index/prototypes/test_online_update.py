@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.errors import BankError
-from index.prototypes.aliases import Aliases, nearest_part
+from index.prototypes.aliases import Aliases
 from index.prototypes.bank import Name, PrototypeBank
 from index.prototypes.online_update import OnlineUpdate, UpdateRules
 from index.prototypes.split_test import split_test
@@ -132,16 +132,6 @@ def test_damaged_aliases_say_so(damaged: bytes, tmp_path: Path) -> None:
         Aliases().retire("a")
 
 
-def test_of_the_parts_the_nearest_is_meant() -> None:
-    bank = PrototypeBank(unit_vectors(3), names=["a/1", "a/2", "b"])
-    aliases = Aliases()
-    aliases.retire("a", "a/1", "a/2")
-    assert nearest_part(aliases, bank, "a", bank.centroids[1]) == "a/2"
-    assert nearest_part(aliases, bank, "b", bank.centroids[1]) == "b"
-    with pytest.raises(BankError, match="knows no prototype 'z'"):
-        nearest_part(aliases, bank, "z", bank.centroids[1])
-
-
 # Parting.
 
 
@@ -256,7 +246,6 @@ def test_one_that_fell_apart_is_split() -> None:
     assert now.counts[now.rows["p0/1"]] > now.counts[now.rows["p0/2"]]
     assert now.centroids[now.rows["p0/1"]] @ bank.centroids[0] > 0.95
     assert now.centroids[now.rows["p0/2"]] @ other > 0.95
-    assert nearest_part(aliases, now, "p0", other) == "p0/2"
     assert upkeep.observe(np.stack([other, bank.centroids[0]]), ["p0", "p0"]) == ["p0/2", "p0/1"]
 
 
