@@ -30,7 +30,7 @@ from benchmarks.shop.faults import FaultInjector, Outage, kafka_outages, milvus_
 from benchmarks.shop.progress import Progress
 from benchmarks.shop.worker import count_handled
 from benchmarks.shop.worker_pool import WorkerPool
-from index.errors import StoreUnavailable
+from index.errors import MilvusUnavailable
 from index.item import Item
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
@@ -208,7 +208,7 @@ def read_index(deployment: Deployment) -> list[Item]:
             collection, _ = open_catalog(deployment.settings)
             with collection:
                 return [item for page in collection.scan(vectors=True) for item in page]
-        except StoreUnavailable:
+        except MilvusUnavailable:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)

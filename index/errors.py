@@ -1,34 +1,34 @@
 """What can go wrong between Lookstream and its index.
 
-    StoreError
-    ├── StoreUnavailable     Milvus did not answer, or not in time: try again
+    SearchIndexError
+    ├── MilvusUnavailable    Milvus did not answer, or not in time: try again
     ├── RowRejected          this row can never be stored: dead-letter it
     ├── ModelMismatch        the collection holds vectors of another model (law 3)
     ├── GenerationChanged    the catalog was repartitioned by another bank: load that and reopen
     ├── RepartitionCancelled the catalog changed hands while it was copied: begin again later
     └── BankError            a prototype bank is missing, damaged or cannot be built
 
-Only :class:`StoreUnavailable` is worth retrying with the same arguments.
+Only :class:`MilvusUnavailable` is worth retrying with the same arguments.
 """
 
 
-class StoreError(Exception):
+class SearchIndexError(Exception):
     """Any failure of the index room; catch this to catch them all."""
 
 
-class StoreUnavailable(StoreError):
+class MilvusUnavailable(SearchIndexError):
     """Milvus cannot be reached or refuses for now; the same call may work later."""
 
 
-class RowRejected(StoreError):
+class RowRejected(SearchIndexError):
     """A row or a request that can never be accepted: bad vector, too long, too large."""
 
 
-class ModelMismatch(StoreError):
+class ModelMismatch(SearchIndexError):
     """The collection or a row was written with another model than the one in use."""
 
 
-class GenerationChanged(StoreError):
+class GenerationChanged(SearchIndexError):
     """The collection was repartitioned by another prototype bank since it was opened.
 
     Attributes:
@@ -40,9 +40,9 @@ class GenerationChanged(StoreError):
         self.bank_version = bank_version
 
 
-class RepartitionCancelled(StoreError):
+class RepartitionCancelled(SearchIndexError):
     """Somebody else may write to the catalog that is being copied; the copy was dropped."""
 
 
-class BankError(StoreError):
+class BankError(SearchIndexError):
     """A prototype bank could not be built, saved, found or read."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from index.errors import RepartitionCancelled, StoreError
+from index.errors import RepartitionCancelled, SearchIndexError
 from index.lifecycle.repartition import needs_repartition, repartition
 from index.lifecycle.switch import Wait
 from workers.catalog_index import CatalogIndex
@@ -64,7 +64,7 @@ async def maintain(
             await _in_daemon_thread(job)
         except RepartitionCancelled as error:
             log.info("partitions changed hands: index maintenance begins again", why=str(error))
-        except StoreError as error:
+        except SearchIndexError as error:
             log.warning("index maintenance failed and is tried again", why=str(error))
         except Exception:  # products come first: they are ingested whatever happens here
             log.exception("index maintenance failed and is tried again")

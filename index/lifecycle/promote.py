@@ -10,7 +10,7 @@ import time
 
 import structlog
 
-from index.errors import StoreError
+from index.errors import SearchIndexError
 from index.lifecycle.switch import Wait, drop_replaced, switch
 from index.milvus.client import Client
 from index.milvus.collection import Collection
@@ -43,18 +43,18 @@ def promote(
         The generation that was dropped (if Milvus let us), None if there was none.
 
     Raises:
-        StoreError: nothing was ever written to `candidate`.
+        SearchIndexError: nothing was ever written to `candidate`.
         BankError: its bank is not in the registry.
-        StoreUnavailable: Milvus does not answer.
+        MilvusUnavailable: Milvus does not answer.
     """
     if not candidate.exists():
-        raise StoreError(f"there is nothing in {candidate.name!r} to promote")
+        raise SearchIndexError(f"there is nothing in {candidate.name!r} to promote")
     candidate.flush()
     own = candidate.name
     replaced = switch(candidate, live, registry)
     log.info("catalog promoted", name=live, generation=candidate.generation)
     if own != live:
-        with contextlib.suppress(StoreError):  # it leads nowhere else: no more than untidy
+        with contextlib.suppress(SearchIndexError):  # it leads nowhere else: no more than untidy
             candidate.drop_alias(own)
     if replaced is not None:
         drop_replaced(candidate, replaced, grace_s=grace_s, wait=wait)
@@ -72,7 +72,7 @@ def drop_remains(config: MilvusConfig, live: str, name: str, replaced: str) -> N
     """
     client = Client(config)
     try:
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(SearchIndexError):
             if resolve_alias(client, name) is not None:
                 client.call("drop_alias", name)
             alias = resolve_alias(client, live)

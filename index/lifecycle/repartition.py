@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from index.errors import ModelMismatch, StoreError
+from index.errors import ModelMismatch, SearchIndexError
 from index.item import Item, Vector
 from index.lifecycle.switch import Wait, drop_replaced, switch
 from index.milvus.collection import QUERY_IDS, Collection
@@ -199,7 +199,7 @@ def _copy(
             late = writer.take_written()
         target.flush()
     except Exception:
-        with contextlib.suppress(StoreError):  # else the next repartition drops it
+        with contextlib.suppress(SearchIndexError):  # else the next repartition drops it
             target.drop(target.generation)
         target.close()
         raise

@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from index.errors import BankError, StoreError
+from index.errors import BankError, SearchIndexError
 from index.milvus.collection import Collection
 from index.prototypes.registry import BankRegistry
 
@@ -53,5 +53,5 @@ def drop_replaced(
     Milvus' errors are not raised: the switch is done, and all that is left behind is rows.
     """
     wait(GRACE_S if grace_s is None else grace_s)
-    with contextlib.suppress(StoreError):
+    with contextlib.suppress(SearchIndexError):
         successor.drop(replaced)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped]
 
-from index.errors import RowRejected, StoreUnavailable
+from index.errors import MilvusUnavailable, RowRejected
 from index.milvus.config import MilvusConfig
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ KEEPALIVE: dict[str, dict[str, int]] = {
     "lite": {"grpc.keepalive_time_ms": 2**31 - 1},
     "server": {},
 }
-STRANGERS = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+DENIED = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 NOT_FOUND_CODES = {100, 1600}  # collection, alias
 NOT_LOADED_CODES = {101, 103, 106}  # not loaded, or loading after a restart of the server
 
 
-class NotThere(Exception):
+class NotFound(Exception):
     """The collection or alias of a call does not exist."""
 
 
@@ -55,22 +55,22 @@ class Client:
         """Call a method of MilvusClient by name.
 
         Raises:
-            NotThere: no such collection or alias.
+            NotFound: no such collection or alias.
             RowRejected: Milvus can never accept these arguments.
-            StoreUnavailable: anything else; an unknown failure is retried rather than losing rows.
+            MilvusUnavailable: anything else; an unknown failure is retried rather than losing rows.
         """
         try:
             return self._try(method, *args, **kwargs)
         except self._exceptions.MilvusException as error:
             if error.code not in NOT_LOADED_CODES or not args:
-                raise self._in_our_words(error) from error
+                raise self._translate(error) from error
         except (grpc.RpcError, OSError, ValueError) as error:
-            raise self._in_our_words(error) from error
+            raise self._translate(error) from error
         try:
             self._try("load_collection", args[0])
             return self._try(method, *args, **kwargs)
         except (self._exceptions.MilvusException, grpc.RpcError, OSError, ValueError) as error:
-            raise self._in_our_words(error) from error
+            raise self._translate(error) from error
 
     def close(self) -> None:
         """Let go of the connection; the next call makes a new one."""
@@ -94,7 +94,7 @@ class Client:
             client = self._client
         return getattr(client, method)(*args, timeout=self._timeout_s, **kwargs)
 
-    def _in_our_words(self, error: Exception) -> Exception:
+    def _translate(self, error: Exception) -> Exception:
         exceptions = self._exceptions
         rejected = (
             exceptions.ParamError,
@@ -105,20 +105,20 @@ class Client:
         if isinstance(error, exceptions.MilvusException):
             said = error.message or str(error)
             if error.code in NOT_FOUND_CODES:
-                return NotThere(said)
+                return NotFound(said)
             if isinstance(error, rejected) or error.code in REJECTED_CODES:
                 return RowRejected(f"Milvus refuses the request for good: {said}")
             if error.code != NO_CONNECTION and not isinstance(error, unreachable):
-                return StoreUnavailable(f"Milvus at {self.uri} failed: {said}")
+                return MilvusUnavailable(f"Milvus at {self.uri} failed: {said}")
         elif isinstance(error, ValueError) and "closed channel" not in str(error):
             return RowRejected(f"the request cannot be written for Milvus: {error}")
-        elif isinstance(error, grpc.Call) and error.code() in STRANGERS:
-            return StoreUnavailable(
+        elif isinstance(error, grpc.Call) and error.code() in DENIED:
+            return MilvusUnavailable(
                 f"Milvus at {self.uri} does not let us in ({error.details()}): check the token, "
                 "and what its user may do"
             )
         self.close()
-        return StoreUnavailable(
+        return MilvusUnavailable(
             f"Milvus at {self.uri} does not answer ({error}): check that it runs, the address, "
             "and what it wants of strangers (token, certificates)"
         )

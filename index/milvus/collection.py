@@ -23,8 +23,8 @@ from index.milvus.generation import Generation
 from index.milvus.schema import ROW_FIELDS, check_vectors, to_item, to_row
 from index.vectors import Matrix
 
-COUNT_EVERY_S = 10.0
-SAMPLED = 50
+COUNT_TTL_S = 10.0
+SAMPLED_PROTOTYPES = 50
 """Prototypes that a sample is drawn from."""
 QUERY_IDS = 500
 """Ids in one filter: keeps the expression small and the answer far below the message limit."""
@@ -42,7 +42,7 @@ class Collection(Generation):
     makes the collection.
     """
 
-    _counted_at = -COUNT_EVERY_S
+    _counted_at = -COUNT_TTL_S
     _count = 0
 
     # What a layout decides.
@@ -206,7 +206,7 @@ class Collection(Generation):
 
     def sample(self, limit: int) -> Matrix:
         """The vectors of at most `limit` items, (n, d), from prototypes all over the bank."""
-        chosen = range(0, len(self.bank), -(-len(self.bank) // SAMPLED))
+        chosen = range(0, len(self.bank), -(-len(self.bank) // SAMPLED_PROTOTYPES))
         found: list[Sequence[float]] = []
         for prototype in chosen if self.exists() else ():
             scope = {"filter": f"prototype == {prototype}", **self._scope([prototype])}
@@ -217,7 +217,7 @@ class Collection(Generation):
 
     def recent_count(self) -> int:
         """What `count` said within the last ten seconds: counting walks every row on Lite."""
-        if time.monotonic() - self._counted_at >= COUNT_EVERY_S:
+        if time.monotonic() - self._counted_at >= COUNT_TTL_S:
             self._count, self._counted_at = self.count(), time.monotonic()
         return self._count
 

@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from index.errors import GenerationChanged, StoreError
-from index.milvus.client import Client, NotThere
+from index.errors import GenerationChanged, SearchIndexError
+from index.milvus.client import Client, NotFound
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import CollectionMetadata, check_metadata, generation_name, resolve_alias
 from index.prototypes.protocol import Bank
 
-CHECK_ALIAS_EVERY_S = 2.0
+ALIAS_TTL_S = 2.0
 """How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
 PAGE = 1000
 
@@ -28,7 +28,7 @@ PAGE = 1000
 class Generation(ABC):
     """One Milvus collection under one bank, which need not exist yet. Thread-safe.
 
-    All methods raise `StoreUnavailable` when Milvus does not answer, `GenerationChanged` when the
+    All methods raise `MilvusUnavailable` when Milvus does not answer, `GenerationChanged` when the
     catalog was re-keyed meanwhile, `ModelMismatch` when it holds another model's vectors.
 
     Args:
@@ -53,7 +53,7 @@ class Generation(ABC):
         self._published = published
         self._client = Client(config)
         self._lock = threading.RLock()
-        self._looked_at = -CHECK_ALIAS_EVERY_S
+        self._alias_checked_at = -ALIAS_TTL_S
         self._exists = False
 
     @abstractmethod
@@ -142,7 +142,7 @@ class Generation(ABC):
 
     def _check_alias(self, *, always: bool = False) -> None:
         """See from time to time that the name still stands for our model and bank."""
-        if not always and time.monotonic() - self._looked_at < CHECK_ALIAS_EVERY_S:
+        if not always and time.monotonic() - self._alias_checked_at < ALIAS_TTL_S:
             return
         found = resolve_alias(self._client, self.name if self._published else self.generation)
         if found is not None:
@@ -154,13 +154,13 @@ class Generation(ABC):
                 )
             self.generation = found.generation
         self._exists = found is not None
-        self._looked_at = time.monotonic()
+        self._alias_checked_at = time.monotonic()
 
     def _call(self, method: str, **kwargs: Any) -> Any:
         """Call Milvus about our generation, which another process may have dropped."""
         try:
             return self._client.call(method, self.generation, **kwargs)
-        except NotThere as error:
+        except NotFound as error:
             self._check_alias(always=True)
             raise GenerationChanged(
                 f"the collection {self.generation!r} is gone: open {self.name!r} again",
@@ -187,7 +187,7 @@ class Generation(ABC):
                 )
             keys = [row["row_id"] for row in page]
             if keys != sorted(keys):  # then rows between two pages would be lost
-                raise StoreError(f"Milvus at {self.config.uri} does not page by primary key")
+                raise SearchIndexError(f"Milvus at {self.config.uri} does not page by primary key")
             if page:
                 yield list(page)
             if len(page) < PAGE:

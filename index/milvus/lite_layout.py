@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from index.errors import StoreError
+from index.errors import SearchIndexError
 from index.item import TOMBSTONE, Item
 from index.milvus.collection import Collection, Prototypes
 from index.milvus.config import MilvusConfig
@@ -47,7 +47,7 @@ class LiteCollection(Collection):
         self, config: MilvusConfig, bank: Bank, name: str, *, published: bool = True
     ) -> None:
         if config.index_type not in INDEX_TYPES:
-            raise StoreError(
+            raise SearchIndexError(
                 f"Milvus Lite does not build {config.index_type}: use {', '.join(INDEX_TYPES)}"
             )
         if "://" not in config.uri:
@@ -162,7 +162,9 @@ class LiteCollection(Collection):
         self._idle.start()
 
     def _flush_if_there(self) -> None:
-        with contextlib.suppress(StoreError):  # only speed is lost; the next write tries again
+        with contextlib.suppress(
+            SearchIndexError
+        ):  # only speed is lost; the next write tries again
             self.flush()
 
     def _query(self, expression: str, fields: list[str]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from index.errors import StoreUnavailable
+from index.errors import MilvusUnavailable
 from index.milvus.client import Client
 from index.milvus.config import MilvusConfig
 from index.milvus.lite_layout import environment
@@ -32,12 +32,12 @@ def wait_ready(uri: str, timeout_s: float = 60.0, token: str | None = None) -> N
     """Wait until a Milvus at this address answers; importing Lite takes a few seconds.
 
     Raises:
-        StoreUnavailable: it did not within `timeout_s`.
+        MilvusUnavailable: it did not within `timeout_s`.
     """
     deadline = time.monotonic() + timeout_s
     while not answers(uri, token):
         if time.monotonic() > deadline:
-            raise StoreUnavailable(
+            raise MilvusUnavailable(
                 f"Milvus at {uri} did not start within {timeout_s:g} s: see its log"
             )
         time.sleep(0.1)
@@ -48,7 +48,7 @@ def answers(uri: str, token: str | None = None) -> bool:
     client = Client(MilvusConfig(uri=uri, token=token, timeout_s=2.0))
     try:
         client.call("get_server_version")
-    except StoreUnavailable:
+    except MilvusUnavailable:
         return False
     finally:
         client.close()

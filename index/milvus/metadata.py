@@ -7,8 +7,8 @@ promoted (`index.lifecycle.promote`). Moving the alias switches readers from one
 
 import msgspec
 
-from index.errors import GenerationChanged, ModelMismatch, StoreError
-from index.milvus.client import Client, NotThere
+from index.errors import GenerationChanged, ModelMismatch, SearchIndexError
+from index.milvus.client import Client, NotFound
 
 PROPERTY = "lookstream.stamp"
 
@@ -41,11 +41,11 @@ def resolve_alias(client: Client, name: str) -> ResolvedAlias | None:
     """What a name stands for, be it an alias or a generation; None when there is none yet."""
     try:
         said = client.call("describe_collection", name)
-    except NotThere:
+    except NotFound:
         return None
     metadata = dict(said.get("properties") or {}).get(PROPERTY)
     if metadata is None:
-        raise StoreError(
+        raise SearchIndexError(
             f"the collection {name!r} was not made by Lookstream: use another name or drop it"
         )
     decoded = msgspec.json.decode(metadata, type=CollectionMetadata)

@@ -13,7 +13,7 @@ def open_collection(config: MilvusConfig, bank: Bank, name: str = "products") ->
     """Open a catalog for reading and writing, whether or not anything was written yet.
 
     Raises:
-        StoreUnavailable: Milvus does not answer.
+        MilvusUnavailable: Milvus does not answer.
         ModelMismatch: the catalog holds vectors of another model.
         GenerationChanged: the catalog is keyed by another bank (its version is in the error).
     """
@@ -28,7 +28,7 @@ def live_metadata(config: MilvusConfig, name: str = "products") -> CollectionMet
     """What the generation that a public name stands for says of itself; None if there is none.
 
     Raises:
-        StoreUnavailable: Milvus does not answer.
+        MilvusUnavailable: Milvus does not answer.
     """
     client = Client(config)
     try:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from index.errors import StoreError
+from index.errors import SearchIndexError
 from index.item import TOMBSTONE, Item
 from index.milvus.collection import QUERY_IDS, Collection, Prototypes
 from index.milvus.config import MilvusConfig
@@ -40,7 +40,9 @@ class ServerCollection(Collection):
         self, config: MilvusConfig, bank: Bank, name: str, *, published: bool = True
     ) -> None:
         if config.index_type not in INDEX_PARAMS:
-            raise StoreError(f"unknown index {config.index_type}: use {', '.join(INDEX_PARAMS)}")
+            raise SearchIndexError(
+                f"unknown index {config.index_type}: use {', '.join(INDEX_PARAMS)}"
+            )
         super().__init__(config, bank, name, published=published)
 
     def _create(self) -> None:

@@ -15,12 +15,12 @@ from index.prototypes.kmeans import neighbour_order
 from index.vectors import Matrix, Rows, check_unit_rows
 
 METHOD = "centroids of purified clusters"
-ORDERED_AT_MOST = 20_000
+MAX_ORDERED = 20_000
 """Beyond this many, prototypes stay sorted by name: putting neighbours together takes minutes, and
 a bank of that size is searched in its mapped form (`index.prototypes.mmap_bank`), which has an
 order of its own.
 """
-FAINTEST = 1e-3
+MIN_MEAN_NORM = 1e-3
 """Shortest mean of unit vectors that still points somewhere."""
 
 
@@ -128,15 +128,13 @@ def named_bank(
     """
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     faintest = int(lengths.argmin())
-    if not lengths[faintest] >= FAINTEST:
+    if not lengths[faintest] >= MIN_MEAN_NORM:
         raise BankError(
             f"the {counts[faintest]} members of {names[faintest]!r} cancel out: "
             "they cannot be one product; curate that cluster again"
         )
     centroids = means / lengths
-    order = (
-        neighbour_order(centroids) if len(names) <= ORDERED_AT_MOST else np.arange(len(centroids))
-    )
+    order = neighbour_order(centroids) if len(names) <= MAX_ORDERED else np.arange(len(centroids))
     return PrototypeBank(
         centroids[order],
         model_id=model_id,

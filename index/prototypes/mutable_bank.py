@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from index.prototypes.bank import Name, PrototypeBank
-from index.prototypes.from_clusters import FAINTEST
+from index.prototypes.from_clusters import MIN_MEAN_NORM
 from index.vectors import Matrix, Rows
 
-CELLS = 2**26
+MAX_COSINES = 2**26
 """Cosines computed at once: 256 MB."""
 
 
@@ -60,7 +60,7 @@ class MutableBank:
 
     def block(self) -> int:
         """How many vectors to compare with all rows at once."""
-        return max(1, CELLS // len(self))
+        return max(1, MAX_COSINES // len(self))
 
     def nearest(self, vectors: Matrix, but: Sequence[int] = ()) -> tuple[Rows, Matrix]:
         """Live row and cosine nearest to each of (n, d) vectors; `but`: one row each to ignore."""
@@ -115,7 +115,7 @@ class MutableBank:
         """Set a mean; where it points nowhere, the centroid stays where it was."""
         self.summary(row).mean = mean
         length = float(np.linalg.norm(mean))
-        if length >= FAINTEST:
+        if length >= MIN_MEAN_NORM:
             self._centroids[row] = mean / length
         self.touched.add(row)
 

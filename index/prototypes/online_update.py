@@ -148,7 +148,7 @@ class OnlineUpdate:
         live = self._live
         if not live.touched:
             return self.bank, self._aliases.copy()
-        while pairs := self._twins():
+        while pairs := self._pairs_to_merge():
             for survivor, other in pairs:
                 self._aliases.retire(live.names[other], live.names[survivor])
                 live.absorb(survivor, other, self.rules.reservoir, self._rng)
@@ -188,7 +188,7 @@ class OnlineUpdate:
             if name not in self._live.rows and name not in self._aliases:
                 return name
 
-    def _twins(self) -> list[tuple[int, int]]:
+    def _pairs_to_merge(self) -> list[tuple[int, int]]:
         """Pairs of rows to merge, the survivor first: alike enough, and each nearest to the other.
 
         One of the two was touched. No row is in two pairs, so their order makes no difference.

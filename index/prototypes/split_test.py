@@ -14,7 +14,7 @@ import numpy.typing as npt
 from index.vectors import Matrix
 
 ROUNDS = 20
-FEWEST = 3
+MIN_GROUP = 3
 """Members that a group must have in each half: a spread needs them."""
 FOLD_SEED = 7
 """Members may come in turns (one group, the other, …): halves are drawn, not alternated."""
@@ -33,16 +33,16 @@ def split_test(members: Matrix, gap: float) -> npt.NDArray[np.bool_] | None:
     if min(separation(one, other), separation(other, one)) < gap:
         return None
     nearer = sides(members, two_means(members))
-    return nearer if FEWEST <= nearer.sum() <= len(members) - FEWEST else None
+    return nearer if MIN_GROUP <= nearer.sum() <= len(members) - MIN_GROUP else None
 
 
 def separation(fitted: Matrix, held_out: Matrix) -> float:
     """Ashman's D of held-out vectors on either side of the 2-means of others; 0 if undefined."""
-    if min(len(fitted), len(held_out)) < 2 * FEWEST:
+    if min(len(fitted), len(held_out)) < 2 * MIN_GROUP:
         return 0.0
     centres = two_means(fitted)
     nearer = sides(held_out, centres)
-    if not FEWEST <= nearer.sum() <= len(nearer) - FEWEST:
+    if not MIN_GROUP <= nearer.sum() <= len(nearer) - MIN_GROUP:
         return 0.0
     along = held_out @ (centres[1] - centres[0])
     apart = along[nearer].mean() - along[~nearer].mean()

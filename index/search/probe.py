@@ -21,11 +21,11 @@ from index.vectors import Matrix, Rows
 CANDIDATES = 2000
 """Wanted per query, at least; `CANDIDATES_PER_HIT` × limit if that is more."""
 CANDIDATES_PER_HIT = 30
-NEAR = 0.02
+NEAR_COSINE = 0.02
 """A prototype whose cosine is this close to the best one's is as good as the best."""
-FAR = 0.5
+FAR_COSINE = 0.5
 """One this far behind is not worth probing for better hits, only for missing ones."""
-MOST_OF_IT = 0.5
+WHOLE_FROM = 0.5
 """From this share of the bank on, the whole catalog is searched instead."""
 
 
@@ -67,7 +67,7 @@ def choose(
     wanted = max(CANDIDATES, CANDIDATES_PER_HIT * limit)
     fewest = math.ceil(2 * limit / max(per_prototype, 1e-9))
     enough = math.ceil(wanted / max(per_prototype, 1e-9))
-    most = max(1, math.ceil(MOST_OF_IT * len(bank)))
+    most = max(1, math.ceil(WHOLE_FROM * len(bank)))
     known = min(max(fewest, enough) + 1, most)
     while True:
         rows, cosines = bank.search(vectors, known)
@@ -84,7 +84,7 @@ def choose(
 def _chosen(rows: Rows, cosines: Matrix, fewest: int, enough: int) -> list[int]:
     """Of the prototypes nearest to a query those to probe; a row of −1 is none."""
     behind = cosines[0] - cosines
-    near = int(np.searchsorted(behind, NEAR, side="right"))
-    far = int(np.searchsorted(behind, FAR, side="right"))
+    near = int(np.searchsorted(behind, NEAR_COSINE, side="right"))
+    far = int(np.searchsorted(behind, FAR_COSINE, side="right"))
     count = max(near, fewest, min(enough, far))
     return [int(row) for row in rows[:count] if row >= 0]

@@ -18,7 +18,7 @@ from typing import Self
 
 import psutil
 
-from index.errors import StoreUnavailable
+from index.errors import MilvusUnavailable
 from index.milvus import lite_process
 from stream.child_process import spawn, stop
 from stream.embedded_broker import claim_port
@@ -101,7 +101,7 @@ def milvus_server(*, authorization: bool = False) -> Iterator[str]:
             try:
                 token = ROOT if authorization else None
                 lite_process.wait_ready(f"http://127.0.0.1:{port}", START_TIMEOUT_S, token)
-            except StoreUnavailable as error:
+            except MilvusUnavailable as error:
                 raise ServerMissing(f"{PACKAGE} does not start: {error}") from error
             yield f"http://127.0.0.1:{port}"
         finally:

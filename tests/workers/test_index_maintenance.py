@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.errors import RepartitionCancelled, StoreUnavailable
+from index.errors import MilvusUnavailable, RepartitionCancelled
 from index.item import Item, tombstone
 from index.lifecycle import repartition as repartition_module
 from index.lifecycle.switch import GRACE_S
@@ -66,7 +66,12 @@ async def test_a_job_is_done_regularly_and_again_after_a_failure() -> None:
 
     def job() -> None:
         done.append(threading.current_thread().name)
-        errors = [None, StoreUnavailable("away"), RepartitionCancelled("joined"), KeyError("a bug")]
+        errors = [
+            None,
+            MilvusUnavailable("away"),
+            RepartitionCancelled("joined"),
+            KeyError("a bug"),
+        ]
         if error := errors[len(done) % len(errors)]:
             raise error
 
@@ -137,7 +142,7 @@ async def test_an_index_that_is_away_is_asked_again() -> None:
     class Away:
         def purge_tombstones(self, before_ns: int) -> int:
             asked.append(before_ns)
-            raise StoreUnavailable("away")
+            raise MilvusUnavailable("away")
 
     index: Any = Away()
     await maintained(lambda: purge_tombstones(index, 5.0, lambda: 10**10), 4)
@@ -304,11 +309,11 @@ def test_a_switch_whose_answer_was_lost_is_found_by_the_next_write(
 
     def lost(collection: Collection, name: str | None = None) -> None:
         publish(collection, name)
-        raise StoreUnavailable("no answer in time")
+        raise MilvusUnavailable("no answer in time")
 
     with monkeypatch.context() as patch:
         patch.setattr(Collection, "publish", lost)
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(MilvusUnavailable):
             Repartitioning(index, wait=no_wait).check()
     index.write([item(3, "changed")])
     assert index.bank_version() != bank

@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 from rich.text import Text
 
-from index.errors import StoreError
+from index.errors import SearchIndexError
 from models.errors import ModelError
 from stream.errors import StreamError
 from workers.cli import (
@@ -39,7 +39,7 @@ from workers.errors import WorkerError
 from workers.terminal.printable import printable
 
 # Our own errors say what to do; anything else is a bug and keeps its traceback.
-EXPECTED = (WorkerError, StreamError, StoreError, ModelError)
+EXPECTED = (WorkerError, StreamError, SearchIndexError, ModelError)
 
 app = typer.Typer(
     help="Visual product search that is always up to date.",

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from packaging.requirements import Requirement
 
-from index.errors import StoreError
+from index.errors import SearchIndexError
 from index.milvus.client import Client
 from index.milvus.collection import Collection
 from index.prototypes.mmap_bank import MappedBank
@@ -78,7 +78,7 @@ def examine() -> Iterator[Finding]:
 def _check(what: str, check: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(what, True, check())
-    except (StreamError, StoreError, ModelError, WorkerError) as error:
+    except (StreamError, SearchIndexError, ModelError, WorkerError) as error:
         return Finding(what, False, str(error), remedy)
 
 

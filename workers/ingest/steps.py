@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from index.errors import RowRejected, StoreUnavailable
+from index.errors import MilvusUnavailable, RowRejected
 from index.item import tombstone
 from index.milvus.schema import check_item
 from models.embedding.protocol import CatalogEncoder
@@ -205,7 +205,7 @@ def _delivery_errors() -> Iterator[None]:
     """Errors of the index and the models as those of delivery: retry, or dead-letter."""
     try:
         yield
-    except (StoreUnavailable, DecoderError) as error:
+    except (MilvusUnavailable, DecoderError) as error:
         raise Transient(str(error)) from error
     except (RowRejected, ModelError) as error:
         raise Permanent(str(error)) from error

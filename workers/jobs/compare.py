@@ -88,7 +88,7 @@ def compare(
         on_progress: called with the number of items read so far, of both.
 
     Raises:
-        StoreError: Milvus does not answer, or one of the two was replaced meanwhile.
+        SearchIndexError: Milvus does not answer, or one of the two was replaced meanwhile.
     """
     found = Comparison(same_model=live.bank.model_id == candidate.bank.model_id)
     contents: dict[str, bytes] = {}

@@ -34,7 +34,7 @@ class CatalogPartWeights:
         self._now = PartWeights(identity=0.0)
 
     def now(self) -> PartWeights:
-        """The weights; raises StoreUnavailable."""
+        """The weights; raises MilvusUnavailable."""
         bank = self._index.bank_version()
         if bank and (bank != self._bank or self._clock() >= self._refresh_at):
             items = self._index.sample(SAMPLE)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from index.errors import StoreUnavailable
+from index.errors import MilvusUnavailable
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import ModelError
@@ -130,8 +130,8 @@ class QueryPipeline:
                 found = retrying(
                     self._index.search, [one.vector for one in valid], self._settings.candidates
                 )
-        except StoreUnavailable as error:
-            unavailable = Rejection(f"search is unavailable: {error}", "StoreUnavailable")
+        except MilvusUnavailable as error:
+            unavailable = Rejection(f"search is unavailable: {error}", "MilvusUnavailable")
             return [RejectedQuery(one.record, one.query.query_id, unavailable) for one in queries]
         found_for = zip(valid, found.hits, strict=True)
         results: list[Result | RejectedQuery] = []
@@ -169,7 +169,7 @@ class QueryPipeline:
         # A shopper waits for seconds, not for ever; then the query is rejected.
         left_s = received + self._settings.deadline_s - time.monotonic()
         return Retrying(
-            retry=retry_if_exception_type(StoreUnavailable),
+            retry=retry_if_exception_type(MilvusUnavailable),
             stop=stop_after_delay(max(0.0, min(self._settings.retry_s, left_s))),
             wait=wait_random_exponential(0.05, 1.0),
             reraise=True,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.errors import BankError, GenerationChanged, StoreError
+from index.errors import BankError, GenerationChanged, SearchIndexError
 from index.item import Item
 from index.lifecycle.promote import promote
 from index.lifecycle.repartition import repartition
@@ -57,7 +57,7 @@ def test_what_was_built_beside_becomes_the_live_one(
     beside.close()
 
     assert registry.current() == bank.version
-    reader._looked_at = -np.inf  # two seconds later
+    reader._alias_checked_at = -np.inf  # two seconds later
     with pytest.raises(GenerationChanged) as caught:
         reader.search(VECTORS[:1], 50)
     assert caught.value.bank_version == bank.version
@@ -83,7 +83,7 @@ def test_the_first_catalog_may_be_promoted_too(
 ) -> None:
     registry = BankRegistry(tmp_path)
     beside = open_collection(lite_config, BANK, f"{name}_gen_g")
-    with pytest.raises(StoreError, match=r"nothing in .*_gen_g"):
+    with pytest.raises(SearchIndexError, match=r"nothing in .*_gen_g"):
         promote(beside, name, registry, grace_s=0)
     beside.write(items(5, "new"))
     with pytest.raises(BankError, match="put it there"):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.errors import GenerationChanged, RepartitionCancelled, StoreUnavailable
+from index.errors import GenerationChanged, MilvusUnavailable, RepartitionCancelled
 from index.item import Item, tombstone
 from index.lifecycle.repartition import needs_repartition, repartition
 from index.lifecycle.switch import GRACE_S
@@ -249,12 +249,12 @@ def test_an_index_that_goes_away_in_the_middle_keeps_the_old_generation(
     lite_config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
     def fail() -> set[str]:
-        raise StoreUnavailable("away")
+        raise MilvusUnavailable("away")
 
     with open_collection(lite_config, FIRST, name) as collection:
         collection.write(items())
         writer = BusyWriter(collection, iter([set, fail]))
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(MilvusUnavailable):
             repartition(collection, BankRegistry(tmp_path), writer=writer, grace_s=0)
         assert collection.generations() == [collection.generation], "the copy was dropped"
 

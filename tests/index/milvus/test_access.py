@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from index.errors import StoreUnavailable
+from index.errors import MilvusUnavailable
 from index.item import Item
 from index.milvus.client import Client
 from index.milvus.config import MilvusConfig
@@ -101,7 +101,7 @@ def test_tls(lite_config: MilvusConfig, certificates: Path, name: str) -> None:
             msgspec.structs.replace(config, ca_file=None),
             msgspec.structs.replace(config, server_name="another.example"),
         ):
-            with pytest.raises(StoreUnavailable, match="does not answer"):
+            with pytest.raises(MilvusUnavailable, match="does not answer"):
                 works(stranger, name)
         assert works(config, name)
 
@@ -117,7 +117,7 @@ def test_a_client_certificate(lite_config: MilvusConfig, certificates: Path, nam
             server_name="localhost",
             timeout_s=3,
         )
-        with pytest.raises(StoreUnavailable, match="does not answer"):
+        with pytest.raises(MilvusUnavailable, match="does not answer"):
             works(msgspec.structs.replace(config, cert_file=None, key_file=None), name)
         assert works(config, name)
 
@@ -128,7 +128,7 @@ def test_a_token(name: str) -> None:
         with milvus_server(authorization=True) as uri:
             config = MilvusConfig(uri=uri, kind="server", consistency="Strong", token=ROOT)
             for wrong in (None, "root:wrong-one", "nobody:Milvus"):
-                with pytest.raises(StoreUnavailable, match=r"strangers .token") as caught:
+                with pytest.raises(MilvusUnavailable, match=r"strangers .token") as caught:
                     works(msgspec.structs.replace(config, token=wrong), name)
                 assert not wrong or wrong not in str(caught.value)
             assert works(config, name)
@@ -137,7 +137,7 @@ def test_a_token(name: str) -> None:
             client.close()
             shop = msgspec.structs.replace(config, token="shop:hush-hush-1")
             with pytest.raises(
-                StoreUnavailable, match=r"does not let us in .*permission deny to shop"
+                MilvusUnavailable, match=r"does not let us in .*permission deny to shop"
             ):
                 works(shop, name)
     except ServerMissing as missing:

@@ -9,7 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from index.errors import GenerationChanged, ModelMismatch, RowRejected, StoreError, StoreUnavailable
+from index.errors import (
+    GenerationChanged,
+    MilvusUnavailable,
+    ModelMismatch,
+    RowRejected,
+    SearchIndexError,
+)
 from index.item import Item, tombstone
 from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
@@ -279,7 +285,7 @@ def test_another_model_is_a_clear_error(collection: Collection, config: MilvusCo
 def test_an_index_that_would_not_be_built_is_refused(name: str) -> None:
     for kind in ("lite", "server"):
         config = MilvusConfig(uri="http://127.0.0.1:1", kind=kind, index_type="DISKANN")
-        with pytest.raises(StoreError, match="DISKANN"):
+        with pytest.raises(SearchIndexError, match="DISKANN"):
             open_collection(config, BANK, name)
 
 
@@ -294,7 +300,7 @@ def test_other_indexes_find_the_same(config: MilvusConfig, name: str, index_type
 
 def test_a_store_that_is_not_there_is_unavailable(name: str) -> None:
     config = MilvusConfig(uri=f"http://127.0.0.1:{claim_port()}", timeout_s=1)
-    with pytest.raises(StoreUnavailable, match="does not answer"):
+    with pytest.raises(MilvusUnavailable, match="does not answer"):
         open_collection(config, BANK, name)
 
 
@@ -346,7 +352,7 @@ def test_a_lite_server_killed_and_back_has_every_row(tmp_path: Path, name: str) 
         with open_collection(config, BANK, name) as collection:
             collection.write([item(number) for number in range(10)])
             server.kill()
-            with pytest.raises(StoreUnavailable, match="does not answer"):
+            with pytest.raises(MilvusUnavailable, match="does not answer"):
                 collection.get(["product-1"])
             server.up()
             assert found(collection, VECTORS[3])[0] == "item-3"
