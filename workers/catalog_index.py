@@ -28,6 +28,7 @@ from index.vectors import Matrix
 from workers.config.settings import Settings
 from workers.config.wiring import milvus_config_of
 from workers.errors import SettingsError
+from workers.model_fit import misfit
 
 log = structlog.get_logger()
 
@@ -232,11 +233,7 @@ class CatalogIndex:
                 collection, _ = open_catalog(self._settings)
                 if collection.bank.model_id != self._model_id:
                     collection.close()
-                    raise ModelMismatch(
-                        f"the index was made with model {collection.bank.model_id!r} and this "
-                        f"worker has {self._model_id!r}: go back to that model, or build the index "
-                        "anew with this one (lookstream reindex)"
-                    )
+                    raise ModelMismatch(misfit(collection.bank.model_id, self._model_id))
                 self._collection = collection
             return self._collection
 

@@ -31,6 +31,7 @@ from models.embedding.projection import Projection, has_identity_branch, load_pr
 from models.embedding.protocol import Encoded
 from models.embedding.text_projection import PACKAGED as PACKAGED_TEXT
 from models.embedding.text_projection import TextProjection, load_text_projection
+from models.errors import ProjectionError
 from models.images.letterbox import Picture
 from models.juicer.caption import enrich_caption, stems
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
@@ -226,10 +227,7 @@ def load_encoder(
         WeightsError: weights are missing or changed; the message names the package.
         ProjectionError: no projection, or one of another backbone.
     """
-    spec, name = named_backbone(backbone), backbone.partition(":")[0]
-    path = projection or packaged_weights(backbone)
-    if has_identity_branch(path):
-        spec = replace(spec, identity_branch=path)
+    spec, path = _files(backbone, projection)
     network = load_backbone(
         spec,
         device=best_device() if device == "auto" else device,
@@ -237,6 +235,18 @@ def load_encoder(
     )
     maps = load_projection(path, network.layout.widths)
     words = load_text_projection()
+    return Encoder(spec, network, maps, words, encoder_id(backbone, projection, dim), dim)
+
+
+def encoder_id(backbone: str = "lite2", projection: Path | None = None, dim: int = DIM) -> str:
+    """The model id of what `load_encoder` loads; the files are only hashed, in milliseconds.
+
+    Raises:
+        WeightsError, ProjectionError: as `load_encoder` does for files that are not there.
+    """
+    spec, path = _files(backbone, projection)
+    if not path.is_file():
+        raise ProjectionError(f"there is no encoder's file {path} (models.projection)")
     parts = (
         RULES_VERSION,
         spec.fingerprint(),
@@ -245,7 +255,13 @@ def load_encoder(
         MINILM.sha256,
     )
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
-    return Encoder(spec, network, maps, words, f"{name}-minilm-{dim}-{digest}", dim)
+    return f"{backbone.partition(':')[0]}-minilm-{dim}-{digest}"
+
+
+def _files(backbone: str, projection: Path | None) -> tuple[BackboneSpec, Path]:
+    """The network, with its identity branch if the encoder's file has one, and that file."""
+    spec, path = named_backbone(backbone), projection or packaged_weights(backbone)
+    return (replace(spec, identity_branch=path) if has_identity_branch(path) else spec), path
 
 
 def packaged_weights(backbone: str) -> Path:

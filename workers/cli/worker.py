@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from index.errors import ModelMismatch
+from models.errors import ModelError
+from workers.errors import SettingsError
+
+if TYPE_CHECKING:
+    from workers.config.settings import Settings
 
 
 class WorkerName(StrEnum):
@@ -25,11 +32,19 @@ def worker(name: Annotated[WorkerName, typer.Argument(help="Which worker.")]) ->
     """
     from workers.config.settings import load_settings
     from workers.deploy.preflight import check_worker
+    from workers.deploy.signals import exit_for_settings
     from workers.deploy.telemetry import configure_logging
 
     settings = load_settings()
     configure_logging(settings.log_level)
     check_worker(settings, name.value)
+    try:
+        _run(name, settings)
+    except (ModelError, ModelMismatch, SettingsError) as error:
+        exit_for_settings(error)
+
+
+def _run(name: WorkerName, settings: Settings) -> None:
     # Each worker imports only what it needs: no Faust in query and feedback.
     match name:
         case WorkerName.ingest:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from models.embedding.encoder import Encoder, load_encoder
+from models.embedding.encoder import Encoder, encoder_id, load_encoder
 from models.embedding.protocol import CatalogEncoder
 from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from workers.config.sections import MLLM
@@ -35,6 +35,20 @@ def encoder_of(settings: Settings) -> CatalogEncoder:
         folder, standard, models.device, dim=models.dim
     )
     return encoder
+
+
+def model_id_of(settings: Settings) -> str | None:
+    """The model id of what `encoder_of` would load, without loading it.
+
+    None for a vision-language model, whose gigabytes would have to be read.
+
+    Raises:
+        ModelError: weights are missing.
+    """
+    models = settings.models
+    if models.encoder.startswith(MLLM):
+        return None
+    return encoder_id(models.backbone, models.projection, models.dim)
 
 
 def standard_encoder_of(settings: Settings) -> Encoder:

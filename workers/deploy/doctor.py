@@ -11,20 +11,22 @@ from pathlib import Path
 import msgspec
 from packaging.requirements import Requirement
 
-from index.errors import SearchIndexError
+from index.errors import ModelMismatch, SearchIndexError
 from index.milvus.client import Client
 from index.milvus.collection import Collection
 from index.prototypes.mmap_bank import MappedBank
+from index.prototypes.registry import BankRegistry
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, SAMPLE
 from models.errors import ModelError
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
 from workers.catalog_index import open_catalog
-from workers.config.load_models import encoder_of, reranker_of
+from workers.config.load_models import encoder_of, model_id_of, reranker_of
 from workers.config.settings import Settings, load_settings, profile_path
 from workers.config.wiring import kafka_of, milvus_config_of, topics_of
 from workers.errors import SettingsError, WorkerError
+from workers.model_fit import WAYS_OUT, bank_model, what_differs
 
 UP = "start it with `lookstream up`"
 TRAIN = "teach the encoder: `lookstream train embedding DIR`"
@@ -72,12 +74,16 @@ def examine() -> Iterator[Finding]:
     yield milvus
     if milvus.good:
         yield _check("index", lambda: _index(settings), "lookstream produce DIR")
+    elif BankRegistry(settings.data_dir).current() is not None:
+        yield _check("index", lambda: _bank(settings), "lookstream reindex")
     yield _data_dir(settings)
 
 
 def _check(what: str, check: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(what, True, check())
+    except ModelMismatch as error:
+        return Finding(what, False, str(error), WAYS_OUT)
     except (StreamError, SearchIndexError, ModelError, WorkerError) as error:
         return Finding(what, False, str(error), remedy)
 
@@ -143,11 +149,19 @@ def _index(settings: Settings) -> str:
         found = f"{collection.count()} items by {len(bank)} prototypes, model {bank.model_id}"
         encoder = encoder_of(settings)
         if bank.model_id != encoder.model_id:
-            return found
+            raise ModelMismatch(f"{found}: {what_differs(bank.model_id, encoder.model_id)}")
         known = encoder.part_weights(collection.sample(SAMPLE)).identity
     if known <= MIN_IDENTITY_WEIGHT:
         return f"{found}, not recognised ({TRAIN})"
     return f"{found}, recognised by {known:.0%}"
+
+
+def _bank(settings: Settings) -> str:
+    """What is known of the index while its Milvus does not answer."""
+    found, wanted = bank_model(settings) or "", model_id_of(settings)
+    if wanted not in (None, found):
+        raise ModelMismatch(what_differs(found, wanted or ""))
+    return f"of model {found}"
 
 
 def _data_dir(settings: Settings) -> Finding:

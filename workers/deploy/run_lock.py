@@ -37,8 +37,8 @@ class RunLock:
             if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
                 return  # a network file system without locks: the ports will tell
             raise StackError(
-                f"Lookstream runs in {self._path.parent.resolve()} already: {holder}. Stop it, or set "
-                "data_dir (LOOKSTREAM_DATA_DIR) to another folder"
+                f"Lookstream runs in {self._path.parent.resolve()} already: {holder}. Stop it, or "
+                "set data_dir (LOOKSTREAM_DATA_DIR) to another folder"
             ) from error
         file.truncate(0)
         file.write(process_name(os.getpid()) + "\n")

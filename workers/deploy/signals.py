@@ -1,17 +1,39 @@
-"""Start and end of every worker process: it stops on a signal, and reports when it is ready."""
+"""Start and end of every worker process: it stops on a signal, and reports when it is ready.
+
+One that cannot run with its settings, now or after a restart, ends with the status `EXIT_SETTINGS`
+and a last line `error: …`; whoever started it shows that line and starts no other.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
 import structlog
 
 from workers.deploy.telemetry import serve_metrics
+from workers.terminal.printable import printable
 
 log = structlog.get_logger()
+
+EXIT_SETTINGS = 78
+"""EX_CONFIG of sysexits.h."""
+ERROR = "error: "
+WAIT_FOR_INDEX_S = 60.0
+"""How long a worker that starts waits for Milvus to say which model made the index."""
+
+
+def exit_for_settings(error: Exception) -> NoReturn:
+    """End the process at once, with nothing acked: no restart would help."""
+    logging.shutdown()
+    sys.stderr.write(f"{ERROR}{printable(str(error))}\n")
+    sys.stderr.flush()
+    os._exit(EXIT_SETTINGS)
 
 
 def stop_flag() -> Callable[[], bool]:

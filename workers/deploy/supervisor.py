@@ -18,15 +18,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from index.errors import SearchIndexError
 from index.milvus import lite_process
+from models.errors import ModelError
 from stream.child_process import python_module, spawn, stop
 from stream.embedded_broker import EmbeddedBroker
 from stream.topics import create_topics
+from workers.config.load_models import model_id_of
 from workers.config.settings import Settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.preflight import check_data_dir, check_setup
 from workers.deploy.run_lock import RunLock
+from workers.deploy.signals import ERROR, EXIT_SETTINGS
 from workers.errors import StackError
+from workers.model_fit import bank_model, check_model
 
 WORKERS = ("ingest", "query", "feedback")
 # Waits before the first, second, … restart of a process; one more failure in a row is the end.
@@ -36,6 +41,8 @@ STABLE_S = 60.0
 # Long enough to finish a batch and to leave the consumer group.
 GRACE_S = 10.0
 START_TIMEOUT_S = 120.0
+# How long Milvus may take to answer where the model has to be checked.
+MILVUS_TIMEOUT_S = 30.0
 
 Report = Callable[[str], None]
 
@@ -115,12 +122,26 @@ class Stack:
             self._milvus = self._start(
                 "Milvus Lite", "milvus", _port(self.settings.milvus.uri), self._spawn_milvus
             )
+        self._check_model()
         for name in self.workers:
             self.report(f"starting the {name} worker")
             port = getattr(self.settings, name).metrics_port
             self._workers[name] = self._start(
                 f"the {name} worker", name, port, partial(self._spawn_worker, name)
             )
+
+    def _check_model(self) -> None:
+        """Start no worker that has another model than the index; only then Milvus is waited for."""
+        if not {"ingest", "query"} & set(self.workers):
+            return
+        try:
+            model_id = model_id_of(self.settings)
+            if model_id is None or bank_model(self.settings) in (None, model_id):
+                return
+            self.report("asking which model made the index")
+            check_model(self.settings, model_id, MILVUS_TIMEOUT_S)
+        except (ModelError, SearchIndexError) as error:
+            raise StackError(str(error)) from error
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Return when Milvus Lite answers, and every worker at its metrics port.
@@ -210,6 +231,10 @@ class Stack:
         status = child.process.poll()
         if status is None:
             return
+        if status == EXIT_SETTINGS:
+            raise StackError(
+                f"{child.title} cannot run with these settings: {_last_error(child.log)}"
+            )
         child.failures = 1 if now - child.started > STABLE_S else child.failures + 1
         if child.failures > len(RESTART_WAITS_S):
             raise StackError(
@@ -226,6 +251,13 @@ def tail(path: Path, lines: int = 12) -> str:
     if not path.is_file():
         return f"(no log at {path})"
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _last_error(path: Path) -> str:
+    """The sentence with which a process ended that cannot run with its settings."""
+    lines = tail(path).splitlines()
+    found = [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)]
+    return found[-1] if found else "\n".join(lines)
 
 
 def _port(address: str) -> int:

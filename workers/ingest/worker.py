@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
+from index.errors import ModelMismatch
 from models.embedding.protocol import CatalogEncoder
 from stream.connection import Kafka, check_broker
 from stream.dead_letter import DeadLetters
@@ -24,6 +25,7 @@ from workers.config.load_models import encoder_of
 from workers.config.sections import IngestSettings
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
+from workers.deploy.signals import WAIT_FOR_INDEX_S, exit_for_settings
 from workers.deploy.telemetry import EVENTS, serve_metrics
 from workers.errors import WorkerError
 from workers.index_maintenance import (
@@ -35,6 +37,7 @@ from workers.index_maintenance import (
 )
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
+from workers.model_fit import check_model
 
 log = structlog.get_logger()
 
@@ -43,6 +46,8 @@ LEAVE_TIMEOUT_S = 5.0
 # How often a broker that does not answer is tried.
 BROKER_POLL_S = 1.0
 
+T = TypeVar("T")
+R = TypeVar("R")
 OnBatchResult = Callable[[BatchResult], None]
 
 
@@ -62,13 +67,16 @@ async def _ingest(
     settings: Settings, encoder: CatalogEncoder, on_batch_result: OnBatchResult
 ) -> None:
     kafka, topics = kafka_of(settings), topics_of(settings)
+    await asyncio.to_thread(check_model, settings, encoder.model_id, WAIT_FOR_INDEX_S)
     app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")
     index = CatalogIndex(settings, encoder.model_id)
     assignment = _Assignment(app, index, topics.catalog.partitions)
     stop = _stop_event()
     async with open_fetcher(settings.intake) as fetcher:
         steps = Ingest(fetcher, encoder, index, settings.ingest)
-        delivery = Delivery(steps.prepare, steps.write, DeadLetters(kafka, topics))
+        delivery = Delivery(
+            _of_our_model(steps.prepare), _of_our_model(steps.write), DeadLetters(kafka, topics)
+        )
         _add_agent(app, topics.catalog, settings.ingest, delivery, assignment, on_batch_result)
         await _wait_for_broker(kafka, stop)
         if stop.is_set():
@@ -95,6 +103,18 @@ async def _ingest(
             task.cancel()
         await _leave_group(app)
         await asyncio.to_thread(index.close)
+
+
+def _of_our_model(step: Callable[[T], Awaitable[R]]) -> Callable[[T], Awaitable[R]]:
+    """The step, which ends the process when another model's index has taken the place of ours."""
+
+    async def run(batch: T) -> R:
+        try:
+            return await step(batch)
+        except ModelMismatch as error:
+            exit_for_settings(error)
+
+    return run
 
 
 class _Assignment:

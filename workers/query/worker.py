@@ -19,9 +19,10 @@ from workers.catalog_index import CatalogIndex
 from workers.config.load_models import encoder_of, reranker_of
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
-from workers.deploy.signals import stop_flag, when_ready
+from workers.deploy.signals import WAIT_FOR_INDEX_S, stop_flag, when_ready
 from workers.deploy.telemetry import EVENTS
 from workers.intake.fetch import open_fetcher
+from workers.model_fit import check_model
 from workers.query.answer_loop import AnswerLoop
 from workers.query.steps import QueryPipeline, RejectedQuery, impression, log
 
@@ -71,6 +72,7 @@ async def _answer_queries(settings: Settings) -> None:
     kafka, topics = kafka_of(settings), topics_of(settings)
     encoder = encoder_of(settings)
     reranker = reranker_of(settings, encoder)
+    await asyncio.to_thread(check_model, settings, encoder.model_id, WAIT_FOR_INDEX_S)
     index = CatalogIndex(settings, encoder.model_id)
     async with open_fetcher(settings.intake) as fetcher:
         with Publisher(kafka, linger_ms=0) as publisher, closing(index):
