@@ -18,6 +18,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 EventTime = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 # Printable on one line everywhere: ids become Kafka keys, primary keys and log fields.
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
+# An id and the number of a picture: "ID#0". A message has room for fewer than ten million pictures.
+ItemId = Annotated[str, Meta(min_length=1, max_length=136, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
 ImageRef = Annotated[str, Meta(min_length=1)]
 Version = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Price = Annotated[float, Meta(ge=0)]
@@ -119,7 +121,7 @@ class ResultItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """
 
     product_id: Id
-    item_id: Id
+    item_id: ItemId
     score: Probability
     level: Annotated[int, Meta(ge=0, le=3)]
     position: Position
@@ -167,7 +169,7 @@ class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """One place of a result list as the shopper saw it."""
 
     product_id: Id
-    item_id: Id
+    item_id: ItemId
     position: Position
     score: Probability
 
@@ -195,7 +197,7 @@ class AttributedClick(Message, tag="attributed_click", frozen=True, kw_only=True
     click_id: Id
     query_id: Id
     product_id: Id
-    item_id: Id
+    item_id: ItemId
     position: Position
     shown: tuple[Shown, ...] = ()
     model_id: str = ""
