@@ -26,7 +26,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         vector: float32 of shape (d,), ℓ2-normalised; None where vectors were not asked for.
         payload: JSON that changes with the content (title, category, image, caption, …).
         offer: JSON that changes without it (price, currency, in_stock, attributes).
-        versions: the event version that last wrote each group of fields.
+        versions: JSON by which the writer orders writes to each group of fields, opaque here.
         digest: what the content was made from, so that the same content is not made twice.
         juice: what the reranker reads (law 4), opaque here, at most 48 KiB.
     """
@@ -37,7 +37,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     vector: Vector | None = None
     payload: dict[str, Any] = {}
     offer: dict[str, Any] = {}
-    versions: dict[str, int] = {}
+    versions: dict[str, Any] = {}
     digest: str = ""
     juice: bytes = b""
 
@@ -54,7 +54,7 @@ class Hit(msgspec.Struct, frozen=True, eq=False):
     similarity: float
 
 
-def tombstone(item_id: str, product_id: str, dim: int, versions: dict[str, int]) -> Item:
+def tombstone(item_id: str, product_id: str, dim: int, versions: dict[str, Any]) -> Item:
     """What stays of a deleted item, so that an older event cannot bring it back (law 2)."""
     vector = np.zeros(dim, np.float32)
     vector[0] = 1  # any unit vector: a row must have one, and nothing ever searches it

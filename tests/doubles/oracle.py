@@ -36,19 +36,49 @@ class Difference:
 
 
 @dataclass
+class Field:
+    """One field of a product: the clocks of all writes to it, and the write that stands."""
+
+    clocks: list[tuple[int | None, int]] = field(default_factory=list)
+    """(version, time) of each, in their order in the log."""
+    version: int | None = None
+    time: int = -1
+    value: Any = None
+
+    def write(self, version: int | None, time: int, value: Any) -> None:
+        """Take the next write in the log; the value changes if it stands."""
+        versions = [v for v, _ in self.clocks if v is not None]
+        times = [t for v, t in self.clocks if v is None]
+        if not self.clocks:
+            stands = True
+        elif version is not None:
+            if self.version is None:
+                stands = version > max(versions, default=-1) and time >= self.time
+            else:
+                stands = (version, time) >= (self.version, self.time)
+        elif self.version is None:
+            stands = time >= self.time
+        else:
+            stands = time >= self.time and time > max(times, default=-1)
+        self.clocks.append((version, time))
+        if stands:
+            self.version, self.time, self.value = version, time, value
+
+
+@dataclass
 class IndexOracle:
-    """Last write wins for each field of each product: `fields[product][field]` = (version, value).
+    """Last write wins for each field of each product: `fields[product][field]`.
 
     An offer has four fields of their own, which patches change; everything else is one field.
     """
 
-    fields: dict[str, dict[str, tuple[int, Any]]] = field(default_factory=dict)
+    fields: dict[str, dict[str, Field]] = field(default_factory=dict)
 
     def apply(self, record: Record) -> None:
         """Apply the next valid record of its partition."""
         event: dict[str, Any] = orjson.loads(record.value) if record.value else {"type": "delete"}
         product = event.get("product_id") or (record.key or b"").decode()
-        version = event.get("version", event.get("event_time", record.timestamp_ms))
+        time = event.get("event_time", record.timestamp_ms)
         written: dict[str, Any] = {name: event[name] for name in OFFER if name in event}
         if event["type"] == "upsert":
             written[CONTENT] = event
@@ -56,18 +86,17 @@ class IndexOracle:
             written = dict.fromkeys((CONTENT, *OFFER))
         known = self.fields.setdefault(product, {})
         for name, value in written.items():
-            if name not in known or version >= known[name][0]:
-                known[name] = (version, value)
+            known.setdefault(name, Field()).write(event.get("version"), time, value)
 
     def items(self) -> dict[str, tuple[dict[str, Any], dict[str, Any], Any]]:
         """(title and category, offer, vector) of every item that can be found, by item id."""
         found: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {}
         encoder = ColourEncoder()
         for product, known in self.fields.items():
-            event = known.get(CONTENT, (0, None))[1]
+            event = known.get(CONTENT, Field()).value
             if event is None:
                 continue
-            offer = {n: known[n][1] for n in OFFER if n in known and known[n][1] is not None}
+            offer = {n: known[n].value for n in OFFER if n in known and known[n].value is not None}
             pictures = [*([event["image"]] if "image" in event else []), *event.get("images", [])]
             text = product_text(event["title"], "")
             for number, picture in enumerate(pictures or [None]):

@@ -22,6 +22,11 @@ EVENTS = Counter(
     "Events finished, by worker and state (applied, superseded, dead_lettered).",
     ["worker", "state"],
 )
+CLOCKS_DIFFER = Counter(
+    "lookstream_clocks_differ",
+    "Events superseded because a version met a time, or contradicted its own time.",
+    ["worker"],
+)
 SECONDS = Histogram(
     "lookstream_stage_seconds",
     "Seconds one batch spent in one stage.",

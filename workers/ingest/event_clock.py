@@ -6,6 +6,7 @@ against every other, and a time of decades ahead wins against all that follow. B
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from stream.errors import DecodeError
@@ -18,14 +19,33 @@ EARLIEST_MS = 10**11
 UNIT = "times are milliseconds since the epoch"
 
 
-def event_time(event: CatalogEvent, record: Record, now_ms: int, max_future_ms: int) -> int:
-    """The event's own time, else the record's, in milliseconds since the epoch.
+@dataclass(frozen=True)
+class EventClock:
+    """What orders an event: its version, if it has one, and its time (ms since the epoch).
+
+    `has_own_time`: whether the event states its time, which is otherwise that of its record, when
+    it arrived.
+    """
+
+    version: int | None
+    time: int
+    has_own_time: bool = False
+
+
+def event_clock(event: CatalogEvent, record: Record) -> EventClock:
+    """The event's version, and its own time, else its record's."""
+    if event.event_time is None:
+        return EventClock(event.version, record.timestamp_ms)
+    return EventClock(event.version, event.event_time, has_own_time=True)
+
+
+def check_time(clock: EventClock, now_ms: int, max_future_ms: int) -> None:
+    """Refuse times that cannot be right.
 
     Raises:
-        DecodeError: it is before `EARLIEST_MS`, or more than `max_future_ms` after `now_ms`.
+        DecodeError: the time is before `EARLIEST_MS`, or more than `max_future_ms` after `now_ms`.
     """
-    own = event.event_time is not None
-    time = record.timestamp_ms if event.event_time is None else event.event_time
+    time, own = clock.time, clock.has_own_time
     what = f"field `event_time` is {time}" if own else f"the record's timestamp is {time}"
     if time < EARLIEST_MS:
         raise DecodeError(
@@ -39,7 +59,6 @@ def event_time(event: CatalogEvent, record: Record, now_ms: int, max_future_ms: 
             f"{max_future_ms / 1000:g} s (ingest.max_future_s) ahead; correct the clock or unit "
             "and send the event again"
         )
-    return time
 
 
 def _date(ms: int) -> str:

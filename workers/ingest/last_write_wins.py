@@ -1,8 +1,8 @@
 """What an event does to a product: a pure function, last write wins per group of fields.
 
 A product is the tuple of its items (one per picture), or one tombstone. Its pictures and words
-("content") and each field of the offer have versions of their own, and a delete is a write to all
-of them. So the order in which events arrive does not matter: each group holds its newest write.
+("content") and each field of the offer have clocks of their own, and a delete is a write to all of
+them. So each group holds its newest write, by the rule in `workers.ingest.group_clock`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from index.item import Item, tombstone
 from stream.delivery import State
 from stream.errors import Permanent
 from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
-from stream.records import Record
+from workers.ingest.event_clock import EventClock
+from workers.ingest.group_clock import GroupClock, Verdict
 
 CONTENT = "content"
 OFFER = ("price", "currency", "in_stock", "attributes")
@@ -31,23 +32,29 @@ class UnknownProduct(Permanent):
 
 @dataclass(frozen=True)
 class Change:
-    """An event ready to be applied: its version, and for an upsert its content.
+    """An event ready to be applied: its version and time, and for an upsert its content.
 
     `content` holds one item per picture, in order, without offer and versions; `dim` is the
     length of the index's vectors.
     """
 
     event: CatalogEvent
-    version: int
+    clock: EventClock
     dim: int
     content: Product = ()
 
 
-def event_version(event: CatalogEvent, record: Record) -> int:
-    """The producer's version; else the event time; else the record's time (ms)."""
-    if event.version is not None:
-        return event.version
-    return event.event_time if event.event_time is not None else record.timestamp_ms
+@dataclass(frozen=True)
+class Applied:
+    """What a change did to a product.
+
+    `clocks_differ` are the groups of fields that it could not set although it may be newer, with
+    their clocks before it.
+    """
+
+    product: Product
+    state: State
+    clocks_differ: dict[str, GroupClock]
 
 
 def item_id(product_id: str, picture: int) -> str:
@@ -55,13 +62,13 @@ def item_id(product_id: str, picture: int) -> str:
     return f"{product_id}#{picture}"
 
 
-def apply_change(product: Product, change: Change) -> tuple[Product, State]:
+def apply_change(product: Product, change: Change) -> Applied:
     """The product after the change, and whether the change had an effect.
 
     Raises:
         UnknownProduct: a patch for a product that was never indexed.
     """
-    event, version = change.event, change.version
+    event = change.event
     if isinstance(event, OfferPatch) and not product:
         raise UnknownProduct(
             f"there is no product {event.product_id!r} to patch: send its upsert first, "
@@ -69,28 +76,32 @@ def apply_change(product: Product, change: Change) -> tuple[Product, State]:
         )
     offer = dict(product[0].offer) if product else {}
     versions = dict(product[0].versions) if product else {}
-
-    def newest(group: str) -> bool:
-        return version >= versions.get(group, version)
-
+    stands: list[str] = []
+    clocks_differ: dict[str, GroupClock] = {}
+    for group in _groups_set(event):
+        before = GroupClock.of_row(versions[group]) if group in versions else GroupClock()
+        after, verdict = before.after(change.clock)
+        versions[group] = after.to_row()
+        if verdict is Verdict.STANDS:
+            stands.append(group)
+        elif verdict is Verdict.CLOCKS_DIFFER:
+            clocks_differ[group] = before
     content = product
-    groups = [group for group in _groups_set(event) if newest(group)]
-    if CONTENT in groups:
+    if CONTENT in stands:
         content = change.content or (
             tombstone(item_id(event.product_id, 0), event.product_id, change.dim, {}),
         )
-    for group in groups:
-        versions[group] = version
+    for group in stands:
         if group != CONTENT:
             offer[group] = None if isinstance(event, ProductDelete) else getattr(event, group)
     offer = {name: value for name, value in offer.items() if value is not None}
-    if not groups:
-        return product, State.SUPERSEDED
     # A delete that came late may still be the newest write to a field of the offer.
-    late = isinstance(event, ProductDelete) and CONTENT not in groups
-    return (
+    late = not stands or (isinstance(event, ProductDelete) and CONTENT not in stands)
+    return Applied(
+        # What was seen is remembered even if nothing stands.
         tuple(msgspec.structs.replace(item, offer=offer, versions=versions) for item in content),
         State.SUPERSEDED if late else State.APPLIED,
+        clocks_differ,
     )
 
 

@@ -12,6 +12,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+
+import structlog
 
 from index.errors import MilvusUnavailable, RowRejected
 from index.item import tombstone
@@ -27,9 +30,9 @@ from stream.records import Record
 from stream.tombstone_key import tombstone_product
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IngestSettings
-from workers.deploy.telemetry import timed
+from workers.deploy.telemetry import CLOCKS_DIFFER, timed
 from workers.errors import DecoderError, IntakeError
-from workers.ingest.event_clock import event_time
+from workers.ingest.event_clock import check_time, event_clock
 from workers.ingest.items import (
     FetchedProduct,
     encode_products,
@@ -37,15 +40,17 @@ from workers.ingest.items import (
     picture_references,
 )
 from workers.ingest.last_write_wins import (
+    Applied,
     Change,
     Product,
     UnknownProduct,
     apply_change,
-    event_version,
     item_id,
     same_row,
 )
 from workers.intake.fetch import Fetcher
+
+log = structlog.get_logger()
 
 
 class Ingest:
@@ -89,8 +94,8 @@ class Ingest:
             plain, content = (
                 (event.event, next(products)) if isinstance(event, FetchedProduct) else (event, ())
             )
-            version = event_version(plain, record)
-            change = _check_storable(Change(plain, version, self._encoder.dim, content))
+            clock = event_clock(plain, record)
+            change = _check_storable(Change(plain, clock, self._encoder.dim, content))
             if isinstance(change, Change):
                 self._stored[plain.product_id] = stored[plain.product_id]
             changes.append(change)
@@ -104,9 +109,8 @@ class Ingest:
     async def _fetch(self, record: Record) -> CatalogEvent | FetchedProduct | Rejection:
         try:
             event = read_event(record)
-            event_time(
-                event,
-                record,
+            check_time(
+                event_clock(event, record),
                 now_ms=round(1000 * self._now_s()),
                 max_future_ms=round(1000 * self._settings.max_future_s),
             )
@@ -146,11 +150,15 @@ class Ingest:
         before |= self._read([one for one in product_ids if one not in before])
         after = dict(before)
         outcomes: list[State | Rejection] = []
+        differ: list[tuple[Change, Applied]] = []
         for change in changes:
             product_id = change.event.product_id
             try:
-                after[product_id], state = apply_change(after[product_id], change)
-                outcomes.append(state)
+                applied = apply_change(after[product_id], change)
+                after[product_id] = applied.product
+                outcomes.append(applied.state)
+                if applied.clocks_differ:
+                    differ.append((change, applied))
             except UnknownProduct as error:
                 outcomes.append(Rejection.of(error))
         old = {item.item_id: item for product in before.values() for item in product}
@@ -159,6 +167,8 @@ class Ingest:
             i for i in new.values() if i.item_id not in old or not same_row(i, old[i.item_id])
         ]
         self._index.write(changed, gone=[item for key, item in old.items() if key not in new])
+        for change, applied in differ:
+            _report_clocks(change, applied)
         return outcomes
 
 
@@ -177,6 +187,17 @@ def read_event(record: Record) -> CatalogEvent:
     return event
 
 
+def _report_clocks(change: Change, applied: Applied) -> None:
+    """Count and log that a change was superseded, in whole or part, because the clocks differ."""
+    CLOCKS_DIFFER.labels("ingest").inc()
+    log.warning(
+        "superseded because the clocks differ: give all events of a product versions, or none",
+        product_id=change.event.product_id,
+        late=asdict(change.clock),
+        stored={group: asdict(clock) for group, clock in applied.clocks_differ.items()},
+    )
+
+
 def _product_id(event: CatalogEvent | FetchedProduct) -> str:
     return event.event.product_id if isinstance(event, FetchedProduct) else event.product_id
 
@@ -192,7 +213,7 @@ def _check_storable(change: Change) -> Change | Rejection:
     if isinstance(event, OfferPatch):  # patches need a product that was there once
         unknown = (tombstone(item_id(event.product_id, 0), event.product_id, dim, {}),)
     try:
-        for item in apply_change(unknown, change)[0]:
+        for item in apply_change(unknown, change).product:
             # Made of a stored item, it has that one's prototype until it gets its own.
             check_item(item, dim, prototypes=max(0, item.prototype) + 1)
     except RowRejected as error:

@@ -66,11 +66,15 @@ contents = st.fixed_dictionaries(
 upserts = st.builds(lambda content, offer: {**content, **offer}, contents, offers)
 patches = offers.filter(bool).map(lambda offer: {"type": "patch", **offer})
 deletes = st.just({"type": "delete"})
-# Few versions, so that they tie; and the record's own time, which is greater than all of them.
-times: st.SearchStrategy[dict[str, int]] = st.one_of(
-    st.just({}),
-    st.integers(0, 6).map(lambda version: {"version": version}),
-    st.integers(0, 6).map(lambda time: {"event_time": FIRST_MS + time}),
+# Few versions and times, so that they tie and contradict each other; and without a time the
+# record's own, which is later than all of them.
+times: st.SearchStrategy[dict[str, int]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "version": st.integers(0, 6),
+        "event_time": st.integers(FIRST_MS, FIRST_MS + 6)
+        | st.integers(FIRST_MS + 1000, FIRST_MS + 1010),
+    },
 )
 products = st.sampled_from(["a", "b", "c"])
 poison = st.sampled_from(

@@ -11,7 +11,7 @@ from stream.codec import decode
 from stream.errors import DecodeError
 from stream.messages import CatalogEvent, ProductDelete
 from stream.records import Record
-from workers.ingest.event_clock import event_time
+from workers.ingest.event_clock import check_time, event_clock
 
 NOW_S = 1_795_645_930
 NOW = 1000 * NOW_S
@@ -24,7 +24,10 @@ since_1990 = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(
 def time_of(event_ms: int | None, record_ms: int = NOW, max_future_ms: int = DAY) -> int:
     record = Record(topic="t", partition=0, offset=0, key=b"p", value=b"", timestamp_ms=record_ms)
     event = ProductDelete(product_id="p", event_time=event_ms)
-    return event_time(event, record, NOW, max_future_ms)
+    clock = event_clock(event, record)
+    check_time(clock, NOW, max_future_ms)
+    assert clock.has_own_time == (event_ms is not None)
+    return clock.time
 
 
 @given(st.integers(10**11, NOW + DAY), st.integers(10**11, NOW + DAY))

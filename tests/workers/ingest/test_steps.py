@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from index.errors import RowRejected
 from index.item import Item
@@ -16,6 +17,7 @@ from tests.doubles.colours import ColourEncoder, picture_png, picture_uri
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
+from workers.deploy.telemetry import CLOCKS_DIFFER
 from workers.ingest.last_write_wins import Change
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
@@ -184,6 +186,25 @@ async def test_a_wrong_clock_is_refused_and_blocks_none_that_follow(shop: Shop) 
     assert "2090-01-01 00:00:00 UTC" in future.reason
     assert isinstance(right, Change)
     assert await shop.steps.write([right]) == [State.APPLIED]
+
+
+async def test_what_loses_because_the_clocks_differ_is_counted_and_logged_with_both(
+    shop: Shop,
+) -> None:
+    count = CLOCKS_DIFFER.labels("ingest")._value
+    before = count.get()
+    assert await shop.send(type="upsert", title="new", event_time=FIRST_MS + 9) is State.APPLIED
+    late = {"type": "upsert", "title": "late", "version": 3, "event_time": FIRST_MS + 5}
+    with capture_logs() as logged:
+        assert await shop.send(**late) is State.SUPERSEDED
+        assert await shop.send(**late) is State.SUPERSEDED  # delivered again
+    assert count.get() == before + 1
+    (line,) = logged
+    assert "the clocks differ" in line["event"]
+    assert (line["product_id"], line["late"]["version"]) == ("p", 3)
+    assert line["late"]["time"] == FIRST_MS + 5
+    assert line["stored"]["content"]["time"] == FIRST_MS + 9
+    assert shop.item().payload["title"] == "new"
 
 
 async def test_a_tombstone_deletes_what_its_key_names_in_every_form(shop: Shop) -> None:
