@@ -52,9 +52,10 @@ from models.embedding.encoder import load_encoder, packaged_weights
 from models.embedding.projection import load_projection
 from models.reranking.linear import load_reranker
 from models.synthetic.folder import write_synthetic_catalog
-from models.training.embedding.feature_cache import Recorded, make_views
-from models.training.embedding.identity_tower import Tower
-from models.training.embedding.train import begin_tower, identities, library_of
+from models.training.embedding.build_library import build_library, encode_identities
+from models.training.embedding.feature_cache import CacheSettings, build_cache
+from models.training.embedding.identity_tower import IdentityTower
+from models.training.embedding.initial_tower import initial_tower
 from workers.progress.open import open_progress
 
 GROCERY = "grocery"
@@ -164,8 +165,8 @@ def unseen(bench: Bench) -> dict[str, Any]:
         tower = bench.train(IDENTITY, data, f"without {name}", bench.passes)
         title, rate = (name, "average") if name in bench.tasks else (f"{name} photos", "c_hr_1")
         task, raw = bench.tasks[title], bench.table[RAW][title][rate]
-        views = bench.task_views.through(axes)
-        library = library_of(tower, data, identities(tower, data))
+        views = bench.task_views.with_projection(axes)
+        library = build_library(tower, data, encode_identities(tower, data))
         similarity, weights = task.similarity(tower, library, views)
         gains[name] = _percentage_points(task.by(similarity)[rate], raw)
         with bench.step(f"reranking {name}") as step:
@@ -221,7 +222,7 @@ def curation(bench: Bench) -> dict[str, Any]:
     few = subset(own, first_identities(own.pictures, NOISY_IDENTITIES))
     noisy = NoisyCatalog.of(few, bench.data.catalogs[number], load_encoder())
 
-    def train_on(labels: Rows, name: str) -> tuple[Tower, float]:
+    def train_on(labels: Rows, name: str) -> tuple[IdentityTower, float]:
         tower = bench.train(IDENTITY, with_labels(few, labels), name, bench.passes)
         rates = bench.tasks[SYNTHETIC].rates(tower, bench.task_views)
         bench.table[f"{few.pictures.identities:,} ids, {name}"] = {SYNTHETIC: rates}
@@ -257,14 +258,14 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
     base, spec = packaged_weights("lite2"), bench.data.spec
     axes = load_projection(base, load_backbone(spec).layout.widths)
     with bench.step("encoding with the packaged weights") as step:
-        store = make_views(
+        store = build_cache(
             bench.work / "packaged",
             pictures.sources,
-            Recorded(spec),
+            CacheSettings(spec),
             axes,
             progress=step,
         )
-    tower = begin_tower(replace(bench.data, base=base, store=store), identity_branch=False)[
+    tower = initial_tower(replace(bench.data, base=base, cache=store), identity_branch=False)[
         0
     ].eval()
     whole = {name: task.served(tower, axes.library, store) for name, task in tasks.items()}
@@ -284,14 +285,14 @@ def _tables(table: dict[str, Rates]) -> Iterator[str]:
     rates["average"] = "mean"
     for task in next(iter(table.values())):
         title = f"{task}, pictures alone: I-HR@k and C-HR@k, %"
-        shown = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        grid = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in ("", *rates.values()):
-            shown.add_column(name, justify="right" if name else "left", no_wrap=True)
+            grid.add_column(name, justify="right" if name else "left", no_wrap=True)
         for variant, tasks in table.items():
-            shown.add_row(variant, *(f"{100 * tasks[task][rate]:.1f}" for rate in rates))
+            grid.add_row(variant, *(f"{100 * tasks[task][rate]:.1f}" for rate in rates))
         console = Console(file=StringIO(), width=80)
         with console.capture() as capture:
-            console.print(shown)
+            console.print(grid)
         yield capture.get()
 
 

@@ -20,13 +20,14 @@ from models.embedding.projection import Projection
 from models.progress import Phases
 from models.training.embedding.dataset import TrainingConfig, TrainingData
 from models.training.embedding.fit_appearance import fit_appearance
-from models.training.embedding.identity_tower import Tower
+from models.training.embedding.identity_tower import IdentityTower
+from models.training.embedding.initial_tower import initial_tower
 from models.training.embedding.recipe import Recipe
 from models.training.embedding.samples import TrainingPictures
-from models.training.embedding.train import MAPS, RECIPE, begin_tower, teach
+from models.training.embedding.train import BRANCH_RECIPE, MAPS_RECIPE, train_tower
 
 Rows = NDArray[np.int64]
-CONTRAST_MAPS = replace(RECIPE, learning_rate=1e-3, temperature=0.1)
+CONTRAST_MAPS = replace(BRANCH_RECIPE, learning_rate=1e-3, temperature=0.1)
 """The best for contrast on val photos of the synthetic catalog, of learning rates from 3e-4 to 3e-3
 and temperatures from .02 to .2."""
 CONTRAST_SHARE = 0.25
@@ -41,17 +42,17 @@ class Variant:
         name: in the table.
         contrast: contrastive throughout, no identification.
         sparse: only near prototypes are negatives.
-        maps: the recipe of maps alone; that of an identity branch is `RECIPE`.
+        maps: the recipe of maps alone; that of an identity branch is `BRANCH_RECIPE`.
     """
 
     name: str
     contrast: bool = False
     sparse: bool = False
-    maps: Recipe = MAPS
+    maps: Recipe = MAPS_RECIPE
 
     def recipe(self, identity_branch: bool) -> Recipe:
         """The recipe of an identity branch, or of maps alone."""
-        recipe = RECIPE if identity_branch else self.maps
+        recipe = BRANCH_RECIPE if identity_branch else self.maps
         return recipe.sparse() if self.sparse else recipe
 
     def contrast_share(self, identity_branch: bool) -> float:
@@ -74,16 +75,18 @@ def train_variant(
     progress: Phases,
     *,
     identity_branch: bool = False,
-) -> Tower:
+) -> IdentityTower:
     """A tower trained for ``passes`` over the pictures.
 
     Without validation: every variant ends with its last weights after the same number of steps.
     """
-    tower = begin_tower(data, identity_branch=identity_branch)[0].to(best_device())
+    tower = initial_tower(data, identity_branch=identity_branch)[0].to(best_device())
     contrast = passes * variant.contrast_share(identity_branch)
     config = TrainingConfig(folders=(), contrast_passes=contrast, passes=passes - contrast)
-    alone = replace(data, tasks=(), answers=None)
-    teach(tower, alone, config, variant.recipe(identity_branch), checkpoint, progress=progress)
+    alone = replace(data, tasks=(), task_cache=None)
+    train_tower(
+        tower, alone, config, variant.recipe(identity_branch), checkpoint, progress=progress
+    )
     return tower.eval()
 
 
@@ -92,16 +95,22 @@ def with_refitted_appearance(data: TrainingData) -> Projection:
 
     And on the classes that the backbone was trained on.
     """
-    pictures, store = data.pictures, data.store
-    rows = store.projection.raw_features(store.pooled_features(store.clean()))
-    shown = {one: place for place, one in enumerate(pictures.ids) if pictures.own[place]}
+    pictures, store = data.pictures, data.cache
+    rows = store.projection.raw_features(store.pooled_features(store.clean_rows()))
+    packshot_of = {
+        one: place for place, one in enumerate(pictures.ids) if pictures.is_packshot[place]
+    }
     sources, changes = [], []
     for catalog in np.unique(pictures.catalogs):
         places = np.flatnonzero(pictures.catalogs == catalog)
-        photos = [one for one in places if not pictures.own[one] and pictures.ids[one] in shown]
+        photos = [
+            one
+            for one in places
+            if not pictures.is_packshot[one] and pictures.ids[one] in packshot_of
+        ]
         sources.append(rows[places])
         if photos:
-            changes.append(rows[photos] - rows[[shown[one] for one in pictures.ids[photos]]])
+            changes.append(rows[photos] - rows[[packshot_of[one] for one in pictures.ids[photos]]])
     classifier = load_backbone(data.spec).layout.classifier
     classes = None if classifier is None else classifier[0]
     return replace(store.projection, appearance=fit_appearance(sources, changes, classes))
@@ -114,13 +123,13 @@ def without_validation_on(data: TrainingData, catalog: Catalog) -> TrainingData:
         for task in data.tasks
         if catalog.by_id.get(task.products[0].product_id) is not task.products[0]
     ]
-    return replace(data, tasks=tuple(kept), answers=data.answers if kept else None)
+    return replace(data, tasks=tuple(kept), task_cache=data.task_cache if kept else None)
 
 
 def subset(data: TrainingData, sources: Rows) -> TrainingData:
     """The data of some pictures, by their row numbers."""
-    pictures, store = data.pictures.only(sources), data.store.only(sources)
-    return replace(data, pictures=pictures, store=store)
+    pictures, store = data.pictures.select(sources), data.cache.select(sources)
+    return replace(data, pictures=pictures, cache=store)
 
 
 def with_labels(data: TrainingData, labels: Rows) -> TrainingData:

@@ -10,9 +10,9 @@ from benchmarks.recognition.ablations import Variant, train_variant
 from benchmarks.recognition.retrieval_tasks import RetrievalTask, TaskPictures, retrieval_tasks
 from models.progress import Phases
 from models.synthetic.folder import write_synthetic_catalog
-from models.training.embedding.dataset import TrainingConfig, TrainingData, prepare
-from models.training.embedding.feature_cache import Recorded, ViewStore, make_views
-from models.training.embedding.identity_tower import Tower
+from models.training.embedding.dataset import TrainingConfig, TrainingData, prepare_training_data
+from models.training.embedding.feature_cache import CacheSettings, FeatureCache, build_cache
+from models.training.embedding.identity_tower import IdentityTower
 from models.training.embedding.run_state import TrainableEncoder
 from workers.progress.tasks import Progress, Task
 
@@ -38,7 +38,7 @@ class Bench:
 
     data: TrainingData
     tasks: dict[str, RetrievalTask]
-    task_views: ViewStore
+    task_views: FeatureCache
     passes: float
     identity_branch: bool
     work: Path
@@ -49,7 +49,9 @@ class Bench:
         """Hit rates of all retrieval tasks."""
         return {name: task.rates(encoder, self.task_views) for name, task in self.tasks.items()}
 
-    def train(self, variant: Variant, data: TrainingData, name: str, passes: float) -> Tower:
+    def train(
+        self, variant: Variant, data: TrainingData, name: str, passes: float
+    ) -> IdentityTower:
         """Train a variant, with a progress bar; the run is kept under ``name``."""
         checkpoint = self.work / ("branches" if self.identity_branch else "maps") / name
         return train_variant(
@@ -85,15 +87,15 @@ def prepare_bench(
         write_synthetic_catalog(synthetic, products=products, photos=2, size=224, progress=task)
     folders = (*catalogs, synthetic)
     config = TrainingConfig(folders=folders, identity_branch=identity_branch, views=VIEWS)
-    data = prepare(config, work, progress=bars.phases())
+    data = prepare_training_data(config, work, progress=bars.phases())
     pictures = TaskPictures()
     tasks = retrieval_tasks(folders, pictures)
     with bars.task("encoding retrieval tasks") as task:
-        task_views = make_views(
+        task_views = build_cache(
             work / "tasks",
             pictures.sources,
-            Recorded(data.spec, trunk=identity_branch),
-            data.store.projection,
+            CacheSettings(data.spec, trunk=identity_branch),
+            data.cache.projection,
             progress=task,
         )
     return Bench(data, tasks, task_views, passes, identity_branch, work, bars)

@@ -12,8 +12,8 @@ from models.catalog.folder import PRODUCTS, Catalog, Product
 from models.embedding.projection import Projection, save_projection
 from models.progress import Phases
 from models.training.embedding.dataset import TrainingConfig
-from models.training.embedding.feature_cache import Recorded, make_views
-from models.training.embedding.identity_tower import Tower
+from models.training.embedding.feature_cache import CacheSettings, build_cache
+from models.training.embedding.identity_tower import IdentityTower
 from models.training.embedding.train import train_embedding
 
 MAX_PRODUCTS = 150
@@ -51,9 +51,9 @@ def fine_tuned_rates(
     pictures = TaskPictures()
     task = pictures.task(catalog, queries, products)
     trained = fitted.projection
-    store = make_views(work / "tasks", pictures.sources, Recorded(spec), trained)
+    store = build_cache(work / "tasks", pictures.sources, CacheSettings(spec), trained)
     assert trained.identity is not None
-    tower = Tower(trained.identity, trained.branch, fitted.identity_branch).eval()
+    tower = IdentityTower(trained.identity, trained.branch, fitted.identity_branch).eval()
     return task.raw(store), task.served(tower, trained.library, store)
 
 

@@ -18,7 +18,7 @@ from models.curation.label_noise import Recovery, corrupt, recovery
 from models.embedding.protocol import SearchEncoder
 from models.training.embedding.dataset import TrainingData
 from models.training.embedding.run_state import TrainableEncoder
-from models.training.embedding.validation import vectors
+from models.training.embedding.validation import encode_rows
 
 NOISE_RATE = 0.2
 """Share of the labels that are corrupted."""
@@ -48,11 +48,11 @@ class NoisyCatalog:
 
     def curated(self, tower: TrainableEncoder) -> tuple[Curated, Recovery]:
         """The corrupted labels curated, with identities of a tower as the picture view."""
-        store = self.data.store
-        identities = unit(vectors(tower, store, store.clean()))
+        store = self.data.cache
+        identities = unit(encode_rows(tower, store, store.clean_rows()))
         # Colour is the last of the parts, see `Projection.parts`.
         width = store.projection.colour.matrix.shape[1]
-        colour = store.whitened(store.clean())[:, -width:]
+        colour = store.whitened(store.clean_rows())[:, -width:]
         documents = Documents(
             labels=self.given,
             names=tuple(f"{number:06}" for number in range(int(self.truth.max()) + 1)),

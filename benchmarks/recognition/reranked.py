@@ -14,7 +14,7 @@ from models.embedding.protocol import Encoded, ItemEncoder
 from models.images.files import open_picture
 from models.juicer.juice import Juice
 from models.reranking.linear import Candidate, Reranker
-from models.training.embedding.feature_cache import ViewStore
+from models.training.embedding.feature_cache import FeatureCache
 
 CANDIDATES = 100
 BATCH = 16
@@ -22,7 +22,7 @@ BATCH = 16
 
 def juice_of(
     task: RetrievalTask,
-    store: ViewStore,
+    store: FeatureCache,
     encoder: ItemEncoder,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, Juice]:

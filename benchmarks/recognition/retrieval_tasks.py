@@ -18,9 +18,9 @@ from models.embedding.identity_library import IdentityLibrary
 from models.embedding.layout import DIM, PartWeights, compose_item, compose_query
 from models.errors import CatalogError
 from models.evaluation.metrics import Levels, hit_rates, relevance, relevant_counts
-from models.training.embedding.feature_cache import Source, ViewStore
+from models.training.embedding.feature_cache import FeatureCache, Source
 from models.training.embedding.run_state import TrainableEncoder
-from models.training.embedding.validation import vectors
+from models.training.embedding.validation import encode_rows
 
 DEPTH = 10
 MAX_QUERIES = 2000
@@ -37,12 +37,12 @@ class RetrievalTask:
     document_rows: Rows
     levels: Levels
 
-    def rates(self, encoder: TrainableEncoder, store: ViewStore) -> dict[str, float]:
+    def rates(self, encoder: TrainableEncoder, store: FeatureCache) -> dict[str, float]:
         """The six hit rates and their average, 0..1, by the encoder's identities alone."""
-        queries = unit(vectors(encoder, store, self.query_rows))
-        return self.by(queries @ unit(vectors(encoder, store, self.document_rows)).T)
+        queries = unit(encode_rows(encoder, store, self.query_rows))
+        return self.by(queries @ unit(encode_rows(encoder, store, self.document_rows)).T)
 
-    def raw(self, store: ViewStore) -> dict[str, float]:
+    def raw(self, store: FeatureCache) -> dict[str, float]:
         """The same by raw features with colour, without anything fitted."""
         queries, documents = (
             unit(store.projection.raw_features(store.pooled_features(rows)))
@@ -54,7 +54,7 @@ class RetrievalTask:
         self,
         encoder: TrainableEncoder,
         library: IdentityLibrary | None,
-        store: ViewStore,
+        store: FeatureCache,
         dim: int = DIM,
     ) -> dict[str, float]:
         """The same by the vectors that are served: see `similarity`."""
@@ -64,7 +64,7 @@ class RetrievalTask:
         self,
         encoder: TrainableEncoder,
         library: IdentityLibrary | None,
-        store: ViewStore,
+        store: FeatureCache,
         dim: int = DIM,
     ) -> tuple[Floats, PartWeights]:
         """Cosines (queries, documents) of identity and appearance, and the weights of both.
@@ -76,7 +76,7 @@ class RetrievalTask:
             dim: 64, 128, 256 or 512.
         """
         query_parts, document_parts = (
-            zip(unit(vectors(encoder, store, rows)), store.appearances(rows), strict=True)
+            zip(unit(encode_rows(encoder, store, rows)), store.appearances(rows), strict=True)
             for rows in (self.query_rows, self.document_rows)
         )
         documents = np.stack([compose_item(*parts, None, dim=dim) for parts in document_parts])
@@ -134,9 +134,9 @@ def retrieval_tasks(folders: Sequence[Path], pictures: TaskPictures) -> dict[str
     for folder in folders:
         catalog = read_catalog(folder)
         queries, training = catalog.split("test"), split_or_none(catalog, "train")
-        shown = {photo.product_id for photo in queries}
-        disjoint = shown.isdisjoint({photo.product_id for photo in training})
-        known = [one for one in catalog.products if not disjoint or one.product_id in shown]
+        photographed = {photo.product_id for photo in queries}
+        disjoint = photographed.isdisjoint({photo.product_id for photo in training})
+        known = [one for one in catalog.products if not disjoint or one.product_id in photographed]
         if known:
             tasks[folder.name] = pictures.task(catalog, queries, known)
         if training and not (known and disjoint):

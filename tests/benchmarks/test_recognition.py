@@ -10,7 +10,7 @@ from benchmarks.recognition.ablations import first_identities
 from benchmarks.recognition.retrieval_tasks import TaskPictures, retrieval_tasks
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.catalog.folder import read_catalog
-from models.training.embedding.samples import training_pictures
+from models.training.embedding.samples import collect_pictures
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -83,7 +83,7 @@ def test_without_products_relevance_is_by_category(nameless: Path) -> None:
 
 
 def test_fewer_identities_are_a_subset_of_more(seen: Path) -> None:
-    pictures = training_pictures([read_catalog(seen)])
+    pictures = collect_pictures([read_catalog(seen)])
     one, two = first_identities(pictures, 1), first_identities(pictures, 2)
     assert len(set(pictures.ids[one])) == 1
     assert len(set(pictures.ids[two])) == 2

@@ -1,9 +1,9 @@
-"""Training views of one picture: what a shopper's photo of the same product might look like.
+"""Augmentation: random views of a picture, like shoppers' photos of the same product.
 
-A product cut out of a plain background is put before other backgrounds, turned and scaled; every
-view is cropped, mirrored, recoloured and spoilt a little. So a catalog's own pictures are enough
-to learn its identities from (a view is an ID-preserving augmentation, Pailitao-VL §4; the choice
-of augmentations is ours, after SimCLR, arXiv 2002.05709).
+A product on a plain background is segmented and pasted on other backgrounds, rotated and scaled;
+every view is cropped, flipped, colour-jittered and corrupted a little. So packshots alone suffice
+to train on a catalog (views are ID-preserving augmentations, Pailitao-VL §4; the choice of
+augmentations is ours, after SimCLR, arXiv 2002.05709).
 """
 
 from __future__ import annotations
@@ -21,61 +21,61 @@ from models.images.letterbox import Picture
 VIEW_SIZE = 320
 """Pixels of a view's longer side: above any backbone's input, so that crops stay sharp."""
 
-PLAIN = 14
-"""How far (bytes, largest channel) a pixel may be from the border's colour and still be plain."""
+PLAIN_TOLERANCE = 14
+"""Distance (bytes, largest channel) from the border's colour up to which a pixel is plain."""
 
-BORDER_PLAIN = 0.85
-"""Share of the border that has one colour where a picture was taken before a plain background."""
+PLAIN_BORDER_SHARE = 0.85
+"""Share of the border that has one colour in pictures with a plain background."""
 
-CHANCES = {
+CORRUPTION_PROBABILITIES = {
     "occlusion": 0.15,
     "low_light": 0.15,
     "blur": 0.2,
     "watermark": 0.1,
     "low_resolution": 0.15,
 }
-"""How often a view suffers each disturbance."""
+"""Of each corruption in a view."""
 
 Mask = NDArray[np.bool_]
-Random = np.random.Generator
+Rng = np.random.Generator
 
 
-def view(picture: Picture, random: Random, backgrounds: Sequence[Picture] = ()) -> Picture:
+def random_view(picture: Picture, rng: Rng, backgrounds: Sequence[Picture] = ()) -> Picture:
     """One random view, uint8 (h, w, 3), long side at most 320 px.
 
     Args:
         picture: RGB, uint8 (h, w, 3).
-        random: decides everything; the same state gives the same view.
-        backgrounds: pictures to put a cut-out product before; without any, flat colours are used.
+        rng: the only source of randomness; the same state gives the same view.
+        backgrounds: pictures to paste segmented products on; without any, flat colours are used.
     """
     image = Image.fromarray(picture)
     image.thumbnail((VIEW_SIZE, VIEW_SIZE), Image.Resampling.BICUBIC)
-    cut = cut_out(np.asarray(image))
-    if cut is not None and random.random() < 0.75:
-        image = _before(image, cut, _background(random, backgrounds), random)
-        image = _cropped(image, random, least=0.75)
+    mask = segment_foreground(np.asarray(image))
+    if mask is not None and rng.random() < 0.75:
+        image = _paste(image, mask, _random_background(rng, backgrounds), rng)
+        image = _random_crop(image, rng, min_area=0.75)
     else:
-        image = _turned(image, random.uniform(-20, 20)) if random.random() < 0.5 else image
-        image = _cropped(image, random, least=0.4)
-    if random.random() < 0.3:
+        image = _rotate(image, rng.uniform(-20, 20)) if rng.random() < 0.5 else image
+        image = _random_crop(image, rng, min_area=0.4)
+    if rng.random() < 0.3:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    image = _recoloured(image, random)
-    shown = np.asarray(image)
-    for name, disturb in PIXEL_CORRUPTIONS.items():
-        if random.random() < CHANCES[name]:
-            shown = disturb(shown, random.uniform(0.2, 0.8), random)
-    return shown
+    image = _jitter_colours(image, rng)
+    view = np.asarray(image)
+    for name, corrupt in PIXEL_CORRUPTIONS.items():
+        if rng.random() < CORRUPTION_PROBABILITIES[name]:
+            view = corrupt(view, rng.uniform(0.2, 0.8), rng)
+    return view
 
 
-def cut_out(picture: Picture) -> Mask | None:
-    """The product's pixels (h, w) before a plain background; None where there is none.
+def segment_foreground(picture: Picture) -> Mask | None:
+    """The mask (h, w) of a product on a plain background; None where the background is not plain.
 
-    The background is what has the border's colour and hangs together with the border.
+    The background is all pixels of the border's colour that are connected to the border.
     """
     edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     colour = np.median(edge, axis=0)
-    near = np.abs(picture - colour).max(axis=2) < PLAIN
-    if (np.abs(edge - colour).max(axis=1) < PLAIN).mean() < BORDER_PLAIN:
+    near = np.abs(picture - colour).max(axis=2) < PLAIN_TOLERANCE
+    if (np.abs(edge - colour).max(axis=1) < PLAIN_TOLERANCE).mean() < PLAIN_BORDER_SHARE:
         return None
     regions, _ = ndimage.label(near)
     touching = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
@@ -85,46 +85,46 @@ def cut_out(picture: Picture) -> Mask | None:
     return product if 0.02 < share < 0.95 else None
 
 
-def _before(image: Image.Image, product: Mask, behind: Image.Image, random: Random) -> Image.Image:
-    """The product, scaled, turned and moved, before another background."""
-    soft = Image.fromarray(product * np.uint8(255)).filter(ImageFilter.GaussianBlur(0.8))
-    box = soft.getbbox() or (0, 0, *image.size)
-    piece, mask = image.crop(box), soft.crop(box)
-    scale = random.uniform(0.45, 1.15) * VIEW_SIZE / max(piece.size)
-    size = max(8, round(piece.width * scale)), max(8, round(piece.height * scale))
-    angle = random.uniform(-35, 35)
-    piece = piece.resize(size, Image.Resampling.BICUBIC).rotate(
+def _paste(image: Image.Image, product: Mask, background: Image.Image, rng: Rng) -> Image.Image:
+    """The product, scaled, rotated and moved, on another background."""
+    alpha = Image.fromarray(product * np.uint8(255)).filter(ImageFilter.GaussianBlur(0.8))
+    box = alpha.getbbox() or (0, 0, *image.size)
+    cutout, mask = image.crop(box), alpha.crop(box)
+    scale = rng.uniform(0.45, 1.15) * VIEW_SIZE / max(cutout.size)
+    size = max(8, round(cutout.width * scale)), max(8, round(cutout.height * scale))
+    angle = rng.uniform(-35, 35)
+    cutout = cutout.resize(size, Image.Resampling.BICUBIC).rotate(
         angle, Image.Resampling.BICUBIC, expand=True
     )
     mask = mask.resize(size, Image.Resampling.BICUBIC).rotate(
         angle, Image.Resampling.BICUBIC, expand=True
     )
-    place = [
-        round(random.uniform(-0.15, 1.15) * (whole - part))
-        for whole, part in zip(behind.size, piece.size, strict=True)
+    corner = [
+        round(rng.uniform(-0.15, 1.15) * (whole - part))
+        for whole, part in zip(background.size, cutout.size, strict=True)
     ]
-    behind.paste(piece, (place[0], place[1]), mask)
-    if random.random() < 0.3:  # shelves show a product many times
-        shift = round(random.choice([-1, 1]) * piece.width * random.uniform(0.7, 1.0))
-        behind.paste(piece, (place[0] + shift, place[1] + round(random.uniform(-20, 20))), mask)
-    return behind
+    background.paste(cutout, (corner[0], corner[1]), mask)
+    if rng.random() < 0.3:  # on shelves products stand side by side
+        shift = round(rng.choice([-1, 1]) * cutout.width * rng.uniform(0.7, 1.0))
+        background.paste(cutout, (corner[0] + shift, corner[1] + round(rng.uniform(-20, 20))), mask)
+    return background
 
 
-def _background(random: Random, backgrounds: Sequence[Picture]) -> Image.Image:
+def _random_background(rng: Rng, backgrounds: Sequence[Picture]) -> Image.Image:
     size = (VIEW_SIZE, VIEW_SIZE)
-    if not len(backgrounds) or random.random() < 0.15:
-        return Image.new("RGB", size, tuple(int(v) for v in random.integers(0, 256, 3)))
-    behind = Image.fromarray(backgrounds[int(random.integers(len(backgrounds)))])
-    behind = _cropped(behind, random, least=0.4).resize(size, Image.Resampling.BICUBIC)
-    return behind.filter(ImageFilter.GaussianBlur(float(random.uniform(0, 4))))
+    if not len(backgrounds) or rng.random() < 0.15:
+        return Image.new("RGB", size, tuple(int(v) for v in rng.integers(0, 256, 3)))
+    background = Image.fromarray(backgrounds[int(rng.integers(len(backgrounds)))])
+    background = _random_crop(background, rng, min_area=0.4).resize(size, Image.Resampling.BICUBIC)
+    return background.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 4))))
 
 
-def _cropped(image: Image.Image, random: Random, least: float) -> Image.Image:
-    """A random part with ``least`` to 1 of the area, its sides changed by at most 3:4 or 4:3."""
-    area, aspect = random.uniform(least, 1.0), np.exp(random.uniform(-0.28, 0.28))
+def _random_crop(image: Image.Image, rng: Rng, min_area: float) -> Image.Image:
+    """A random crop of ``min_area`` to 1 of the area, its aspect ratio changed by 3:4 to 4:3."""
+    area, aspect = rng.uniform(min_area, 1.0), np.exp(rng.uniform(-0.28, 0.28))
     width = min(1.0, np.sqrt(area * aspect)) * image.width
     height = min(1.0, np.sqrt(area / aspect)) * image.height
-    left, top = random.uniform(0, image.width - width), random.uniform(0, image.height - height)
+    left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
     return image.crop(
         (
             round(left),
@@ -135,13 +135,13 @@ def _cropped(image: Image.Image, random: Random, least: float) -> Image.Image:
     )
 
 
-def _turned(image: Image.Image, degrees: float) -> Image.Image:
+def _rotate(image: Image.Image, degrees: float) -> Image.Image:
     return image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=(127, 127, 127))
 
 
-def _recoloured(image: Image.Image, random: Random) -> Image.Image:
-    image = ImageEnhance.Brightness(image).enhance(float(random.uniform(0.65, 1.3)))
-    image = ImageEnhance.Contrast(image).enhance(float(random.uniform(0.7, 1.3)))
-    image = ImageEnhance.Color(image).enhance(float(random.uniform(0.7, 1.3)))
-    tint = random.uniform(0.9, 1.1, 3)  # lamps are warm or cold
+def _jitter_colours(image: Image.Image, rng: Rng) -> Image.Image:
+    image = ImageEnhance.Brightness(image).enhance(float(rng.uniform(0.65, 1.3)))
+    image = ImageEnhance.Contrast(image).enhance(float(rng.uniform(0.7, 1.3)))
+    image = ImageEnhance.Color(image).enhance(float(rng.uniform(0.7, 1.3)))
+    tint = rng.uniform(0.9, 1.1, 3)  # lamps are warm or cold
     return Image.fromarray(np.clip(np.asarray(image) * tint, 0, 255).astype(np.uint8))

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.errors import TrainingError
-from models.training.embedding.feature_cache import ViewStore
+from models.training.embedding.feature_cache import FeatureCache
 from models.training.embedding.id_sampler import IdSampler
 from models.training.embedding.ranks import Ranks
 from models.training.embedding.run_state import Batch, StageName
@@ -18,11 +18,11 @@ from models.training.embedding.samples import TrainingPictures
 
 Rows = NDArray[np.int64]
 CENTROID_VIEWS = 4
-"""Views of each picture that the first prototypes are made of."""
+"""Views of each picture that the initial prototypes are centroids of."""
 
 
 class ViewBatches:
-    """Batches for `stages.train` from a store of views.
+    """Batches for `stages.train` from cached views.
 
     Contrast draws identities, two views each; identification draws every picture as often per pass
     as `TrainingPictures.draws` says, each time in another of its views. Of a batch of ``size`` each
@@ -34,15 +34,15 @@ class ViewBatches:
 
     def __init__(
         self,
-        store: ViewStore,
+        cache: FeatureCache,
         pictures: TrainingPictures,
         size: int,
         seed: int = 0,
         ranks: Ranks | None = None,
     ) -> None:
-        self._store, self._pictures, self._size, self._seed = store, pictures, size, seed
+        self._cache, self._pictures, self._size, self._seed = cache, pictures, size, seed
         self._ranks = ranks or Ranks(0, 1)
-        views = np.diff(store.starts)
+        views = np.diff(cache.starts)
         self._row_ids: Rows = np.repeat(pictures.ids, views)
         self._draws: Rows = np.repeat(np.arange(len(pictures.sources)), pictures.draws)
         pairs = min(size // 2, pictures.identities)
@@ -76,7 +76,7 @@ class ViewBatches:
             yield self._batch(rows[at : at + self._size])
 
     def _training_pass_rows(self) -> Rows:
-        starts, views = self._store.starts[:-1], np.diff(self._store.starts)
+        starts, views = self._cache.starts[:-1], np.diff(self._cache.starts)
         return np.concatenate(
             [
                 np.arange(start, start + min(count, CENTROID_VIEWS))
@@ -85,14 +85,14 @@ class ViewBatches:
         )
 
     def _draw(self, step: int) -> Rows:
-        """One view of each picture whose turn it is in this pass."""
-        turn, place = divmod(step, self.steps_per_pass)
-        shuffled = np.random.default_rng((self._seed, 0, turn)).permutation(self._draws)
+        """The rows of one step: random views of pictures, which are shuffled anew in each pass."""
+        number, place = divmod(step, self.steps_per_pass)
+        shuffled = np.random.default_rng((self._seed, 0, number)).permutation(self._draws)
         sources = shuffled[place * self._size : (place + 1) * self._size]
-        starts = self._store.starts
+        starts = self._cache.starts
         generator = np.random.default_rng((self._seed, 1, step))
         rows: Rows = generator.integers(starts[sources], starts[sources + 1])
         return rows
 
     def _batch(self, rows: Rows) -> Batch:
-        return self._store.fetch(rows), torch.from_numpy(self._row_ids[rows])
+        return self._cache.fetch(rows), torch.from_numpy(self._row_ids[rows])

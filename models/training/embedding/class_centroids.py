@@ -1,4 +1,4 @@
-"""The centroid of each identity."""
+"""The centroid of each product's identities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from models.arrays import Floats, unit
 
 MAX_IDENTITIES = 4096
-"""Identities kept at most, at even steps."""
+"""Centroids kept at most, taken at even steps."""
 
 
 def class_centroids(identities: Floats, ids: NDArray[np.int64]) -> Floats:

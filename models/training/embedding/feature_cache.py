@@ -1,7 +1,6 @@
-"""Views on disk: what the frozen part of the encoder makes of every training view, made once.
+"""The feature cache: the frozen features of every training view, on disk, computed once.
 
-A view's trunk map is 69 kB (fp16, lite2 at 260 px); 20,000 views are 1.4 GB, mapped and not read
-into memory.
+A view's trunk map is 69 kB (fp16, lite2 at 260 px); 20,000 views are 1.4 GB, memory-mapped.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ from models.images import colour_histogram
 from models.images.files import open_picture
 from models.images.letterbox import Picture, letterbox, normalise
 from models.juicer.juicer import pool_patches, pooling_weights
-from models.training.embedding.augmentation import view
-from models.training.embedding.identity_tower import Views
+from models.training.embedding.augmentation import random_view
+from models.training.embedding.identity_tower import ViewFeatures
 
 Rows = NDArray[np.int64]
-JOBS_TOGETHER = 8
+JOBS_PER_TASK = 8
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A picture and how many views of it there are; the first is the picture as it is."""
+    """A picture and its number of views; the first is the picture unaugmented."""
 
     path: str
     views: int
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What a store is made by, beside its sources: another one makes another store.
+class CacheSettings:
+    """What the cached features depend on, beside the sources.
 
-    Without ``trunk`` no trunk maps are kept: the maps behind them can be trained, a tail cannot.
+    Without ``trunk`` no trunk maps are cached: maps can be trained, an identity branch cannot.
     """
 
     spec: BackboneSpec
@@ -54,11 +53,11 @@ class Recorded:
     trunk: bool = True
 
 
-class ViewStore:
-    """Views of pictures, row after row: source 0's, source 1's, …
+class FeatureCache:
+    """Features of views, row after row: source 0's, source 1's, …
 
-    ``starts`` (sources + 1,) says where each source's rows begin. ``projection`` has the axes that
-    parts and looks come from. ``rows`` are where they lie in the files of ``folder``.
+    ``starts`` (sources + 1,) are the first rows of the sources. ``projection`` has the axes of
+    whitened features and appearances. ``rows`` are the rows in the files of ``folder``.
     """
 
     def __init__(
@@ -79,99 +78,99 @@ class ViewStore:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def fetch(self, rows: Rows) -> Views:
-        """Views of some rows, in their order."""
-        lying = rows if self._rows is None else self._rows[rows]
-        order = np.argsort(lying, kind="stable")  # a mapped file is read from front to back
-        back = np.argsort(order, kind="stable")
-        return Views(
-            self._trunk[lying[order]][back],
-            self._weights[lying[order]][back].astype(np.float32),
+    def fetch(self, rows: Rows) -> ViewFeatures:
+        """The features of some rows, in their order."""
+        in_file = rows if self._rows is None else self._rows[rows]
+        order = np.argsort(in_file, kind="stable")  # a mapped file is read from front to back
+        inverse = np.argsort(order, kind="stable")
+        return ViewFeatures(
+            self._trunk[in_file[order]][inverse],
+            self._weights[in_file[order]][inverse].astype(np.float32),
             self.whitened(rows),
         )
 
     def pooled_features(self, rows: Rows) -> Floats:
-        """What `models.embedding.projection.pooled_features` gave for some rows, (n, f)."""
-        lying = rows if self._rows is None else self._rows[rows]
-        found: Floats = self._features[lying].astype(np.float32)
-        return found
+        """Those of `models.embedding.projection.pooled_features` for some rows, (n, f)."""
+        in_file = rows if self._rows is None else self._rows[rows]
+        features: Floats = self._features[in_file].astype(np.float32)
+        return features
 
     def whitened(self, rows: Rows) -> Floats:
-        """Depths and colour of some rows, (n, d): see `Projection.whitened`."""
+        """Whitened depths and colours of some rows, (n, d): see `Projection.whitened`."""
         return self.projection.whitened(self.pooled_features(rows))
 
     def appearances(self, rows: Rows) -> Floats:
-        """Looks of some rows, (n, 256), of length 1."""
+        """Appearances of some rows, (n, 256), of length 1."""
         return self.projection.project_appearance(self.pooled_features(rows))
 
-    def through(self, projection: Projection) -> ViewStore:
-        """The same views with other axes."""
-        return ViewStore(self._folder, self.sources, projection, self._rows)
+    def with_projection(self, projection: Projection) -> FeatureCache:
+        """The same features with another projection."""
+        return FeatureCache(self._folder, self.sources, projection, self._rows)
 
-    def only(self, chosen: Rows) -> ViewStore:
-        """A store of some of the sources, by their numbers, on the same files."""
+    def select(self, chosen: Rows) -> FeatureCache:
+        """The cache of some of the sources, by their numbers, on the same files."""
         rows = [np.arange(self.starts[one], self.starts[one + 1]) for one in chosen]
-        lying = np.concatenate(rows)
-        return ViewStore(
+        selected = np.concatenate(rows)
+        return FeatureCache(
             self._folder,
             [self.sources[one] for one in chosen],
             self.projection,
-            lying if self._rows is None else self._rows[lying],
+            selected if self._rows is None else self._rows[selected],
         )
 
-    def clean(self) -> Rows:
-        """The rows of the pictures as they are, one per source."""
+    def clean_rows(self) -> Rows:
+        """The rows of the unaugmented pictures, one per source."""
         return self.starts[:-1]
 
 
-def make_views(
+def build_cache(
     folder: Path,
     sources: Sequence[Source],
-    recorded: Recorded,
+    settings: CacheSettings,
     projection: Projection,
     *,
     processes: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> ViewStore:
-    """Make the views of all sources in ``folder``, or those that are still missing there.
+) -> FeatureCache:
+    """Compute the features of all sources in ``folder``, as far as they are not there yet.
 
     Raises:
         PictureError: a picture cannot be opened; the message names it.
         TrainingError: no source.
     """
     if not sources:
-        raise TrainingError("no picture to learn from")
-    key = _key(sources, recorded)
+        raise TrainingError("no picture to train on")
+    key = _key(sources, settings)
     if not (folder / "key").is_file() or (folder / "key").read_text() != key:
-        _lay_out(folder, sources, recorded)
+        _allocate(folder, sources, settings)
         (folder / "key").write_text(key)
     done = np.load(folder / "done.npy", mmap_mode="r+")
-    store = ViewStore(folder, sources, projection)
+    cache = FeatureCache(folder, sources, projection)
     missing = np.flatnonzero(done == 0)
     progress(int(done.sum()), len(sources))
-    chunks = [missing[at : at + JOBS_TOGETHER] for at in range(0, len(missing), JOBS_TOGETHER)]
+    chunks = [missing[at : at + JOBS_PER_TASK] for at in range(0, len(missing), JOBS_PER_TASK)]
     if not chunks:
-        return store
+        return cache
     with ProcessPoolExecutor(
-        processes, get_context("spawn"), _start_worker, (folder, store.starts, recorded)
+        processes, get_context("spawn"), _start_worker, (folder, cache.starts, settings)
     ) as pool:
-        waiting = [
-            pool.submit(_make, [(int(job), sources[job]) for job in chunk]) for chunk in chunks
+        tasks = [
+            pool.submit(_run_jobs, [(int(job), sources[job]) for job in chunk]) for chunk in chunks
         ]
-        for made in as_completed(waiting):
-            done[made.result()] = 1
+        for task in as_completed(tasks):
+            done[task.result()] = 1
             progress(int(done.sum()), len(sources))
-    return store
+    return cache
 
 
-def _lay_out(folder: Path, sources: Sequence[Source], recorded: Recorded) -> None:
-    """Empty files of the right shapes."""
+def _allocate(folder: Path, sources: Sequence[Source], settings: CacheSettings) -> None:
+    """Allocate files of the right shapes."""
     folder.mkdir(parents=True, exist_ok=True)
-    backbone = load_backbone(recorded.spec, threads=1)
-    blank = np.zeros((1, 3, recorded.spec.size, recorded.spec.size), np.float32)
+    backbone = load_backbone(settings.spec, threads=1)
+    blank = np.zeros((1, 3, settings.spec.size, settings.spec.size), np.float32)
     rows, trunk = backbone.trunks(blank)
     shapes = {
-        "trunk": trunk.shape[1:] if recorded.trunk else (0,),
+        "trunk": trunk.shape[1:] if settings.trunk else (0,),
         "weights": rows.shape[1:2],
         "features": (sum(backbone.layout.widths) + colour_histogram.WIDTH,),
     }
@@ -181,38 +180,38 @@ def _lay_out(folder: Path, sources: Sequence[Source], recorded: Recorded) -> Non
     np.save(folder / "done.npy", np.zeros(len(sources), np.uint8))
 
 
-def _key(sources: Iterable[Source], recorded: Recorded) -> str:
+def _key(sources: Iterable[Source], settings: CacheSettings) -> str:
     digest = hashlib.sha256(msgspec.json.encode(list(sources)))
-    digest.update(recorded.spec.fingerprint().encode())
-    digest.update(msgspec.json.encode([recorded.backgrounds, recorded.seed, recorded.trunk]))
+    digest.update(settings.spec.fingerprint().encode())
+    digest.update(msgspec.json.encode([settings.backgrounds, settings.seed, settings.trunk]))
     return digest.hexdigest()
 
 
 class _Worker:
-    """What a process needs to make views."""
+    """A process that computes features of views."""
 
-    def __init__(self, folder: Path, starts: Rows, recorded: Recorded) -> None:
-        self.starts, self.recorded = starts, recorded
-        self.backbone: Backbone = load_backbone(recorded.spec, threads=1)
-        self.backgrounds: list[Picture] = [open_picture(Path(p)) for p in recorded.backgrounds]
+    def __init__(self, folder: Path, starts: Rows, settings: CacheSettings) -> None:
+        self.starts, self.settings = starts, settings
+        self.backbone: Backbone = load_backbone(settings.spec, threads=1)
+        self.backgrounds: list[Picture] = [open_picture(Path(p)) for p in settings.backgrounds]
         self.files = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r+")
             for name in ("trunk", "weights", "features")
         }
 
-    def make(self, job: int, source: Source) -> None:
-        """Write all views of one source."""
+    def compute(self, job: int, source: Source) -> None:
+        """Write the features of all views of one source."""
         picture = open_picture(Path(source.path))
         for number in range(source.views):
-            shown = picture
+            view = picture
             if number:
-                random = np.random.default_rng((self.recorded.seed, job, number))
-                shown = view(picture, random, self.backgrounds)
-            canvas, frame = letterbox(shown, self.recorded.spec.size)
+                rng = np.random.default_rng((self.settings.seed, job, number))
+                view = random_view(picture, rng, self.backgrounds)
+            canvas, frame = letterbox(view, self.settings.spec.size)
             rows, trunk = self.backbone.trunks(normalise(canvas)[None])
             features = pool_patches(rows[0], canvas, frame, self.backbone.layout)
             row = int(self.starts[job]) + number
-            if self.recorded.trunk:
+            if self.settings.trunk:
                 self.files["trunk"][row] = trunk[0]
             inside = frame.cells(self.backbone.layout.grid)
             self.files["weights"][row] = pooling_weights(features.saliency, inside)
@@ -222,11 +221,11 @@ class _Worker:
 _worker: list[_Worker] = []
 
 
-def _start_worker(folder: Path, starts: Rows, recorded: Recorded) -> None:
-    _worker[:] = [_Worker(folder, starts, recorded)]
+def _start_worker(folder: Path, starts: Rows, settings: CacheSettings) -> None:
+    _worker[:] = [_Worker(folder, starts, settings)]
 
 
-def _make(jobs: Sequence[tuple[int, Source]]) -> list[int]:
+def _run_jobs(jobs: Sequence[tuple[int, Source]]) -> list[int]:
     for job, source in jobs:
-        _worker[0].make(job, source)
+        _worker[0].compute(job, source)
     return [job for job, _ in jobs]

@@ -1,7 +1,7 @@
-"""The identity of a picture as training sees it: a tail, and the maps behind it.
+"""The trained part of the encoder: the identity branch, and the maps behind it.
 
-What lies before the tail is frozen, so that a picture goes through it once (`view_store`) and not
-once per epoch.
+The trunk before the branch is frozen, so that a picture goes through it once (`feature_cache`) and
+not once per epoch.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from models.training.embedding.run_state import TrainableEncoder
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
-    """What the frozen part of the encoder made of n pictures.
+class ViewFeatures:
+    """The frozen features of n views.
 
     Attributes:
-        trunk: the trunk's map, (n, c, h, w).
-        weights: how much each patch counts, (n, patches), rows summing to 1.
+        trunk: the trunk's feature map, (n, c, h, w).
+        weights: of each patch in the mean, (n, patches), rows summing to 1.
         whitened: depths and colour side by side, (n, d): see `Projection.whitened`.
     """
 
@@ -36,8 +36,8 @@ class Views:
     whitened: Floats
 
 
-class Tower(TrainableEncoder):
-    """Views in, identities (n, 128) out; trains a tail, its axes and the identity map.
+class IdentityTower(TrainableEncoder):
+    """Features of views in, identities (n, 128) out: trains the branch, its axes, the identity map.
 
     Without ``identity_branch`` only the identity map is trained, on frozen features.
     """
@@ -53,33 +53,35 @@ class Tower(TrainableEncoder):
         self.identity = _linear(identity)
         self.branch = None if branch is None else _linear(branch)
 
-    def encode(self, inputs: Views) -> Tensor:
-        """See `Projection.picture`, which does the same with numpy; not of length 1."""
+    def encode(self, inputs: ViewFeatures) -> Tensor:
+        """As `Projection.project` with numpy, but not of length 1."""
         device = self.identity.weight.device
-        parts = torch.from_numpy(inputs.whitened).to(device)
+        features = torch.from_numpy(inputs.whitened).to(device)
         if self.identity_branch is not None and self.branch is not None:
             trunk = torch.from_numpy(inputs.trunk).to(
                 device, torch.float32, memory_format=torch.channels_last
             )
             weights = torch.from_numpy(inputs.weights).to(device)
-            cells = self.identity_branch(trunk).flatten(2)
-            pooled = torch.bmm(cells, weights.to(cells.dtype).unsqueeze(2)).squeeze(2)
+            patches = self.identity_branch(trunk).flatten(2)
+            pooled = torch.bmm(patches, weights.to(patches.dtype).unsqueeze(2)).squeeze(2)
             branch = functional.normalize(self.branch(pooled).float(), dim=1)
-            parts = torch.cat([parts, IDENTITY_BRANCH_WEIGHT * branch], dim=1)
-        vectors: Tensor = self.identity(parts)
+            features = torch.cat([features, IDENTITY_BRANCH_WEIGHT * branch], dim=1)
+        vectors: Tensor = self.identity(features)
         return vectors
 
     @torch.no_grad()
-    def fit_rotation(self, rotation: Floats) -> None:
-        """Turn the identities: h becomes h · rotation (128, 128)."""
-        turned = torch.from_numpy(rotation).to(self.identity.weight)
-        self.identity.weight.copy_(turned.T @ self.identity.weight)
-        self.identity.bias.copy_(self.identity.bias @ turned)
+    def rotate(self, rotation: Floats) -> None:
+        """Rotate the identities: h becomes h · rotation (128, 128)."""
+        matrix = torch.from_numpy(rotation).to(self.identity.weight)
+        self.identity.weight.copy_(matrix.T @ self.identity.weight)
+        self.identity.bias.copy_(self.identity.bias @ matrix)
 
-    def into(self, projection: Projection, library: IdentityLibrary) -> Projection:
-        """The projection with what was learned."""
-        branch = None if self.branch is None else _axes(self.branch)
-        return replace(projection, identity=_axes(self.identity), branch=branch, library=library)
+    def to_projection(self, projection: Projection, library: IdentityLibrary) -> Projection:
+        """The projection with the trained maps."""
+        branch = None if self.branch is None else _principal_axes(self.branch)
+        return replace(
+            projection, identity=_principal_axes(self.identity), branch=branch, library=library
+        )
 
 
 def _linear(axes: PrincipalAxes) -> nn.Linear:
@@ -91,8 +93,8 @@ def _linear(axes: PrincipalAxes) -> nn.Linear:
     return layer
 
 
-def _axes(layer: nn.Linear) -> PrincipalAxes:
-    """The same map with its mean taken out: the least one that gives the bias."""
+def _principal_axes(layer: nn.Linear) -> PrincipalAxes:
+    """The layer as x ↦ (x − mean) · matrix, with the least mean that gives the bias."""
     matrix = layer.weight.detach().cpu().double().numpy().T
     bias = layer.bias.detach().cpu().double().numpy()
     mean = -np.linalg.lstsq(matrix.T, bias, rcond=None)[0]

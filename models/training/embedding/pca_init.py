@@ -1,7 +1,7 @@
-"""Fitting a projection on the pictures of catalog folders: where ``train embedding`` begins.
+"""PCA initialisation: an untrained projection fitted on the pictures of catalog folders.
 
-Next to nothing is learned here of what distinguishes products: only how their photos differ from
-their own pictures (`models.embedding.appearance`).
+Nothing here is trained to tell products apart: all maps are principal axes, and the appearance
+damps what differs between photos and packshots (`models.embedding.appearance`).
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ SHRINKAGE = 5.0
 TOKEN_SHRINKAGE = 0.3
 CELLS_PER_PICTURE = 12
 BATCH = 32
-FEWEST = 64
-"""Pictures: fewer give no covariance worth the name."""
+MIN_PICTURES = 64
+"""Fewer give no useful covariance."""
 
 
 Pairs = tuple[list[int], list[int]]
 
 
 @dataclass(frozen=True)
-class _Shot:
-    """A picture to fit on: a product's own, or a photo of one, if it is known of which."""
+class _Sample:
+    """A picture to fit on: a packshot, or a photo, of a product if that is known."""
 
     path: Path
     product_id: str | None
-    own: bool
+    is_packshot: bool
 
 
 def fit_projection(
@@ -77,18 +77,18 @@ def fit_projection(
     """
     spec = named_backbone(backbone)
     network = load_backbone(spec, device=device)
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     catalogs = [read_catalog(folder) for folder in folders]
-    chosen = [_chosen(catalog, split, limit, random) for catalog in catalogs]
+    chosen = [_sample_pictures(catalog, split, limit, rng) for catalog in catalogs]
     total, done = sum(map(len, chosen)), 0
     sources: list[list[PictureFeatures]] = []
     for some in chosen:
-        squeezed: list[PictureFeatures] = []
-        for one in _squeezed([shot.path for shot in some], network, spec.size):
-            squeezed.append(one)
+        features: list[PictureFeatures] = []
+        for one in _extract_features([sample.path for sample in some], network, spec.size):
+            features.append(one)
             done += 1
             progress(done, total)
-        sources.append(squeezed)
+        sources.append(features)
     names = [catalog.folder.name for catalog in catalogs]
     card: dict[str, object] = {
         "backbone": spec.timm_name,
@@ -98,14 +98,14 @@ def fit_projection(
     }
     classifier = network.layout.classifier
     classes = None if classifier is None else classifier[0]
-    return _fit(sources, [_pairs(some) for some in chosen], classes, random, card)
+    return _fit(sources, [_photo_pairs(some) for some in chosen], classes, rng, card)
 
 
 def _fit(
     sources: Sequence[Sequence[PictureFeatures]],
     pairs: Sequence[Pairs],
     classes: Floats | None,
-    random: np.random.Generator,
+    rng: np.random.Generator,
     card: dict[str, object],
 ) -> Projection:
     count = len(sources[0][0].pooled)
@@ -121,7 +121,7 @@ def _fit(
         [np.stack([one.colour for one in source]) for source in sources], COLOUR_AXES, SHRINKAGE
     )
     tokens = fit_principal_axes(
-        [np.concatenate([_draw_cells(one, random) for one in source]) for source in sources],
+        [np.concatenate([_sample_cells(one, rng) for one in source]) for source in sources],
         TOKEN_WIDTH,
         TOKEN_SHRINKAGE,
     )
@@ -136,45 +136,51 @@ def _fit(
     return Projection(depths, colour, fit_appearance(rows, changes, classes), tokens, card)
 
 
-def _squeezed(paths: Sequence[Path], backbone: Backbone, size: int) -> Iterator[PictureFeatures]:
+def _extract_features(
+    paths: Sequence[Path], backbone: Backbone, size: int
+) -> Iterator[PictureFeatures]:
     for start in range(0, len(paths), BATCH):
         some = [open_picture(path) for path in paths[start : start + BATCH]]
         yield from extract_features(some, backbone, size)
 
 
-def _chosen(
-    catalog: Catalog, split: str, limit: int | None, random: np.random.Generator
-) -> list[_Shot]:
-    shown: list[Product | Photo] = [*catalog.products]
-    shown += [photo for photo in catalog.photos if photo.split == split]
-    shots = [
-        _Shot(Path(catalog.locate(one.image)), one.product_id, isinstance(one, Product))
-        for one in shown
+def _sample_pictures(
+    catalog: Catalog, split: str, limit: int | None, rng: np.random.Generator
+) -> list[_Sample]:
+    pictures: list[Product | Photo] = [*catalog.products]
+    pictures += [photo for photo in catalog.photos if photo.split == split]
+    samples = [
+        _Sample(Path(catalog.locate(one.image)), one.product_id, isinstance(one, Product))
+        for one in pictures
         if one.image and "://" not in one.image
     ]
-    if limit is not None and limit < len(shots):
-        # Whole products: it is their pictures' differences that are wanted.
-        names = [shot.product_id or str(shot.path) for shot in shots]
-        rank = dict(zip(unique := sorted(set(names)), random.permutation(len(unique)), strict=True))
-        drawn = sorted(range(len(shots)), key=lambda place: (rank[names[place]], place))[:limit]
-        shots = [shots[place] for place in sorted(drawn)]
-    if len(shots) < FEWEST:
+    if limit is not None and limit < len(samples):
+        # Whole products, for the differences between their pictures.
+        names = [sample.product_id or str(sample.path) for sample in samples]
+        rank = dict(zip(unique := sorted(set(names)), rng.permutation(len(unique)), strict=True))
+        drawn = sorted(range(len(samples)), key=lambda place: (rank[names[place]], place))[:limit]
+        samples = [samples[place] for place in sorted(drawn)]
+    if len(samples) < MIN_PICTURES:
         raise ProjectionError(
-            f"{catalog.folder} has {len(shots)} local pictures of split {split!r} and of its "
-            f"products; a projection needs {FEWEST} or more"
+            f"{catalog.folder} has {len(samples)} local pictures of split {split!r} and of its "
+            f"products; a projection needs {MIN_PICTURES} or more"
         )
-    return shots
+    return samples
 
 
-def _pairs(shots: Sequence[_Shot]) -> Pairs:
-    """Places of photos, and of the pictures of the products that they show."""
-    own = {shot.product_id: place for place, shot in enumerate(shots) if shot.own}
-    photos = [place for place, shot in enumerate(shots) if not shot.own and shot.product_id in own]
-    return photos, [own[shots[place].product_id] for place in photos]
+def _photo_pairs(samples: Sequence[_Sample]) -> Pairs:
+    """Indices of photos, and of the packshots of the products that they show."""
+    packshots = {one.product_id: place for place, one in enumerate(samples) if one.is_packshot}
+    photos = [
+        place
+        for place, one in enumerate(samples)
+        if not one.is_packshot and one.product_id in packshots
+    ]
+    return photos, [packshots[samples[place].product_id] for place in photos]
 
 
-def _draw_cells(squeezed: PictureFeatures, random: np.random.Generator) -> Floats:
-    """Patches drawn by saliency, so that the token axes describe products and not tables."""
-    shares = squeezed.saliency.astype(np.float64)
+def _sample_cells(features: PictureFeatures, rng: np.random.Generator) -> Floats:
+    """Patches sampled by saliency, so that token axes are those of products, not of backgrounds."""
+    shares = features.saliency.astype(np.float64)
     count = min(CELLS_PER_PICTURE, int((shares > 0).sum()))
-    return squeezed.cells[random.choice(len(shares), count, replace=False, p=shares / shares.sum())]
+    return features.cells[rng.choice(len(shares), count, replace=False, p=shares / shares.sum())]

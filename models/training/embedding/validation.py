@@ -1,4 +1,4 @@
-"""How well an encoder under training finds products by photos of the validation split."""
+"""Validation: retrieval of products by photos of the validation split."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product
 from models.evaluation.metrics import TOLERANCE, score_rankings
 from models.progress import Progress, no_progress
-from models.training.embedding.feature_cache import Source, ViewStore
+from models.training.embedding.feature_cache import FeatureCache, Source
 from models.training.embedding.run_state import TrainableEncoder
 
 BATCH = 64
 DEPTH = 10
-SHARES = tuple(tenths / 10 for tenths in range(11))
+IDENTITY_WEIGHTS = tuple(tenths / 10 for tenths in range(11))
 
 
 @dataclass(frozen=True, eq=False)
 class RetrievalTask:
-    """Photos to ask with and products to find, of one catalog, and their rows in a store."""
+    """Queries (photos) and documents (products) of one catalog, and their rows in a cache."""
 
     photos: tuple[Photo, ...]
     products: tuple[Product, ...]
@@ -31,12 +31,12 @@ class RetrievalTask:
     product_rows: NDArray[np.int64]
 
 
-def task_sources(
+def collect_tasks(
     catalogs: Sequence[Catalog], split: str, limit: int = 500
 ) -> tuple[list[Source], list[RetrievalTask]]:
-    """The clean pictures of exams over all catalogs that have photos of known products.
+    """Retrieval tasks and their pictures, of all catalogs with photos of known products.
 
-    At most ``limit`` photos per catalog, taken at even steps. Other catalogs have no exam.
+    At most ``limit`` photos per catalog, taken at even steps.
     """
     sources: list[Source] = []
     tasks: list[RetrievalTask] = []
@@ -67,59 +67,64 @@ def task_sources(
 
 def evaluate_tasks(
     encoder: TrainableEncoder,
-    store: ViewStore,
+    cache: FeatureCache,
     tasks: Sequence[RetrievalTask],
     progress: Progress = no_progress,
 ) -> list[dict[str, float]]:
-    """Hit rates of each exam (0..1, with their average) by identity alone.
+    """Hit rates of each task (0..1, with their average) by identity alone.
 
     ``progress`` is called with the pictures embedded and all of them.
     """
-    made = _task_vectors(encoder, store, tasks, progress)
-    return [_rates(task, asked @ shown.T) for task, (asked, shown) in zip(tasks, made, strict=True)]
+    encoded = zip(tasks, _encode_tasks(encoder, cache, tasks, progress), strict=True)
+    return [_hit_rates(task, photos @ products.T) for task, (photos, products) in encoded]
 
 
-def best_identity_weight(
+def select_identity_weight(
     encoder: TrainableEncoder,
-    store: ViewStore,
+    cache: FeatureCache,
     tasks: Sequence[RetrievalTask],
     progress: Progress = no_progress,
 ) -> float:
-    """The largest share of identity against look, 0..1 in tenths, that exams go no worse by than by
-    the best. ``progress`` as in `evaluate_tasks`."""
-    found = np.zeros(len(SHARES))
-    made = _task_vectors(encoder, store, tasks, progress)
-    for task, (asked, shown) in zip(tasks, made, strict=True):
-        by_identity = asked @ shown.T
-        asked_look, shown_look = (
-            store.appearances(some) for some in (task.photo_rows, task.product_rows)
+    """The largest identity weight, 0..1 in tenths, with an average hit rate no worse than the best.
+
+    ``progress`` as in `evaluate_tasks`.
+    """
+    averages = np.zeros(len(IDENTITY_WEIGHTS))
+    encoded = _encode_tasks(encoder, cache, tasks, progress)
+    for task, (photos, products) in zip(tasks, encoded, strict=True):
+        by_identity = photos @ products.T
+        photo_appearances, product_appearances = (
+            cache.appearances(some) for some in (task.photo_rows, task.product_rows)
         )
-        by_look = asked_look @ shown_look.T
-        mixed = [share * by_identity + (1 - share) * by_look for share in SHARES]
-        found += [_rates(task, similarity)["average"] for similarity in mixed]
-    found /= len(tasks)
-    return SHARES[int(np.flatnonzero(found >= found.max() - TOLERANCE)[-1])]
+        by_appearance = photo_appearances @ product_appearances.T
+        mixed = [weight * by_identity + (1 - weight) * by_appearance for weight in IDENTITY_WEIGHTS]
+        averages += [_hit_rates(task, similarity)["average"] for similarity in mixed]
+    averages /= len(tasks)
+    return IDENTITY_WEIGHTS[int(np.flatnonzero(averages >= averages.max() - TOLERANCE)[-1])]
 
 
-def _task_vectors(
-    encoder: TrainableEncoder, store: ViewStore, tasks: Sequence[RetrievalTask], progress: Progress
+def _encode_tasks(
+    encoder: TrainableEncoder,
+    cache: FeatureCache,
+    tasks: Sequence[RetrievalTask],
+    progress: Progress,
 ) -> Iterator[tuple[Floats, Floats]]:
-    """Unit rows of each exam's photos (n, d) and products (m, d)."""
+    """Unit rows of each task's photos (n, d) and products (m, d)."""
     total = sum(len(task.photo_rows) + len(task.product_rows) for task in tasks)
     before = 0
     for task in tasks:
-        made = []
+        encoded = []
         for rows in (task.photo_rows, task.product_rows):
 
             def count(done: int, _: int, before: int = before) -> None:
                 progress(before + done, total)
 
-            made.append(unit(vectors(encoder, store, rows, count)))
+            encoded.append(unit(encode_rows(encoder, cache, rows, count)))
             before += len(rows)
-        yield made[0], made[1]
+        yield encoded[0], encoded[1]
 
 
-def _rates(task: RetrievalTask, similarity: Floats) -> dict[str, float]:
+def _hit_rates(task: RetrievalTask, similarity: Floats) -> dict[str, float]:
     ranked = np.argsort(-similarity, axis=1, kind="stable")[:, :DEPTH]
     names = [product.product_id for product in task.products]
     lists = [tuple(names[place] for place in row) for row in ranked]
@@ -127,20 +132,20 @@ def _rates(task: RetrievalTask, similarity: Floats) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def vectors(
+def encode_rows(
     encoder: TrainableEncoder,
-    store: ViewStore,
+    cache: FeatureCache,
     rows: NDArray[np.int64],
     progress: Progress = no_progress,
 ) -> Floats:
-    """Vectors (n, d) of some rows of a store, of any length, as the encoder is now.
+    """Vectors (n, d) of some rows of a cache, of any length, as the encoder is now.
 
     ``progress`` is called with (rows done, rows in all).
     """
-    made = []
+    encoded = []
     for at in range(0, len(rows), BATCH):
         progress(at, len(rows))
         some = rows[at : at + BATCH]
-        made.append(encoder.encode(store.fetch(some)).float().cpu().numpy())
+        encoded.append(encoder.encode(cache.fetch(some)).float().cpu().numpy())
     progress(len(rows), len(rows))
-    return np.concatenate(made)
+    return np.concatenate(encoded)

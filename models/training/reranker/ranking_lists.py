@@ -30,7 +30,7 @@ from models.progress import Progress, no_progress
 from models.reranking.chunks import Chunks, split
 from models.reranking.features import collect_features
 from models.reranking.protocol import Candidate
-from models.training.embedding.augmentation import view
+from models.training.embedding.augmentation import random_view
 
 MODALITIES = ("picture", "text", "both")
 VIEWS = 4
@@ -195,7 +195,7 @@ def _query_picture(catalog: Catalog, photo: Photo, number: int) -> Picture:
     if not number:
         return picture
     seed = zlib.crc32(f"{photo.product_id}/{number}".encode())
-    return view(picture, np.random.default_rng(seed))
+    return random_view(picture, np.random.default_rng(seed))
 
 
 def _open(catalog: Catalog, reference: str) -> Picture:

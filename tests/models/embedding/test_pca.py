@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.arrays import Floats, unit
 from models.embedding.pca import PrincipalAxes
 from models.training.embedding.fit_pca import fit_principal_axes, fit_rotation, zero_padded
-from models.training.embedding.identity_tower import Tower, Views
+from models.training.embedding.identity_tower import IdentityTower, ViewFeatures
 
 WIDTH = 8
 
@@ -58,12 +58,12 @@ def test_a_tower_rotates_its_identities() -> None:
     identity = PrincipalAxes(
         random.normal(size=5).astype(np.float32), random.normal(size=(5, WIDTH)).astype(np.float32)
     )
-    tower = Tower(identity)
+    tower = IdentityTower(identity)
     nothing = np.zeros(0, np.float32)
-    views = Views(nothing, nothing, random.normal(size=(7, 5)).astype(np.float32))
+    views = ViewFeatures(nothing, nothing, random.normal(size=(7, 5)).astype(np.float32))
     before = tower.encode(views).detach().numpy()
     rotation = fit_rotation([before])
-    tower.fit_rotation(rotation)
+    tower.rotate(rotation)
     assert torch.allclose(tower.encode(views), torch.from_numpy(before @ rotation), atol=1e-4)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.images.letterbox import Picture
-from models.training.embedding.augmentation import VIEW_SIZE, cut_out, view
+from models.training.embedding.augmentation import VIEW_SIZE, random_view, segment_foreground
 
 
 def on_white(height: int = 120, width: int = 90) -> Picture:
@@ -20,8 +20,8 @@ def noise(seed: int, height: int = 100, width: int = 140) -> Picture:
 
 def test_the_same_state_gives_the_same_view() -> None:
     for seed in range(30):
-        one = view(on_white(), np.random.default_rng(seed), [noise(1)])
-        other = view(on_white(), np.random.default_rng(seed), [noise(1)])
+        one = random_view(on_white(), np.random.default_rng(seed), [noise(1)])
+        other = random_view(on_white(), np.random.default_rng(seed), [noise(1)])
         assert one.tobytes() == other.tobytes()
         assert one.dtype == np.uint8
         assert one.ndim == 3
@@ -30,13 +30,13 @@ def test_the_same_state_gives_the_same_view() -> None:
 
 def test_views_differ() -> None:
     random = np.random.default_rng(0)
-    assert len({view(noise(0), random).tobytes() for _ in range(20)}) == 20
+    assert len({random_view(noise(0), random).tobytes() for _ in range(20)}) == 20
 
 
-def test_what_lies_before_a_plain_ground_is_cut_out() -> None:
-    product = cut_out(on_white())
+def test_a_product_on_a_plain_background_is_segmented() -> None:
+    product = segment_foreground(on_white())
     assert product is not None
-    assert product[60, 45]  # the hole does not hang together with the border
+    assert product[60, 45]  # the hole is not connected to the border
     assert product[60, 20]
     assert not product[:10].any()
     assert 0.25 < product.mean() < 0.5
@@ -45,15 +45,15 @@ def test_what_lies_before_a_plain_ground_is_cut_out() -> None:
 @pytest.mark.parametrize(
     "picture", [noise(3), np.full((40, 40, 3), 255, np.uint8)], ids=["scene", "nothing"]
 )
-def test_scenes_and_blank_pictures_are_not_cut(picture: Picture) -> None:
-    assert cut_out(picture) is None
+def test_scenes_and_blank_pictures_are_not_segmented(picture: Picture) -> None:
+    assert segment_foreground(picture) is None
 
 
-def test_a_cut_product_comes_before_the_backgrounds_given() -> None:
+def test_a_segmented_product_is_pasted_on_the_given_backgrounds() -> None:
     blue = np.zeros((64, 64, 3), np.uint8)
     blue[..., 2] = 255
     random = np.random.default_rng(0)
-    corners = [view(on_white(), random, [blue])[0, 0].astype(int) for _ in range(40)]
+    corners = [random_view(on_white(), random, [blue])[0, 0].astype(int) for _ in range(40)]
     blueish = sum(corner[2] > corner[0] + 60 for corner in corners)
     assert blueish > 10
 
@@ -61,4 +61,4 @@ def test_a_cut_product_comes_before_the_backgrounds_given() -> None:
 def test_the_smallest_pictures_have_views() -> None:
     random = np.random.default_rng(0)
     for _ in range(50):
-        assert min(view(noise(1, 8, 9), random).shape[:2]) >= 8
+        assert min(random_view(noise(1, 8, 9), random).shape[:2]) >= 8

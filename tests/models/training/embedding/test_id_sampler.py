@@ -12,11 +12,11 @@ def sampler(ids_per_batch: int = 2, views: int = 2, seed: int = 0) -> IdSampler:
 
 
 def test_every_id_comes_once_per_pass_with_its_views() -> None:
-    made = sampler(views=2)
-    assert made.steps_per_pass == 3
+    batches = sampler(views=2)
+    assert batches.steps_per_pass == 3
     seen: list[int] = []
     for step in range(3):
-        ids = IDS[made.draw(step)].tolist()
+        ids = IDS[batches.draw(step)].tolist()
         assert ids[::2] == ids[1::2]
         seen += ids[::2]
     assert sorted(seen) == [0, 1, 2, 3, 4, 5]
@@ -32,17 +32,17 @@ def test_views_are_different_rows_as_far_as_there_are() -> None:
 
 
 def test_a_step_is_the_same_wherever_one_starts() -> None:
-    made = sampler()
-    from_start = [made.draw(step) for step in range(8)]
+    batches = sampler()
+    from_start = [batches.draw(step) for step in range(8)]
     for step in (7, 5, 6):
         assert (sampler().draw(step) == from_start[step]).all()
 
 
 def test_seeds_and_passes_differ() -> None:
-    made = sampler(ids_per_batch=6)
-    first, second = (IDS[made.draw(step)].tolist() for step in (0, 1))
+    batches = sampler(ids_per_batch=6)
+    first, second = (IDS[batches.draw(step)].tolist() for step in (0, 1))
     assert first != second
-    assert made.draw(0).tolist() != sampler(ids_per_batch=6, seed=1).draw(0).tolist()
+    assert batches.draw(0).tolist() != sampler(ids_per_batch=6, seed=1).draw(0).tolist()
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:

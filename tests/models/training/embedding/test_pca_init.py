@@ -11,7 +11,7 @@ from models.embedding.projection import load_projection, save_projection
 from models.errors import PictureError, ProjectionError
 from models.images.files import open_picture
 from models.juicer.juicer import extract_features
-from models.training.embedding.pca_init import FEWEST, fit_projection
+from models.training.embedding.pca_init import MIN_PICTURES, fit_projection
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 def catalog(tmp_path: Path) -> Path:
     random = np.random.default_rng(0)
     rows = []
-    for number in range(FEWEST):
+    for number in range(MIN_PICTURES):
         pixels = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((64, 48)).save(tmp_path / f"{number}.png")
         rows.append({"image": f"{number}.png", "split": "train"})
@@ -51,17 +51,17 @@ def test_a_fitted_projection_encodes_pictures(catalog: Path, tiny: str) -> None:
     backbone = load_backbone(named_backbone(tiny))
     (features,) = extract_features([open_picture(catalog / "0.png")], backbone, 64)
     read = load_projection(path, backbone.layout.widths)
-    assert seen == [(done, FEWEST) for done in range(1, FEWEST + 1)]
+    assert seen == [(done, MIN_PICTURES) for done in range(1, MIN_PICTURES + 1)]
     identity, appearance = read.project(features)
     assert identity is None
     assert np.linalg.norm(appearance) == pytest.approx(1, abs=1e-5)
     assert appearance @ fitted.project(features)[1] == pytest.approx(1, abs=1e-3)
-    assert read.card["pictures"] == {catalog.name: FEWEST}
+    assert read.card["pictures"] == {catalog.name: MIN_PICTURES}
 
 
 def test_too_few_pictures_are_refused(catalog: Path, tiny: str) -> None:
-    with pytest.raises(ProjectionError, match=f"needs {FEWEST} or more"):
-        fit_projection([catalog], backbone=tiny, limit=FEWEST - 1)
+    with pytest.raises(ProjectionError, match=f"needs {MIN_PICTURES} or more"):
+        fit_projection([catalog], backbone=tiny, limit=MIN_PICTURES - 1)
 
 
 def test_a_broken_picture_is_named(catalog: Path, tiny: str) -> None:

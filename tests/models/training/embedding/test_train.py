@@ -21,19 +21,15 @@ from models.embedding.pca import PrincipalAxes
 from models.embedding.projection import has_identity_branch, load_projection
 from models.errors import PictureError, TrainingError
 from models.images.files import open_picture
-from models.training.embedding.dataset import TrainingConfig, prepare
-from models.training.embedding.feature_cache import Recorded, Source, ViewStore, make_views
-from models.training.embedding.identity_tower import Tower, Views
+from models.training.embedding.build_library import KNOWN_WEIGHT_FROM_PACKSHOTS
+from models.training.embedding.dataset import TrainingConfig, prepare_training_data
+from models.training.embedding.feature_cache import CacheSettings, FeatureCache, Source, build_cache
+from models.training.embedding.identity_tower import IdentityTower, ViewFeatures
+from models.training.embedding.initial_tower import initial_tower
 from models.training.embedding.run_state import TrainableEncoder
-from models.training.embedding.samples import MOST_DRAWS, training_pictures
-from models.training.embedding.train import (
-    WEIGHT_FROM_PICTURES,
-    Fitted,
-    begin_tower,
-    blend,
-    train_embedding,
-)
-from models.training.embedding.validation import best_identity_weight, vectors
+from models.training.embedding.samples import MAX_DRAWS, collect_pictures
+from models.training.embedding.train import TrainedEncoder, interpolate_weights, train_embedding
+from models.training.embedding.validation import encode_rows, select_identity_weight
 from models.weights.files import read_weights
 from stream.child_process import python_module
 from tests.paths import ROOT
@@ -79,7 +75,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(shop: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fitted]:
+def trained(
+    shop: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainedEncoder]:
     work = tmp_path_factory.mktemp("work")
     config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
     fitted = train_embedding(config, work, processes=1)
@@ -89,7 +87,7 @@ def trained(shop: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.slow
 def test_the_file_serves_the_vectors_that_were_trained(
-    trained: tuple[Path, Fitted], shop: Path, tiny: str
+    trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str
 ) -> None:
     work, fitted = trained
     path = work / "encoder.safetensors"
@@ -98,12 +96,12 @@ def test_the_file_serves_the_vectors_that_were_trained(
     picture = open_picture(shop / "3.png")
     (served,) = encoder.encode_queries([picture], [None])
     config = TrainingConfig(folders=(shop,), backbone=tiny, start=path, views=(1, 1))
-    data = prepare(config, work / "again", processes=1)
-    tower, _ = begin_tower(data, identity_branch=True)
+    data = prepare_training_data(config, work / "again", processes=1)
+    tower, _ = initial_tower(data, identity_branch=True)
     names = [Path(source.path).name for source in data.pictures.sources]
-    row = data.store.clean()[[names.index("3.png")]]
-    (learned,) = unit(vectors(tower, data.store, row))
-    (appearance,) = data.store.appearances(row)
+    row = data.cache.clean_rows()[[names.index("3.png")]]
+    (learned,) = unit(encode_rows(tower, data.cache, row))
+    (appearance,) = data.cache.appearances(row)
     assert served.vector @ compose_query(learned, appearance, None) == pytest.approx(1, abs=1e-3)
     assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
     items = np.stack([one.vector for one in encoder.encode_items([picture], [None])])
@@ -115,7 +113,7 @@ def test_the_file_serves_the_vectors_that_were_trained(
 
 @pytest.mark.slow
 def test_the_maps_alone_can_be_trained(
-    trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
+    trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str, tmp_path: Path
 ) -> None:
     axes = trained[0] / "axes.safetensors"
     config = TrainingConfig(
@@ -139,7 +137,7 @@ def test_the_maps_alone_can_be_trained(
 
 @pytest.mark.slow
 def test_a_finished_run_is_not_run_again(
-    trained: tuple[Path, Fitted], shop: Path, tiny: str
+    trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str
 ) -> None:
     work, fitted = trained
     seen: list[str] = []
@@ -153,33 +151,33 @@ def test_a_finished_run_is_not_run_again(
     assert (again.projection.identity.matrix == fitted.projection.identity.matrix).all()
 
 
-def test_identities_are_products_and_photos_of_nothing_known(shop: Path) -> None:
-    pictures = training_pictures([read_catalog(shop)])
+def test_identities_are_products_and_photos_of_unknown_products(shop: Path) -> None:
+    pictures = collect_pictures([read_catalog(shop)])
     names = [Path(source.path).name for source in pictures.sources]
     by_name = dict(zip(names, pictures.ids.tolist(), strict=True))
     assert by_name["2.png"] == by_name["2-photo.png"]
-    assert "0.png" not in names  # shown by a photo of another split only: there to be unseen
-    assert "1.png" in names  # no photo shows it any more
+    assert "0.png" not in names  # only in a photo of another split: held out
+    assert "1.png" in names  # in no photo any more
     assert by_name["1-photo.png"] != by_name["1.png"]
     draws = dict(zip(names, pictures.draws.tolist(), strict=True))
-    assert (draws["1.png"], draws["2.png"], draws["2-photo.png"]) == (MOST_DRAWS, 1, 1)
+    assert (draws["1.png"], draws["2.png"], draws["2-photo.png"]) == (MAX_DRAWS, 1, 1)
     assert sorted(set(by_name.values())) == list(range(pictures.identities))
 
 
-def test_curated_identities_take_the_place_of_the_catalog_s(shop: Path) -> None:
-    shown = {"2.png": "p2", "2-photo.png": "p3", "3.png": "p3"}
-    pictures = training_pictures([read_catalog(shop)], clusters=[shown])
+def test_curated_labels_replace_those_of_the_catalog(shop: Path) -> None:
+    clusters = {"2.png": "p2", "2-photo.png": "p3", "3.png": "p3"}
+    pictures = collect_pictures([read_catalog(shop)], clusters=[clusters])
     names = [Path(source.path).name for source in pictures.sources]
     by_name = dict(zip(names, pictures.ids.tolist(), strict=True))
-    assert by_name.keys() == shown.keys()
+    assert by_name.keys() == clusters.keys()
     assert by_name["2-photo.png"] == by_name["3.png"] != by_name["2.png"]
     with pytest.raises(TrainingError, match="2 files of clusters for 1 catalogs"):
-        training_pictures([read_catalog(shop)], clusters=[shown, shown])
+        collect_pictures([read_catalog(shop)], clusters=[clusters, clusters])
 
 
 def test_some_of_the_pictures_have_identities_without_gaps(shop: Path) -> None:
-    pictures = training_pictures([read_catalog(shop)])
-    some = pictures.only(
+    pictures = collect_pictures([read_catalog(shop)])
+    some = pictures.select(
         np.array([5, 2, 2 + int(np.argmax(pictures.ids[3:] == pictures.ids[2])) + 1])
     )
     assert some.identities == 2
@@ -189,23 +187,23 @@ def test_some_of_the_pictures_have_identities_without_gaps(shop: Path) -> None:
 
 def test_identities_of_one_leaf_category_are_of_one_concept(shop: Path) -> None:
     catalog = read_catalog(shop)
-    pictures = training_pictures([catalog])
+    pictures = collect_pictures([catalog])
     names = [Path(source.path).name for source in pictures.sources]
     concept = dict(zip(names, pictures.concepts[pictures.ids].tolist(), strict=True))
-    assert concept["2.png"] == concept["2-photo.png"] == concept["7.png"]  # 5 kinds in turn
+    assert concept["2.png"] == concept["2-photo.png"] == concept["7.png"]  # 5 categories in turn
     assert concept["2.png"] != concept["3.png"]
     assert len({concept[name] for name in names} - {concept["1-photo.png"]}) == 5
-    curated = training_pictures(
+    curated = collect_pictures(
         [catalog], clusters=[{"2-photo.png": "p3", "18.png": "p18", "7.png": "p7"}]
     )
     assert curated.concepts[0] == curated.concepts[1] != curated.concepts[2]  # p18, p3, p7
-    again = pictures.only(np.arange(4, len(names)))
+    again = pictures.select(np.arange(4, len(names)))
     assert again.concepts[again.ids].tolist() == [concept[name] for name in names[4:]]
 
 
 @pytest.mark.slow
-def test_a_share_of_the_first_weights_can_be_kept(
-    trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
+def test_a_share_of_the_initial_weights_can_be_kept(
+    trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str, tmp_path: Path
 ) -> None:
     axes = trained[0] / "axes.safetensors"
     config = TrainingConfig(
@@ -222,11 +220,13 @@ def test_a_share_of_the_first_weights_can_be_kept(
     )
     assert none.identity is not None
     assert whole.identity is not None
-    first, _ = begin_tower(prepare(config, tmp_path, processes=1), identity_branch=False)
-    begun = first.identity.weight.detach().numpy().T
-    # Identities are turned at the end, which their scalar products do not show.
-    assert np.allclose(products(whole.identity.matrix), products(begun), atol=1e-4)
-    assert not np.allclose(products(none.identity.matrix), products(begun), atol=1e-4)
+    first, _ = initial_tower(
+        prepare_training_data(config, tmp_path, processes=1), identity_branch=False
+    )
+    initial = first.identity.weight.detach().numpy().T
+    # Identities are rotated at the end, which leaves scalar products as they are.
+    assert np.allclose(products(whole.identity.matrix), products(initial), atol=1e-4)
+    assert not np.allclose(products(none.identity.matrix), products(initial), atol=1e-4)
     assert "--keep 1" in str(whole.card["command"])
 
 
@@ -235,20 +235,24 @@ def products(matrix: Floats) -> Floats:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_weights_move_by_a_share_of_the_way(share: float) -> None:
+def test_weights_are_interpolated(share: float) -> None:
     here, there = (
-        Tower(PrincipalAxes(np.full(3, value, np.float32), np.full((3, 2), value, np.float32)))
+        IdentityTower(
+            PrincipalAxes(np.full(3, value, np.float32), np.full((3, 2), value, np.float32))
+        )
         for value in (1.0, 3.0)
     )
     before = {name: value.clone() for name, value in here.state_dict().items()}
-    blend(here, there.state_dict(), share)
+    interpolate_weights(here, there.state_dict(), share)
     for name, value in here.state_dict().items():
         expected = (1 - share) * before[name] + share * there.state_dict()[name]
         assert torch.allclose(value, expected)
 
 
 @pytest.mark.slow
-def test_what_no_photo_examined_is_trusted_by_half(shop: Path, tiny: str, tmp_path: Path) -> None:
+def test_without_validation_photos_the_weight_is_half(
+    shop: Path, tiny: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "shop"
     folder.mkdir()
     for name in ("products.jsonl", *(f"{number}.png" for number in range(PRODUCTS))):
@@ -263,36 +267,36 @@ def test_what_no_photo_examined_is_trusted_by_half(shop: Path, tiny: str, tmp_pa
     )
     library = train_embedding(config, tmp_path / "work", processes=1).projection.library
     assert library is not None
-    assert library.known_weight == WEIGHT_FROM_PICTURES
+    assert library.known_weight == KNOWN_WEIGHT_FROM_PACKSHOTS
     assert len(library.identities) == PRODUCTS
 
 
-class Blind(TrainableEncoder):
-    """Takes the parts of views for identities, or draws them by lot."""
+class Untrained(TrainableEncoder):
+    """Identities are the whitened features, or random."""
 
-    def __init__(self, lot: bool) -> None:
+    def __init__(self, random: bool) -> None:
         super().__init__()
-        self._lot = lot
+        self._random = random
 
-    def encode(self, inputs: Views) -> Tensor:
-        random = np.random.default_rng(len(inputs.whitened))
-        drawn = random.normal(size=inputs.whitened.shape).astype(np.float32)
-        return torch.from_numpy(drawn if self._lot else inputs.whitened)
+    def encode(self, inputs: ViewFeatures) -> Tensor:
+        rng = np.random.default_rng(len(inputs.whitened))
+        drawn = rng.normal(size=inputs.whitened.shape).astype(np.float32)
+        return torch.from_numpy(drawn if self._random else inputs.whitened)
 
 
 @pytest.mark.slow
-def test_identity_is_trusted_as_far_as_photos_bear_it_out(
-    trained: tuple[Path, Fitted], shop: Path, tiny: str
+def test_the_identity_weight_is_selected_by_validation_photos(
+    trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str
 ) -> None:
     config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
-    data = prepare(config, trained[0], processes=1)
-    assert data.answers is not None
-    # Beside a look of one value: wholly. By lot, beside a real one: hardly, or not at all.
-    answers, axes = data.answers, data.store.projection
+    data = prepare_training_data(config, trained[0], processes=1)
+    assert data.task_cache is not None
+    # Against an appearance of one value: all of it. At random, against a real one: hardly any.
+    cache, axes = data.task_cache, data.cache.projection
     one = np.eye(len(axes.appearance.mean), 1, dtype=np.float32)
-    blurred = answers.through(replace(axes, appearance=replace(axes.appearance, matrix=one)))
-    assert best_identity_weight(Blind(lot=False), blurred, data.tasks) == 1
-    assert best_identity_weight(Blind(lot=True), answers, data.tasks) < 0.7
+    blurred = cache.with_projection(replace(axes, appearance=replace(axes.appearance, matrix=one)))
+    assert select_identity_weight(Untrained(random=False), blurred, data.tasks) == 1
+    assert select_identity_weight(Untrained(random=True), cache, data.tasks) < 0.7
 
 
 def lookstream(*words: str) -> subprocess.CompletedProcess[bytes]:
@@ -309,7 +313,7 @@ def lookstream(*words: str) -> subprocess.CompletedProcess[bytes]:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_two_ranks_learn_what_one_process_learns(
-    trained: tuple[Path, Fitted], shop: Path, tiny: str, tmp_path: Path
+    trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str, tmp_path: Path
 ) -> None:
     words = ["train", "embedding", str(shop), "--backbone", tiny, "--no-identity-branch"]
     words += ["--start", str(trained[0] / "axes.safetensors"), "--views", "2", "2", "--json"]
@@ -341,44 +345,48 @@ def test_a_rank_that_fails_ends_the_others(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_catalog_of_one_product_teaches_nothing(tmp_path: Path) -> None:
+def test_a_catalog_of_one_product_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     (tmp_path / "products.jsonl").write_text(json.dumps({"product_id": "a", "image": "a.png"}))
     with pytest.raises(TrainingError, match="fewer than two"):
-        training_pictures([read_catalog(tmp_path)])
+        collect_pictures([read_catalog(tmp_path)])
 
 
 @pytest.mark.slow
-def test_views_that_were_made_stay(trained: tuple[Path, Fitted], shop: Path, tiny: str) -> None:
+def test_features_in_the_cache_are_not_computed_again(
+    trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str
+) -> None:
     work, _ = trained
     sources = [Source(str(shop / f"{number}.png"), 2) for number in range(4)]
-    recorded, axes = Recorded(named_backbone(tiny)), trained[1].projection
+    recorded, axes = CacheSettings(named_backbone(tiny)), trained[1].projection
     folder = work / "some"
-    store = make_views(folder, sources, recorded, axes, processes=1)
+    store = build_cache(folder, sources, recorded, axes, processes=1)
     before = store.pooled_features(np.arange(8))
     steps: list[tuple[int, int]] = []
-    make_views(folder, sources, recorded, axes, processes=1, progress=lambda *s: steps.append(s))
+    build_cache(folder, sources, recorded, axes, processes=1, progress=lambda *s: steps.append(s))
     assert steps == [(4, 4)]
     done = np.load(folder / "done.npy", mmap_mode="r+")
     done[2] = 0
     done.flush()
-    store = make_views(folder, sources, recorded, axes, processes=1)
-    assert isinstance(store, ViewStore)
+    store = build_cache(folder, sources, recorded, axes, processes=1)
+    assert isinstance(store, FeatureCache)
     assert (store.pooled_features(np.arange(8)) == before).all()
     fetched = store.fetch(np.array([5, 0])).whitened
     assert np.allclose(fetched, axes.whitened(before[[5, 0]]), atol=1e-6)
     assert (store.pooled_features(np.array([5, 0])) == before[[5, 0]]).all()
-    some = store.only(np.array([3, 1]))
+    some = store.select(np.array([3, 1]))
     assert len(some) == 4
     assert (some.pooled_features(np.arange(4)) == before[[6, 7, 2, 3]]).all()
-    assert (some.only(np.array([1])).pooled_features(np.arange(2)) == before[2:4]).all()
+    assert (some.select(np.array([1])).pooled_features(np.arange(2)) == before[2:4]).all()
 
 
 @pytest.mark.slow
 def test_a_picture_that_cannot_be_read_is_named(
-    trained: tuple[Path, Fitted], tmp_path: Path, tiny: str
+    trained: tuple[Path, TrainedEncoder], tmp_path: Path, tiny: str
 ) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     bad = [Source(str(tmp_path / "bad.png"), 1)]
     with pytest.raises(PictureError, match=r"bad\.png"):
-        make_views(tmp_path / "store", bad, Recorded(named_backbone(tiny)), trained[1].projection)
+        build_cache(
+            tmp_path / "store", bad, CacheSettings(named_backbone(tiny)), trained[1].projection
+        )
