@@ -15,6 +15,9 @@ Vector = npt.NDArray[np.float32]
 TOMBSTONE = -1
 """The prototype of a tombstone: kept so that late events find it, never searched or counted."""
 
+PROVENANCE = "source"
+"""The key of the payload under which is how its picture was had: that is not part of what it is."""
+
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One picture (or text) of one product, as the index keeps it.
@@ -82,15 +85,17 @@ def canonical_json(value: dict[str, Any], what: str) -> bytes:
 def content_digest(item: Item) -> bytes:
     """SHA-256 (32 bytes) of all that a shopper or a reranker could see of an item.
 
-    Versions and the prototype are left out: they say how the row came to be, not what it is.
+    Versions, the prototype and the payload's ``PROVENANCE`` are left out: they say how the row came
+    to be, not what it is.
     """
+    payload = {name: value for name, value in item.payload.items() if name != PROVENANCE}
     vector = np.zeros(0, np.float32) if item.vector is None else item.vector
     digest = hashlib.sha256()
     for part in (
         item.item_id.encode(),
         item.product_id.encode(),
         vector.astype("<f4").tobytes(),
-        canonical_json(item.payload, "payload"),
+        canonical_json(payload, "payload"),
         canonical_json(item.offer, "offer"),
         item.digest.encode(),
         item.juice,

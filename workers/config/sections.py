@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from stream.connection import SESSION_TIMEOUT_S
 from workers.config.secrets import SECRETS, check_one_source
 
 EMBEDDED = "embedded://"
+HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+OWN_HEADERS = frozenset(
+    [
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "upgrade",
+        "range",
+        "expect",
+        "accept-encoding",
+        "if-none-match",
+        "if-modified-since",
+    ]
+)
+"""Headers that the downloads depend on."""
 MLLM = "mllm:"
 """What the setting of an encoder begins with that is a vision-language model in a folder."""
 
@@ -150,8 +178,37 @@ class S3Settings(Section):
     region: str = "us-east-1"
 
 
+class HostSettings(Section):
+    """How one host is asked for pictures.
+
+    `headers` are sent with every request to it and to no other, whatever it redirects to: they may
+    hold a secret, such as Authorization. `header_files` name files that hold a header's value.
+    """
+
+    parallel: int | None = Field(None, ge=1, description="requests at a time, if not per_host")
+    headers: dict[str, SecretStr] = {}
+    header_files: dict[str, Path] = {}
+
+    @model_validator(mode="after")
+    def _sendable(self) -> Self:
+        names = [name.lower() for name in (*self.headers, *self.header_files)]
+        if len(set(names)) < len(names):
+            raise ValueError("each header has one value, in headers or in header_files")
+        for name in names:
+            if not HEADER_NAME.fullmatch(name) or name in OWN_HEADERS:
+                raise ValueError(f"{name!r} is no header that can be set here")
+        for name, value in self.headers.items():
+            if not HEADER_VALUE.fullmatch(value.get_secret_value()):
+                raise ValueError(f"the value of header {name} is not one line of ASCII")
+        return self
+
+
 class IntakeSettings(Section):
-    """What may be fetched, how much of it, and what decoding it may cost."""
+    """What may be fetched, how much of it, and what decoding it may cost.
+
+    `hosts` has a table for each host that is asked in a way of its own, by its name (which stands
+    for https), or as SCHEME://HOST:PORT.
+    """
 
     roots: tuple[Path, ...] = Field((), description="folders that file references may point into")
     s3: S3Settings = S3Settings()
@@ -164,13 +221,42 @@ class IntakeSettings(Section):
     ports: tuple[int, ...] = Field((80, 443, 8080, 8443), description="allowed on public addresses")
     timeout_s: float = Field(10.0, gt=0, description="for a connection, and for each read")
     total_s: float = Field(30.0, gt=0, description="for a picture, with redirects and retries")
+    patience_s: float = Field(
+        120.0, gt=0, description="for waiting until its host is free, or wants to be asked again"
+    )
     attempts: int = Field(3, ge=1)
+    user_agent: str = Field("lookstream", pattern=rf"^{HEADER_VALUE.pattern}$")
+    hosts: dict[str, HostSettings] = {}
     max_bytes: int = Field(20_000_000, gt=0)
     max_pixels: int = Field(60_000_000, gt=0)
-    parallel: int = Field(8, ge=1, description="pictures fetched at a time")
+    parallel: int = Field(32, ge=1, description="pictures fetched at a time")
+    per_host: int = Field(8, ge=1, description="of these, from one host")
     decoders: int = Field(2, ge=1, description="processes that decode pictures")
     decode_s: float = Field(10.0, gt=0, description="for decoding one picture")
     decoder_mb: int = Field(400, ge=100, description="address space of a decoder")
+
+    @field_validator("hosts")
+    @classmethod
+    def _origins(cls, hosts: dict[str, HostSettings]) -> dict[str, HostSettings]:
+        """The same by origin, SCHEME://HOST:PORT."""
+        return {_origin(name): host for name, host in hosts.items()}
+
+
+def _origin(host: str) -> str:
+    """The origin that HOST, HOST:PORT or SCHEME://HOST[:PORT] stands for."""
+    scheme, named, rest = host.lower().rpartition("://")
+    split = urlsplit(f"{scheme or 'https'}://{rest}")
+    if (
+        (named and scheme not in ("http", "https"))
+        or not split.hostname
+        or "@" in rest
+        or split.netloc != rest
+    ):
+        shown = host.rpartition("@")[2]  # before it may be a password
+        raise ValueError(f"{shown!r} is no host: write cdn.shop.example, or http://10.2.0.7:8080")
+    port = split.port or (443 if split.scheme == "https" else 80)
+    name = f"[{split.hostname}]" if ":" in split.hostname else split.hostname
+    return f"{split.scheme}://{name}:{port}"
 
 
 class IngestSettings(Section):

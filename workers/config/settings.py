@@ -121,9 +121,11 @@ def load_settings() -> Settings:
 
 def _got(place: tuple[int | str, ...], kind: str, value: Any) -> str:
     """The wrong value, unless it may be a secret: a misspelt key, or a whole section."""
-    hidden = {*SECRETS, *(name for names in SECRETS.values() for name in names)}
+    hidden = {*SECRETS, *(name for names in SECRETS.values() for name in names), "hosts", "intake"}
     shown = isinstance(value, str | int | float) and kind != "extra_forbidden"
-    return f" (got {value!r})" if shown and place[-1] not in hidden else ""
+    # Of `intake.hosts` nothing is shown: the values of its headers may be secrets.
+    secret = place[-1] in hidden or "hosts" in place
+    return f" (got {value!r})" if shown and not secret else ""
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -137,12 +139,17 @@ def settings_environment(settings: Settings) -> dict[str, str]:
         for name, value in os.environ.items()
         if not (name.startswith("LOOKSTREAM_") and "__" in name)
     }
-    values = settings.model_dump(mode="json")
-    for section, names in SECRETS.items():
-        for name in names:
-            value: SecretStr | None = getattr(getattr(settings, section), name)
-            values[section][name] = value.get_secret_value() if value else None
+    values = _revealed(settings.model_dump(mode="json"), settings.model_dump())
     for name, value in values.items():
         text = value if isinstance(value, str) else orjson.dumps(value).decode()
         kept[f"LOOKSTREAM_{name.upper()}"] = text
     return kept
+
+
+def _revealed(dumped: Any, value: Any) -> Any:
+    """What was dumped as JSON, with the secrets in it as they are in `value`."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, dict):
+        return {name: _revealed(dumped[name], inner) for name, inner in value.items()}
+    return dumped

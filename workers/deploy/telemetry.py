@@ -38,6 +38,19 @@ IN_FLIGHT = Gauge(
     "Records that were taken from Kafka and have not ended.",
     ["worker"],
 )
+PICTURES = Counter(
+    "lookstream_pictures",
+    "Pictures asked for over http(s) or S3, by outcome (downloaded, not_modified, failed).",
+    ["outcome"],
+)
+WAITING_PICTURES = Gauge(
+    "lookstream_pictures_waiting", "Pictures that wait for their turn at the host they come from."
+)
+HOST_REFUSALS = Counter(
+    "lookstream_host_refusals",
+    "Requests for pictures that a host put off (throttled) or that may work later (failed).",
+    ["kind"],
+)
 
 # Both of structlog's own include local variables, and passwords are among those.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(

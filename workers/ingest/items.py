@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
-from index.item import Item
+from index.item import PROVENANCE, Item
 from models.catalog.folder import product_text
 from models.embedding.protocol import CatalogEncoder, Encoded
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
 from stream.messages import ProductUpsert
 from workers.ingest.last_write_wins import Product, item_id
+from workers.intake.download import NO_VALIDATORS, Validators
 
 NO_PICTURE = b""
 
@@ -29,17 +30,65 @@ class FetchedProduct:
 
 
 @dataclass(frozen=True)
-class ItemSource:
-    """What an item is encoded from: a picture's reference and pixels, and the digest of all inputs.
+class FetchedPicture:
+    """A picture that is there: the digest of its bytes, its pixels, and how to ask for it again.
 
-    `digest` has two halves, of the model with the picture's bytes and of the model with the words.
+    `pixels` is None where an item that is stored can stand for the picture (`StoredPictures`).
+    """
+
+    digest: str
+    pixels: Picture | None
+    validators: Validators = NO_VALIDATORS
+
+
+@dataclass(frozen=True)
+class ItemSource:
+    """What an item is encoded from: a picture, and the digest of all inputs.
+
+    `digest` has two parts, of the model with the picture's bytes and of the model with the words.
     The same digest gives the same vector and juice, so that they need not be computed again; the
-    same first half gives the same picture part of them.
+    same first part gives the same picture part of them.
     """
 
     reference: str | None
-    picture: Picture | None
+    picture: FetchedPicture | None
     digest: str
+
+
+@dataclass(frozen=True)
+class StoredPictures:
+    """A product's stored items that can stand for their pictures in an event.
+
+    A picture with one of these digests need not be decoded, and one under one of these references
+    need not be sent if it did not change.
+    """
+
+    by_digest: Mapping[str, Item]
+    by_reference: Mapping[str, Item]
+
+    @classmethod
+    def of(cls, product: Product, event: ProductUpsert, encoder: CatalogEncoder) -> StoredPictures:
+        """Those of the product as it is stored; with other words only if the encoder allows it."""
+        words = _words_digest(event, encoder.model_id)
+        items = [
+            item
+            for item in product
+            if not item.is_tombstone
+            and (encoder.replaces_text or item.digest.partition("-")[2] == words)
+        ]
+        return cls(
+            {_picture_part(item.digest): item for item in items},
+            {item.payload["image"]: item for item in items if item.payload["image"]},
+        )
+
+    def validators(self, reference: str) -> Validators:
+        """Those of the picture under this reference when it was fetched."""
+        item = self.by_reference.get(reference)
+        return Validators.of(item.payload.get(PROVENANCE, {})) if item else NO_VALIDATORS
+
+    def unchanged(self, reference: str, validators: Validators) -> FetchedPicture:
+        """The picture under this reference, which did not change."""
+        return FetchedPicture(_picture_part(self.by_reference[reference].digest), None, validators)
 
 
 def picture_references(event: ProductUpsert) -> list[str]:
@@ -48,20 +97,25 @@ def picture_references(event: ProductUpsert) -> list[str]:
     return list(dict.fromkeys([*references, *event.images]))
 
 
+def picture_digest(data: bytes, model_id: str) -> str:
+    """The digest of a picture's bytes."""
+    return _hash(model_id, data)
+
+
 def fetched_product(
-    event: ProductUpsert, pictures: Sequence[tuple[bytes, Picture]], model_id: str
+    event: ProductUpsert, pictures: Sequence[FetchedPicture], model_id: str
 ) -> FetchedProduct:
-    """The product with its `pictures`: bytes and pixels, in the order of `picture_references`."""
+    """The product with its `pictures`, in the order of `picture_references`."""
+    words = _words_digest(event, model_id)
     references = picture_references(event)
     if not references:
-        return FetchedProduct(
-            event, (ItemSource(None, None, _digest(event, NO_PICTURE, model_id)),)
-        )
+        no_picture = picture_digest(NO_PICTURE, model_id)
+        return FetchedProduct(event, (ItemSource(None, None, f"{no_picture}-{words}"),))
     return FetchedProduct(
         event,
         tuple(
-            ItemSource(reference, picture, _digest(event, data, model_id))
-            for reference, (data, picture) in zip(references, pictures, strict=True)
+            ItemSource(reference, picture, f"{picture.digest}-{words}")
+            for reference, picture in zip(references, pictures, strict=True)
         ),
     )
 
@@ -77,7 +131,7 @@ def encode_products(
     where only the words changed, only the words are encoded.
     """
     made = dict(known or {})
-    seen = {_picture_half(digest): item for digest, item in made.items() if encoder.replaces_text}
+    seen = {_picture_part(digest): item for digest, item in made.items() if encoder.replaces_text}
     fresh = {
         source.digest: (source, one.event)
         for one in fetched
@@ -86,7 +140,7 @@ def encode_products(
     }
     encoded = encoder.encode_items(
         [
-            _encoder_input(source, seen.get(_picture_half(source.digest)))
+            _encoder_input(source, seen.get(_picture_part(source.digest)))
             for source, _ in fresh.values()
         ],
         [product_text(event.title, event.description) for _, event in fresh.values()],
@@ -121,28 +175,32 @@ def encode_products(
 def _payload(event: ProductUpsert, source: ItemSource, caption: str) -> dict[str, Any]:
     # A data: URI is the picture itself, which is not needed any more and would swell the row.
     shown = source.reference if not (source.reference or "").lower().startswith("data:") else None
+    provenance = source.picture.validators.values() if source.picture else {}
     return {
         "title": event.title,
         "description": event.description,
         "category": list(event.category),
         "image": shown,
         "caption": caption,
+        **({PROVENANCE: provenance} if provenance else {}),
     }
 
 
 def _encoder_input(source: ItemSource, seen: Item | None) -> Picture | Encoded | None:
     """What the encoder gets: the picture, or the item that was encoded from it before."""
-    if source.picture is None or seen is None or seen.vector is None:
-        return source.picture
+    if source.picture is None:
+        return None
+    if seen is None or seen.vector is None:
+        return source.picture.pixels
     return Encoded(seen.vector, Juice.from_bytes(seen.juice))
 
 
-def _digest(event: ProductUpsert, picture: bytes, model_id: str) -> str:
+def _words_digest(event: ProductUpsert, model_id: str) -> str:
     words = (event.title, event.description, *event.category)
-    return f"{_hash(model_id, picture)}-{_hash(model_id, *(word.encode() for word in words))}"
+    return _hash(model_id, *(word.encode() for word in words))
 
 
-def _picture_half(digest: str) -> str:
+def _picture_part(digest: str) -> str:
     return digest.partition("-")[0]
 
 

@@ -1,9 +1,9 @@
 """The ingest worker: catalog events become rows that a photo can find.
 
 Faust brings batches of records; `stream.delivery` takes them through the two steps here. *Prepare*
-decodes each event, fetches its pictures, reads the products as they are stored, and juices and
-embeds what the index does not have already. *Write* folds the batch into those products and writes
-what changed.
+decodes each event, reads the products as they are stored, fetches the pictures that changed, and
+juices and embeds what the index does not have already. *Write* folds the batch into those products
+and writes what changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from index.item import tombstone
 from index.milvus.schema import check_item
 from models.embedding.protocol import CatalogEncoder
 from models.errors import ModelError
-from models.images.letterbox import Picture
 from stream.codec import decode, encode
 from stream.delivery import Rejection, State
 from stream.errors import DecodeError, Permanent, Transient
@@ -34,9 +33,12 @@ from workers.deploy.telemetry import CLOCKS_DIFFER, timed
 from workers.errors import DecoderError, IntakeError
 from workers.ingest.event_clock import check_time, event_clock
 from workers.ingest.items import (
+    FetchedPicture,
     FetchedProduct,
+    StoredPictures,
     encode_products,
     fetched_product,
+    picture_digest,
     picture_references,
 )
 from workers.ingest.last_write_wins import (
@@ -69,20 +71,25 @@ class Ingest:
         self._fetcher = fetcher
         self._encoder = encoder
         self._index = index
-        self._fetching = asyncio.Semaphore(fetcher.settings.parallel)
         # Products of the batch under way as prepare read them. Each is taken out when it is to be
         # written: whatever fails after that, the next try reads it again.
         self._stored: dict[str, Product] = {}
 
     async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
         """One change per record, ready to be written, or a rejection."""
-        with timed("ingest", "fetch"), _delivery_errors():
-            events = await asyncio.gather(*map(self._fetch, records))
+        decoded = [self._decode(record) for record in records]
         with timed("ingest", "read"), _delivery_errors():
-            product_ids = [
-                _product_id(event) for event in events if not isinstance(event, Rejection)
-            ]
+            product_ids = [one.product_id for one in decoded if not isinstance(one, Rejection)]
             stored = await asyncio.to_thread(self._read, product_ids)
+        with timed("ingest", "fetch"), _delivery_errors():
+            events = await asyncio.gather(
+                *(
+                    self._fetch(event, stored[event.product_id])
+                    if isinstance(event, ProductUpsert)
+                    else _as_it_is(event)
+                    for event in decoded
+                )
+            )
         with timed("ingest", "encode"), _delivery_errors():
             fetched = [event for event in events if isinstance(event, FetchedProduct)]
             products = iter(await asyncio.to_thread(self._encode, fetched, stored))
@@ -106,7 +113,7 @@ class Ingest:
         with timed("ingest", "write"), _delivery_errors():
             return await asyncio.to_thread(self._write, changes)
 
-    async def _fetch(self, record: Record) -> CatalogEvent | FetchedProduct | Rejection:
+    def _decode(self, record: Record) -> CatalogEvent | Rejection:
         try:
             event = read_event(record)
             check_time(
@@ -114,17 +121,37 @@ class Ingest:
                 now_ms=round(1000 * self._now_s()),
                 max_future_ms=round(1000 * self._settings.max_future_s),
             )
-            if not isinstance(event, ProductUpsert):
-                return event
-            pictures = [await self._picture(ref) for ref in picture_references(event)]
-            return await asyncio.to_thread(fetched_product, event, pictures, self._encoder.model_id)
-        except (DecodeError, IntakeError) as error:
+        except DecodeError as error:
             return Rejection.of(error)
+        return event
 
-    async def _picture(self, reference: str) -> tuple[bytes, Picture]:
-        async with self._fetching:
-            data = await self._fetcher.fetch(reference)
-        return data, await self._fetcher.decode(data)
+    async def _fetch(self, event: ProductUpsert, product: Product) -> FetchedProduct | Rejection:
+        """The event with all its pictures, or the rejection of the first that is not to be had."""
+        stored = StoredPictures.of(product, event, self._encoder)
+        references = picture_references(event)
+        pictures = await asyncio.gather(
+            *(self._picture(reference, stored) for reference in references), return_exceptions=True
+        )
+        for picture in pictures:
+            if isinstance(picture, IntakeError):
+                return Rejection.of(picture)
+            if isinstance(picture, BaseException):
+                raise picture
+        there = [picture for picture in pictures if isinstance(picture, FetchedPicture)]
+        return fetched_product(event, there, self._encoder.model_id)
+
+    async def _picture(self, reference: str, stored: StoredPictures) -> FetchedPicture:
+        """The picture, decoded if no stored item can stand for it."""
+        known = stored.validators(reference)
+        download = await self._fetcher.fetch_changed(reference, known)
+        if download.data is None:
+            return stored.unchanged(reference, download.validators)
+        model_id = self._encoder.model_id
+        digest = await asyncio.to_thread(picture_digest, download.data, model_id)
+        if digest in stored.by_digest:
+            return FetchedPicture(digest, None, download.validators)
+        pixels = await self._fetcher.decode(download.data)
+        return FetchedPicture(digest, pixels, download.validators)
 
     def _read(self, product_ids: Sequence[str]) -> dict[str, Product]:
         """These products as they are stored; () for one that the index does not know."""
@@ -198,8 +225,8 @@ def _report_clocks(change: Change, applied: Applied) -> None:
     )
 
 
-def _product_id(event: CatalogEvent | FetchedProduct) -> str:
-    return event.event.product_id if isinstance(event, FetchedProduct) else event.product_id
+async def _as_it_is(event: CatalogEvent | Rejection) -> CatalogEvent | Rejection:
+    return event
 
 
 def _check_storable(change: Change) -> Change | Rejection:

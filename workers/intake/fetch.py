@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,10 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from models.images.letterbox import Picture
 from workers.config.sections import IntakeSettings
+from workers.deploy.telemetry import PICTURES
 from workers.errors import FetchError
 from workers.intake.decoder_pool import DecoderPool
+from workers.intake.download import NO_VALIDATORS, Download, Validators
 from workers.intake.http import HttpFetcher, open_http
 from workers.intake.limits import check_bytes, too_large
 from workers.intake.s3 import ObjectStorage
@@ -43,18 +45,30 @@ class Fetcher:
             FetchError: not there, not allowed, too large, or still failing after
                 `settings.attempts` tries or `settings.total_s` seconds.
         """
+        download = await self.fetch_changed(reference, NO_VALIDATORS)
+        if download.data is None:
+            raise FetchError(f"{redacted(reference)} was not sent, though we have no copy of it")
+        return download.data
+
+    async def fetch_changed(self, reference: str, known: Validators) -> Download:
+        """The same, but no bytes if the picture is still the one that had these validators.
+
+        Raises:
+            FetchError: as `fetch`.
+        """
         if reference[:5].lower() == "data:":
-            return await asyncio.to_thread(_from_data_uri, reference, self.settings.max_bytes)
+            limit = self.settings.max_bytes
+            return Download(await asyncio.to_thread(_from_data_uri, reference, limit))
         scheme, named, rest = reference.partition("://")
         if not named:
-            return await asyncio.to_thread(self._from_file, reference)
+            return Download(await asyncio.to_thread(self._from_file, reference))
         match scheme.lower():
             case "http" | "https":
-                return await self.http.get(reference)
+                return await _counted(self.http.get(reference, known))
             case "s3":
-                return await self.storage.get(reference)
+                return await _counted(self.storage.get(reference, known))
             case "file":
-                return await asyncio.to_thread(self._from_file, _local_path(rest))
+                return Download(await asyncio.to_thread(self._from_file, _local_path(rest)))
         raise FetchError(
             f"{redacted(scheme)}:// is not a kind of picture reference that can be read; "
             "use http(s)://, s3://, a file path, or a data: URI"
@@ -104,6 +118,17 @@ async def open_fetcher(
             yield Fetcher(settings, http, ObjectStorage(settings), decoders)
         finally:
             await asyncio.to_thread(decoders.close)
+
+
+async def _counted(downloading: Awaitable[Download]) -> Download:
+    """A download, counted by its outcome."""
+    outcome = "failed"
+    try:
+        download = await downloading
+        outcome = "not_modified" if download.data is None else "downloaded"
+        return download
+    finally:
+        PICTURES.labels(outcome).inc()
 
 
 def _local_path(rest: str) -> str:

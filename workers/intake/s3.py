@@ -11,15 +11,20 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, NotModifiedError
 from obstore.store import S3Store
 
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
+from workers.intake.download import NO_VALIDATORS, Download, Validators
 from workers.intake.limits import check_bytes, too_large
 from workers.intake.ssrf_guard import redacted
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # Where the SDKs of S3 find credentials in the environment. A metadata service is not queried:
@@ -39,9 +44,10 @@ class ObjectStorage:
         self._settings = settings
         self._signed = any(environ.get(name) for name in CREDENTIALS)
         self._stores: dict[str, S3Store] = {}
+        self._slots = asyncio.Semaphore(settings.parallel)
 
-    async def get(self, reference: str) -> bytes:
-        """The bytes of the object, at most `settings.max_bytes`.
+    async def get(self, reference: str, known: Validators = NO_VALIDATORS) -> Download:
+        """The bytes of the object, at most `settings.max_bytes`; none if it is the one `known`.
 
         Raises:
             FetchError: not there, not allowed, too large, or no answer in time.
@@ -49,8 +55,10 @@ class ObjectStorage:
         bucket, key = self._allowed(reference)
         what = redacted(reference)
         try:
-            async with asyncio.timeout(self._settings.total_s):
-                return await self._read(bucket, key, what)
+            async with self._slots, asyncio.timeout(self._settings.total_s):
+                return await self._read(bucket, key, what, known)
+        except NotModifiedError:
+            return Download(None, known)
         except FileNotFoundError as error:
             raise FetchError(f"{what}: there is no such object, or no such bucket") from error
         except TimeoutError as error:
@@ -60,9 +68,10 @@ class ObjectStorage:
             unsigned = "" if self._signed else "; AWS_ACCESS_KEY_ID is not set"
             raise FetchError(f"{what}: {_first_line(error)}{unsigned}") from error
 
-    async def _read(self, bucket: str, key: str, what: str) -> bytes:
+    async def _read(self, bucket: str, key: str, what: str, known: Validators) -> Download:
         limit = self._settings.max_bytes
-        found = await obstore.get_async(self._store(bucket), key)
+        options: GetOptions = {"if_none_match": known.etag} if known.etag else {}
+        found = await obstore.get_async(self._store(bucket), key, options=options)
         if found.meta["size"] > limit:
             raise too_large(what, limit)
         body = bytearray()
@@ -70,7 +79,8 @@ class ObjectStorage:
             body += chunk
             if len(body) > limit:
                 raise too_large(what, limit)
-        return check_bytes(bytes(body), what, limit)
+        etag = found.meta.get("e_tag")
+        return Download(check_bytes(bytes(body), what, limit), Validators.of({"etag": etag}))
 
     def _allowed(self, reference: str) -> tuple[str, str]:
         """Bucket and key. FetchError unless the settings list the bucket, or the key's prefix."""

@@ -27,7 +27,13 @@ from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
 from workers.errors import QueryFailed
-from workers.ingest.items import encode_products, fetched_product, picture_references
+from workers.ingest.items import (
+    FetchedPicture,
+    encode_products,
+    fetched_product,
+    picture_digest,
+    picture_references,
+)
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.jobs.produce import catalog_events, picture_reference, produce_catalog
 from workers.progress.tasks import Progress
@@ -138,7 +144,10 @@ async def _encode_catalog(
     for _, value in progress.track(events, "encoding the catalog", total):
         event: ProductUpsert = decode(value, ProductUpsert)
         files = [await fetcher.fetch(reference) for reference in picture_references(event)]
-        pictures = [(data, await fetcher.decode(data)) for data in files]
+        pictures = [
+            FetchedPicture(picture_digest(data, encoder.model_id), await fetcher.decode(data))
+            for data in files
+        ]
         fetched = fetched_product(event, pictures, encoder.model_id)
         items += encode_products([fetched], encoder)[0]
     return items

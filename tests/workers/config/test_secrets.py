@@ -62,9 +62,31 @@ def test_a_secret_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kafka_of(load_settings()) == kafka_of(settings)
 
 
+def test_headers_of_a_host_reach_child_processes_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hosts = f'{{"cdn.shop.example": {{"headers": {{"Authorization": "Bearer {HUSH}"}}}}}}'
+    monkeypatch.setenv("LOOKSTREAM_INTAKE__HOSTS", hosts)
+    settings = load_settings()
+    texts = [repr(settings), str(settings), settings.model_dump_json()]
+    assert not [text for text in texts if HUSH in text]
+    for name, value in settings_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("LOOKSTREAM_INTAKE__HOSTS")
+    assert load_settings() == settings
+    header = settings.intake.hosts["https://cdn.shop.example:443"].headers["Authorization"]
+    assert header.get_secret_value() == f"Bearer {HUSH}"
+
+
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
+        ({"INTAKE__HOSTS": f'"{HUSH}"'}, "intake.hosts: Input should be"),
+        ({"INTAKE__HOSTS": '{"a": "' + HUSH + '"}'}, "intake.hosts.a: Input should be"),
+        ({"INTAKE__HOSTS": '{"a": {"headers": {"Host": "' + HUSH + '"}}}'}, "no header that can"),
+        ({"INTAKE__HOSTS": '{"a": {"headers": {"X": "' + HUSH + '\\n"}}}'}, "not one line of"),
+        ({"INTAKE__HOSTS": '{"u:' + HUSH + '@a": {}}'}, "is no host"),
+        ({"INTAKE": f'"{HUSH}"'}, "intake: Input should be"),
         # A misspelt key, a section that is no JSON, values of a wrong kind.
         ({"KAFKA__PASSWROD": HUSH}, "kafka.passwrod: Extra inputs are not permitted"),
         ({"KAFKA": '{"password": "' + HUSH}, "error parsing value for field"),

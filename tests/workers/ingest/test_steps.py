@@ -1,6 +1,6 @@
 """Juice once: what an event changes is made anew, and nothing else."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,18 @@ from structlog.testing import capture_logs
 
 from index.errors import RowRejected
 from index.item import Item
+from models.images.letterbox import Picture
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
 from tests.doubles.colours import ColourEncoder, picture_png, picture_uri
+from tests.servers.picture_host import PictureHost, picture_host
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
 from workers.deploy.telemetry import CLOCKS_DIFFER
 from workers.ingest.last_write_wins import Change
 from workers.ingest.steps import Ingest
-from workers.intake.fetch import open_fetcher
+from workers.intake.fetch import Fetcher, open_fetcher
 
 FIRST_MS = 1_700_000_000_000
 
@@ -28,8 +30,11 @@ FIRST_MS = 1_700_000_000_000
 class Shop:
     """An ingest worker's two steps on an index of its own."""
 
-    def __init__(self, steps: Ingest, index: CatalogIndex, encoder: ColourEncoder) -> None:
+    def __init__(
+        self, steps: Ingest, fetcher: Fetcher, index: CatalogIndex, encoder: ColourEncoder
+    ) -> None:
         self.steps = steps
+        self.fetcher = fetcher
         self.index = index
         self.encoder = encoder
         self._sent = 0
@@ -68,9 +73,16 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     )
     encoder = ColourEncoder()
     index = CatalogIndex(settings, encoder.model_id)
-    async with open_fetcher(IntakeSettings(roots=(tmp_path,))) as fetcher:
-        yield Shop(Ingest(fetcher, encoder, index), index, encoder)
+    intake = {"roots": [tmp_path], "allowed_networks": ["127.0.0.1/32"]}
+    async with open_fetcher(IntakeSettings.model_validate(intake)) as fetcher:
+        yield Shop(Ingest(fetcher, encoder, index), fetcher, index, encoder)
     index.close()
+
+
+@pytest.fixture
+def host() -> Iterator[PictureHost]:
+    with picture_host() as server:
+        yield server
 
 
 async def test_other_words_are_read_and_the_picture_is_not_looked_at_again(shop: Shop) -> None:
@@ -103,6 +115,57 @@ async def test_another_reference_to_the_same_bytes_makes_nothing_anew(
     after = shop.item()
     assert after.payload["image"] == str(moved)
     assert (after.juice, after.digest) == (before.juice, before.digest)
+
+
+async def test_an_unchanged_catalog_is_neither_downloaded_nor_encoded_again(
+    shop: Shop, host: PictureHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+    decode = shop.fetcher.decoders.decode
+
+    async def counted(data: bytes) -> Picture:
+        decoded.append(data)
+        return await decode(data)
+
+    monkeypatch.setattr(shop.fetcher.decoders, "decode", counted)
+    images = [host.keep(f"/{colour}.png", picture_png(colour)) for colour in ("red", "blue")]
+    upsert = {"type": "upsert", "title": "apple", "images": images}
+    await shop.send(**upsert, price=1.0)
+    assert (host.answers, shop.work()) == ({200: 2}, (2, 2))
+    writes = shop.index.writes
+    await shop.send(**upsert, price=1.0)
+    assert (host.answers, shop.work()) == ({200: 2, 304: 2}, (0, 0))
+    # Other words and another price: the pictures stand as they are.
+    await shop.send(**upsert | {"title": "pear"}, price=2.0)
+    assert (host.answers, shop.work()) == ({200: 2, 304: 4}, (2, 0))
+    assert len(decoded) == 2
+    assert shop.index.writes > writes
+    before = shop.index.stored(["p"])
+    # One of them changes: it is sent, decoded and encoded, and the other one is not.
+    host.keep("/blue.png", picture_png("lime"))
+    await shop.send(**upsert | {"title": "pear"})
+    assert (host.answers, shop.work()) == ({200: 3, 304: 5}, (1, 1))
+    after = shop.index.stored(["p"])
+    assert [one.digest == other.digest for one, other in zip(before, after, strict=True)] == [
+        True,
+        False,
+    ]
+
+
+async def test_a_picture_is_sent_again_where_no_stored_one_can_stand_for_it(
+    shop: Shop, host: PictureHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that reads words and picture together needs the picture again for other words."""
+    monkeypatch.setattr(shop.encoder, "replaces_text", False)
+    image = host.keep("/red.png", picture_png("red"))
+    await shop.send(type="upsert", title="apple", image=image)
+    await shop.send(type="upsert", title="apple", image=image)
+    assert (host.answers, shop.work()) == ({200: 1, 304: 1}, (1, 1))
+    await shop.send(type="upsert", title="pear", image=image)
+    assert (host.answers, shop.work()) == ({200: 2, 304: 1}, (1, 1))
+    await shop.send(type="delete")
+    await shop.send(type="upsert", title="pear", image=image)
+    assert (host.answers, shop.work()) == ({200: 3, 304: 1}, (1, 1))
 
 
 async def test_an_offer_makes_nothing_anew(shop: Shop) -> None:

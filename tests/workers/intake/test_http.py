@@ -80,7 +80,7 @@ async def test_the_certificate_must_be_for_the_name_not_the_address(
 ) -> None:
     port = secure_shop.server_port
     async with client_trusting(certificates / "ca.pem") as http:
-        assert await http.get(f"https://localhost:{port}/a.png") == b"picture"
+        assert (await http.get(f"https://localhost:{port}/a.png")).data == b"picture"
         with pytest.raises(FetchError, match="certificate is not valid: Hostname mismatch"):
             await http.get(f"https://shop.test:{port}/a.png")
     assert Shop.__subclasses__()[-1].hosts == [f"localhost:{port}"]

@@ -11,6 +11,7 @@ from moto.server import ThreadedMotoServer
 
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError
+from workers.intake.download import NO_VALIDATORS, Validators
 from workers.intake.fetch import Fetcher, open_fetcher
 
 
@@ -53,6 +54,18 @@ async def test_an_object_is_read(endpoint: str) -> None:
     async with opened(endpoint) as fetcher:
         assert await fetcher.fetch("s3://shop/a b/größe.png") == b"picture"
         assert await fetcher.fetch("S3://shop/a b/größe.png") == b"picture"
+
+
+async def test_an_object_that_did_not_change_is_not_sent_again(endpoint: str) -> None:
+    reference = "s3://shop/a b/größe.png"
+    async with opened(endpoint) as fetcher:
+        first = await fetcher.fetch_changed(reference, NO_VALIDATORS)
+        assert first.data == b"picture"
+        assert first.validators.etag
+        again = await fetcher.fetch_changed(reference, first.validators)
+        assert (again.data, again.validators) == (None, first.validators)
+        other = await fetcher.fetch_changed(reference, Validators(etag='"of another"'))
+        assert other.data == b"picture"
 
 
 @pytest.mark.parametrize(

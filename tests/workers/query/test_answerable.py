@@ -16,7 +16,12 @@ from stream.errors import DecodeError
 from stream.records import Record
 from tests.doubles.colours import ColourEncoder, pixels
 from workers.feedback.click_join import PendingClick, RejectedClick, attribute
-from workers.ingest.items import encode_products, fetched_product
+from workers.ingest.items import (
+    FetchedPicture,
+    encode_products,
+    fetched_product,
+    picture_digest,
+)
 from workers.ingest.last_write_wins import item_id
 from workers.query.rerank import rank
 from workers.query.steps import impression
@@ -57,7 +62,8 @@ def comes_back(message: Any) -> None:
 def test_every_accepted_product_can_be_shown_and_clicked(fields: dict[str, Any]) -> None:
     event = decode(msgspec.json.encode({"type": "upsert", **fields}), m.CatalogEvent)
     count = len({*event.images, *([event.image] if event.image else [])})
-    product = fetched_product(event, [(b"", pixels("red"))] * count, encoder.model_id)
+    picture = FetchedPicture(picture_digest(b"", encoder.model_id), pixels("red"))
+    product = fetched_product(event, [picture] * count, encoder.model_id)
     (items,) = encode_products([product], encoder)
     for item in items:
         check_item(item, encoder.dim, 1)
