@@ -258,18 +258,18 @@ def packaged(bench: Bench, folders: list[Path]) -> dict[str, Any]:
     base, spec = packaged_weights("lite2"), bench.data.spec
     axes = load_projection(base, load_backbone(spec).layout.widths)
     with bench.step("encoding with the packaged weights") as step:
-        store = build_cache(
+        cache = build_cache(
             bench.work / "packaged",
             pictures.sources,
             CacheSettings(spec),
             axes,
             progress=step,
         )
-    tower = initial_tower(replace(bench.data, base=base, cache=store), identity_branch=False)[
+    tower = initial_tower(replace(bench.data, base=base, cache=cache), identity_branch=False)[
         0
     ].eval()
-    whole = {name: task.served(tower, axes.library, store) for name, task in tasks.items()}
-    short = {name: task.served(tower, axes.library, store, 128) for name, task in tasks.items()}
+    whole = {name: task.served(tower, axes.library, cache) for name, task in tasks.items()}
+    short = {name: task.served(tower, axes.library, cache, 128) for name, task in tasks.items()}
     losses = {name: 100 * (whole[name]["average"] - short[name]["average"]) for name in tasks}
     bench.table["packaged weights"] = whole
     found: dict[str, Any] = {"prefix128_losses": losses, "prefix128_loss": max(losses.values())}

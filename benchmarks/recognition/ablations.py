@@ -91,29 +91,23 @@ def train_variant(
 
 
 def with_refitted_appearance(data: TrainingData) -> Projection:
-    """The projection with an appearance that is fitted on these pictures only.
-
-    And on the classes that the backbone was trained on.
-    """
-    pictures, store = data.pictures, data.cache
-    rows = store.projection.raw_features(store.pooled_features(store.clean_rows()))
-    packshot_of = {
-        one: place for place, one in enumerate(pictures.ids) if pictures.is_packshot[place]
-    }
+    """The projection with its appearance fitted on these pictures and the backbone's classes."""
+    pictures, cache = data.pictures, data.cache
+    rows = cache.projection.raw_features(cache.pooled_features(cache.clean_rows()))
+    is_packshot = pictures.is_packshot
+    packshot_of = {one: place for place, one in enumerate(pictures.ids) if is_packshot[place]}
     sources, changes = [], []
     for catalog in np.unique(pictures.catalogs):
         places = np.flatnonzero(pictures.catalogs == catalog)
         photos = [
-            one
-            for one in places
-            if not pictures.is_packshot[one] and pictures.ids[one] in packshot_of
+            one for one in places if not is_packshot[one] and pictures.ids[one] in packshot_of
         ]
         sources.append(rows[places])
         if photos:
             changes.append(rows[photos] - rows[[packshot_of[one] for one in pictures.ids[photos]]])
     classifier = load_backbone(data.spec).layout.classifier
     classes = None if classifier is None else classifier[0]
-    return replace(store.projection, appearance=fit_appearance(sources, changes, classes))
+    return replace(cache.projection, appearance=fit_appearance(sources, changes, classes))
 
 
 def without_validation_on(data: TrainingData, catalog: Catalog) -> TrainingData:
@@ -128,8 +122,8 @@ def without_validation_on(data: TrainingData, catalog: Catalog) -> TrainingData:
 
 def subset(data: TrainingData, sources: Rows) -> TrainingData:
     """The data of some pictures, by their row numbers."""
-    pictures, store = data.pictures.select(sources), data.cache.select(sources)
-    return replace(data, pictures=pictures, cache=store)
+    pictures, cache = data.pictures.select(sources), data.cache.select(sources)
+    return replace(data, pictures=pictures, cache=cache)
 
 
 def with_labels(data: TrainingData, labels: Rows) -> TrainingData:

@@ -51,10 +51,10 @@ def fine_tuned_rates(
     pictures = TaskPictures()
     task = pictures.task(catalog, queries, products)
     trained = fitted.projection
-    store = build_cache(work / "tasks", pictures.sources, CacheSettings(spec), trained)
+    cache = build_cache(work / "tasks", pictures.sources, CacheSettings(spec), trained)
     assert trained.identity is not None
     tower = IdentityTower(trained.identity, trained.branch, fitted.identity_branch).eval()
-    return task.raw(store), task.served(tower, trained.library, store)
+    return task.raw(cache), task.served(tower, trained.library, cache)
 
 
 def _products_folder(catalog: Catalog, products: list[Product], folder: Path) -> Path:

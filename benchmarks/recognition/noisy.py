@@ -48,11 +48,11 @@ class NoisyCatalog:
 
     def curated(self, tower: TrainableEncoder) -> tuple[Curated, Recovery]:
         """The corrupted labels curated, with identities of a tower as the picture view."""
-        store = self.data.cache
-        identities = unit(encode_rows(tower, store, store.clean_rows()))
-        # Colour is the last of the parts, see `Projection.parts`.
-        width = store.projection.colour.matrix.shape[1]
-        colour = store.whitened(store.clean_rows())[:, -width:]
+        cache = self.data.cache
+        identities = unit(encode_rows(tower, cache, cache.clean_rows()))
+        # Colours are the last columns, see `Projection.whitened`.
+        width = cache.projection.colour.matrix.shape[1]
+        colour = cache.whitened(cache.clean_rows())[:, -width:]
         documents = Documents(
             labels=self.given,
             names=tuple(f"{number:06}" for number in range(int(self.truth.max()) + 1)),

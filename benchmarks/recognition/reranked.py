@@ -22,16 +22,16 @@ BATCH = 16
 
 def juice_of(
     task: RetrievalTask,
-    store: FeatureCache,
+    cache: FeatureCache,
     encoder: ItemEncoder,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, Juice]:
-    """The juice of a task's pictures, by their rows in the store."""
+    """The juice of a task's pictures, by their rows in the cache."""
     rows = np.union1d(task.query_rows, task.document_rows).tolist()
     found: dict[int, Juice] = {}
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
-        pictures = [open_picture(Path(store.sources[row].path)) for row in some]
+        pictures = [open_picture(Path(cache.sources[row].path)) for row in some]
         encoded = encoder.encode_items(pictures, [None] * len(some))
         found |= {row: one.juice for row, one in zip(some, encoded, strict=True)}
         progress(len(found), len(rows))

@@ -31,21 +31,21 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class RetrievalTask:
-    """Queries and documents, as rows of a store of unaugmented pictures, and relevance levels."""
+    """Queries and documents, as rows of a cache of unaugmented pictures, and relevance levels."""
 
     query_rows: Rows
     document_rows: Rows
     levels: Levels
 
-    def rates(self, encoder: TrainableEncoder, store: FeatureCache) -> dict[str, float]:
+    def rates(self, encoder: TrainableEncoder, cache: FeatureCache) -> dict[str, float]:
         """The six hit rates and their average, 0..1, by the encoder's identities alone."""
-        queries = unit(encode_rows(encoder, store, self.query_rows))
-        return self.by(queries @ unit(encode_rows(encoder, store, self.document_rows)).T)
+        queries = unit(encode_rows(encoder, cache, self.query_rows))
+        return self.by(queries @ unit(encode_rows(encoder, cache, self.document_rows)).T)
 
-    def raw(self, store: FeatureCache) -> dict[str, float]:
+    def raw(self, cache: FeatureCache) -> dict[str, float]:
         """The same by raw features with colour, without anything fitted."""
         queries, documents = (
-            unit(store.projection.raw_features(store.pooled_features(rows)))
+            unit(cache.projection.raw_features(cache.pooled_features(rows)))
             for rows in (self.query_rows, self.document_rows)
         )
         return self.by(queries @ documents.T)
@@ -54,17 +54,17 @@ class RetrievalTask:
         self,
         encoder: TrainableEncoder,
         library: IdentityLibrary | None,
-        store: FeatureCache,
+        cache: FeatureCache,
         dim: int = DIM,
     ) -> dict[str, float]:
         """The same by the vectors that are served: see `similarity`."""
-        return self.by(self.similarity(encoder, library, store, dim)[0])
+        return self.by(self.similarity(encoder, library, cache, dim)[0])
 
     def similarity(
         self,
         encoder: TrainableEncoder,
         library: IdentityLibrary | None,
-        store: FeatureCache,
+        cache: FeatureCache,
         dim: int = DIM,
     ) -> tuple[Floats, PartWeights]:
         """Cosines (queries, documents) of identity and appearance, and the weights of both.
@@ -72,11 +72,11 @@ class RetrievalTask:
         Args:
             encoder: of the identities.
             library: estimates how well the encoder knows the documents.
-            store: of the pictures; its projection has their appearance.
+            cache: of the pictures; its projection has their appearance.
             dim: 64, 128, 256 or 512.
         """
         query_parts, document_parts = (
-            zip(unit(encode_rows(encoder, store, rows)), store.appearances(rows), strict=True)
+            zip(unit(encode_rows(encoder, cache, rows)), cache.appearances(rows), strict=True)
             for rows in (self.query_rows, self.document_rows)
         )
         documents = np.stack([compose_item(*parts, None, dim=dim) for parts in document_parts])
@@ -103,7 +103,7 @@ class TaskPictures:
 
     @property
     def sources(self) -> list[Source]:
-        """All pictures, one view each, for a store."""
+        """All pictures, one view each, for a cache."""
         return [Source(path, 1) for path in self._rows]
 
     def task(

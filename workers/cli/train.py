@@ -25,7 +25,7 @@ def embedding(
     afresh: Annotated[
         bool, typer.Option("--afresh", help="Begin with principal axes instead.")
     ] = False,
-    split: Annotated[str, typer.Option(help="Photos of this split are learned from.")] = "train",
+    split: Annotated[str, typer.Option(help="Photos of this split are trained on.")] = "train",
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many pictures a folder.")
     ] = None,
@@ -59,11 +59,11 @@ def embedding(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Teach the encoder to recognise the products of catalog folders.
+    """Train the encoder to recognise the products of catalog folders.
 
-    Learns from the products' own pictures, in many views, and from shoppers' photos where there
-    are any. An interrupted run goes on where it was when it is started again. The photos of the
-    split "val" decide which weights are kept. The loss curve is drawn beside the file.
+    On the products' own pictures, in many augmented views, and on shoppers' photos where there are
+    any. An interrupted run resumes when it is started again. Photos of the split "val" select the
+    model. The loss curve is plotted beside the file.
 
     With --ranks, or started by torchrun on several machines, processes share every batch and the
     prototypes of all identities; the result is that of one process.

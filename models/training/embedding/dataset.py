@@ -147,7 +147,7 @@ def prepare_training_data(
         pictures,
         cache("views", pictures.sources),
         tuple(tasks),
-        cache("tasks", sources) if sources else None,
+        cache("validation", sources) if sources else None,
     )
 
 
