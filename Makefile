@@ -3,10 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 CATALOG ?= examples/grocery
-# Most of a test's time is waiting, so there are more processes than cores. `tests/conftest.py`
-# shares the tests out; one thread each, or they would fight for the cores.
+# Most of a test's time is waiting, so there are more processes than cores; `tests/sharing.py` says
+# which tests go together. One thread each, or they would fight for the cores.
 PROCESSES ?= 3
-PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(PROCESSES)
 PIP := $(VENV)/bin/python -m pip install --quiet --progress-bar on -c constraints.txt
 
 .PHONY: demo test fast lint audit clean

@@ -6,8 +6,7 @@ where Java and Maven are there.
 
 import os
 import uuid
-from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from stream.connection import Kafka
 from stream.embedded_broker import EmbeddedBroker
 from stream.topics import Topics, create_topics, topic_map
+from tests import sharing
 from tests.servers import ServerMissing
 from tests.servers.kafka import KafkaCluster
 
@@ -22,31 +22,19 @@ SESSION_S = 2.0
 """A third of the usual: a group's first member and the death of another are waited for so long."""
 
 
-@pytest.hookimpl(wrapper=True)  # before xdist asks for the groups
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> Generator[None]:
-    """Mark what needs a server as slow; share the tests out to processes.
-
-    A server to start first is slow: the fast lane goes without. With `pytest -n N --dist loadgroup`
-    a file is run by one process, for its module's fixtures; but all that needs Apache Kafka, and
-    all that needs a Milvus server, by one that starts it. The groups with most slow tests come
-    first, so that none of them is begun last.
-    """
-    slow: Counter[str] = Counter()
-    groups = {}
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A server to start first is slow: the fast lane goes without."""
     for item in items:
-        server = next((name for name in ("kafka", "milvus") if item.get_closest_marker(name)), None)
-        if server:
+        if item.get_closest_marker("kafka") or item.get_closest_marker("milvus"):
             item.add_marker(pytest.mark.slow)
-        if not item.get_closest_marker("xdist_group"):
-            group = server or item.path.relative_to(config.rootpath).as_posix()
-            item.add_marker(pytest.mark.xdist_group(group))
-        groups[item] = next(item.iter_markers("xdist_group")).args[0]
-        slow[groups[item]] += item.get_closest_marker("slow") is not None
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: -slow[groups[item]])
-    yield
+    if worker := getattr(config, "workerinput", None):  # one of several processes
+        sharing.sort_and_tell(worker["testrunuid"], items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> sharing.ByGroup:
+    """See `tests.sharing`."""
+    return sharing.ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")
