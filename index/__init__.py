@@ -1,1 +1,1 @@
-"""The prototype bank and the collections keyed by it: the only room that knows Milvus."""
+"""Prototype banks, and catalogs partitioned by them: the only room that knows Milvus."""

@@ -1,10 +1,10 @@
-"""What can go wrong between Lookstream and its index.
+"""The error tree of the search index.
 
     SearchIndexError
     ├── MilvusUnavailable    Milvus did not answer, or not in time: try again
     ├── RowRejected          this row can never be stored: dead-letter it
     ├── ModelMismatch        the collection holds vectors of another model (law 3)
-    ├── GenerationChanged    the catalog was repartitioned by another bank: load that and reopen
+    ├── GenerationChanged    the catalog has another prototype bank by now: load that, reopen
     ├── RepartitionCancelled the catalog changed hands while it was copied: begin again later
     └── BankError            a prototype bank is missing, damaged or cannot be built
 
@@ -13,7 +13,7 @@ Only :class:`MilvusUnavailable` is worth retrying with the same arguments.
 
 
 class SearchIndexError(Exception):
-    """Any failure of the index room; catch this to catch them all."""
+    """Base of every error of this room."""
 
 
 class MilvusUnavailable(SearchIndexError):
@@ -29,10 +29,10 @@ class ModelMismatch(SearchIndexError):
 
 
 class GenerationChanged(SearchIndexError):
-    """The collection was repartitioned by another prototype bank since it was opened.
+    """The catalog was repartitioned, or replaced, since it was opened.
 
     Attributes:
-        bank_version: the version of the bank that it is partitioned by now.
+        bank_version: the version of the bank that its items are assigned by now.
     """
 
     def __init__(self, message: str, bank_version: str) -> None:
@@ -41,7 +41,7 @@ class GenerationChanged(SearchIndexError):
 
 
 class RepartitionCancelled(SearchIndexError):
-    """Somebody else may write to the catalog that is being copied; the copy was dropped."""
+    """Another process may write to the catalog while it is copied; the copy was dropped."""
 
 
 class BankError(SearchIndexError):

@@ -1,4 +1,4 @@
-"""One row of the index: what a shopper can find, and what the reranker reads with it."""
+"""Items: what a search finds, with what the reranker needs of them."""
 
 import hashlib
 from typing import Any
@@ -20,7 +20,7 @@ PROVENANCE = "source"
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One picture (or text) of one product, as the index keeps it.
+    """One picture (or only text) of one product, as the index stores it.
 
     Attributes:
         item_id: unique in the collection, 1..1024 bytes of UTF-8.
@@ -30,8 +30,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         payload: JSON that changes with the content (title, category, image, caption, …).
         offer: JSON that changes without it (price, currency, in_stock, attributes).
         versions: JSON by which the writer orders writes to each group of fields, opaque here.
-        digest: what the content was made from, so that the same content is not made twice.
-        juice: what the reranker reads (law 4), opaque here, at most 48 KiB.
+        digest: hash of what the content was made from, so that nothing is encoded twice.
+        juice: features for the reranker (law 4), opaque here, at most 48 KiB.
     """
 
     item_id: str
@@ -58,9 +58,9 @@ class Hit(msgspec.Struct, frozen=True, eq=False):
 
 
 def tombstone(item_id: str, product_id: str, dim: int, versions: dict[str, Any]) -> Item:
-    """What stays of a deleted item, so that an older event cannot bring it back (law 2)."""
+    """The row that replaces a deleted item, so that an older event cannot restore it (law 2)."""
     vector = np.zeros(dim, np.float32)
-    vector[0] = 1  # any unit vector: a row must have one, and nothing ever searches it
+    vector[0] = 1  # any unit vector: a row must have one, and no search includes it
     return Item(
         item_id=item_id,
         product_id=product_id,
@@ -71,7 +71,7 @@ def tombstone(item_id: str, product_id: str, dim: int, versions: dict[str, Any])
 
 
 def canonical_json(value: dict[str, Any], what: str) -> bytes:
-    """The one spelling of a JSON object: sorted keys, no spaces.
+    """A JSON object with sorted keys and no spaces, so that equal objects give equal bytes.
 
     Raises:
         RowRejected: it holds something that JSON or 64-bit integers cannot.
@@ -83,10 +83,10 @@ def canonical_json(value: dict[str, Any], what: str) -> bytes:
 
 
 def content_digest(item: Item) -> bytes:
-    """SHA-256 (32 bytes) of all that a shopper or a reranker could see of an item.
+    """SHA-256 (32 bytes) of all that affects search results.
 
-    Versions, the prototype and the payload's ``PROVENANCE`` are left out: they say how the row came
-    to be, not what it is.
+    Versions, the prototype and the payload's ``PROVENANCE`` are left out: they record how the row
+    was written, not its content.
     """
     payload = {name: value for name, value in item.payload.items() if name != PROVENANCE}
     vector = np.zeros(0, np.float32) if item.vector is None else item.vector

@@ -1,7 +1,7 @@
-"""The index as a worker holds it: opened when there is one, reopened when it was repartitioned.
+"""A catalog's index in a worker: opened when there is one, reopened when it was repartitioned.
 
-The first items that arrive make the first prototype bank; when the catalog needs more prototypes,
-the ingest worker repartitions it beside its writes (`workers.index_maintenance`). Readers follow.
+The first bank is built from the first items; when the catalog needs more prototypes, the ingest
+worker repartitions it while it writes (`workers.index_maintenance`), and readers follow.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found:
-    """Hits per query, best first, and the bank they were found by ("" while there is none)."""
+    """Hits per query, best first, and the version of the bank ("" before there is one)."""
 
     hits: list[list[Hit]]
     bank_version: str
 
 
 def open_catalog(settings: Settings) -> tuple[Collection, BankRegistry]:
-    """The catalog's collection, whatever model made it, and the registry of its banks.
+    """The catalog's collection, of any model, and the registry of its banks.
 
     Raises:
         SettingsError: nothing was ever indexed here.
-        BankError: the bank that the catalog is assigned by is not in `data_dir`.
+        BankError: the bank of the collection is not in `data_dir`.
     """
     registry = BankRegistry(settings.data_dir)
     if (current := registry.current()) is None:
@@ -57,7 +57,7 @@ def open_catalog(settings: Settings) -> tuple[Collection, BankRegistry]:
             "(lookstream produce DIR), or set data_dir"
         )
     name, config = settings.milvus.collection, milvus_config_of(settings)
-    # What the rows say decides. The registry's word is older where a switch was cut short.
+    # The collection's metadata decides: after an interrupted switch the registry is outdated.
     metadata = live_metadata(config, name)
     bank = registry.get(current if metadata is None else metadata.bank_version)
     return open_collection(config, bank, name), registry
@@ -66,11 +66,11 @@ def open_catalog(settings: Settings) -> tuple[Collection, BankRegistry]:
 class CatalogIndex:
     """One catalog's index for one model. Thread-safe.
 
-    Several processes may write, each to products of its own. What they write is taken to be known
-    from the first use on: `close` it whenever products may have changed hands.
+    Several processes may write, each to products of its own. Rows are cached from the first use
+    on: `close` it whenever products may have moved from one process to another.
 
-    A thread of the process that writes may copy the catalog meanwhile, to repartition it; this is
-    the `index.lifecycle.repartition.Writer` that it copies beside.
+    While this process writes, one of its threads may copy the catalog to repartition it: this is
+    the `index.lifecycle.repartition.Writer` for it.
     """
 
     def __init__(self, settings: Settings, model_id: str) -> None:
@@ -79,21 +79,21 @@ class CatalogIndex:
         self._model_id = model_id
         self._collection: Collection | None = None
         self._lock = threading.RLock()
-        """Held to open, to write and to switch; not to read."""
+        """Held while opening, writing and switching; not while reading."""
         self._written: set[str] | None = None
-        """Products written since a copy began or last asked; None if none may go on."""
+        """Products written since `begin_copy` or the last `take_written`; None without a copy."""
         self.writes = 0
-        """How many items were written or removed since the process began."""
+        """Items written or deleted so far."""
 
     def stored(self, product_ids: Sequence[str]) -> list[Item]:
-        """All items of these products, tombstones too, with their vectors."""
+        """All items of these products with vectors, tombstones included."""
         if not product_ids:
             return []
         ids = list(dict.fromkeys(product_ids))
-        return self._ask(lambda collection: collection.get(ids, vectors=True), [])
+        return self._call(lambda collection: collection.get(ids, vectors=True), [])
 
     def write(self, items: Sequence[Item], gone: Sequence[Item] = ()) -> None:
-        """Assign each item to its nearest prototype and write it; remove the items `gone`."""
+        """Assign each item to its nearest prototype and write it; delete the items `gone`."""
         if not items and not gone:
             return
         with self._lock:
@@ -102,7 +102,7 @@ class CatalogIndex:
                 self._written.update(item.product_id for item in (*items, *gone))
             try:
                 self._write(items, gone)
-            except GenerationChanged:  # repartitioned, or another was first to write anything
+            except GenerationChanged:  # repartitioned, or another process wrote first
                 self.close()
                 self._write(items, gone)
 
@@ -122,54 +122,54 @@ class CatalogIndex:
 
     def search(self, vectors: Sequence[NDArray[np.float32]], limit: int) -> Found:
         """The items nearest to each query vector, at most `limit` each."""
-        nothing = Found([[] for _ in vectors], "")
+        default = Found([[] for _ in vectors], "")
         if not vectors:
-            return nothing
+            return default
 
         def found(collection: Collection) -> Found:
             hits = probe(collection, collection.bank, np.stack(vectors), limit)
             return Found(hits, collection.bank.version)
 
-        return self._ask(found, nothing)
+        return self._call(found, default)
 
     def bank_version(self) -> str:
-        """The bank that the catalog is assigned by; "" while there is nothing."""
-        return self._ask(lambda collection: collection.bank.version, "")
+        """The version of the catalog's bank; "" before there is one."""
+        return self._call(lambda collection: collection.bank.version, "")
 
     def sample(self, limit: int) -> Matrix:
         """The vectors of at most `limit` items from all over the catalog, (n, d)."""
-        return self._ask(lambda collection: collection.sample(limit), np.zeros((0, 0), np.float32))
+        return self._call(lambda collection: collection.sample(limit), np.zeros((0, 0), np.float32))
 
     def purge_tombstones(self, before_ns: int) -> int:
-        """Remove tombstones written before a time (ns since the epoch); how many."""
-        return self._ask(lambda collection: collection.purge_tombstones(before_ns), 0)
+        """Delete tombstones written before a time (ns since the epoch); returns how many."""
+        return self._call(lambda collection: collection.purge_tombstones(before_ns), 0)
 
     def flush(self) -> None:
-        """Make what was written cheap to search; it is safe already."""
-        self._ask(lambda collection: collection.flush(), None)
+        """Make recent writes cheap to search; they are durable without it."""
+        self._call(lambda collection: collection.flush(), None)
 
     def count(self) -> int:
-        """Items that can be found now."""
-        return self._ask(lambda collection: collection.count(), 0)
+        """Number of items, without tombstones."""
+        return self._call(lambda collection: collection.count(), 0)
 
     def content_hash(self) -> str:
-        """Names what shoppers can see; "" while there is nothing. Reads every row."""
-        return self._ask(lambda collection: collection.content_hash(), "")
+        """Equal for equal catalogs; "" before there is one. Reads every row."""
+        return self._call(lambda collection: collection.content_hash(), "")
 
     def close(self) -> None:
-        """Let go of the connection, and of a copy under way; the next call opens it again."""
+        """Close the connection and cancel a copy; the next call opens the collection again."""
         with self._lock:
             self._written = None
             if self._collection is not None:
                 self._collection.close()
                 self._collection = None
 
-    # A copy beside the writes.
+    # For a copy while writing.
 
     def begin_copy(self) -> Collection | None:
-        """The collection to copy; from now on products that are written are remembered.
+        """The collection to copy, None if there is none; records written products from now on.
 
-        None while there is nothing to copy. `close` ends the copy, for others may write then.
+        `close` cancels the copy, since other processes may write then.
         """
         with self._lock:
             collection = self.opened()
@@ -177,12 +177,12 @@ class CatalogIndex:
             return collection
 
     def end_copy(self) -> None:
-        """Remember no more what is written."""
+        """Stop recording written products."""
         with self._lock:
             self._written = None
 
     def take_written(self) -> set[str]:
-        """Products that were written since the last call, or since the copy began.
+        """Products written since the last call, or since `begin_copy`.
 
         Raises:
             RepartitionCancelled: the index was closed meanwhile.
@@ -190,16 +190,16 @@ class CatalogIndex:
         with self._lock:
             if self._written is None:
                 raise RepartitionCancelled(
-                    "the index was closed while the catalog was copied: others may have written"
+                    "the index was closed during the copy: other processes may have written to it"
                 )
             written, self._written = self._written, set()
             return written
 
     @contextmanager
     def switching(self, successor: Collection) -> Iterator[None]:
-        """Write nothing while inside; afterwards write to the successor.
+        """Blocks writes; afterwards they go to the successor.
 
-        After an error it is for the alias to say which of the two is written to.
+        After an exception the alias decides which of the two is opened next.
         """
         with self._lock:
             try:
@@ -209,24 +209,24 @@ class CatalogIndex:
                 raise
             self._collection, self._written = successor, None
 
-    def _ask(self, question: Callable[[Collection], T], nothing: T) -> T:
-        """Ask the collection, opened again if need be; `nothing` before anything was written."""
+    def _call(self, method: Callable[[Collection], T], default: T) -> T:
+        """Apply a method to the collection, reopened if needed; `default` if there is none."""
         collection = self.opened()
         if collection is None:
-            return nothing
+            return default
         try:
-            return question(collection)
+            return method(collection)
         except GenerationChanged:
             with self._lock:
-                if self._collection is collection:  # not if a copy has just taken its place
+                if self._collection is collection:  # unless a copy has just replaced it
                     self.close()
-            return self._ask(question, nothing)
+            return self._call(method, default)
 
     def opened(self) -> Collection | None:
-        """The collection under its present bank; None before anything was ever written.
+        """The collection, opened if needed; None before anything was ever written.
 
         Raises:
-            ModelMismatch: it was made with another model.
+            ModelMismatch: it holds vectors of another model.
         """
         with self._lock:
             if self._collection is None and self.registry.current() is not None:
@@ -238,7 +238,7 @@ class CatalogIndex:
             return self._collection
 
     def _first(self, vectors: NDArray[np.float32]) -> Collection:
-        """The collection, with a first bank made from the first vectors."""
+        """The collection, with a first bank that is built from the first vectors."""
         bank = build(vectors, self._model_id)
         settings = self._settings
         collection = open_collection(milvus_config_of(settings), bank, settings.milvus.collection)

@@ -1,9 +1,9 @@
-"""What the ingest worker does to its index beside its batches: purge tombstones, repartition.
+"""Background maintenance of the index by the ingest worker: purge tombstones, repartition.
 
 A tombstone is what stops a late upsert from bringing a deleted product back. How late an event may
 be is for the shop to say (`ingest.remember_deletes_s`); kept for ever, deleted products would
-outnumber the others. A catalog that has outgrown its prototype bank is assigned to a larger one:
-that takes minutes, so it is done on a copy, while batches are written.
+outnumber the others. A catalog that has too few prototypes for its size is repartitioned by a
+larger bank: that takes minutes, so it is done on a copy, while batches are written.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What changes a whole catalog: other prototypes, another generation."""
+"""Changing a whole catalog: another prototype bank, another generation."""

@@ -1,8 +1,8 @@
-"""A catalog that was built apart takes the place of the live one, in one step for all readers.
+"""Promoting a catalog that was built separately: it replaces the live one, atomically for readers.
 
 It was built under a name of its own (a replay, another model). Its generation keeps its rows and
 its name; the live alias moves to it. Nobody may write to either meanwhile. A crash at any moment
-leaves the live name standing for one of the two, whole.
+leaves the live alias pointing to one of the two, complete.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ def promote(
     grace_s: float | None = None,
     wait: Wait = time.sleep,
 ) -> str | None:
-    """Let the name `live` stand for what `candidate` holds, and drop what it stood for.
+    """Point the alias `live` to the candidate, and drop the generation it pointed to.
 
     Args:
-        candidate: the catalog that was built; its own name is given up.
+        candidate: the catalog that was built; its own alias is dropped.
         live: the public name that readers use.
         registry: the live catalog's banks; has the candidate's, and names it current.
         grace_s: how long the old generation outlives the switch; `index.lifecycle.switch.GRACE_S`
@@ -54,7 +54,7 @@ def promote(
     replaced = switch(candidate, live, registry)
     log.info("catalog promoted", name=live, generation=candidate.generation)
     if own != live:
-        with contextlib.suppress(SearchIndexError):  # it leads nowhere else: no more than untidy
+        with contextlib.suppress(SearchIndexError):  # an alias too many does no harm
             candidate.drop_alias(own)
     if replaced is not None:
         drop_replaced(candidate, replaced, grace_s=grace_s, wait=wait)
@@ -62,7 +62,7 @@ def promote(
 
 
 def drop_remains(config: MilvusConfig, live: str, name: str, replaced: str) -> None:
-    """Drop what a promotion that was cut short has left behind: an alias, and the rows before it.
+    """Drop what an interrupted promotion has left: the candidate's alias and the old generation.
 
     Args:
         config: where Milvus is.
@@ -83,12 +83,12 @@ def drop_remains(config: MilvusConfig, live: str, name: str, replaced: str) -> N
 
 
 def is_live(config: MilvusConfig, live: str, name: str) -> bool:
-    """Whether the name `live` stands for what was built under `name`."""
+    """Whether the alias `live` points to what was built under `name`."""
     return (live_generation(config, live) or "").startswith(generation_name(name, ""))
 
 
 def live_generation(config: MilvusConfig, live: str) -> str | None:
-    """The generation that a public name stands for; None if there is none."""
+    """The generation that a public name points to; None if there is none."""
     client = Client(config)
     try:
         alias = resolve_alias(client, live)

@@ -1,7 +1,7 @@
 """Repartitioning: when a catalog has too few prototypes for its size, assign it to better ones.
 
 The new bank is built from the stored vectors, or given. The rows are copied into a new generation
-beside the old one while searches and writes go on; products that were written meanwhile are copied
+while searches and writes go on in the old one; products that were written meanwhile are copied
 again, the last few of them while the writer waits; then the catalog's alias moves to the new
 generation in one step, and the old one is dropped. Searching processes notice within two seconds:
 their next call raises `GenerationChanged`, upon which they load that bank from the registry and

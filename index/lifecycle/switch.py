@@ -1,4 +1,4 @@
-"""The last steps of building another generation: readers move to it, then the old one goes.
+"""Replacing a generation: the alias moves to its successor, then the old one is dropped.
 
 A crash before the alias has moved leaves the old generation live, a crash after it the new one,
 each of them complete.
@@ -21,15 +21,15 @@ Wait = Callable[[float], None]
 
 
 def switch(successor: Collection, name: str, registry: BankRegistry) -> str | None:
-    """Let a public name stand for another generation, in one step for all readers.
+    """Point a public name to another generation, atomically for all readers.
 
     Args:
-        successor: complete, and from then on the catalog of that name.
+        successor: the complete generation that becomes the catalog of that name.
         name: what readers use.
         registry: the banks of that name; has the successor's, and names it current.
 
     Returns:
-        The generation that the name stood for before, None if there was none.
+        The generation that the name pointed to before, None if there was none.
 
     Raises:
         BankError: the successor's bank is not in the registry, so that no reader could follow.
@@ -50,7 +50,7 @@ def drop_replaced(
 ) -> None:
     """Drop a generation that was replaced, after `GRACE_S` or `grace_s` seconds for searches in it.
 
-    Milvus' errors are not raised: the switch is done, and all that is left behind is rows.
+    Errors of Milvus are not raised: the switch is done, and only rows are left behind.
     """
     wait(GRACE_S if grace_s is None else grace_s)
     with contextlib.suppress(SearchIndexError):

@@ -1,7 +1,7 @@
-"""Bringing a bank of products up to date with what is stored by now (Pailitao-VL §4.3).
+"""Updating a bank of named prototypes from the stored items (Pailitao-VL §4.3).
 
-Products that came since have no prototype yet and get one; the others follow their items; what has
-become one is merged, what fell apart is split, and old names lead to what became of them.
+Products without a prototype get one, other prototypes move with their items, some are merged or
+split, and aliases lead from old names to new ones (`index.prototypes.online_update`).
 """
 
 from collections.abc import Callable
@@ -21,30 +21,30 @@ def update_prototypes(
     rules: UpdateRules | None = None,
     on_progress: Callable[[int], None] = lambda items: None,
 ) -> tuple[PrototypeBank, Aliases]:
-    """The bank of a catalog and its aliases after every stored item has joined a prototype.
+    """The bank of a catalog, updated with every stored item, and its aliases.
 
-    Items join the prototype that bears their product's id. `index.lifecycle.repartition` then keys
-    the catalog by the bank. The same bank comes back where nothing is stored.
+    An item joins the prototype that is named after its product. `index.lifecycle.repartition` can
+    then assign the catalog's items by the new bank. Without items, the same bank.
 
     Args:
-        collection: the catalog, keyed by a bank of named prototypes.
-        registry: keeps its present bank and the aliases.
-        rules: when prototypes merge, split and appear.
-        on_progress: called with the number of items seen so far.
+        collection: the catalog, assigned by a bank of named prototypes.
+        registry: has its bank and the aliases.
+        rules: thresholds of the update.
+        on_progress: called with the number of items read so far.
 
     Raises:
         BankError: the bank's prototypes have no names.
     """
     if not collection.bank.named:
         raise BankError(
-            f"bank {collection.bank.version} stands for no products: build one from clusters first "
-            "(lookstream prototypes build --clusters FILE --catalog DIR)"
+            f"the prototypes of bank {collection.bank.version} have no names: build a bank from "
+            "clusters first (lookstream prototypes build --clusters FILE --catalog DIR)"
         )
     version = collection.bank.version
-    upkeep = OnlineUpdate(registry.load(version), registry.aliases(version), rules)
-    seen = 0
+    update = OnlineUpdate(registry.load(version), registry.aliases(version), rules)
+    items = 0
     for page in collection.scan(vectors=True):
-        upkeep.observe(stack(page), [item.product_id for item in page])
-        seen += len(page)
-        on_progress(seen)
-    return upkeep.publish()
+        update.observe(stack(page), [item.product_id for item in page])
+        items += len(page)
+        on_progress(items)
+    return update.publish()

@@ -1,1 +1,1 @@
-"""Milvus: connections, collections, their two physical layouts, and what they say of themselves."""
+"""Milvus: connections, collections, their two physical layouts and their metadata."""

@@ -1,4 +1,4 @@
-"""The connection to Milvus: one client, its errors in our words, and a new one when it breaks."""
+"""The connection to Milvus: reconnects after failures, and raises the errors of `index.errors`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
 NO_CONNECTION = 2
 # pymilvus pings every ten seconds. Milvus allows it; Lite's server ends a connection that pings
-# more than twice in five minutes without data ("Too many pings"), and calls under way with it.
+# more than twice in five minutes without data ("Too many pings"), and the current calls with it.
 KEEPALIVE: dict[str, dict[str, int]] = {
     "lite": {"grpc.keepalive_time_ms": 2**31 - 1},
     "server": {},
@@ -32,23 +32,23 @@ class NotFound(Exception):
 
 
 class Client:
-    """Calls of :class:`pymilvus.MilvusClient`, made on first use and remade after a failure.
+    """A :class:`pymilvus.MilvusClient`, made on first use and again after a failure. Thread-safe.
 
-    gRPC redials an idle connection by itself; a server that came back empty-handed after a restart
-    (Lite forgets what was loaded) is told to load again, once per call.
+    gRPC reconnects an idle connection by itself; where a restarted server has not loaded a
+    collection (Lite never does), it is loaded and the call made again, once.
     """
 
     def __init__(self, config: MilvusConfig) -> None:
         self.uri = config.uri
-        self._store = config
+        self._config = config
         self._timeout_s = config.timeout_s
         self._client: MilvusClient | None = None
         self._lock = threading.Lock()
-        # Not before a connection is wanted: pymilvus imports pandas, and takes a second.
+        # Imported late: pymilvus imports pandas, which takes a second.
         from pymilvus import exceptions  # noqa: PLC0415
 
         self._exceptions = exceptions
-        # pymilvus logs each failed call with a traceback; the caller gets the same as our error.
+        # pymilvus logs a traceback for each failed call; the caller gets it as an exception anyway.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -57,7 +57,7 @@ class Client:
         Raises:
             NotFound: no such collection or alias.
             RowRejected: Milvus can never accept these arguments.
-            MilvusUnavailable: anything else; an unknown failure is retried rather than losing rows.
+            MilvusUnavailable: any other failure; retrying an unknown one loses no rows.
         """
         try:
             return self._try(method, *args, **kwargs)
@@ -73,7 +73,7 @@ class Client:
             raise self._translate(error) from error
 
     def close(self) -> None:
-        """Let go of the connection; the next call makes a new one."""
+        """Close the connection; the next call makes a new one."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
@@ -86,15 +86,16 @@ class Client:
 
                 self._client = MilvusClient(
                     uri=self.uri,
-                    token=self._store.token or "",
+                    token=self._config.token or "",
                     timeout=self._timeout_s,
-                    grpc_options=KEEPALIVE[self._store.kind],
-                    **self._store.tls(),
+                    grpc_options=KEEPALIVE[self._config.kind],
+                    **self._config.tls(),
                 )
             client = self._client
         return getattr(client, method)(*args, timeout=self._timeout_s, **kwargs)
 
     def _translate(self, error: Exception) -> Exception:
+        """The error of ours that an exception of pymilvus or gRPC stands for."""
         exceptions = self._exceptions
         rejected = (
             exceptions.ParamError,
@@ -103,22 +104,22 @@ class Client:
         )
         unreachable = (exceptions.ConnectError, exceptions.MilvusUnavailableException)
         if isinstance(error, exceptions.MilvusException):
-            said = error.message or str(error)
+            message = error.message or str(error)
             if error.code in NOT_FOUND_CODES:
-                return NotFound(said)
+                return NotFound(message)
             if isinstance(error, rejected) or error.code in REJECTED_CODES:
-                return RowRejected(f"Milvus refuses the request for good: {said}")
+                return RowRejected(f"Milvus rejects the request: {message}")
             if error.code != NO_CONNECTION and not isinstance(error, unreachable):
-                return MilvusUnavailable(f"Milvus at {self.uri} failed: {said}")
+                return MilvusUnavailable(f"Milvus at {self.uri} failed: {message}")
         elif isinstance(error, ValueError) and "closed channel" not in str(error):
-            return RowRejected(f"the request cannot be written for Milvus: {error}")
+            return RowRejected(f"the request cannot be encoded for Milvus: {error}")
         elif isinstance(error, grpc.Call) and error.code() in DENIED:
             return MilvusUnavailable(
-                f"Milvus at {self.uri} does not let us in ({error.details()}): check the token, "
-                "and what its user may do"
+                f"Milvus at {self.uri} denies access ({error.details()}): check the token and the "
+                "privileges of its user"
             )
         self.close()
         return MilvusUnavailable(
             f"Milvus at {self.uri} does not answer ({error}): check that it runs, the address, "
-            "and what it wants of strangers (token, certificates)"
+            "and whether it needs a token or certificates"
         )

@@ -1,10 +1,10 @@
-"""The one small interface to a catalog's rows: get, write, delete, search, count, scan.
+"""The interface to a catalog's rows: get, write, delete, search, count, scan.
 
-A row whose place changes is written to its new place first and removed from the old one after: a
-shopper sees the item all the time, and a writer that dies between the two leaves two copies, of
-which `get` reads the older, so that the un-acknowledged event is applied again and finishes the
-work. How prototypes become partitions, and when a place changes, is left to the two layouts,
-`index.milvus.lite_layout` and `index.milvus.server_layout`.
+An item whose partition changes is inserted into the new one before it is deleted from the old one,
+so that it can be found all the time. A writer that dies in between leaves two copies, of which
+`get` reads the older one, so that the un-acknowledged event is applied again and the older copy
+deleted. How prototypes map to partitions is left to the two layouts, `index.milvus.lite_layout` and
+`index.milvus.server_layout`.
 """
 
 import hashlib
@@ -24,10 +24,11 @@ from index.milvus.schema import ROW_FIELDS, check_vectors, to_item, to_row
 from index.vectors import Matrix
 
 COUNT_TTL_S = 10.0
+"""Seconds for which a count is trusted: counting walks every row on Lite."""
 SAMPLED_PROTOTYPES = 50
-"""Prototypes that a sample is drawn from."""
+"""How many prototypes a sample is drawn from."""
 QUERY_IDS = 500
-"""Ids in one filter: keeps the expression small and the answer far below the message limit."""
+"""Ids in one filter: keeps the response far below the limit of a message."""
 
 Prototypes = Sequence[int] | npt.NDArray[np.integer[Any]]
 
@@ -36,65 +37,65 @@ class Collection(Generation):
     """A catalog's rows under one bank. Thread-safe.
 
     Several processes may write, each to products of its own; on Lite, a collection that was open
-    while another process wrote a product must be opened anew before it writes that product.
+    while another process wrote a product must be reopened before it writes that product.
 
     It can be opened before anything was written: searches then find nothing, and the first write
-    makes the collection.
+    creates the collection.
     """
 
     _counted_at = -COUNT_TTL_S
     _count = 0
 
-    # What a layout decides.
+    # Implemented by the layouts.
 
     @abstractmethod
     def _rows(self, product_ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
-        """All rows of some products, as of now."""
+        """All rows of some products; sees every acknowledged write."""
 
     @abstractmethod
-    def _places(self, item_ids: Sequence[str]) -> Mapping[str, Iterable[str]]:
-        """The row ids that some items have, as of now; those with none may be left out."""
+    def _row_ids(self, item_ids: Sequence[str]) -> Mapping[str, Iterable[str]]:
+        """The row ids of each item; items without rows may be left out."""
 
     @abstractmethod
-    def _copy(self, item: Item) -> int:
-        """What tells the copies of an item apart in its row id; the same number, the same place."""
+    def _copy_number(self, item: Item) -> int:
+        """Distinguishes copies of an item in their row ids; a row with the same id is replaced."""
 
     @abstractmethod
-    def _put(self, rows: list[dict[str, Any]]) -> None:
-        """Insert rows, replacing those with the same row id."""
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
+        """Insert rows, or replace those with the same row id."""
 
     @abstractmethod
-    def _remove(self, row_ids: Sequence[str]) -> None:
-        """Delete rows by primary key; unknown keys are no error."""
+    def _delete_rows(self, row_ids: Sequence[str]) -> None:
+        """Delete rows by primary key, if they exist."""
 
     @abstractmethod
     def _scope(self, prototypes: Prototypes | None) -> Mapping[str, Any]:
-        """Search arguments that reach these prototypes (None: all of them) and no tombstone."""
+        """Search arguments for these prototypes (None: all of them), without tombstones."""
 
     @abstractmethod
     def _search_options(self, limit: int) -> Mapping[str, Any]:
-        """The rest of the search arguments."""
+        """All other search arguments."""
 
     @abstractmethod
-    def _pages(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
-        """Every row, in pages."""
+    def _all_rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """Every row, page by page."""
 
     @abstractmethod
-    def _tombstones(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
-        """Every tombstone, in pages."""
+    def _tombstone_rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        """Every tombstone, page by page."""
 
     @abstractmethod
     def count(self) -> int:
-        """Items that can be found, tombstones not counted; sees every acknowledged write."""
+        """Number of items without tombstones; sees every acknowledged write."""
 
     @abstractmethod
     def flush(self) -> None:
-        """Make what was written cheap to search. Durability does not depend on it."""
+        """Make recent writes cheap to search; they are durable without it."""
 
-    # The interface.
+    # Common to both layouts.
 
     def get(self, product_ids: Sequence[str], vectors: bool = False) -> list[Item]:
-        """All items of some products, tombstones included, sorted by item id; sees every write."""
+        """All items of some products with tombstones, by item id; sees every acknowledged write."""
         fields = [*ROW_FIELDS, "vector"] if vectors else ROW_FIELDS
         with self._lock:
             if not self.exists():
@@ -111,56 +112,53 @@ class Collection(Generation):
         return list(items.values())
 
     def write(self, items: Sequence[Item]) -> None:
-        """Insert or replace items whole, moving those whose place changed.
-
-        When it returns, the rows survive a crash of the store. Of several items with one id the
-        last one counts.
+        """Insert or replace items; durable when it returns. Of several with one id the last counts.
 
         Raises:
             RowRejected: an item can never be stored; then none of them was.
         """
         rows = {
-            item.item_id: to_row(item, self.metadata, len(self.bank), self._copy(item))
+            item.item_id: to_row(item, self.metadata, len(self.bank), self._copy_number(item))
             for item in items
         }
         if not rows:
             return
         with self._lock:
             self.ensure_exists()
-            left = [
+            stale = [
                 row_id
-                for item_id, row_ids in self._places(list(rows)).items()
+                for item_id, row_ids in self._row_ids(list(rows)).items()
                 for row_id in row_ids
                 if row_id != rows[item_id]["row_id"]
             ]
-            self._put(list(rows.values()))
-            if left:
-                self._remove(left)
+            self._insert(list(rows.values()))
+            if stale:
+                self._delete_rows(stale)
 
     def delete(self, item_ids: Sequence[str]) -> None:
-        """Remove items without a trace (see `index.item.tombstone`); unknown ids are no error."""
+        """Delete items, if they exist, without leaving a tombstone (see `index.item.tombstone`)."""
         with self._lock:
             if item_ids and self.exists():
-                places = self._places(item_ids).values()
-                if row_ids := [row_id for place in places for row_id in place]:
-                    self._remove(row_ids)
+                rows = self._row_ids(item_ids).values()
+                if row_ids := [row_id for ids in rows for row_id in ids]:
+                    self._delete_rows(row_ids)
 
     def purge_tombstones(self, before_ns: int) -> int:
-        """Remove tombstones written before a time (ns since the epoch); says how many rows went.
+        """Delete tombstones written before a time (ns since the epoch); returns how many rows.
 
-        An event older than the delete could then raise its product again.
+        An event older than the delete can restore its product from then on.
         """
         with self._lock:
             if not self.exists():
                 return 0
             old = [
                 row["row_id"]
-                for page in self._tombstones(["row_id", "written_ns"])
+                for page in self._tombstone_rows(["row_id", "written_ns"])
                 for row in page
                 if row["written_ns"] < before_ns
             ]
             for start in range(0, len(old), QUERY_IDS):
-                self._remove(old[start : start + QUERY_IDS])
+                self._delete_rows(old[start : start + QUERY_IDS])
         return len(old)
 
     def search(
@@ -174,8 +172,7 @@ class Collection(Generation):
         Args:
             vectors: unit vectors of shape (n, d).
             limit: hits per query, 1..1000.
-            prototypes: for each query the prototypes to look in; a layout may look in more. None
-                looks in all.
+            prototypes: to search, for each query; a layout may search more. None searches all.
 
         Returns:
             For each query at most `limit` hits, without their vectors.
@@ -186,11 +183,11 @@ class Collection(Generation):
         hits: list[list[Hit]] = [[] for _ in vectors]
         if not self.exists():
             return hits
-        together: dict[bytes, tuple[Mapping[str, Any], list[int]]] = {}
+        by_scope: dict[bytes, tuple[Mapping[str, Any], list[int]]] = {}
         for query in range(len(vectors)):
             scope = self._scope(None if prototypes is None else prototypes[query])
-            together.setdefault(orjson.dumps(scope), (scope, []))[1].append(query)
-        for scope, queries in together.values():
+            by_scope.setdefault(orjson.dumps(scope), (scope, []))[1].append(query)
+        for scope, queries in by_scope.values():
             found = self._call(
                 "search",
                 data=[vectors[query].tolist() for query in queries],
@@ -216,17 +213,17 @@ class Collection(Generation):
         return np.array(found[:limit], np.float32).reshape(-1, self.bank.dim)
 
     def recent_count(self) -> int:
-        """What `count` said within the last ten seconds: counting walks every row on Lite."""
+        """`count`, at most `COUNT_TTL_S` seconds old."""
         if time.monotonic() - self._counted_at >= COUNT_TTL_S:
             self._count, self._counted_at = self.count(), time.monotonic()
         return self._count
 
     def scan(self, vectors: bool = False, tombstones: bool = False) -> Iterator[list[Item]]:
-        """Every item in pages of no particular order, tombstones only where asked for."""
+        """Every item, page by page in no particular order; tombstones only with `tombstones`."""
         if not self.exists():
             return
         fields = [*ROW_FIELDS, "vector"] if vectors else ROW_FIELDS
-        for page in self._pages(fields):
+        for page in self._all_rows(fields):
             yield [
                 to_item(row, self.metadata)
                 for row in page
@@ -234,23 +231,24 @@ class Collection(Generation):
             ]
 
     def content_hash(self) -> str:
-        """SHA-256 over every item sorted by id: equal exactly when shoppers see the same catalog.
+        """SHA-256 over every item sorted by id: equal exactly for equal catalogs.
 
-        Versions, prototypes and tombstones are left out, so that sending everything again or
-        re-keying changes nothing. Reads every row: 5 s for 20,000 on Lite.
+        Versions, prototypes and tombstones are left out, so that neither sending everything again
+        nor repartitioning changes it. Reads every row: 5 s for 20,000 on Lite.
         """
-        with self._lock:  # a flush on Lite hides rows from readers for a moment
+        with self._lock:  # during a flush on Lite, rows are invisible
             digests = {
                 item.item_id: content_digest(item)
                 for page in self.scan(vectors=True)
                 for item in page
             }
-        whole = hashlib.sha256(self.metadata.model_id.encode())
+        total = hashlib.sha256(self.metadata.model_id.encode())
         for item_id in sorted(digests):
-            whole.update(digests[item_id])
-        return whole.hexdigest()
+            total.update(digests[item_id])
+        return total.hexdigest()
 
     def _hits(self, answers: Iterable[Mapping[str, Any]]) -> list[Hit]:
+        """One hit for each item, best first; an item may have two copies for a moment."""
         best: dict[str, Hit] = {}
         for answer in answers:
             item = to_item(answer["entity"], self.metadata)

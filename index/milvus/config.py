@@ -1,4 +1,4 @@
-"""Where a catalog's rows are, as settings say it."""
+"""Address, credentials and layout of a Milvus."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class MilvusConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the rows are and how they are laid out.
+    """How to reach Milvus, and how rows are laid out in it.
 
     Attributes:
         uri: `http://host:port` of a Milvus or Milvus Lite server, or the path of a Lite database
@@ -14,15 +14,15 @@ class MilvusConfig(msgspec.Struct, frozen=True, kw_only=True):
         token: `user:password` of a Milvus server.
         ca_file: PEM of the authority that signed an `https://` server's certificate; by default
             the system's authorities are trusted.
-        cert_file, key_file: PEM of our own certificate, for a server that asks for one; all three
-            files are needed then.
-        server_name: what the server's certificate calls it, where that is not its address.
+        cert_file, key_file: PEM of the client certificate, for a server that requires one; all
+            three files are needed then.
+        server_name: the name in the server's certificate, where that is not its address.
         kind: which of the two layouts to use.
-        index_type: of the vectors; each layout knows which ones its engine really builds.
-        consistency: of searches on a server. Bounded answers quickly and may miss the last
-            seconds; `count` always sees everything, and so do searches that follow it.
-        timeout_s: how long one call may take, its retries included.
-        flush_idle_s: on Lite, how long after the last write rows are moved out of the memtable.
+        index_type: of the vectors; each layout knows the types that its engine really builds.
+        consistency: of searches on a server. Bounded is fast and may miss the last seconds; `count`
+            always sees everything, and so do searches after it.
+        timeout_s: seconds for one call, retries included.
+        flush_idle_s: on Lite, seconds after the last write until the memtable is flushed.
     """
 
     uri: str
@@ -38,7 +38,7 @@ class MilvusConfig(msgspec.Struct, frozen=True, kw_only=True):
     flush_idle_s: float = 1.0
 
     def tls(self) -> dict[str, str]:
-        """The TLS settings in pymilvus' words; what it does not take in one set it drops."""
+        """The TLS arguments of pymilvus, which ignores combinations that it does not expect."""
         names = (
             {"server_pem_path": self.ca_file}
             if self.cert_file is None
@@ -48,8 +48,8 @@ class MilvusConfig(msgspec.Struct, frozen=True, kw_only=True):
                 "client_key_path": self.key_file,
             }
         )
-        said = names | {"server_name": self.server_name}
-        return {name: value for name, value in said.items() if value is not None}
+        arguments = names | {"server_name": self.server_name}
+        return {name: value for name, value in arguments.items() if value is not None}
 
     def __repr__(self) -> str:
         return f"MilvusConfig({self.kind}, {self.uri!r}, {self.index_type})"

@@ -1,8 +1,8 @@
-"""A generation: one Milvus collection, and the public name that stands for it or will.
+"""A generation: one Milvus collection, and the alias that points to it.
 
-Readers and writers of a catalog hold a generation each. They look from time to time whether its
-name still stands for it; when the catalog was re-keyed or another model took over, the next call
-says so instead of answering from the wrong rows.
+Readers and writers of a catalog hold a generation each, and resolve the alias every two seconds.
+When the catalog was repartitioned or replaced, their next call raises instead of using the wrong
+rows.
 """
 
 import re
@@ -21,21 +21,23 @@ from index.milvus.metadata import CollectionMetadata, check_metadata, generation
 from index.prototypes.protocol import Bank
 
 ALIAS_TTL_S = 2.0
-"""How old our knowledge of the alias may get: one cheap call, and readers follow a rekey."""
+"""Seconds for which a resolved alias is trusted; resolving it is one cheap call."""
 PAGE = 1000
+"""Rows in one page of a scan."""
 
 
 class Generation(ABC):
     """One Milvus collection under one bank, which need not exist yet. Thread-safe.
 
     All methods raise `MilvusUnavailable` when Milvus does not answer, `GenerationChanged` when the
-    catalog was re-keyed meanwhile, `ModelMismatch` when it holds another model's vectors.
+    catalog was repartitioned since it was opened, `ModelMismatch` when it holds another model's
+    vectors.
 
     Args:
-        store: where Milvus is.
-        bank: what rows are keyed by; its model's vectors are stored.
+        config: how to reach Milvus.
+        bank: that items are assigned by; of the model whose vectors are stored.
         name: the catalog's public name.
-        published: whether the name stands for this generation; else `publish` will see to it.
+        published: whether the alias points here; otherwise `publish` moves it here later.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Generation(ABC):
             model_id=bank.model_id, bank_version=bank.version, dim=bank.dim
         )
         self.generation = generation_name(name, bank.version)
-        if not published:  # two processes that prepare the same bank must not meet in one
+        if not published:  # so that two copies under one bank are two collections
             self.generation += f"_{uuid.uuid4().hex[:8]}"
         self._published = published
         self._client = Client(config)
@@ -58,7 +60,7 @@ class Generation(ABC):
 
     @abstractmethod
     def _create(self) -> None:
-        """Make the generation and all its partitions where they are missing; must be repeatable."""
+        """Create the collection and its partitions where they are missing; idempotent."""
 
     def exists(self) -> bool:
         """Whether anything was ever written under this name."""
@@ -66,7 +68,7 @@ class Generation(ABC):
         return self._exists
 
     def ensure_exists(self) -> None:
-        """Make the collection, and its alias if it is to have one, unless they are there."""
+        """Create the collection, and its alias if it is published, unless they exist."""
         if not self.exists():
             self._create()
             if self._published:
@@ -74,12 +76,12 @@ class Generation(ABC):
             self._check_alias(always=True)
 
     def publish(self, name: str | None = None) -> str | None:
-        """Let a public name, by default its own, stand for this generation.
+        """Point the alias `name`, by default its own, to this generation: atomic for all readers.
 
-        That is one step for all readers, and from then on the generation goes by that name.
+        From then on that is this generation's public name.
 
         Returns:
-            The generation that the name stood for before, None if there was none or this one.
+            The generation that the alias pointed to before; None if there was none, or this one.
         """
         name = name or self.name
         before = resolve_alias(self._client, name)
@@ -91,7 +93,7 @@ class Generation(ABC):
         return before.generation if before and before.generation != self.generation else None
 
     def generations(self) -> list[str]:
-        """All generations under this name, whether the name stands for them or not."""
+        """All generations of this public name, whether the alias points to them or not."""
         prefix = re.escape(generation_name(self.name, ""))
         pattern = re.compile(f"{prefix}[0-9a-f]{{12}}(_[0-9a-f]{{8}})?")
         return [
@@ -103,7 +105,7 @@ class Generation(ABC):
         self._client.call("drop_collection", generation)
 
     def drop_leftovers(self) -> None:
-        """Drop the generations that the public name does not stand for, but for this one."""
+        """Drop all generations of this public name but this one and the live one."""
         alias = resolve_alias(self._client, self.name)
         kept = {self.generation, alias.generation if alias else ""}
         for generation in self.generations():
@@ -111,12 +113,12 @@ class Generation(ABC):
                 self.drop(generation)
 
     def drop_alias(self, name: str) -> None:
-        """Give up a public name, if there is one; the rows stay."""
+        """Drop an alias, if it exists; the rows stay."""
         if resolve_alias(self._client, name) is not None:
             self._client.call("drop_alias", name)
 
     def drop_all(self) -> None:
-        """Drop the catalog: its alias and every generation. Nothing of it is left."""
+        """Drop the catalog: its alias and every generation."""
         alias = resolve_alias(self._client, self.name)
         if alias is not None:
             self._client.call("drop_alias", self.name)
@@ -126,7 +128,7 @@ class Generation(ABC):
         self._check_alias(always=True)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def __enter__(self) -> Self:
@@ -141,7 +143,7 @@ class Generation(ABC):
         self.close()
 
     def _check_alias(self, *, always: bool = False) -> None:
-        """See from time to time that the name still stands for our model and bank."""
+        """Check that the alias still points to our model and bank, at most every `ALIAS_TTL_S`."""
         if not always and time.monotonic() - self._alias_checked_at < ALIAS_TTL_S:
             return
         found = resolve_alias(self._client, self.name if self._published else self.generation)
@@ -149,7 +151,7 @@ class Generation(ABC):
             check_metadata(found.metadata, self.metadata, self.name)
             if self._exists and found.generation != self.generation:
                 raise GenerationChanged(
-                    f"{self.name!r} stands for {found.generation!r} now: open it again",
+                    f"{self.name!r} points to {found.generation!r} now: open it again",
                     self.bank.version,
                 )
             self.generation = found.generation
@@ -157,7 +159,7 @@ class Generation(ABC):
         self._alias_checked_at = time.monotonic()
 
     def _call(self, method: str, **kwargs: Any) -> Any:
-        """Call Milvus about our generation, which another process may have dropped."""
+        """A call on our collection, which another process may have dropped."""
         try:
             return self._client.call(method, self.generation, **kwargs)
         except NotFound as error:
@@ -172,12 +174,12 @@ class Generation(ABC):
     ) -> Iterator[list[dict[str, Any]]]:
         """Rows in scope (and for which `where` holds) by primary key, a page at a time.
 
-        pymilvus' own iterator reads at the client's clock on a 2.3 server, whatever consistency is
-        asked for, and misses the last writes; so we turn the pages ourselves.
+        pymilvus' own iterator ignores the consistency level on a 2.3 server and misses the last
+        writes.
         """
         last = ""
         while True:
-            with self._lock:  # a flush on Lite hides rows from readers for a moment
+            with self._lock:  # during a flush on Lite, rows are invisible
                 page = self._call(
                     "query",
                     filter=f'row_id > "{last}"' + (f" and {where}" if where else ""),
@@ -186,7 +188,7 @@ class Generation(ABC):
                     **scope,
                 )
             keys = [row["row_id"] for row in page]
-            if keys != sorted(keys):  # then rows between two pages would be lost
+            if keys != sorted(keys):  # otherwise rows between two pages would be lost
                 raise SearchIndexError(f"Milvus at {self.config.uri} does not page by primary key")
             if page:
                 yield list(page)

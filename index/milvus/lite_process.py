@@ -1,6 +1,6 @@
-"""The embedded Milvus Lite server: one process that owns the data, so that several may use it.
+"""The embedded Milvus Lite server: one process that owns the data, so that several can use it.
 
-Spawning and ending it is left to whoever supervises; this says how, and when it answers.
+Its command line, and a wait until it answers; the supervisor starts and stops it.
 """
 
 import sys
@@ -22,8 +22,8 @@ def argv(data_dir: Path, port: int) -> list[str]:
     locked; end it with SIGINT for a clean close. A kill loses no acknowledged row.
     """
     where = ["--data-dir", str(data_dir), "--host", "127.0.0.1", "--port", str(port)]
-    # One request at a time: in the middle of a flush the memtable's rows are found by nobody, so
-    # a search beside it would miss what was written last. Lite computes under Python's lock anyway.
+    # One request at a time: during a flush the memtable's rows are invisible, so that a concurrent
+    # search would miss the last writes. Lite computes under the GIL anyway.
     # -P: no module of the working directory may hide one of Milvus Lite's.
     return [sys.executable, "-P", "-m", "milvus_lite", "server", *where, "--max-workers", "1"]
 

@@ -1,4 +1,4 @@
-"""What a collection says of itself: whose vectors it holds and by which bank it is keyed.
+"""Collection metadata: the model of the vectors, and the bank that the items are assigned by.
 
 A catalog's public name (`products`) is an alias; the rows are in a generation, a collection named
 after its bank (`products_<bank version>`), or after the name it was built under before it was
@@ -10,54 +10,54 @@ import msgspec
 from index.errors import GenerationChanged, ModelMismatch, SearchIndexError
 from index.milvus.client import Client, NotFound
 
-PROPERTY = "lookstream.stamp"
+PROPERTY = "lookstream.stamp"  # stored in every catalog: a new name would hide them
 
 
 class CollectionMetadata(msgspec.Struct, frozen=True, kw_only=True, tag_field="format", tag="1"):
-    """The law-3 stamp of a generation: model, bank and vector length."""
+    """Model, bank and vector length of a generation (law 3)."""
 
     model_id: str
     bank_version: str
     dim: int
 
     def encoded(self) -> str:
-        """The stamp as the collection's property holds it."""
+        """The JSON that is stored as a property of the collection."""
         return msgspec.json.encode(self).decode()
 
 
 def generation_name(name: str, bank_version: str) -> str:
-    """The collection behind a public name for one bank."""
+    """The name of the collection for a public name and a bank."""
     return f"{name}_{bank_version}"
 
 
 class ResolvedAlias(msgspec.Struct, frozen=True, kw_only=True):
-    """What a name stands for: a generation, and what it says of itself."""
+    """The generation behind a name, and its metadata."""
 
     generation: str
     metadata: CollectionMetadata
 
 
 def resolve_alias(client: Client, name: str) -> ResolvedAlias | None:
-    """What a name stands for, be it an alias or a generation; None when there is none yet."""
+    """The generation behind a name, which is an alias or its own; None if there is none."""
     try:
-        said = client.call("describe_collection", name)
+        description = client.call("describe_collection", name)
     except NotFound:
         return None
-    metadata = dict(said.get("properties") or {}).get(PROPERTY)
+    metadata = dict(description.get("properties") or {}).get(PROPERTY)
     if metadata is None:
         raise SearchIndexError(
             f"the collection {name!r} was not made by Lookstream: use another name or drop it"
         )
     decoded = msgspec.json.decode(metadata, type=CollectionMetadata)
-    return ResolvedAlias(generation=str(said["collection_name"]), metadata=decoded)
+    return ResolvedAlias(generation=str(description["collection_name"]), metadata=decoded)
 
 
 def check_metadata(found: CollectionMetadata, expected: CollectionMetadata, name: str) -> None:
-    """Raise unless a collection holds vectors of our model, keyed by our bank.
+    """Raise unless a collection holds vectors of the expected model, assigned by its bank.
 
     Raises:
         ModelMismatch: it holds vectors of another model.
-        GenerationChanged: it is keyed by another bank of the same model.
+        GenerationChanged: they are assigned by another bank of the same model.
     """
     if (found.model_id, found.dim) != (expected.model_id, expected.dim):
         raise ModelMismatch(
@@ -67,7 +67,7 @@ def check_metadata(found: CollectionMetadata, expected: CollectionMetadata, name
         )
     if found.bank_version != expected.bank_version:
         raise GenerationChanged(
-            f"the collection {name!r} is keyed by bank {found.bank_version}, not by "
+            f"the collection {name!r} is assigned by bank {found.bank_version}, not by "
             f"{expected.bank_version}: load that bank and open the collection again",
             found.bank_version,
         )

@@ -1,4 +1,4 @@
-"""Opening a catalog: the layout that its Milvus asks for, and what is known before it is open."""
+"""Opening a catalog in the layout of its Milvus, and reading its metadata before."""
 
 from index.milvus.client import Client
 from index.milvus.collection import Collection
@@ -15,9 +15,8 @@ def open_collection(config: MilvusConfig, bank: Bank, name: str = "products") ->
     Raises:
         MilvusUnavailable: Milvus does not answer.
         ModelMismatch: the catalog holds vectors of another model.
-        GenerationChanged: the catalog is keyed by another bank (its version is in the error).
+        GenerationChanged: its items are assigned by another bank (the error has its version).
     """
-
     layout = LiteCollection if config.kind == "lite" else ServerCollection
     collection = layout(config, bank, name)
     collection.exists()
@@ -25,7 +24,7 @@ def open_collection(config: MilvusConfig, bank: Bank, name: str = "products") ->
 
 
 def live_metadata(config: MilvusConfig, name: str = "products") -> CollectionMetadata | None:
-    """What the generation that a public name stands for says of itself; None if there is none.
+    """The metadata of the generation behind a public name; None if there is none.
 
     Raises:
         MilvusUnavailable: Milvus does not answer.

@@ -1,4 +1,4 @@
-"""Items as Milvus rows: the schema, what is checked before a row goes, and what is read back."""
+"""Items as Milvus rows: the schema, checks before writing, and conversion in both directions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MAX_ITEM_ID = 1024
 MAX_PRODUCT_ID = 512
 MAX_TEXT = 65_535
-"""Bytes; the server's limit on a VARCHAR and on a JSON value."""
-MAX_JUICE = 48 * 1024  # as base64 in JSON it stays below that
+"""Bytes: the server's limit on a VARCHAR and on a JSON value."""
+MAX_JUICE = 48 * 1024  # below that limit as base64 in JSON
 
 ROW_FIELDS = [
     "row_id", "item_id", "product_id", "prototype", "payload", "offer", "versions", "digest",
@@ -47,7 +47,7 @@ def schema(dim: int, *, partition_key: bool) -> CollectionSchema:
     fields.add_field("vector", DataType.FLOAT_VECTOR, dim=dim)
     for name in ("payload", "offer", "versions"):
         fields.add_field(name, DataType.JSON)
-    # Neither engine has a field for bytes; JSON, because pymilvus walks a VARCHAR's every letter.
+    # Neither engine has a type for bytes. JSON, because pymilvus checks a VARCHAR by character.
     fields.add_field("juice", DataType.JSON)
     fields.add_field("digest", DataType.VARCHAR, max_length=256)
     fields.add_field("model_id", DataType.VARCHAR, max_length=256)
@@ -64,12 +64,12 @@ def index_params() -> IndexParams:
 
 
 def row_id(item_id: str, copy: int) -> str:
-    """The primary key of one copy of an item: letters, digits and a dash, whatever its name."""
+    """The primary key of one copy of an item: only letters, digits and a dash."""
     return f"{hashlib.blake2b(item_id.encode(), digest_size=16).hexdigest()}-{copy}"
 
 
 def to_row(item: Item, metadata: CollectionMetadata, prototypes: int, copy: int) -> dict[str, Any]:
-    """A checked item as a row, under the primary key of this copy of it.
+    """Check an item and convert it to a row under the primary key of this copy.
 
     Raises:
         RowRejected: the row can never be stored; the message says which item and why.
@@ -78,7 +78,7 @@ def to_row(item: Item, metadata: CollectionMetadata, prototypes: int, copy: int)
         check_item(item, metadata.dim, prototypes)
     except RowRejected as error:
         raise RowRejected(f"item {item.item_id!r}: {error}") from error
-    assert item.vector is not None  # noqa: S101 - check_item has seen to it
+    assert item.vector is not None  # noqa: S101 - checked by check_item
     return {
         "row_id": row_id(item.item_id, copy),
         "item_id": item.item_id,
@@ -97,7 +97,7 @@ def to_row(item: Item, metadata: CollectionMetadata, prototypes: int, copy: int)
 
 
 def check_item(item: Item, dim: int, prototypes: int) -> None:
-    """Raise RowRejected for what Milvus would refuse, cut, or (NaN, on Lite) store and regret."""
+    """Raise RowRejected for what Milvus would reject, truncate, or (NaN, on Lite) accept."""
     for name, limit in (("item_id", MAX_ITEM_ID), ("product_id", MAX_PRODUCT_ID), ("digest", 256)):
         text = getattr(item, name)
         try:
@@ -132,7 +132,7 @@ def check_vectors(vectors: npt.NDArray[Any], dim: int) -> None:
 
 
 def to_item(row: Mapping[str, Any], metadata: CollectionMetadata) -> Item:
-    """A row as an item; its vector only where the row was read with it.
+    """Convert a row to an item, with its vector if the row has it.
 
     Raises:
         ModelMismatch: another model wrote this row.
@@ -159,5 +159,5 @@ def to_item(row: Mapping[str, Any], metadata: CollectionMetadata) -> Item:
 
 
 def any_of(field: str, values: Iterable[str]) -> str:
-    """The filter `field in [...]`, its strings quoted as both engines read them."""
+    """The filter `field in [...]`, with strings quoted for both engines."""
     return f"{field} in [{', '.join(orjson.dumps(value).decode() for value in values)}]"

@@ -1,9 +1,9 @@
 """The layout on a Milvus server or cluster: the prototype is the partition key.
 
-Milvus hashes the key into 64 physical partitions and searches only those that a filter
-`prototype in [...]` can match: 5–6 ms where an unfiltered search takes 18 ms (100,000 rows). Reads
-that decide about a write are Strong, whoever wrote before us; they wait for the next time tick,
-some 200 ms, whatever the batch's size.
+Milvus hashes the key into 64 physical partitions and searches only those that a filter `prototype
+in [...]` can match: 5–6 ms where an unfiltered search takes 18 ms (100,000 rows). Reads that a
+write depends on use consistency level Strong, so that they see the writes of other processes; each
+waits for the next time tick, some 200 ms, however many rows it reads.
 """
 
 import time
@@ -27,10 +27,10 @@ INDEX_PARAMS: dict[str, dict[str, int]] = {
     "IVF_SQ8": {"nlist": 128},
     "HNSW": {"M": 16, "efConstruction": 200},
 }
-"""The index types that we know how to build and search well."""
+"""The index types that are supported, and how they are built."""
 
-FINDABLE = "prototype >= 0"
-NOW = {"consistency_level": "Strong"}
+NO_TOMBSTONE = "prototype >= 0"
+STRONG = {"consistency_level": "Strong"}
 
 
 class ServerCollection(Collection):
@@ -63,38 +63,38 @@ class ServerCollection(Collection):
                 num_partitions=NUM_PARTITIONS,
                 properties={PROPERTY: self.metadata.encoded()},
             )
-        # Each of these is a no-op where a crash came after it. The client would wait half a second
-        # for each index; loading waits for them all.
+        # Both do nothing if an earlier process did them before it crashed. sync=False: the client
+        # would wait half a second for each index; loading waits for them all.
         self._client.call("create_index", self.generation, index, sync=False)
         self._client.call("load_collection", self.generation)
 
     def _rows(self, product_ids: Sequence[str], fields: list[str]) -> list[dict[str, Any]]:
         expression = any_of("product_id", product_ids)
-        return list(self._call("query", filter=expression, output_fields=fields, **NOW))
+        return list(self._call("query", filter=expression, output_fields=fields, **STRONG))
 
-    def _places(self, item_ids: Sequence[str]) -> Mapping[str, list[str]]:
-        places: dict[str, list[str]] = defaultdict(list)
+    def _row_ids(self, item_ids: Sequence[str]) -> Mapping[str, list[str]]:
+        row_ids: dict[str, list[str]] = defaultdict(list)
         for start in range(0, len(item_ids), QUERY_IDS):
             expression = any_of("item_id", item_ids[start : start + QUERY_IDS])
             fields = ["row_id", "item_id"]
-            for row in self._call("query", filter=expression, output_fields=fields, **NOW):
-                places[row["item_id"]].append(row["row_id"])
-        return places
+            for row in self._call("query", filter=expression, output_fields=fields, **STRONG):
+                row_ids[row["item_id"]].append(row["row_id"])
+        return row_ids
 
-    def _copy(self, item: Item) -> int:
+    def _copy_number(self, item: Item) -> int:
         # Milvus 2.3 routes an upserted row by its primary key instead of its partition key, and a
-        # filter on the prototype then misses it. So every write is a new row, and never an upsert.
+        # filter on the prototype then misses it. So every write inserts a new row.
         return time.time_ns()
 
-    def _put(self, rows: list[dict[str, Any]]) -> None:
+    def _insert(self, rows: list[dict[str, Any]]) -> None:
         self._call("insert", data=rows)
 
-    def _remove(self, row_ids: Sequence[str]) -> None:
+    def _delete_rows(self, row_ids: Sequence[str]) -> None:
         self._call("delete", filter=any_of("row_id", row_ids))
 
     def _scope(self, prototypes: Prototypes | None) -> Mapping[str, Any]:
         if prototypes is None:
-            return {"filter": FINDABLE}
+            return {"filter": NO_TOMBSTONE}
         wanted = sorted({int(prototype) for prototype in prototypes})
         return {"filter": f"prototype in {wanted}"}
 
@@ -105,20 +105,20 @@ class ServerCollection(Collection):
             "consistency_level": self.config.consistency,
         }
 
-    def _pages(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
-        return self._iterate(fields, **NOW)
+    def _all_rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        return self._iterate(fields, **STRONG)
 
-    def _tombstones(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
-        return self._iterate(fields, where=f"prototype == {TOMBSTONE}", **NOW)
+    def _tombstone_rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        return self._iterate(fields, where=f"prototype == {TOMBSTONE}", **STRONG)
 
     def count(self) -> int:
-        """Items that can be found, tombstones not counted; sees every acknowledged write."""
+        """Number of items without tombstones; sees every acknowledged write."""
         if not self.exists():
             return 0
-        counted = self._call("query", filter=FINDABLE, output_fields=["count(*)"], **NOW)
+        counted = self._call("query", filter=NO_TOMBSTONE, output_fields=["count(*)"], **STRONG)
         return int(counted[0]["count(*)"])
 
     def flush(self) -> None:
-        """Seal the growing segments, so that they get their index now."""
+        """Seal the growing segments, so that they get their index."""
         if self.exists():
             self._call("flush")

@@ -1,1 +1,1 @@
-"""Prototype banks: made, kept, looked up, and brought up to date."""
+"""Prototype banks: building, storing, searching and updating them."""

@@ -1,9 +1,9 @@
-"""The prototype bank: unit vectors that cut the catalog into neighbourhoods.
+"""The prototype bank: unit vectors that partition a catalog.
 
 Pailitao-VL §4 keys its catalog by prototypes, the centroids of purified clusters: see
-`index.prototypes.from_clusters`. Until there are clusters they are the centroids of spherical
-k-means over the catalog's own embeddings, and have no names. A bank never changes: its version is a
-hash of its content, so that rows, queries and results can be stamped with it.
+`index.prototypes.from_clusters`. Without clusters they are the centroids of spherical k-means over
+the catalog's own vectors, and have no names. A bank is immutable: its version is a hash of its
+content, which generations and results carry.
 """
 
 import hashlib
@@ -24,22 +24,22 @@ from index.errors import BankError
 from index.vectors import Matrix, Rows, check_unit_rows
 
 Name = str | int
-"""What a prototype is called for as long as it lives; its row may differ from bank to bank."""
+"""Identifies a prototype from bank to bank, while its row may change."""
 
 ITEMS_PER_PROTOTYPE = 100
-"""Beyond 10,000 items; there four to eight probed prototypes hold .97–.99 of the true top ten."""
+"""For more than 10,000 items: probing four to eight prototypes then gives recall@10 of .97–.99."""
 BLOCK = 4096
-"""Vectors compared at once: bounds the similarity matrix to 4096 × u floats."""
+"""Vectors compared at once: limits the similarity matrix to 4096 × u floats."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How a bank came to be: what its card says beside its version.
+    """How a bank was made, as its card (``bank.json``) records it.
 
     Attributes:
         method: how the prototypes were made.
         created_from: the folder, run or bank version they were made from; "" if unknown.
-        sources: how many vectors each source gave.
+        sources: number of vectors from each source.
     """
 
     method: str = "spherical k-means"
@@ -48,16 +48,17 @@ class Origin:
 
 
 class PrototypeBank:
-    """Prototypes of one model, in an order where neighbours in number are neighbours in space.
+    """Prototypes of one model, ordered so that consecutive rows are near each other.
 
     Attributes:
         centroids: float32 of shape (u, d), rows ℓ2-normalised.
         version: short hash of the centroids, the model id, and names and counts where it has them.
         model_id: the model whose vectors it was built from (law 3).
         built_from: how many vectors it was built from.
-        names: of the prototypes (u,), all different; the row numbers where none were given.
+        names: of the prototypes (u,), all different; the row numbers if none were given.
         counts: int64 (u,), the vectors behind each prototype; None if unknown.
-        origin: how it came to be.
+        named: whether names were given.
+        origin: how it was made.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class PrototypeBank:
         for start in range(0, len(vectors), BLOCK):
             block = self.similarities(vectors[start : start + BLOCK])
             found = np.argpartition(-block, k - 1, axis=1)[:, :k]
-            found.sort(axis=1)  # so that ties go to the lower row, as in `assign`
+            found.sort(axis=1)  # ties go to the lower row, as in `assign`
             near = np.take_along_axis(block, found, axis=1)
             order = np.argsort(-near, axis=1, kind="stable")
             rows[start : start + BLOCK] = np.take_along_axis(found, order, axis=1)
@@ -149,7 +150,7 @@ class PrototypeBank:
         """Write ``bank.safetensors`` and ``bank.json`` (its card) into a folder, made if needed."""
         directory.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, npt.NDArray[Any]] = {"centroids": self.centroids}
-        if self.named:  # as JSON in bytes: safetensors has no strings
+        if self.named:  # as bytes of JSON: safetensors has no strings
             arrays["names"] = np.frombuffer(orjson.dumps(self.names), np.uint8)
         if self.counts is not None:
             arrays["counts"] = self.counts
@@ -168,7 +169,7 @@ class PrototypeBank:
 
     @classmethod
     def load(cls, directory: Path) -> "PrototypeBank":
-        """Read a bank back and check it against its version.
+        """Read a bank and verify its version.
 
         Raises:
             BankError: a file is missing, damaged, or not what its card says.
@@ -180,7 +181,7 @@ class PrototypeBank:
             names = orjson.loads(arrays["names"].tobytes()) if "names" in arrays else None
             version, model_id = str(card["version"]), str(card["model_id"])
             built_from = int(card["built_from"])
-            # Banks of before there were clusters say nothing of where they came from.
+            # Banks from before `from_clusters` have neither field.
             origin = Origin(card["method"], card.get("created_from", ""), card.get("sources", {}))
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise BankError(f"no readable prototype bank in {directory}: {error}") from error
@@ -207,7 +208,7 @@ def content_version(
     names: Sequence[Name] | None = None,
     counts: Rows | None = None,
 ) -> str:
-    """Twelve hexadecimal digits that name this content."""
+    """The version of this content: twelve hexadecimal digits of its SHA-256."""
     digest = hashlib.sha256(f"{model_id}\n{centroids.shape}\n".encode())
     digest.update(centroids.astype("<f4", copy=False).data)
     if names is not None:

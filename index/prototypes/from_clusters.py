@@ -1,8 +1,8 @@
-"""A bank from purified clusters: one prototype per label, the centroid of what bears it.
+"""A bank from purified clusters: one prototype per label, the centroid of its members.
 
 Pailitao-VL §4: after curation a cluster's members show one product, and the ℓ2-normalised mean of
-their vectors stands for it. The label becomes the prototype's name and stays it from bank to bank
-(`index.prototypes.online_update`), while row numbers may change.
+their vectors represents it. The label is the prototype's name, which stays the same from bank to
+bank (`index.prototypes.online_update`), while row numbers may change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,11 @@ from index.vectors import Matrix, Rows, check_unit_rows
 
 METHOD = "centroids of purified clusters"
 MAX_ORDERED = 20_000
-"""Beyond this many, prototypes stay sorted by name: putting neighbours together takes minutes, and
-a bank of that size is searched in its mapped form (`index.prototypes.mmap_bank`), which has an
-order of its own.
+"""Larger banks stay sorted by name: `neighbour_order` would take minutes, and a bank of that size
+is searched through a coarse index (`index.prototypes.mmap_bank`).
 """
 MIN_MEAN_NORM = 1e-3
-"""Shortest mean of unit vectors that still points somewhere."""
+"""Length of a mean of unit vectors below which its direction is noise."""
 
 
 def from_clusters(
@@ -36,10 +35,10 @@ def from_clusters(
 
     Args:
         vectors: float32 of shape (n, d), ℓ2-normalised, n ≥ 1.
-        labels: the cluster of each vector; None for those that belong to none (outliers).
+        labels: the cluster of each vector; None for outliers.
         model_id: the model that made the vectors.
-        created_from: for the card: which clusters these are.
-        sources: for the card: how many vectors each source gave.
+        created_from: which clusters these are, for the card.
+        sources: number of vectors from each source, for the card.
 
     Returns:
         A bank whose names are the labels and whose counts are their members. The same vectors and
@@ -53,9 +52,9 @@ def from_clusters(
     check_unit_rows(vectors, "vectors")
     if len(labels) != len(vectors):
         raise BankError(f"{len(labels)} labels for {len(vectors)} vectors: give one each, or None")
-    names = in_order(label for label in labels if label is not None)
+    names = sorted_names(label for label in labels if label is not None)
     if not names:
-        raise BankError("no vector has a label: a bank needs one cluster at least")
+        raise BankError("no vector has a label: a bank needs at least one cluster")
     numbers = {name: number for number, name in enumerate(names)}
     members = np.array([at for at, label in enumerate(labels) if label is not None], np.int64)
     of = np.array([numbers[label] for label in labels if label is not None], np.int64)
@@ -81,12 +80,12 @@ def bank_of_clusters(
     created_from: str = "",
     sources: Mapping[str, int] | None = None,
 ) -> PrototypeBank:
-    """The bank of curated clusters given as the ids of their members.
+    """The bank of clusters that are given as the ids of their members.
 
     Args:
-        clusters: for each label the ids that were kept in it.
-        item_ids: what the rows of `vectors` are, (n,); a picture is one item. Items in no cluster
-            are left out.
+        clusters: the ids of the members of each label.
+        item_ids: of the rows of `vectors`, (n,); a picture is one item. Items in no cluster are
+            ignored.
         vectors: float32 (n, d), ℓ2-normalised.
         model_id: the model that made them.
         created_from: see `from_clusters`.
@@ -121,16 +120,16 @@ def named_bank(
     built_from: int,
     origin: Origin,
 ) -> PrototypeBank:
-    """A bank of means of any length, (u, d), in an order where neighbours lie together.
+    """A bank of means of any length, (u, d), with consecutive rows near each other.
 
     Raises:
-        BankError: a mean is too short to point anywhere.
+        BankError: a mean is too short for a direction.
     """
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    faintest = int(lengths.argmin())
-    if not lengths[faintest] >= MIN_MEAN_NORM:
+    shortest = int(lengths.argmin())
+    if not lengths[shortest] >= MIN_MEAN_NORM:
         raise BankError(
-            f"the {counts[faintest]} members of {names[faintest]!r} cancel out: "
+            f"the {counts[shortest]} members of {names[shortest]!r} cancel out: "
             "they cannot be one product; curate that cluster again"
         )
     centroids = means / lengths
@@ -145,11 +144,11 @@ def named_bank(
     )
 
 
-def in_order(names: Iterable[Name]) -> list[Name]:
-    """Names without repeats: numbers first, each kind ascending."""
+def sorted_names(names: Iterable[Name]) -> list[Name]:
+    """Distinct names, numbers first, in ascending order."""
     return sorted(set(names), key=name_key)
 
 
 def name_key(name: Name) -> tuple[bool, Name]:
-    """What to sort names by, numbers and texts together."""
+    """A sort key for numbers and texts together."""
     return isinstance(name, str), name

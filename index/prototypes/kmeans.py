@@ -1,4 +1,4 @@
-"""Prototype banks by spherical k-means, numbered so that neighbours lie together."""
+"""Prototype banks by spherical k-means, with consecutive rows near each other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def build(
         niter=25,
         spherical=True,
         seed=seed,
-        min_points_per_centroid=1,  # silences a warning about small catalogs
+        min_points_per_centroid=1,  # no warning about small catalogs
         max_points_per_centroid=256,
     )
     kmeans.train(vectors)
@@ -46,15 +46,15 @@ def build(
 
 
 def default_prototypes(items: int) -> int:
-    """√n, so that probing costs as much as what is probed; from 10,000 items on, n / 100."""
+    """√n, so that there are as many items per prototype; n / 100 from 10,000 items on."""
     return max(1, round(math.sqrt(items)), items // ITEMS_PER_PROTOTYPE)
 
 
 def neighbour_order(centroids: Matrix) -> npt.NDArray[np.int64]:
-    """Number prototypes so that runs of them lie together: halve by the principal direction.
+    """An order (u,) in which consecutive rows are near: bisect by the principal direction.
 
-    A layout with fewer partitions than prototypes puts a run into each, and a probe of
-    neighbouring prototypes then touches few of them.
+    A layout with fewer partitions than prototypes puts consecutive ones into each, so that probing
+    near prototypes touches few partitions.
     """
 
     def ordered(rows: npt.NDArray[np.int64], along: Matrix) -> npt.NDArray[np.int64]:
@@ -62,7 +62,7 @@ def neighbour_order(centroids: Matrix) -> npt.NDArray[np.int64]:
             return rows
         centred = centroids[rows] - centroids[rows].mean(axis=0)
         direction = np.linalg.svd(centred, full_matrices=False)[2][0]
-        direction *= 1 if direction @ along >= 0 else -1  # svd leaves the sign open
+        direction *= 1 if direction @ along >= 0 else -1  # the sign of an SVD is arbitrary
         halves = rows[np.argsort(centred @ direction, kind="stable")]
         middle = len(rows) // 2
         return np.concatenate(

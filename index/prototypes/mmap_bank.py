@@ -1,11 +1,10 @@
-"""A bank too large for memory: up to millions of prototypes on disk, found through a small index.
+"""The memory-mapped form of a large bank: prototypes in a file, searched through a small index.
 
-Pailitao-VL's library is large; 1,000,000 × 512 floats are 2 GB, and comparing with all of them
-takes 16 ms of a core per vector. Here the prototypes lie in a file as 16-bit fractions (as fine as
-half precision, and far quicker to turn into floats) and are mapped into memory, so that only pages
-in use take room. A FAISS index over the Matryoshka prefix (the first 128 values, re-normalised)
-names a few candidates, which are compared in full. Banks are brought into this form by
-`index.prototypes.mmap_build`.
+1,000,000 × 512 floats are 2 GB, and comparing a vector with all of them takes 16 ms of a core. Here
+the prototypes are in a file as 16-bit fixed-point fractions (as precise as half precision, and much
+faster to convert to floats) that is mapped into memory, so that only the pages in use take memory.
+A FAISS index of their Matryoshka prefixes (the first 128 values, normalised) finds candidates,
+which are compared in full. `index.prototypes.mmap_build` makes this form.
 
 A folder of `bank.json` (its card), `vectors.npy`, `names.json` where there are names, and
 `coarse.faiss`. Rows and version are those of the bank it was made from.
@@ -33,23 +32,23 @@ PREFIX = 128
 CELL_SIZE = 256
 """Prototypes per cell of the coarse index, about."""
 PROBED = 8
-"""Cells looked into, at least."""
+"""Cells searched, at least."""
 CANDIDATES = 16
 """Prototypes compared in full, at least."""
 WIDE = 1024
 """So many are compared to find several nearest ones: of ten that takes recall from .50 to .99, of a
 hundred from .76 to 1 (50,000 prototypes). Beyond that twice as many as are asked for."""
 BLOCK = 32_768
-"""Rows read or written at once: 64 MB at 512-d."""
+"""Rows read or written at once: 64 MB as float32 at 512-d."""
 QUERIES = 512
-"""Vectors assigned at once: their candidates take 24 MB at 512-d."""
+"""Vectors searched at once by one thread."""
 SCALE = 32_767
-"""What 1.0 is written as: a value is off by 1.5e-5 at most, a cosine by about 1e-5."""
+"""The integer for 1.0: the error of a value is at most 1.5e-5, that of a cosine about 1e-5."""
 FORMAT = 1
 
 
 class MappedBank:
-    """A bank on disk, opened with `open_mapped`; assigns like a `PrototypeBank`, nearly exactly.
+    """A bank in a file, opened with `open_mapped`; searches like a `PrototypeBank`, almost exactly.
 
     Attributes:
         vectors: int16 (u, d), values times `SCALE`, mapped from the file.
@@ -57,9 +56,9 @@ class MappedBank:
         content_hash: of the vectors, names and model id.
         model_id: the model whose vectors the prototypes are.
         named: whether the prototypes have names of their own.
-        probed: cells looked into; more finds more and takes longer.
+        probed: cells searched, at least; more raise recall and time.
         candidates: prototypes compared in full, at least; likewise.
-        threads: that assign at the same time.
+        threads: that search at the same time.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class MappedBank:
 
     @cached_property
     def names(self) -> Sequence[Name]:
-        """The names of the rows; read when first asked for."""
+        """The names of the rows, read at the first access."""
         if not self.named:
             return range(len(self))
         names: list[Name] = orjson.loads((self.directory / "names.json").read_bytes())
@@ -110,8 +109,8 @@ class MappedBank:
         """The prototypes nearest to each of (n, d) unit vectors, nearest first.
 
         Returns:
-            Their rows and cosines (to 1e-5 or so), two arrays (n, min(k, u)); −1 and −2 where
-            the cells looked into held fewer.
+            Their rows and cosines (within about 1e-5), two arrays (n, min(k, u)); −1 and −2 where
+            the searched cells hold fewer.
 
         Raises:
             BankError: vectors of another length.
@@ -125,7 +124,7 @@ class MappedBank:
         blocks = [vectors[start : start + QUERIES] for start in range(0, len(vectors), QUERIES)]
         if not blocks:
             return np.empty((0, k), np.int64), np.empty((0, k), np.float32)
-        # Threads over blocks, FAISS with one in each: comparing in full is ours to spread.
+        # One thread for each block, in FAISS too: the full comparison is not FAISS' work.
         with ThreadPoolExecutor(self.threads, "assign", faiss.omp_set_num_threads, (1,)) as pool:
             found = list(pool.map(lambda block: self._search(block, k, wanted), blocks))
         return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
@@ -136,54 +135,54 @@ class MappedBank:
         return rows[:, 0], cosines[:, 0]
 
     def verify(self) -> None:
-        """Read everything and compare it with the version: a second or two per million.
+        """Read everything and verify `content_hash`: one or two seconds per million.
 
         Raises:
-            BankError: something is damaged.
+            BankError: the files are damaged.
         """
         found = hash_of(self.vectors, self.names, self.model_id)
         if found != self.content_hash:
             raise BankError(
                 f"{self.directory} is damaged (its hash is {found}, not {self.content_hash}): "
-                "copy it again or build it anew"
+                "copy it again or build it again"
             )
 
     def _search(self, vectors: Matrix, k: int, candidates: int) -> tuple[Rows, Matrix]:
         """`search` for one block."""
         vectors = np.ascontiguousarray(vectors, np.float32)
         prefixes = prefix_of(vectors, self._index.d)
-        effort = None
+        options = None
         if isinstance(self._index, faiss.IndexIVF):
-            # Cells are of unequal size, and half of what is in them is far away.
+            # Cells are of unequal size, and many of their prototypes are far away.
             cells = max(self.probed, 4 * candidates // CELL_SIZE)
-            effort = faiss.SearchParametersIVF(nprobe=cells)  # type: ignore[call-arg]
-        _, found = self._index.search(prefixes, min(candidates, len(self)), params=effort)
+            options = faiss.SearchParametersIVF(nprobe=cells)  # type: ignore[call-arg]
+        _, found = self._index.search(prefixes, min(candidates, len(self)), params=options)
         cosines = self._compare(vectors, found)
         order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(found, order, axis=1), np.take_along_axis(cosines, order, axis=1)
 
     def _compare(self, vectors: Matrix, found: Rows) -> Matrix:
         """Cosines of (n, d) vectors to rows (n, c) each; −2 for rows < 0."""
-        taken = self.vectors[found.ravel()].astype(np.float32)
-        taken = taken.reshape(*found.shape, self.dim)
-        cosines: Matrix = np.einsum("ncd,nd->nc", taken, vectors) / np.float32(SCALE)
+        candidates = self.vectors[found.ravel()].astype(np.float32)
+        candidates = candidates.reshape(*found.shape, self.dim)
+        cosines: Matrix = np.einsum("ncd,nd->nc", candidates, vectors) / np.float32(SCALE)
         cosines[found < 0] = -2
         return cosines
 
 
 def open_mapped(directory: Path, threads: int = 1) -> MappedBank:
-    """Open a bank that `build_mapped` wrote. Only the coarse index is read, 40 MB per million.
+    """Open a bank that `build_mapped` wrote. Reads only the coarse index, 40 MB per million.
 
     Raises:
-        BankError: a file is missing, damaged, or not what the card says; what lies between the
-            ends of `vectors.npy` is looked at by `MappedBank.verify` alone.
+        BankError: a file is missing or damaged, or does not match the card. Damage within
+            `vectors.npy` is found by `MappedBank.verify` only.
     """
     try:
         card: dict[str, Any] = orjson.loads((directory / "bank.json").read_bytes())
         if card["format"] != FORMAT:
             raise BankError(
-                f"{directory} is of format {card['format']}, this version reads {FORMAT}: "
-                "build it anew"
+                f"{directory} has format {card['format']}, this version reads {FORMAT}: "
+                "build it again"
             )
         vectors = np.load(directory / "vectors.npy", mmap_mode="r", allow_pickle=False)
         index = faiss.read_index(str(directory / "coarse.faiss"))
@@ -196,14 +195,14 @@ def open_mapped(directory: Path, threads: int = 1) -> MappedBank:
 
 
 def prefix_of(vectors: Matrix, length: int) -> Matrix:
-    """The first values of each row, of length one again (a prefix of zeros stays as it is)."""
+    """The first values of each row, normalised (a prefix of zeros stays zero)."""
     prefixes = vectors[:, :length]
     norms = np.linalg.norm(prefixes, axis=1, keepdims=True)
     return np.ascontiguousarray(prefixes / np.maximum(norms, 1e-12), np.float32)
 
 
 def hash_of(vectors: Fractions, names: Sequence[Name] | None, model_id: str) -> str:
-    """Twelve hexadecimal digits that name this content."""
+    """Twelve hexadecimal digits of the SHA-256 of this content."""
     digest = hashlib.sha256(f"mapped\n{model_id}\n{vectors.shape}\n".encode())
     for start in range(0, len(vectors), BLOCK):
         digest.update(np.ascontiguousarray(vectors[start : start + BLOCK], "<i2").data)

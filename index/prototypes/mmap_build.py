@@ -1,8 +1,8 @@
-"""Building a memory-mapped bank (`index.prototypes.mmap_bank`), in blocks, within a few minutes.
+"""Building a memory-mapped bank (`index.prototypes.mmap_bank`) in blocks.
 
-The cells of the coarse index are found by k-means in two steps: a few wide cells first, then each
-of them is cut up by itself. That costs seconds where one-step k-means costs minutes, and cells come
-out as even. Within the cells prefixes are kept in 4 bits for every two values.
+The cells of the coarse index are found by k-means in two steps: a few wide cells first, each of
+which is then divided by itself. That takes seconds where one-step k-means takes minutes, and gives
+cells of as even sizes. Prefixes are product-quantised with 4 bits for every two values.
 """
 
 import math
@@ -32,16 +32,16 @@ from index.prototypes.mmap_bank import (
 from index.vectors import Matrix, check_unit_rows
 
 SMALL = 20_000
-"""Up to here all prefixes are compared: an index would gain nothing."""
+"""Up to this many prototypes all prefixes are compared: cells would gain nothing."""
 PER_CELL = 24
-"""Prototypes that a cell's centre is trained from."""
+"""Prototypes that each cell centre is trained on."""
 PQ_SAMPLE = 65_536
-"""Prefixes that the 4-bit codes are trained from."""
+"""Prefixes that the product quantiser is trained on."""
 WIDE_PROBED = 8
-"""Wide cells looked into to find the cell of a prototype."""
+"""Wide cells searched for the cell of a prototype."""
 
 Progress = Callable[[str, int, int], None]
-"""Told the step (write, train, add) and how many of how many prototypes are done."""
+"""Called with the step (write, train, add), the prototypes done, and their number."""
 
 
 def build_mapped(
@@ -54,13 +54,13 @@ def build_mapped(
     seed: int = 0,
     on_progress: Progress | None = None,
 ) -> MappedBank:
-    """Write a bank in its mapped form, and open it.
+    """Write the mapped form of a bank, and open it.
 
     Args:
-        directory: must not exist, or be empty. What a build that failed left there is removed.
-        vectors: (u, d) unit prototypes, float16 or float32; may itself be mapped from a file, as
-            it is read in blocks. Beside it a million take about 1 GB of memory, mostly prefixes.
-        model_id: the model that they are of.
+        directory: must not exist, or be empty; removed if the build fails.
+        vectors: (u, d) unit prototypes, float16 or float32; may be mapped from a file, since it is
+            read in blocks. A million take about 1 GB of memory in addition, mostly prefixes.
+        model_id: the model whose vectors they are.
         names: of the prototypes; row numbers if None.
         version: of the bank in memory that holds the same; the content's hash if there is none.
         seed: of the k-means.
@@ -95,7 +95,7 @@ def build_mapped(
             "cells": getattr(index, "nlist", 1),
             "bytes": sum(path.stat().st_size for path in directory.iterdir()),
         }
-        # The card comes last: a folder without one is no bank.
+        # The card last: a folder without one is not a bank.
         (directory / "bank.json").write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2))
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
@@ -135,7 +135,7 @@ def write_vectors(path: Path, vectors: npt.NDArray[np.floating[Any]], report: Pr
 
 
 def coarse_index(prefixes: Matrix, seed: int, report: Progress) -> Any:
-    """A FAISS index of prefixes by inner product; their number in it is their row."""
+    """A FAISS index of prefixes by inner product, with row numbers as ids."""
     count, dim = prefixes.shape
     if count <= SMALL or dim % 2:
         flat = faiss.IndexFlatIP(dim)
@@ -155,10 +155,10 @@ def coarse_index(prefixes: Matrix, seed: int, report: Progress) -> Any:
     for start in range(0, count, BLOCK):
         index.add(prefixes[start : start + BLOCK])
         report("add", min(start + BLOCK, count), count)
-    # A prototype may lie in its second nearest cell; a query should miss none.
+    # `wide` almost always finds the nearest cell, enough for adding; queries search exactly.
     exact = faiss.IndexFlatIP(dim)
     exact.add(centres)
-    exact.this.disown()  # type: ignore[attr-defined]  # SWIG's; the index owns it from here
+    exact.this.disown()  # type: ignore[attr-defined]  # of SWIG; the index owns it now
     index.quantizer, index.own_fields = exact, True
     return index
 

@@ -1,4 +1,4 @@
-"""Prototypes on the move: the arrays of a bank that can grow, and what is remembered of members."""
+"""The arrays of a bank that is being updated, and a sample of the members of each prototype."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,32 +10,36 @@ from index.prototypes.from_clusters import MIN_MEAN_NORM
 from index.vectors import Matrix, Rows
 
 MAX_COSINES = 2**26
-"""Cosines computed at once: 256 MB."""
+"""Cosines computed at once, at most: 256 MB."""
 
 
 @dataclass
 class Summary:
-    """What is remembered of a prototype that vectors have joined.
+    """Statistics of a prototype since the update began.
 
     Attributes:
         mean: moving average of its members (d,), not normalised.
-        members: a uniform sample of those that joined, each (d,).
-        met: how many they were drawn from.
+        members: a uniform sample of the vectors that joined, each (d,).
+        seen: how many the sample was drawn from.
     """
 
     mean: Matrix
     members: list[Matrix] = field(default_factory=list)
-    met: int = 0
+    seen: int = 0
 
 
 class MutableBank:
-    """A bank's prototypes by row. A row stays the same until the next bank is taken.
+    """A bank's prototypes by row; rows are never renumbered, only marked as removed.
+
+    Args:
+        bank: to start from; without counts, each prototype gets an equal share of `built_from`.
+        summaries: from before, by name.
 
     Attributes:
-        names: of all rows, those removed too.
-        rows: of the live names.
-        counts: vectors behind each row.
-        touched: live rows that changed since the bank was taken.
+        names: of all rows, removed ones included.
+        rows: the row of each name that is not removed.
+        counts: members of each row.
+        changed: rows that changed and are not removed.
         summaries: of the rows that vectors have joined.
     """
 
@@ -45,94 +49,94 @@ class MutableBank:
         share = max(1, bank.built_from // len(bank))
         self.counts = [share] * len(bank) if bank.counts is None else bank.counts.tolist()
         self.summaries = {self.rows[name]: summary for name, summary in summaries.items()}
-        self.touched: set[int] = set()
+        self.changed: set[int] = set()
         self._centroids = bank.centroids.copy()
         self._removed: list[int] = []
 
     def __len__(self) -> int:
-        """How many rows there are, removed ones counted."""
+        """Number of rows, removed ones included."""
         return len(self.names)
 
     @property
     def centroids(self) -> Matrix:
-        """Unit vectors of all rows (len, d)."""
+        """Unit vectors of all rows (len, d), removed ones included."""
         return self._centroids[: len(self)]
 
     def block(self) -> int:
-        """How many vectors to compare with all rows at once."""
+        """How many vectors to compare with all rows at once, within `MAX_COSINES`."""
         return max(1, MAX_COSINES // len(self))
 
-    def nearest(self, vectors: Matrix, but: Sequence[int] = ()) -> tuple[Rows, Matrix]:
-        """Live row and cosine nearest to each of (n, d) vectors; `but`: one row each to ignore."""
+    def nearest(self, vectors: Matrix, exclude: Sequence[int] = ()) -> tuple[Rows, Matrix]:
+        """The nearest row to each of (n, d) vectors and its cosine; `exclude`: one row for each."""
         cosines = vectors @ self.centroids.T
         cosines[:, self._removed] = -np.inf
-        if len(but):
-            cosines[np.arange(len(but)), but] = -np.inf
+        if len(exclude):
+            cosines[np.arange(len(exclude)), exclude] = -np.inf
         nearest = cosines.argmax(axis=1)
         return nearest, cosines[np.arange(len(vectors)), nearest]
 
     def add(self, name: Name, centroid: Matrix, count: int) -> int:
-        """A new prototype at the next row."""
+        """Add a prototype; returns its row."""
         row = len(self)
         if row == len(self._centroids):
-            room = np.zeros((max(64, row // 4), self._centroids.shape[1]), np.float32)
-            self._centroids = np.concatenate([self._centroids, room])
+            space = np.zeros((max(64, row // 4), self._centroids.shape[1]), np.float32)
+            self._centroids = np.concatenate([self._centroids, space])
         self._centroids[row] = centroid
         self.names.append(name)
         self.counts.append(count)
         self.rows[name] = row
-        self.touched.add(row)
+        self.changed.add(row)
         return row
 
     def remove(self, row: int) -> None:
-        """Take a prototype out of the living."""
+        """Mark a prototype as removed."""
         del self.rows[self.names[row]]
         self.summaries.pop(row, None)
-        self.touched.discard(row)
+        self.changed.discard(row)
         self._removed.append(row)
 
     def summary(self, row: int) -> Summary:
-        """What is remembered of a row, which is its centroid before anything joined."""
+        """The summary of a row; its mean is the centroid before any vector joined."""
         if row not in self.summaries:
             self.summaries[row] = Summary(self._centroids[row].copy())
         return self.summaries[row]
 
     def join(
-        self, row: int, vector: Matrix, rate: float, reservoir: int, rng: np.random.Generator
+        self, row: int, vector: Matrix, min_step: float, reservoir: int, rng: np.random.Generator
     ) -> None:
-        """Let a vector join: the mean moves by 1 / count, or by `rate` if that is more."""
+        """Add a vector to a prototype: its mean moves by 1 / count, but at least by `min_step`."""
         summary = self.summary(row)
         self.counts[row] += 1
-        step = max(1 / self.counts[row], rate)
+        step = max(1 / self.counts[row], min_step)
         self.move(row, summary.mean + np.float32(step) * (vector - summary.mean))
-        summary.met += 1
+        summary.seen += 1
         if len(summary.members) < reservoir:
             summary.members.append(vector.copy())
-        elif (place := int(rng.integers(summary.met))) < reservoir:
-            summary.members[place] = vector.copy()
+        elif (slot := int(rng.integers(summary.seen))) < reservoir:
+            summary.members[slot] = vector.copy()
 
     def move(self, row: int, mean: Matrix) -> None:
-        """Set a mean; where it points nowhere, the centroid stays where it was."""
+        """Set a mean; where it is too short for a direction, the centroid stays."""
         self.summary(row).mean = mean
         length = float(np.linalg.norm(mean))
         if length >= MIN_MEAN_NORM:
             self._centroids[row] = mean / length
-        self.touched.add(row)
+        self.changed.add(row)
 
     def absorb(self, row: int, other: int, reservoir: int, rng: np.random.Generator) -> None:
-        """Let one prototype take in another: means by count, members by how many they stand for."""
+        """Merge `other` into a row: means weighted by count, members by how many they stand for."""
         ours, theirs = self.summary(row), self.summary(other)
         total = self.counts[row] + self.counts[other]
         share = np.float32(self.counts[other] / max(total, 1))
         mean = ours.mean + share * (theirs.mean - ours.mean)
         members = ours.members + theirs.members
         if len(members) > reservoir:
-            alias_of = [one.met / len(one.members) for one in (ours, theirs) for _ in one.members]
+            weights = [one.seen / len(one.members) for one in (ours, theirs) for _ in one.members]
             chosen = rng.choice(
-                len(members), reservoir, replace=False, p=np.array(alias_of) / sum(alias_of)
+                len(members), reservoir, replace=False, p=np.array(weights) / sum(weights)
             )
             members = [members[at] for at in sorted(chosen)]
-        ours.members, ours.met = members, ours.met + theirs.met
+        ours.members, ours.seen = members, ours.seen + theirs.seen
         self.counts[row] = total
         self.remove(other)
         self.move(row, mean)

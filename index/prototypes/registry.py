@@ -1,4 +1,4 @@
-"""Where prototype banks are kept: `DIR/banks/<version>/`, and `DIR/banks/current` naming one.
+"""The folder of prototype banks: `DIR/banks/<version>/`, and `DIR/banks/current` naming one.
 
 A collection's metadata says which bank its rows are assigned by, and decides; `current` is for
 processes that start before there is a collection. All processes of one catalog need the same
@@ -34,17 +34,17 @@ MAPPED = "mapped"
 
 
 class BankRegistry:
-    """Banks by version. Writers are atomic: a reader sees a whole bank or none.
+    """Banks by version. Writes are atomic: a reader sees a complete bank or none.
 
     Args:
-        directory: the folder that holds `banks`; made on the first `put`.
+        directory: the folder that contains `banks`; created by the first `put`.
     """
 
     def __init__(self, directory: Path) -> None:
         self.banks = directory / "banks"
 
     def put(self, bank: PrototypeBank, aliases: Aliases | None = None) -> None:
-        """Keep a bank and what became of earlier prototypes; one that is here stays as it is."""
+        """Store a bank and its aliases, unless it is already stored."""
 
         def write(draft: Path) -> None:
             bank.save(draft)
@@ -56,19 +56,19 @@ class BankRegistry:
         self._add(bank.version, write)
 
     def copy_from(self, other: "BankRegistry", version: str) -> None:
-        """Keep a bank of another registry, with what became of earlier prototypes.
+        """Store a bank of another registry, with its aliases.
 
         Raises:
-            BankError: it is not there.
+            BankError: it is not in the other one.
         """
         source = other._place(version)
         self._add(version, lambda draft: shutil.copytree(source, draft, dirs_exist_ok=True))
 
     def get(self, version: str) -> Bank:
-        """The bank of a version, to search and to assign by.
+        """The bank of a version, to search and to assign by; a large one is mapped.
 
         Raises:
-            BankError: it is not here, or damaged.
+            BankError: it is missing or damaged.
         """
         mapped = self._place(version) / MAPPED
         if not mapped.is_dir():
@@ -79,10 +79,10 @@ class BankRegistry:
         return bank
 
     def load(self, version: str) -> PrototypeBank:
-        """The bank of a version, whole in memory, to make another of.
+        """The whole bank of a version in memory, to make another one from.
 
         Raises:
-            BankError: it is not here, or damaged.
+            BankError: it is missing or damaged.
         """
         place = self._place(version)
         bank = PrototypeBank.load(place)
@@ -91,7 +91,7 @@ class BankRegistry:
         return bank
 
     def aliases(self, version: str) -> Aliases:
-        """What became of prototypes that a bank has no more; none for a bank without any.
+        """The aliases of a bank: from retired names of prototypes to those it has.
 
         Raises:
             BankError: the file is damaged.
@@ -99,20 +99,20 @@ class BankRegistry:
         return Aliases.load(self.banks / version)
 
     def current(self) -> str | None:
-        """The version to start with, or None before the first `make_current`."""
+        """The version that `make_current` named last; None before."""
         try:
             return (self.banks / "current").read_text().strip() or None
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def make_current(self, version: str) -> None:
-        """Name the version to start with."""
+        """Name the version for processes that start before there is a collection."""
         draft = self.banks / f".current-{os.getpid()}"
         draft.write_text(f"{version}\n")
         draft.replace(self.banks / "current")
 
     def __contains__(self, version: str) -> bool:
-        """Whether a bank is here."""
+        """Whether a bank is stored."""
         return (self.banks / version).is_dir()
 
     def _place(self, version: str) -> Path:
@@ -124,7 +124,7 @@ class BankRegistry:
         return self.banks / version
 
     def _add(self, version: str, write: Callable[[Path], object]) -> None:
-        """Let a function write a bank's folder, which then appears whole; or does not, if there."""
+        """Write a bank's folder with `write` and move it into place, unless it exists."""
         place = self.banks / version
         if place.exists():
             return
@@ -134,7 +134,7 @@ class BankRegistry:
             write(draft)
             draft.replace(place)
         except OSError as error:
-            if not place.exists():  # else another process kept the same bank first
+            if not place.exists():  # otherwise another process stored it first
                 raise BankError(f"cannot write bank {version} to {place}: {error}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)

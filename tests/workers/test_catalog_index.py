@@ -48,7 +48,7 @@ def prices(index: CatalogIndex, *products: str) -> list[float]:
     return [one.offer["price"] for one in index.stored(products) if not one.is_tombstone]
 
 
-def test_two_may_be_the_first(deployment: Settings) -> None:
+def test_two_processes_may_write_first(deployment: Settings) -> None:
     one, other = CatalogIndex(deployment, MODEL), CatalogIndex(deployment, MODEL)
     assert one.stored(["a"]) == other.stored(["b"]) == []
     for index, seed in ((one, 1), (other, 2)):  # each makes a bank of what it has
@@ -61,7 +61,7 @@ def test_two_may_be_the_first(deployment: Settings) -> None:
         assert prices(index, "a", "b") == [1.0, 1.0]
 
 
-def test_what_changed_hands_is_read_again(deployment: Settings) -> None:
+def test_products_of_another_process_are_read_again(deployment: Settings) -> None:
     one, other = CatalogIndex(deployment, MODEL), CatalogIndex(deployment, MODEL)
     one.write([item("a", 1.0, seed=1)])
     other.write([item("b", 1.0, seed=2)])  # now it knows its rows, and not those to come

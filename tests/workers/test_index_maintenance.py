@@ -123,7 +123,7 @@ async def test_a_delete_is_remembered_so_long_and_no_longer(shop: Shop) -> None:
     assert shop.item().is_tombstone
     assert await shop.send(**apple, version=2) is State.SUPERSEDED
     await purged(shop, 31, busy=True)
-    assert shop.item().is_tombstone, "purged beside a batch"
+    assert shop.item().is_tombstone, "purged during a batch"
     await purged(shop, 31)
     assert shop.index.stored(["p"]) == []
     assert await shop.send(**apple, version=2) is State.APPLIED
@@ -235,7 +235,7 @@ def test_it_is_done_when_the_catalog_has_grown_and_only_then(index: CatalogIndex
     assert not repartitioning.check()
 
 
-def test_nothing_is_done_beside_other_writers(index: CatalogIndex) -> None:
+def test_nothing_is_done_while_others_write(index: CatalogIndex) -> None:
     alone = False
     grown(index)
     bank = index.bank_version()

@@ -28,7 +28,7 @@ def build(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Build a new bank and key the index by it: of the indexed items, or of curated clusters.
+    """Build a new bank from the indexed items or curated clusters, and repartition the index by it.
 
     Stop the ingest worker first: one process at a time may write. Searches go on meanwhile. A bank
     of clusters is not replaced when the catalog grows; bring it up to date with `update`.
@@ -55,14 +55,16 @@ def build(
         if clusters is not None and catalog is not None:
             with bars.task("encoding pictures") as task:
                 bank = cluster_bank(clusters, catalog, encoder_of(settings), task)
-        with bars.task("re-keying", collection.count()) as task:
-            keyed = repartition(collection, registry, bank=bank, prototypes=count, on_progress=task)
-    _report(keyed.bank, json)
+        with bars.task("repartitioning", collection.count()) as task:
+            repartitioned = repartition(
+                collection, registry, bank=bank, prototypes=count, on_progress=task
+            )
+    _report(repartitioned.bank, json)
 
 
 @app.command()
 def update(quiet: Quiet = False, json: Json = False) -> None:
-    """Bring a bank of clusters up to date with the indexed items, and key the index by it.
+    """Update a bank of clusters with the indexed items, and repartition the index by it.
 
     Products without a prototype get one, the others follow their items, what has become one is
     merged and what fell apart is split; `resolve` says what became of a name. Stop the ingest
@@ -83,9 +85,9 @@ def update(quiet: Quiet = False, json: Json = False) -> None:
         with bars.task("joining", count) as task:
             bank, aliases = update_prototypes(collection, registry, on_progress=task)
         registry.put(bank, aliases)
-        with bars.task("re-keying", count) as task:
-            keyed = repartition(collection, registry, bank=bank, on_progress=task)
-    _report(keyed.bank, json)
+        with bars.task("repartitioning", count) as task:
+            repartitioned = repartition(collection, registry, bank=bank, on_progress=task)
+    _report(repartitioned.bank, json)
 
 
 @app.command()
@@ -93,7 +95,7 @@ def resolve(
     name: Annotated[str, typer.Argument(help="A prototype's name, of this bank or an earlier.")],
     json: Json = False,
 ) -> None:
-    """Say which prototypes a name stands for now: itself, its survivor, or its parts.
+    """Show the prototypes that a name leads to: itself, the survivor of a merge, or its parts.
 
     [bold]Example[/]
 
@@ -107,7 +109,7 @@ def resolve(
     found = [one for one in registry.aliases(bank.version).resolve(name) if one in bank.rows]
     if not found:
         raise SettingsError(
-            f"bank {bank.version} knows no prototype {name!r}, nor what became of it: "
+            f"bank {bank.version} has no prototype {name!r}, nor an alias of that name: "
             "`lookstream prototypes show` lists what there is"
         )
     if not json:

@@ -5,8 +5,8 @@ that everything that works on the live catalog works on it: only the settings di
 `data_dir/generations/NAME-TAG`, holds its prototype banks; the random tag, also in the collection's
 name, keeps it apart from an earlier generation of that name whose rows are live by now.
 
-A promotion that is cut short is finished by the next command that names the generation: the folder
-says which rows it was to replace, and Milvus whether it has.
+An interrupted promotion is completed by the next command that names the generation: its folder has
+the name of the generation that it was to replace, and the alias shows whether it did.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from workers.errors import SettingsError
 
 NAME = re.compile(r"[A-Za-z0-9]{1,24}")
 REPLACED = "replaces"
-"""The file in a generation's folder that names the rows to drop once it is live."""
+"""The file in a generation's folder with the name of the one to drop once this is live."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Generation:
 
 
 def begin(settings: Settings, name: str) -> Settings:
-    """The settings under which a generation is the catalog; begins it if there is none.
+    """The settings for a generation, which is begun if there is none of that name.
 
     Raises:
         SettingsError: the name is not 1 to 24 letters and digits.
@@ -60,7 +60,7 @@ def begin(settings: Settings, name: str) -> Settings:
 
 
 def existing(settings: Settings, name: str) -> Settings:
-    """The settings under which a generation is the catalog.
+    """The settings for a generation.
 
     Raises:
         SettingsError: it was never begun.
@@ -72,7 +72,7 @@ def existing(settings: Settings, name: str) -> Settings:
 
 
 def lookup(settings: Settings, name: str) -> Settings | None:
-    """The settings under which a generation is the catalog, None if there is none of that name."""
+    """The settings for a generation, None if there is none of that name."""
     folder = _find(settings, name)
     return None if folder is None else _settings_in(settings, folder)
 
@@ -87,7 +87,7 @@ def list_generations(settings: Settings) -> list[Generation]:
 
 
 def describe(candidate: Settings, name: str) -> Generation:
-    """What is in a generation, given the settings under which it is the catalog."""
+    """What is in a generation, given the settings for it."""
     if BankRegistry(candidate.data_dir).current() is None:
         return Generation(name, 0, "", "")
     collection, _ = open_catalog(candidate)
@@ -120,7 +120,7 @@ def promote(settings: Settings, name: str) -> None:
 
 
 def finish_promotion(settings: Settings, name: str) -> bool:
-    """Finish a promotion that was cut short; whether there was one, so that this is live now."""
+    """Complete a promotion that was interrupted after it went live; whether there was one."""
     candidate = lookup(settings, name)
     if candidate is None:
         return False
@@ -165,11 +165,11 @@ def check_no_ingest(settings: Settings) -> None:
 def ingest_running(settings: Settings) -> str:
     """Where an ingest worker runs, in words; "" if none does.
 
-    The embedded broker does not say who is in a group; there the worker's metrics port tells, on
-    the one machine that such a deployment has.
+    The embedded broker does not list the members of a group; there the worker is on this machine,
+    and its metrics port is tested.
 
     Raises:
-        BrokerError: Kafka does not say.
+        BrokerError: Kafka does not answer.
     """
     group, port = settings.group("ingest"), settings.ingest.metrics_port
     admin = AdminClient(kafka_of(settings).confluent())
@@ -191,7 +191,7 @@ def _find(settings: Settings, name: str) -> Path | None:
 
 
 def _replaced(folder: Path) -> str:
-    """The rows that a generation was to replace; "" if there were none, or nobody said."""
+    """The generation that was to be replaced; "" if there was none, or it is unknown."""
     try:
         return (folder / REPLACED).read_text()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A bank of products: one prototype for each cluster that curation left (Pailitao-VL §4, stage 2).
+"""A bank of products: one prototype for each cluster that curation kept (Pailitao-VL §4, stage 2).
 
 A member's picture is encoded as an item of its cluster's product would be, with that product's
 words, so that the prototypes lie among the items.
@@ -29,12 +29,12 @@ def cluster_bank(
     encoder: ItemEncoder,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PrototypeBank:
-    """The bank of what `lookstream curate` wrote for a catalog folder.
+    """The bank of the clusters that `lookstream curate` wrote for a catalog folder.
 
     Args:
         clusters: the file of clusters.
         catalog: the folder that was curated.
-        encoder: of the index that is to be keyed by the bank.
+        encoder: of the index that is to be assigned by the bank.
         on_progress: called with (pictures encoded, pictures in all).
 
     Raises:

@@ -1,8 +1,8 @@
-"""Replaying recorded or kept records through the workers' own steps, into an index of its own.
+"""Replaying records of a topic or a file through the workers' own steps, into a separate index.
 
-Products go through *prepare* and *write* of the ingest worker, queries through the answering of the
-query worker. Nothing is sent to any topic: what is refused is reported, and answers go to whoever
-asked for the replay.
+Products go through *prepare* and *write* of the ingest worker, queries through the pipeline of the
+query worker. Nothing is sent to any topic: refused records are in the report, and results go to the
+caller.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OnRepartition = Callable[[int, int], None]
 
 @dataclass
 class Replayed:
-    """What became of the records: `applied` + `superseded` + `refused` = `read`."""
+    """How the records ended: `applied` + `superseded` + `refused` = `read`."""
 
     read: int = 0
     applied: int = 0
@@ -48,12 +48,12 @@ class Replayed:
     """The first hundred: source, error_class, reason."""
 
     def refuse(self, record: Record, rejection: Rejection) -> None:
-        """Take note of a refused record."""
+        """Count a refused record."""
         self.refused += 1
         self.classes[rejection.error_class] += 1
         if len(self.refusals) < SHOWN_REFUSALS:
-            said = {"error_class": rejection.error_class, "reason": rejection.reason}
-            self.refusals.append({"source": record.source, **said})
+            why = {"error_class": rejection.error_class, "reason": rejection.reason}
+            self.refusals.append({"source": record.source, **why})
 
     def json(self) -> dict[str, Any]:
         """The report for machines."""

@@ -1,4 +1,4 @@
-"""A catalog built beside the live one takes its place, and readers follow."""
+"""A catalog built candidate the live one takes its place, and readers follow."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def items(count: int, title: str, bank: PrototypeBank = BANK) -> list[Item]:
 
 
 @pytest.mark.parametrize("bank", [BANK, OTHER], ids=["same bank", "other bank"])
-def test_what_was_built_beside_becomes_the_live_one(
+def test_a_candidate_becomes_the_live_catalog(
     config: MilvusConfig, name: str, tmp_path: Path, bank: PrototypeBank
 ) -> None:
     registry = BankRegistry(tmp_path)
@@ -47,14 +47,14 @@ def test_what_was_built_beside_becomes_the_live_one(
     live, reader = (open_collection(config, BANK, name) for _ in range(2))
     live.write(items(10, "old"))
     assert len(reader.search(VECTORS[:1], 50)[0]) == 10
-    beside = open_collection(config, bank, f"{name}_gen_g")
-    beside.write(items(12, "new", bank))
-    expected = beside.content_hash()
-    assert live.generations() == [live.generation], "a re-key would sweep the other one"
+    candidate = open_collection(config, bank, f"{name}_gen_g")
+    candidate.write(items(12, "new", bank))
+    expected = candidate.content_hash()
+    assert live.generations() == [live.generation], "a repartition would drop the other one"
     live.close()
 
-    assert promote(beside, name, registry, grace_s=0) == live.generation
-    beside.close()
+    assert promote(candidate, name, registry, grace_s=0) == live.generation
+    candidate.close()
 
     assert registry.current() == bank.version
     reader._alias_checked_at = -np.inf  # two seconds later
@@ -67,7 +67,7 @@ def test_what_was_built_beside_becomes_the_live_one(
     assert {item.payload["title"] for page in followed.scan() for item in page} == {"new"}
     assert resolve_alias(followed._client, f"{name}_gen_g") is None
 
-    # It lives on as any other: it is written to, and keyed by another bank.
+    # It is a catalog as any other: it can be written to and repartitioned.
     followed.write(items(3, "newer", bank))
     assert followed.count() == 12
     successor = repartition(followed, registry, prototypes=5, grace_s=0)
@@ -82,18 +82,18 @@ def test_the_first_catalog_may_be_promoted_too(
     lite_config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
     registry = BankRegistry(tmp_path)
-    beside = open_collection(lite_config, BANK, f"{name}_gen_g")
+    candidate = open_collection(lite_config, BANK, f"{name}_gen_g")
     with pytest.raises(SearchIndexError, match=r"nothing in .*_gen_g"):
-        promote(beside, name, registry, grace_s=0)
-    beside.write(items(5, "new"))
+        promote(candidate, name, registry, grace_s=0)
+    candidate.write(items(5, "new"))
     with pytest.raises(BankError, match="put it there"):
-        promote(beside, name, registry, grace_s=0)
+        promote(candidate, name, registry, grace_s=0)
     registry.put(BANK)
-    assert promote(beside, name, registry, grace_s=0) is None
-    assert promote(beside, name, registry, grace_s=0) is None, "a crash before the end is mended"
+    assert promote(candidate, name, registry, grace_s=0) is None
+    assert promote(candidate, name, registry, grace_s=0) is None, "a crash before the end is mended"
     with open_collection(lite_config, BANK, name) as live:
         assert live.count() == 5
         live.drop_all()
         assert not live.exists()
         assert not [one for one in live._client.call("list_collections") if one.startswith(name)]
-    beside.close()
+    candidate.close()

@@ -35,7 +35,7 @@ def items() -> list[Item]:
     ]
 
 
-def test_a_catalog_grows_out_of_its_bank() -> None:
+def test_a_catalog_that_has_grown_needs_more_prototypes() -> None:
     assert not needs_repartition(10, FIRST)
     assert needs_repartition(16, FIRST)
 
@@ -68,7 +68,7 @@ def test_repartitioning_changes_the_bank_and_nothing_a_shopper_sees(
         opened.close()
 
 
-def test_one_that_is_cut_short_leaves_the_catalog_as_it_was(
+def test_an_interrupted_repartition_leaves_the_catalog_unchanged(
     lite_config: MilvusConfig, name: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     registry = BankRegistry(tmp_path)
@@ -306,7 +306,7 @@ def test_a_small_catalog_is_searched_whole() -> None:
     assert chosen(np.linspace(1, 0, 9, dtype=np.float32), 0, 10) is None
 
 
-def test_probing_follows_candidates_then_the_gap() -> None:
+def test_probing_follows_candidates_then_the_distance() -> None:
     even = np.linspace(0.9, 0.5, 1000, dtype=np.float32)
     assert chosen(even, 100, 10) == list(range(50))[: len(chosen(even, 100, 10) or [])]
     assert len(chosen(even, 100, 10) or []) == max(20, int((even >= 0.88).sum()))
@@ -319,7 +319,9 @@ def test_probing_follows_candidates_then_the_gap() -> None:
     assert chosen(level, 100, 10) is None, "all as near as the best"
 
 
-def test_probe_fills_up_from_the_whole_catalog(lite_config: MilvusConfig, name: str) -> None:
+def test_probe_searches_the_whole_catalog_if_hits_are_missing(
+    lite_config: MilvusConfig, name: str
+) -> None:
     bank = build(unit_vectors(200, seed=2), "m", prototypes=20)
     crowd = np.repeat(bank.centroids[:1], 3000, axis=0) + 0.05 * unit_vectors(3000, seed=3)
     crowd /= np.linalg.norm(crowd, axis=1, keepdims=True)

@@ -42,7 +42,7 @@ def of_products(*products: int) -> PrototypeBank:
     return from_clusters(vectors, labels, "m")
 
 
-def test_new_products_get_prototypes_and_the_catalog_is_keyed_by_them(
+def test_new_products_get_prototypes_and_the_catalog_is_assigned_by_them(
     config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
     registry, bank = BankRegistry(tmp_path), of_products(0, 1, 2, 3)
@@ -55,14 +55,14 @@ def test_new_products_get_prototypes_and_the_catalog_is_keyed_by_them(
     assert sorted(new.names) == PRODUCTS
     assert seen[-1] == 18
     registry.put(new, aliases)
-    with repartition(collection, registry, bank=new, grace_s=0) as keyed:
-        assert keyed.content_hash() == before
-        assert registry.current() == keyed.bank.version == new.version
-        for item in keyed.get(PRODUCTS):
+    with repartition(collection, registry, bank=new, grace_s=0) as repartitioned:
+        assert repartitioned.content_hash() == before
+        assert registry.current() == repartitioned.bank.version == new.version
+        for item in repartitioned.get(PRODUCTS):
             assert new.names[item.prototype] == item.product_id
 
 
-def test_products_that_became_one_lead_to_the_survivor(
+def test_a_merged_product_leads_to_the_survivor(
     lite_config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:
     twice = np.concatenate([near(0, 5, seed=1), near(0, 4, seed=2), near(1, 4, seed=1)])
@@ -79,17 +79,19 @@ def test_products_that_became_one_lead_to_the_survivor(
     assert registry.aliases(bank.version) == Aliases()
 
 
-def test_a_bank_of_products_is_never_outgrown() -> None:
+def test_a_bank_of_products_never_needs_repartition() -> None:
     bank = of_products(0)
     assert not needs_repartition(10_000, bank)
     assert needs_repartition(10_000, build(CENTRES, "m", prototypes=1))
 
 
-def test_what_does_not_fit_is_refused(lite_config: MilvusConfig, name: str, tmp_path: Path) -> None:
+def test_banks_that_do_not_fit_are_an_error(
+    lite_config: MilvusConfig, name: str, tmp_path: Path
+) -> None:
     registry, bank = BankRegistry(tmp_path), build(CENTRES, "m", prototypes=2)
     with open_collection(lite_config, bank, name) as collection:
         collection.write(items(0))
-        with pytest.raises(BankError, match="stands for no products"):
+        with pytest.raises(BankError, match="have no names"):
             update_prototypes(collection, registry)
         with pytest.raises(ModelMismatch, match="'other'"):
             repartition(collection, registry, bank=build(CENTRES, "other", prototypes=2), grace_s=0)

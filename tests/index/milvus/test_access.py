@@ -96,13 +96,13 @@ def test_tls(lite_config: MilvusConfig, certificates: Path, name: str) -> None:
             token="user:hush",
             timeout_s=3,
         )
-        for stranger in (
+        for wrong in (
             msgspec.structs.replace(config, uri=f"http://127.0.0.1:{secure}"),
             msgspec.structs.replace(config, ca_file=None),
             msgspec.structs.replace(config, server_name="another.example"),
         ):
             with pytest.raises(MilvusUnavailable, match="does not answer"):
-                works(stranger, name)
+                works(wrong, name)
         assert works(config, name)
 
 
@@ -128,7 +128,9 @@ def test_a_token(name: str) -> None:
         with milvus_server(authorization=True) as uri:
             config = MilvusConfig(uri=uri, kind="server", consistency="Strong", token=ROOT)
             for wrong in (None, "root:wrong-one", "nobody:Milvus"):
-                with pytest.raises(MilvusUnavailable, match=r"strangers .token") as caught:
+                with pytest.raises(
+                    MilvusUnavailable, match="needs a token or certificates"
+                ) as caught:
                     works(msgspec.structs.replace(config, token=wrong), name)
                 assert not wrong or wrong not in str(caught.value)
             assert works(config, name)
@@ -136,9 +138,7 @@ def test_a_token(name: str) -> None:
             client.call("create_user", user_name="shop", password="hush-hush-1")
             client.close()
             shop = msgspec.structs.replace(config, token="shop:hush-hush-1")
-            with pytest.raises(
-                MilvusUnavailable, match=r"does not let us in .*permission deny to shop"
-            ):
+            with pytest.raises(MilvusUnavailable, match=r"denies access .*permission deny to shop"):
                 works(shop, name)
     except ServerMissing as missing:
         pytest.skip(str(missing))

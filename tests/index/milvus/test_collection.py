@@ -79,7 +79,7 @@ def test_it_can_be_read_before_anything_was_written(config: MilvusConfig, name: 
         assert not collection.exists()
 
 
-def test_what_goes_in_comes_out(collection: Collection) -> None:
+def test_items_are_read_back_unchanged(collection: Collection) -> None:
     collection.write([item(number) for number in range(40)])
     assert collection.exists()
     assert collection.count() == 40
@@ -124,7 +124,7 @@ def test_a_sample_is_of_all_of_the_catalog(collection: Collection) -> None:
         time.sleep(0.2)
 
 
-def test_the_same_again_changes_nothing(collection: Collection) -> None:
+def test_writing_again_is_idempotent(collection: Collection) -> None:
     items = [item(number) for number in range(30)]
     collection.write(items)
     before = collection.content_hash()
@@ -144,7 +144,7 @@ def test_a_scan_sees_every_row_once(collection: Collection, monkeypatch: Any) ->
     assert sorted(scanned) == sorted(f"item-{number}" for number in range(60))
 
 
-def test_an_item_that_moves_leaves_nothing_behind(collection: Collection) -> None:
+def test_an_item_that_moves_leaves_no_copy(collection: Collection) -> None:
     collection.write([item(number) for number in range(20)])
     collection.flush()
     moved = item(0, vector=-VECTORS[0], product_id="another")
@@ -158,18 +158,18 @@ def test_an_item_that_moves_leaves_nothing_behind(collection: Collection) -> Non
     assert found(collection, -VECTORS[0])[0] == "item-0"
 
 
-def test_a_move_cut_short_is_finished_by_the_same_event(collection: Collection) -> None:
+def test_an_interrupted_move_is_completed_by_the_same_event(collection: Collection) -> None:
     collection.write([item(number) for number in range(4)])
     moved = item(0, vector=-VECTORS[0], versions={"content": 2})
-    remove = collection._remove
+    remove = collection._delete_rows
 
     def die(row_ids: object) -> None:
         raise KeyboardInterrupt
 
-    collection._remove = die  # type: ignore[method-assign]
+    collection._delete_rows = die  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         collection.write([moved])
-    collection._remove = remove  # type: ignore[method-assign]
+    collection._delete_rows = remove  # type: ignore[method-assign]
     assert found(collection, VECTORS[0])[0] == "item-0"
     assert found(collection, -VECTORS[0])[0] == "item-0"
     with open_collection(collection.config, BANK, collection.name) as restarted:
@@ -179,7 +179,7 @@ def test_a_move_cut_short_is_finished_by_the_same_event(collection: Collection) 
         assert restarted.get(["product-0"])[0].versions == {"content": 2}
 
 
-def test_a_tombstone_is_kept_but_never_found(collection: Collection) -> None:
+def test_a_tombstone_is_stored_but_never_found(collection: Collection) -> None:
     collection.write([item(number) for number in range(6)])
     before = collection.content_hash()
     grave = tombstone("item-9", "product-9", BANK.dim, {"delete": 5})
@@ -197,7 +197,7 @@ def test_a_tombstone_is_kept_but_never_found(collection: Collection) -> None:
     assert collection.content_hash() == before
 
 
-def test_old_tombstones_are_forgotten(collection: Collection) -> None:
+def test_old_tombstones_are_purged(collection: Collection) -> None:
     assert collection.purge_tombstones(2**62) == 0
     collection.write([item(number) for number in range(6)])
     collection.write([tombstone("item-9", "product-9", BANK.dim, {"delete": 5})])
@@ -212,7 +212,7 @@ def test_old_tombstones_are_forgotten(collection: Collection) -> None:
     assert collection.count() == 6
 
 
-def test_delete_removes_and_forgives(collection: Collection) -> None:
+def test_delete_removes_items_and_ignores_unknown_ids(collection: Collection) -> None:
     collection.write([item(number) for number in range(6)])
     collection.delete(["item-1", "item-2", "never there"])
     collection.delete(["item-1"])
@@ -222,7 +222,7 @@ def test_delete_removes_and_forgives(collection: Collection) -> None:
     assert "item-1" not in found(collection, VECTORS[1], 10)
 
 
-def test_any_name_is_a_name(collection: Collection) -> None:
+def test_any_text_can_be_an_id(collection: Collection) -> None:
     collection.write([item(k, item_id=q, product_id=q) for k, q in enumerate(QUOTES)])
     for quoted in QUOTES:
         assert [out.item_id for out in collection.get([quoted])] == [quoted]
@@ -248,7 +248,7 @@ def test_any_name_is_a_name(collection: Collection) -> None:
         ({"juice": bytes(50_000)}, "juice has 50000"),
     ],
 )
-def test_a_bad_row_is_refused_and_none_beside_it_written(
+def test_an_invalid_row_is_rejected_with_its_whole_batch(
     lite_config: MilvusConfig, name: str, changes: dict[str, Any], message: str
 ) -> None:
     if changes.get("vector", ...) is None:
@@ -265,7 +265,7 @@ def test_a_bad_row_is_refused_and_none_beside_it_written(
         assert not collection.exists()
 
 
-def test_bad_queries_are_refused(lite_config: MilvusConfig, name: str) -> None:
+def test_invalid_queries_are_rejected(lite_config: MilvusConfig, name: str) -> None:
     with open_collection(lite_config, BANK, name) as collection:
         for vectors, limit in ((VECTORS[:1] * 2, 5), (unit_vectors(1, 8), 5), (VECTORS[:1], 0)):
             with pytest.raises(RowRejected):
@@ -282,7 +282,7 @@ def test_another_model_is_a_clear_error(collection: Collection, config: MilvusCo
     assert caught.value.bank_version == BANK.version
 
 
-def test_an_index_that_would_not_be_built_is_refused(name: str) -> None:
+def test_an_unsupported_index_type_is_an_error(name: str) -> None:
     for kind in ("lite", "server"):
         config = MilvusConfig(uri="http://127.0.0.1:1", kind=kind, index_type="DISKANN")
         with pytest.raises(SearchIndexError, match="DISKANN"):
@@ -298,7 +298,7 @@ def test_other_indexes_find_the_same(config: MilvusConfig, name: str, index_type
         assert found(collection, VECTORS[5])[0] == "item-5"
 
 
-def test_a_store_that_is_not_there_is_unavailable(name: str) -> None:
+def test_a_milvus_that_does_not_run_is_unavailable(name: str) -> None:
     config = MilvusConfig(uri=f"http://127.0.0.1:{claim_port()}", timeout_s=1)
     with pytest.raises(MilvusUnavailable, match="does not answer"):
         open_collection(config, BANK, name)
@@ -335,7 +335,7 @@ def test_a_second_process_finds_what_the_first_wrote(
     assert python(SEARCHER, *arguments).split() == ["item-3", "9"]
 
 
-def test_rows_are_flushed_when_nothing_more_comes(lite_config: MilvusConfig, name: str) -> None:
+def test_rows_are_flushed_when_idle(lite_config: MilvusConfig, name: str) -> None:
     with open_collection(lite_config, BANK, name) as collection:
         collection.write([item(0)])
         deadline = time.monotonic() + 10
@@ -346,7 +346,7 @@ def test_rows_are_flushed_when_nothing_more_comes(lite_config: MilvusConfig, nam
 
 
 @pytest.mark.slow
-def test_a_lite_server_killed_and_back_has_every_row(tmp_path: Path, name: str) -> None:
+def test_a_killed_lite_server_has_every_row_after_a_restart(tmp_path: Path, name: str) -> None:
     with LiteServer(tmp_path / "lite") as server:
         config = MilvusConfig(uri=server.uri, timeout_s=2, flush_idle_s=60)
         with open_collection(config, BANK, name) as collection:

@@ -53,7 +53,7 @@ class Catalog(RuleBasedStateMachine):
         )
 
     @rule(item_id=IDS)
-    def bury(self, item_id: str) -> None:
+    def write_tombstone(self, item_id: str) -> None:
         self.put(tombstone(item_id, f"p-{item_id}", BANK.dim, {"delete": 1}))
 
     @rule(item_ids=st.lists(IDS, max_size=3))

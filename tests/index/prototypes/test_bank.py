@@ -52,14 +52,14 @@ def test_the_default_count_grows_as_the_root_then_by_hundreds() -> None:
     assert {items: default_prototypes(items) for items in sizes} == sizes
 
 
-def test_neighbours_in_number_are_neighbours_in_space() -> None:
+def test_consecutive_prototypes_are_near_each_other() -> None:
     angles = np.random.default_rng(0).permutation(np.linspace(0, 1.5, 32))
     arc = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     steps = np.diff(angles[neighbour_order(arc)])
     assert np.all(steps > 0) or np.all(steps < 0)
 
 
-def test_what_cannot_be_a_bank_is_refused() -> None:
+def test_invalid_prototypes_are_an_error() -> None:
     with pytest.raises(BankError, match="shape"):
         build(np.zeros((0, 8), np.float32), "m")
     vectors = unit_vectors(4)
@@ -73,7 +73,7 @@ def test_what_cannot_be_a_bank_is_refused() -> None:
         build(unit_vectors(4), "m").assign(unit_vectors(4, dim=8))
 
 
-def test_a_bank_survives_the_registry(tmp_path: Path) -> None:
+def test_a_stored_bank_is_read_back_unchanged(tmp_path: Path) -> None:
     registry = BankRegistry(tmp_path)
     assert registry.current() is None
     bank = build(unit_vectors(100), "a model / v2")
@@ -87,7 +87,7 @@ def test_a_bank_survives_the_registry(tmp_path: Path) -> None:
     assert {path.name for path in registry.banks.iterdir()} == {bank.version, "current"}
 
 
-def test_a_missing_or_damaged_bank_says_so(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_bank_is_an_error(tmp_path: Path) -> None:
     registry = BankRegistry(tmp_path)
     with pytest.raises(BankError, match="copy it from the machine"):
         registry.get("0123456789ab")

@@ -77,7 +77,7 @@ def test_names_are_part_of_the_version() -> None:
     assert one.version != PrototypeBank(one.centroids, model_id="m").version
 
 
-def test_a_bank_of_before_there_were_names_still_loads(tmp_path: Path) -> None:
+def test_a_bank_in_the_format_without_names_still_loads(tmp_path: Path) -> None:
     centroids = build(unit_vectors(50), "m").centroids
     save_file({"centroids": centroids}, tmp_path / "bank.safetensors")
     before = PrototypeBank(centroids, model_id="m")
@@ -95,7 +95,7 @@ def test_a_bank_of_before_there_were_names_still_loads(tmp_path: Path) -> None:
     assert list(found.names) == list(range(len(centroids)))
 
 
-def test_the_version_of_a_bank_without_names_is_what_it_always_was() -> None:
+def test_the_version_of_a_bank_without_names_has_not_changed() -> None:
     assert PrototypeBank(np.eye(3, dtype=np.float32), model_id="m").version == "d5b0f01c44b5"
 
 
@@ -110,7 +110,7 @@ def test_clusters_can_be_given_by_the_ids_of_their_members() -> None:
         bank_of_clusters({"a": ["p1"], "b": ["p1"]}, ids, vectors, "m")
 
 
-def test_what_cannot_be_a_bank_of_clusters_is_refused() -> None:
+def test_invalid_clusters_are_an_error() -> None:
     with pytest.raises(BankError, match="cancel out"):
         from_clusters(arc(0, 180), ["a", "a"], "m")
     with pytest.raises(BankError, match="1 labels for 2 vectors"):

@@ -86,7 +86,7 @@ def test_search_is_in_order_and_finds_what_an_exact_one_does(
 
 @settings(deadline=None, max_examples=10)
 @given(count=st.integers(1, 40), dim=st.integers(1, 20), k=st.integers(1, 50))
-def test_a_small_one_of_any_size_finds_each_of_its_own(
+def test_a_small_bank_of_any_size_finds_its_own_prototypes(
     count: int, dim: int, k: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     vectors = unit_vectors(count, dim)
@@ -109,7 +109,7 @@ def test_the_same_prototypes_give_the_same_version(bank: PrototypeBank, tmp_path
     assert set(steps) >= {"write", "add"}
 
 
-def test_a_damaged_one_says_so(tmp_path: Path) -> None:
+def test_a_damaged_bank_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "bank"
     build_mapped(folder, unit_vectors(30), "m").verify()
     content = bytearray((folder / "vectors.npy").read_bytes())
@@ -124,7 +124,7 @@ def test_a_damaged_one_says_so(tmp_path: Path) -> None:
         open_mapped(tmp_path / "nowhere")
 
 
-def test_what_cannot_be_a_bank_is_refused(tmp_path: Path) -> None:
+def test_invalid_prototypes_are_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "bank"
     with pytest.raises(BankError, match="normalised"):
         build_mapped(folder, 2 * unit_vectors(5), "m")

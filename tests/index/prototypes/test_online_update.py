@@ -1,4 +1,4 @@
-"""A bank that is kept up: what appears, moves, merges and splits, and where old names lead."""
+"""Online update: prototypes are added, move, merge and split, and old names lead to new ones."""
 
 from pathlib import Path
 
@@ -47,28 +47,28 @@ def applied(steps: list[tuple[int, tuple[int, ...]]]) -> Aliases:
 
 @settings(deadline=None, max_examples=100)
 @given(steps=retirements)
-def test_every_name_leads_to_live_ones_in_one_step(
+def test_every_name_leads_to_current_ones_in_one_step(
     steps: list[tuple[int, tuple[int, ...]]],
 ) -> None:
     aliases = applied(steps)
     for name in range(13):
-        live = aliases.resolve(name)
-        assert live
-        assert len(set(live)) == len(live)
-        assert not any(one in aliases for one in live)
-        assert all(aliases.resolve(one) == (one,) for one in live)
+        current = aliases.resolve(name)
+        assert current
+        assert len(set(current)) == len(current)
+        assert not any(one in aliases for one in current)
+        assert all(aliases.resolve(one) == (one,) for one in current)
 
 
 @settings(deadline=None, max_examples=100)
 @given(steps=retirements, more=names, into=names)
-def test_what_stood_for_something_goes_on_with_it(
+def test_a_retired_name_follows_what_it_led_to(
     steps: list[tuple[int, tuple[int, ...]]], more: int, into: int
 ) -> None:
     aliases = applied(steps)
     before = {name: aliases.resolve(name) for name in range(13)}
     aliases.retire(more, into)
-    for name, live in before.items():
-        now = {one for old in live for one in aliases.resolve(old)}
+    for name, current in before.items():
+        now = {one for old in current for one in aliases.resolve(old)}
         assert set(aliases.resolve(name)) == now
 
 
@@ -82,7 +82,7 @@ def test_the_order_of_merges_does_not_matter(
         together: dict[tuple[Name, ...], set[int]] = {}
         for name in range(13):
             together.setdefault(aliases.resolve(name), set()).add(name)
-        assert all(len(live) == 1 and live[0] in group for live, group in together.items())
+        assert all(len(current) == 1 and current[0] in group for current, group in together.items())
         return {frozenset(group) for group in together.values()}
 
     assert groups(pairs) == groups(data.draw(st.permutations(pairs)))
@@ -90,7 +90,7 @@ def test_the_order_of_merges_does_not_matter(
 
 @settings(deadline=None, max_examples=50)
 @given(steps=retirements)
-def test_saying_it_again_changes_nothing(steps: list[tuple[int, tuple[int, ...]]]) -> None:
+def test_retiring_a_name_again_changes_nothing(steps: list[tuple[int, tuple[int, ...]]]) -> None:
     aliases = applied(steps)
     again = aliases.copy()
     for name in list(aliases):
@@ -98,7 +98,7 @@ def test_saying_it_again_changes_nothing(steps: list[tuple[int, tuple[int, ...]]
     assert again == aliases
 
 
-def test_aliases_are_kept_beside_the_bank(tmp_path: Path) -> None:
+def test_aliases_are_stored_with_the_bank(tmp_path: Path) -> None:
     assert len(Aliases.load(tmp_path)) == 0
     aliases = Aliases()
     aliases.retire("a", "b")
@@ -124,7 +124,7 @@ def test_aliases_are_kept_beside_the_bank(tmp_path: Path) -> None:
         b'{"aliases": [["a", ["b"]], ["a", ["c"]]]}',
     ],
 )
-def test_damaged_aliases_say_so(damaged: bytes, tmp_path: Path) -> None:
+def test_damaged_aliases_are_an_error(damaged: bytes, tmp_path: Path) -> None:
     (tmp_path / "aliases.json").write_bytes(damaged)
     with pytest.raises(BankError, match="no readable aliases"):
         Aliases.load(tmp_path)
@@ -132,11 +132,11 @@ def test_damaged_aliases_say_so(damaged: bytes, tmp_path: Path) -> None:
         Aliases().retire("a")
 
 
-# Parting.
+# Split test.
 
 
 @pytest.mark.parametrize("dim", [16, 512])
-def test_one_cloud_stays_together_and_two_come_apart(dim: int) -> None:
+def test_one_cluster_is_not_split_and_two_are(dim: int) -> None:
     one, other = unit_vectors(2, dim, seed=5)
     assert [split_test(cloud(one, 32, 0.6, seed), 4.0) is None for seed in range(30)].count(
         False
@@ -148,7 +148,7 @@ def test_one_cloud_stays_together_and_two_come_apart(dim: int) -> None:
         assert len({bool(second[at] ^ (order[at] < 20)) for at in range(32)}) == 1
 
 
-def test_copies_of_one_picture_are_one() -> None:
+def test_copies_of_one_picture_are_not_split() -> None:
     assert split_test(np.repeat(unit_vectors(1), 32, axis=0), 4.0) is None
     assert split_test(unit_vectors(2), 4.0) is None
 
@@ -172,24 +172,24 @@ def total(bank: PrototypeBank) -> int:
 
 
 def test_a_new_product_gets_a_prototype_and_its_next_picture_joins() -> None:
-    upkeep = OnlineUpdate(start())
+    update = OnlineUpdate(start())
     stranger = unit_vectors(1, 64, seed=7)[0]
-    joined = upkeep.observe(np.stack([stranger, start().centroids[2], at_cosine(stranger, 0.9)]))
+    joined = update.observe(np.stack([stranger, start().centroids[2], at_cosine(stranger, 0.9)]))
     assert joined == ["new-1", "p2", "new-1"]
-    bank, aliases = upkeep.publish()
+    bank, aliases = update.publish()
     assert set(bank.names) == {"p0", "p1", "p2", "p3", "new-1"}
     assert len(aliases) == 0
     assert total(bank) == 43
     assert bank.origin.created_from == start().version
 
 
-def test_a_label_names_its_prototype_or_leads_to_the_near_one() -> None:
-    upkeep = OnlineUpdate(start())
+def test_a_label_names_a_new_prototype_or_becomes_an_alias_of_a_near_one() -> None:
+    update = OnlineUpdate(start())
     far, near = unit_vectors(1, 64, seed=7)[0], at_cosine(start().centroids[1], 0.8)
-    assert upkeep.observe(np.stack([far, near]), ["sku 9", "sku 10"]) == ["sku 9", "p1"]
+    assert update.observe(np.stack([far, near]), ["sku 9", "sku 10"]) == ["sku 9", "p1"]
     # From then on the label decides, wherever the picture lies.
-    assert upkeep.observe(np.stack([near, far]), ["sku 9", "sku 10"]) == ["sku 9", "p1"]
-    bank, aliases = upkeep.publish()
+    assert update.observe(np.stack([near, far]), ["sku 9", "sku 10"]) == ["sku 9", "p1"]
+    bank, aliases = update.publish()
     assert aliases.resolve("sku 10") == ("p1",)
     assert "sku 9" in bank.rows
 
@@ -197,11 +197,11 @@ def test_a_label_names_its_prototype_or_leads_to_the_near_one() -> None:
 def test_a_prototype_follows_its_members() -> None:
     bank = start()
     target = at_cosine(bank.centroids[0], 0.9)
-    upkeep = OnlineUpdate(bank, rules=UpdateRules(rate=0.1))
+    update = OnlineUpdate(bank, rules=UpdateRules(min_step=0.1))
     before = bank.centroids[0] @ target
     for _ in range(5):
-        upkeep.observe(np.repeat(target[None], 10, axis=0), ["p0"] * 10)
-        now, _ = upkeep.publish()
+        update.observe(np.repeat(target[None], 10, axis=0), ["p0"] * 10)
+        now, _ = update.publish()
         after = now.centroids[now.rows["p0"]] @ target
         assert after > before
         before = after
@@ -210,43 +210,43 @@ def test_a_prototype_follows_its_members() -> None:
         assert np.allclose(now.centroids[now.rows[name]], bank.centroids[bank.rows[name]])
 
 
-def test_two_that_have_become_one_are_merged() -> None:
+def test_prototypes_that_became_alike_are_merged() -> None:
     bank = start()
     close = at_cosine(bank.centroids[0], 0.8)
-    upkeep = OnlineUpdate(bank)
-    upkeep.observe(close[None], ["p1"])
-    upkeep.observe(np.repeat(bank.centroids[:1], 200, axis=0), ["p1"] * 200)
-    now, aliases = upkeep.publish()
+    update = OnlineUpdate(bank)
+    update.observe(close[None], ["p1"])
+    update.observe(np.repeat(bank.centroids[:1], 200, axis=0), ["p1"] * 200)
+    now, aliases = update.publish()
     assert set(now.names) == {"p1", "p2", "p3"}
     assert aliases.resolve("p0") == ("p1",)
     assert total(now) == 241
-    assert upkeep.observe(bank.centroids[:1], ["p0"]) == ["p1"]
+    assert update.observe(bank.centroids[:1], ["p0"]) == ["p1"]
 
 
-def test_neighbours_that_nothing_joined_are_left_alone() -> None:
+def test_unchanged_neighbours_are_not_merged() -> None:
     one = unit_vectors(1, 64)[0]
     bank = PrototypeBank(np.stack([one, at_cosine(one, 0.99), -one]), names=["a", "b", "c"])
-    upkeep = OnlineUpdate(bank)
-    assert upkeep.publish()[0] is bank
-    upkeep.observe(-one[None])
-    assert len(upkeep.publish()[0]) == 3
+    update = OnlineUpdate(bank)
+    assert update.publish()[0] is bank
+    update.observe(-one[None])
+    assert len(update.publish()[0]) == 3
 
 
-def test_one_that_fell_apart_is_split() -> None:
+def test_a_prototype_of_two_groups_is_split() -> None:
     bank = start()
     other = at_cosine(bank.centroids[0], 0.3)
-    upkeep = OnlineUpdate(bank)
+    update = OnlineUpdate(bank)
     one_kind, other_kind = cloud(bank.centroids[0], 60), cloud(other, 30, seed=3)
     mixed = np.concatenate([one_kind, other_kind])[np.random.default_rng(0).permutation(90)]
-    upkeep.observe(mixed, ["p0"] * 90)
-    now, aliases = upkeep.publish()
+    update.observe(mixed, ["p0"] * 90)
+    now, aliases = update.publish()
     assert aliases.resolve("p0") == ("p0/1", "p0/2")
     assert total(now) == 130
     assert now.counts is not None
     assert now.counts[now.rows["p0/1"]] > now.counts[now.rows["p0/2"]]
     assert now.centroids[now.rows["p0/1"]] @ bank.centroids[0] > 0.95
     assert now.centroids[now.rows["p0/2"]] @ other > 0.95
-    assert upkeep.observe(np.stack([other, bank.centroids[0]]), ["p0", "p0"]) == ["p0/2", "p0/1"]
+    assert update.observe(np.stack([other, bank.centroids[0]]), ["p0", "p0"]) == ["p0/2", "p0/1"]
 
 
 stream = st.lists(
@@ -257,51 +257,53 @@ stream = st.lists(
 
 @settings(deadline=None, max_examples=40)
 @given(batches=st.lists(stream, max_size=4))
-def test_whatever_comes_nothing_is_lost(
+def test_counts_and_names_are_preserved_for_any_input(
     batches: list[list[tuple[int, str | None, int]]],
 ) -> None:
     centres = unit_vectors(8, 8, seed=2)
-    rules = UpdateRules(merge_at=0.9, split_below=0.8, reservoir=16, fewest=12, gap=3.0)
+    rules = UpdateRules(
+        merge_cosine=0.9, split_cosine=0.8, reservoir=16, min_members=12, min_separation=3.0
+    )
 
     def run() -> tuple[PrototypeBank, Aliases, set[Name]]:
-        upkeep = OnlineUpdate(start(3, 8), rules=rules)
-        known: set[Name] = set(upkeep.bank.names)
+        update = OnlineUpdate(start(3, 8), rules=rules)
+        known: set[Name] = set(update.bank.names)
         for batch in batches:
             vectors = [cloud(centres[centre], 1, 0.2, seed)[0] for centre, _, seed in batch]
             labels = [label for _, label, _ in batch]
             if batch:
-                known |= set(upkeep.observe(np.stack(vectors), labels))
+                known |= set(update.observe(np.stack(vectors), labels))
                 known |= {label for label in labels if label is not None}
-            bank, aliases = upkeep.publish()
+            bank, aliases = update.publish()
             known |= set(bank.names)
-            upkeep = OnlineUpdate(bank, aliases, rules)  # a restart forgets no name
-        bank, aliases = upkeep.publish()
+            update = OnlineUpdate(bank, aliases, rules)  # a restart forgets no name
+        bank, aliases = update.publish()
         return bank, aliases, known
 
     bank, aliases, known = run()
     assert total(bank) == 30 + sum(len(batch) for batch in batches)
     for name in known:
-        assert all(live in bank.rows for live in aliases.resolve(name))
+        assert all(current in bank.rows for current in aliases.resolve(name))
     assert not any(name in aliases for name in bank.names)
     again = run()
     assert (again[0].version, again[1]) == (bank.version, aliases)
 
 
-def test_what_does_not_fit_is_refused() -> None:
-    upkeep = OnlineUpdate(start())
+def test_invalid_input_is_an_error() -> None:
+    update = OnlineUpdate(start())
     with pytest.raises(BankError, match="wants"):
-        upkeep.observe(unit_vectors(2, 8))
+        update.observe(unit_vectors(2, 8))
     with pytest.raises(BankError, match="a label or None"):
-        upkeep.observe(unit_vectors(2, 64), ["a"])
+        update.observe(unit_vectors(2, 64), ["a"])
     with pytest.raises(BankError, match="a label or None"):
-        upkeep.observe(unit_vectors(2, 64), [])
+        update.observe(unit_vectors(2, 64), [])
     with pytest.raises(BankError, match="cannot name"):
-        upkeep.observe(unit_vectors(1, 64), [""])
-    strays = Aliases()
-    strays.retire("old", "gone")
+        update.observe(unit_vectors(1, 64), [""])
+    unknown = Aliases()
+    unknown.retire("old", "gone")
     with pytest.raises(BankError, match="'gone'"):
-        OnlineUpdate(start(), strays)
-    with pytest.raises(BankError, match="split_below"):
-        UpdateRules(merge_at=0.8, split_below=0.9)
-    with pytest.raises(BankError, match="rate"):
-        UpdateRules(rate=0)
+        OnlineUpdate(start(), unknown)
+    with pytest.raises(BankError, match="split_cosine"):
+        UpdateRules(merge_cosine=0.8, split_cosine=0.9)
+    with pytest.raises(BankError, match="min_step"):
+        UpdateRules(min_step=0)

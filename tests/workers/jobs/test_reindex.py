@@ -128,7 +128,7 @@ def test_another_model_takes_over(settings: Settings, monkeypatch: pytest.Monkey
         index.count()
 
 
-def test_the_first_index_may_be_built_so(settings: Settings) -> None:
+def test_the_first_index_can_be_built_from_the_topic(settings: Settings) -> None:
     with_nothing = lookstream("reindex", fails=True)
     assert isinstance(with_nothing, SettingsError)
     assert "no product in" in str(with_nothing)
@@ -140,7 +140,7 @@ def test_the_first_index_may_be_built_so(settings: Settings) -> None:
         assert index.count() == LIVE
 
 
-def test_it_goes_on_after_an_interruption(
+def test_it_continues_after_an_interruption(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(settings, *events())
@@ -169,7 +169,7 @@ def test_it_goes_on_after_an_interruption(
 
 
 @pytest.mark.slow
-def test_what_was_begun_with_another_model_is_not_gone_on_with(
+def test_a_generation_of_another_model_is_not_continued(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(settings, *events())
@@ -188,7 +188,7 @@ def test_what_was_begun_with_another_model_is_not_gone_on_with(
 
 
 @pytest.mark.slow
-def test_it_is_built_beside_a_running_ingest_worker_and_promoted_without(
+def test_it_is_built_while_an_ingest_worker_runs_and_promoted_after(
     settings: Settings,
 ) -> None:
     publish(settings, *events())
@@ -209,7 +209,7 @@ def test_it_is_built_beside_a_running_ingest_worker_and_promoted_without(
 
 
 @pytest.mark.slow
-def test_live_items_do_not_go_unasked(settings: Settings) -> None:
+def test_live_items_are_not_lost_without_consent(settings: Settings) -> None:
     publish(settings, *events())
     asyncio.run(ingest_live(settings))
     with opened(settings, ColourEncoder()) as index:  # written by an event that is gone by now
@@ -228,7 +228,7 @@ def test_live_items_do_not_go_unasked(settings: Settings) -> None:
 
 
 @pytest.mark.slow
-def test_a_crash_at_any_call_of_the_promotion_is_mended_by_the_next_run(
+def test_a_crash_at_any_call_of_the_promotion_is_completed_by_the_next_run(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(settings, *events())

@@ -124,18 +124,20 @@ async def test_all_of_it_replayed_is_what_is_live(settings: Settings) -> None:
     publish(settings, *events())
     live = await ingest_live(settings)
     before = committed(settings)
-    beside = begin(settings, "blue")
-    told: list[int] = []
-    group = replay_group(settings, beside)
+    candidate = begin(settings, "blue")
+    reported: list[int] = []
+    group = replay_group(settings, candidate)
     topic = topics_of(settings).catalog.name
     with SpanReader(kafka_of(settings), topic, Span(), group=group) as reader:
-        report = await replay_products(iter(reader), beside, ColourEncoder(), on_batch=told.append)
-    assert told[-1] == report.read == 64
+        report = await replay_products(
+            iter(reader), candidate, ColourEncoder(), on_batch=reported.append
+        )
+    assert reported[-1] == report.read == 64
     assert (report.applied, report.superseded, report.refused) == (42, 20, 2)
     assert report.classes == {"UnknownProduct": 1, "DecodeError": 1}
     assert {one["error_class"] for one in report.refusals} == set(report.classes)
     assert list(read_dead_letters(kafka_of(settings), topics_of(settings))) == []
-    index = CatalogIndex(beside, ColourEncoder.model_id)
+    index = CatalogIndex(candidate, ColourEncoder.model_id)
     assert index.content_hash() == live
     index.close()
     assert committed(settings) == before
@@ -173,7 +175,7 @@ def test_a_generation_is_built_caught_up_and_promoted(settings: Settings) -> Non
     index.close()
 
 
-def test_nothing_is_promoted_beside_a_running_ingest_worker(settings: Settings) -> None:
+def test_nothing_is_promoted_while_an_ingest_worker_runs(settings: Settings) -> None:
     publish(settings, *events())
     lookstream("replay", "--into", "blue", "--only", "products")
     worker = socket.create_server(("127.0.0.1", settings.ingest.metrics_port))
@@ -183,7 +185,7 @@ def test_nothing_is_promoted_beside_a_running_ingest_worker(settings: Settings) 
 
 
 @pytest.mark.kafka
-def test_nor_beside_one_on_another_machine(kafka_server: Kafka, settings: Settings) -> None:
+def test_nor_while_one_runs_on_another_machine(kafka_server: Kafka, settings: Settings) -> None:
     publish(settings, *events())
     lookstream("replay", "--into", "blue", "--only", "products")
     there = settings.model_copy(
@@ -222,7 +224,7 @@ def test_a_promotion_that_fails_leaves_the_generation(
     index.close()
 
 
-def test_names_that_lead_elsewhere_are_refused(settings: Settings) -> None:
+def test_names_that_are_no_generation_are_an_error(settings: Settings) -> None:
     for name in ("", "../live", "a b", "x" * 25, "a-b", "*"):
         with pytest.raises(SettingsError, match="letters and digits"):
             begin(settings, name)
@@ -255,14 +257,14 @@ async def test_queries_are_answered_from_the_generation(settings: Settings) -> N
         orjson.dumps({"type": "query", "query_id": "bad", "image": "data:image/png;base64,AAAA"}),
     ]
     publish(settings, *((f"q{n}", value) for n, value in enumerate(asked)), topic="query")
-    beside, encoder, kafka = begin(settings, "blue"), ColourEncoder(), kafka_of(settings)
+    candidate, encoder, kafka = begin(settings, "blue"), ColourEncoder(), kafka_of(settings)
     with SpanReader(kafka, topics_of(settings).catalog.name, Span(), group="unused") as reader:
-        await replay_products(iter(reader), beside, encoder)
+        await replay_products(iter(reader), candidate, encoder)
     results: list[Result] = []
     with SpanReader(kafka, topics_of(settings).query.name, Span(), group="unused") as reader:
         report = await replay_queries(
             of_topic(iter(reader), "any.query"),
-            beside,
+            candidate,
             encoder,
             load_reranker(packaged_reranker("lite2")),
             on_result=results.append,
