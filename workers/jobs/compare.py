@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from index.item import Item, canonical_json
+from index.item import PROVENANCE, Item, canonical_json
 from index.milvus.collection import Collection
 from index.search.probe import probe
 from index.vectors import stack
@@ -121,7 +121,8 @@ def _items(collection: Collection) -> Iterator[Item]:
 
 def _content(item: Item, same_model: bool) -> bytes:
     """Hash of what should be the same in both: 32 bytes."""
-    payload = item.payload if same_model else {**item.payload, CAPTION: ""}
+    left_out = {PROVENANCE} if same_model else {PROVENANCE, CAPTION}
+    payload = {name: value for name, value in item.payload.items() if name not in left_out}
     parts = (
         item.product_id.encode(),
         canonical_json(payload, "payload"),
