@@ -44,9 +44,17 @@ def decode(data: bytes | None, kind: Any) -> Any:
     try:
         return _decoder(kind).decode(data)
     except msgspec.ValidationError as error:
-        raise DecodeError(_explain(str(error), data, kind)) from error
+        raise DecodeError(_explain(str(error), _as_dict(data), kind)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"the message is not JSON: {_syntax(data, error)}") from error
+
+
+def convert(fields: dict[str, Any], kind: Any) -> Any:
+    """`decode` for a JSON object that was read already."""
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise DecodeError(_explain(str(error), fields, kind)) from error
 
 
 @lru_cache(maxsize=32)
@@ -54,16 +62,15 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-def _explain(error: str, data: bytes, kind: Any) -> str:
-    """A msgspec validation error, reworded in terms of our fields."""
+def _explain(error: str, found: dict[str, Any], kind: Any) -> str:
+    """A msgspec validation error, reworded in terms of our fields; `found` is the message."""
     at = _AT.match(error)
     what, path = (at["what"], at["path"]) if at else (error, "")
     if path == "type":
-        found = _as_dict(data).get("type")
-        return f"field `type` is {found!r}; expected {_names(kind)}"
+        return f"field `type` is {found.get('type')!r}; expected {_names(kind)}"
     if path == "schema":
         return (
-            f"field `schema` is {_as_dict(data).get('schema')!r}; this reader knows schema 1: "
+            f"field `schema` is {found.get('schema')!r}; this reader knows schema 1: "
             "send schema 1, or upgrade the reader"
         )
     if named := _NAMED.match(what):
@@ -71,7 +78,7 @@ def _explain(error: str, data: bytes, kind: Any) -> str:
         if named["how"] == "missing required":
             hint = f"; expected {_names(kind)}" if name == "type" else ""
             return f"field `{name}` is missing{hint}"
-        known = "" if path else f"; known fields: {', '.join(_fields(data, kind))}"
+        known = "" if path else f"; known fields: {', '.join(_fields(found, kind))}"
         return f"unknown field `{name}`{known}"
     if "matching regex" in what:
         what = "control characters are not allowed"
@@ -80,10 +87,9 @@ def _explain(error: str, data: bytes, kind: Any) -> str:
     else:
         what = what.replace("Expected ", "expected ", 1).replace("`", "")
         if "= " in what:  # one of the field's bounds; here are both
-            found = _as_dict(data)
             what += allowed(_chosen(found, kind), path, found)
     if path == "event_time":
-        given = _as_dict(data).get(path)
+        given = found.get(path)
         what += f"; it is in milliseconds since the epoch, and {given!r} was given"
     return f"field `{path}`: {what}" if path else what
 
@@ -117,9 +123,9 @@ def _names(kind: Any) -> str:
     return "type " + " or ".join(f"'{_tag(t)}'" for t in _types(kind))
 
 
-def _fields(data: bytes, kind: Any) -> list[str]:
-    """The fields of the struct that the `type` of `data` names."""
-    return ["type", *_chosen(_as_dict(data), kind).__struct_fields__]
+def _fields(found: dict[str, Any], kind: Any) -> list[str]:
+    """The fields of the struct that the `type` of a message names."""
+    return ["type", *_chosen(found, kind).__struct_fields__]
 
 
 def _chosen(found: dict[str, Any], kind: Any) -> type[Message]:

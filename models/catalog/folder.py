@@ -5,21 +5,24 @@
                          "version"?}
     DIR/photos.jsonl    {"image", "product_id"?, "category"?: [...], "text"?, "split"?}
 
-Two ways to read it. `read_catalog` is for evaluation and training: rows are typed and the first
-bad one is an error with its file and line. `raw_products` is for sending the catalog to the
-stream: a line that is no JSON object comes with the reason, and the others come all the same.
-Unknown fields are ignored here; whether an event may carry them is the stream's decision.
+Two ways to read it. `read_catalog` is for evaluation and training: rows are coerced and typed, and
+the first bad one is an error with its file and line. `raw_products` is for sending the catalog to
+the stream: a line that is no JSON object comes with the reason, and the others come all the same.
+Both accept what the ingest worker accepts (`models.catalog.coerce`); a row of products.jsonl may
+also be an event of type "patch" or "delete".
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Meta
 
+from models.catalog.coerce import OFFER, Coerced, coerce_event, coerce_photo
 from models.catalog.json_object import read_object
 from models.errors import CatalogError
 
@@ -27,20 +30,29 @@ PRODUCTS = "products.jsonl"
 PHOTOS = "photos.jsonl"
 
 
+# The bounds of catalog events, which this room does not import.
+_Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z")]
+_Price = Annotated[float, Meta(ge=0)]
+_Version = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+_Reference = Annotated[str, Meta(min_length=1)]
+_EventTime = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+Attributes = dict[str, str | int | float | bool]
+
+
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     """One row of products.jsonl. `category` is a path from the root to the leaf."""
 
-    product_id: str
+    product_id: _Id
     title: str = ""
     description: str = ""
     category: tuple[str, ...] = ()
-    image: str | None = None
-    images: tuple[str, ...] = ()
-    price: float | None = None
+    image: _Reference | None = None
+    images: tuple[_Reference, ...] = ()
+    price: _Price | None = None
     currency: str | None = None
     in_stock: bool | None = None
-    attributes: dict[str, str | int | float | bool] | None = None
-    version: int | None = None
+    attributes: Attributes | None = None
+    version: _Version | None = None
 
     @property
     def text(self) -> str | None:
@@ -56,6 +68,46 @@ class Photo(msgspec.Struct, frozen=True, kw_only=True):
     category: tuple[str, ...] = ()
     text: str | None = None
     split: str | None = None
+
+
+class _Upsert(Product, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    type: Literal["upsert"] = "upsert"
+    schema: Literal[1] = 1
+    event_time: _EventTime | None = None
+
+
+class _Patch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    type: Literal["patch"]
+    product_id: _Id
+    schema: Literal[1] = 1
+    event_time: _EventTime | None = None
+    version: _Version | None = None
+    price: _Price | msgspec.UnsetType | None = msgspec.UNSET
+    currency: str | msgspec.UnsetType | None = msgspec.UNSET
+    in_stock: bool | msgspec.UnsetType | None = msgspec.UNSET
+    attributes: Attributes | msgspec.UnsetType | None = msgspec.UNSET
+
+    @property
+    def offer(self) -> dict[str, Any]:
+        """The fields that it sets."""
+        named = {name: getattr(self, name) for name in OFFER}
+        return {name: value for name, value in named.items() if value is not msgspec.UNSET}
+
+    def __post_init__(self) -> None:
+        if not self.offer:
+            raise ValueError("the patch changes nothing: give price, currency, in_stock or others")
+
+
+class _Delete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    type: Literal["delete"]
+    product_id: _Id
+    schema: Literal[1] = 1
+    event_time: _EventTime | None = None
+    version: _Version | None = None
+
+
+_Row: TypeAlias = _Upsert | _Patch | _Delete
+_ROWS: dict[str, type[_Row]] = {"upsert": _Upsert, "patch": _Patch, "delete": _Delete}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +172,8 @@ def read_catalog(folder: Path) -> Catalog:
     """Read a catalog folder, every row checked.
 
     Either file may be missing, not both. A product id may occur twice, as on the stream: the later
-    row replaces the earlier, unless its version is lower. A photo without a
-    category takes that of its product.
+    row replaces the earlier, unless its version is lower. A photo without a category takes that of
+    its product.
 
     Raises:
         CatalogError: no such folder, neither file in it, or a bad row (file, line, field).
@@ -130,12 +182,9 @@ def read_catalog(folder: Path) -> Catalog:
         raise CatalogError(
             f"{folder} is no catalog folder: neither {PRODUCTS} nor {PHOTOS} is in it"
         )
-    products: dict[str, Product] = {}
-    for product in _typed_rows(folder / PRODUCTS, Product):
-        earlier = products.get(product.product_id)
-        if earlier is None or (product.version or 0) >= (earlier.version or 0):
-            products[product.product_id] = product
-    photos = [_with_category(photo, products) for photo in _typed_rows(folder / PHOTOS, Photo)]
+    products = _read_products(folder / PRODUCTS)
+    rows = _rows(folder / PHOTOS, lambda fields: _convert(coerce_photo(fields), Photo))
+    photos = [_with_category(photo, products) for photo in rows]
     return Catalog(folder=folder, products=tuple(products.values()), photos=tuple(photos))
 
 
@@ -152,14 +201,56 @@ def raw_products(folder: Path) -> Iterator[RawRow]:
             yield RawRow(line, {}, str(error))
 
 
-Row = TypeVar("Row", Product, Photo)
+def _read_products(path: Path) -> dict[str, Product]:
+    """The products that the rows leave, in the order in which each was named first."""
+    products: dict[str, Product] = {}
+    newest: dict[str, int] = {}
+
+    def apply(fields: dict[str, Any]) -> None:
+        row = _event(fields)
+        if row.version is not None:
+            if row.version < newest.get(row.product_id, 0):
+                return
+            newest[row.product_id] = row.version
+        if isinstance(row, _Upsert):
+            kept = {name: getattr(row, name) for name in Product.__struct_fields__}
+            products[row.product_id] = Product(**kept)
+        elif isinstance(row, _Delete):
+            products.pop(row.product_id, None)
+        elif row.product_id in products:
+            changed = msgspec.structs.replace(products[row.product_id], **row.offer)
+            products[row.product_id] = changed
+        else:
+            raise CatalogError(f"there is no product {row.product_id!r} to patch before this line")
+
+    for _ in _rows(path, apply):
+        pass
+    return products
 
 
-def _typed_rows(path: Path, kind: type[Row]) -> Iterator[Row]:
+def _event(fields: dict[str, Any]) -> _Row:
+    kind = fields.get("type", "upsert")
+    if not isinstance(kind, str) or kind not in _ROWS:
+        raise CatalogError(f"field `type` is {kind!r}; expected {' or '.join(map(repr, _ROWS))}")
+    return _convert(coerce_event(fields), _ROWS[kind])
+
+
+Row = TypeVar("Row")
+
+
+def _convert(coerced: Coerced, kind: type[Row]) -> Row:
+    try:
+        return msgspec.convert(coerced.fields, kind)
+    except msgspec.ValidationError as error:
+        raise CatalogError(str(error)) from error
+
+
+def _rows(path: Path, read: Callable[[dict[str, Any]], Row]) -> Iterator[Row]:
+    """What `read` makes of each line of a file, if there is one."""
     for line, text in _lines(path, required=False):
         try:
-            yield msgspec.convert(read_object(text), kind)
-        except (msgspec.ValidationError, CatalogError) as error:
+            yield read(read_object(text))
+        except CatalogError as error:
             raise CatalogError(f"{path}:{line}: {error}") from error
 
 

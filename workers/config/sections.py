@@ -267,6 +267,9 @@ class IngestSettings(Section):
     remember_deletes_s: float = Field(
         30 * 24 * 3600.0, gt=0, description="how long a late event cannot restore a deleted product"
     )
+    strict: bool = Field(
+        False, description="refuse events that could be coerced: ids that are numbers and so on"
+    )
     max_future_s: float = Field(
         24 * 3600.0, ge=0, description="how far ahead of the worker's clock an event's time may be"
     )

@@ -22,6 +22,11 @@ EVENTS = Counter(
     "Events finished, by worker and state (applied, superseded, dead_lettered).",
     ["worker", "state"],
 )
+COERCED = Counter(
+    "lookstream_coerced",
+    "Events that were coerced, by worker and kind (docs/catalog-events.md).",
+    ["worker", "kind"],
+)
 CLOCKS_DIFFER = Counter(
     "lookstream_clocks_differ",
     "Events superseded because a version met a time, or contradicted its own time.",

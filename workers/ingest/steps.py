@@ -21,12 +21,10 @@ from index.item import tombstone
 from index.milvus.schema import check_item
 from models.embedding.protocol import CatalogEncoder
 from models.errors import ModelError
-from stream.codec import decode, encode
 from stream.delivery import Rejection, State
 from stream.errors import DecodeError, Permanent, Transient
-from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
+from stream.messages import CatalogEvent, OfferPatch, ProductUpsert
 from stream.records import Record
-from stream.tombstone_key import tombstone_product
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IngestSettings
 from workers.deploy.telemetry import CLOCKS_DIFFER, timed
@@ -50,6 +48,7 @@ from workers.ingest.last_write_wins import (
     item_id,
     same_row,
 )
+from workers.ingest.read_event import CoercionReport, ReadEvent, read_event
 from workers.intake.fetch import Fetcher
 
 log = structlog.get_logger()
@@ -68,6 +67,7 @@ class Ingest:
     ) -> None:
         self._settings = settings or IngestSettings()
         self._now_s = now_s
+        self._coercions = CoercionReport()
         self._fetcher = fetcher
         self._encoder = encoder
         self._index = index
@@ -77,7 +77,8 @@ class Ingest:
 
     async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
         """One change per record, ready to be written, or a rejection."""
-        decoded = [self._decode(record) for record in records]
+        reads = [self._decode(record) for record in records]
+        decoded = [one.event if isinstance(one, ReadEvent) else one for one in reads]
         with timed("ingest", "read"), _delivery_errors():
             product_ids = [one.product_id for one in decoded if not isinstance(one, Rejection)]
             stored = await asyncio.to_thread(self._read, product_ids)
@@ -106,6 +107,9 @@ class Ingest:
             if isinstance(change, Change):
                 self._stored[plain.product_id] = stored[plain.product_id]
             changes.append(change)
+        for read in reads:
+            if isinstance(read, ReadEvent):
+                self._coercions.note(read.event.product_id, read.coercions)
         return changes
 
     async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
@@ -113,17 +117,17 @@ class Ingest:
         with timed("ingest", "write"), _delivery_errors():
             return await asyncio.to_thread(self._write, changes)
 
-    def _decode(self, record: Record) -> CatalogEvent | Rejection:
+    def _decode(self, record: Record) -> ReadEvent | Rejection:
         try:
-            event = read_event(record)
+            read = read_event(record, strict=self._settings.strict)
             check_time(
-                event_clock(event, record),
+                event_clock(read.event, record),
                 now_ms=round(1000 * self._now_s()),
                 max_future_ms=round(1000 * self._settings.max_future_s),
             )
         except DecodeError as error:
             return Rejection.of(error)
-        return event
+        return read
 
     async def _fetch(self, event: ProductUpsert, product: Product) -> FetchedProduct | Rejection:
         """The event with all its pictures, or the rejection of the first that is not to be had."""
@@ -197,21 +201,6 @@ class Ingest:
         for change, applied in differ:
             _report_clocks(change, applied)
         return outcomes
-
-
-def read_event(record: Record) -> CatalogEvent:
-    """The event in a record; a null value is Kafka's own way to delete a key.
-
-    Elsewhere the key is not read: it only chooses the partition.
-
-    Raises:
-        DecodeError: it is no catalog event.
-    """
-    value = record.value
-    if value is None:
-        value = encode(ProductDelete(product_id=tombstone_product(record.key or b"")))
-    event: CatalogEvent = decode(value, CatalogEvent)
-    return event
 
 
 def _report_clocks(change: Change, applied: Applied) -> None:

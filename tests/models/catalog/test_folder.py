@@ -22,6 +22,20 @@ def test_products_and_photos_are_typed_and_keep_their_order(tmp_path: Path) -> N
     assert catalog.photos == (Photo(image="x.png", split="test", category=("Fruit",)),)
 
 
+def test_deletes_and_patches_in_a_folder_count_as_on_the_stream(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "products.jsonl",
+        {"product_id": 7, "title": "seven", "price": "1,50"},
+        {"product_id": "b"},
+        {"type": "patch", "product_id": "7", "price": 2, "currency": "EUR"},
+        {"type": "delete", "product_id": "b"},
+    )
+    (product,) = read_catalog(tmp_path).products
+    assert (product.product_id, product.title) == ("7", "seven")
+    assert (product.price, product.currency) == (2.0, "EUR")
+
+
 def test_a_photo_takes_the_category_of_its_product(tmp_path: Path) -> None:
     write(tmp_path, "products.jsonl", {"product_id": "a", "category": ["Fruit", "Apple"]})
     write(tmp_path, "photos.jsonl", {"image": "x.png", "product_id": "a"})
@@ -43,8 +57,11 @@ def test_a_repeated_product_replaces_the_earlier_unless_it_is_older(tmp_path: Pa
     ("row", "says"),
     [
         ({"title": "no id"}, "product_id"),
-        ({"product_id": 7}, r"\$\.product_id"),
-        ({"product_id": "a", "category": "Fruit"}, r"\$\.category"),
+        ({"product_id": True}, r"\$\.product_id"),
+        ({"product_id": "a", "category": {"a": "Fruit"}}, r"\$\.category"),
+        ({"product_id": "a", "price": "1.299"}, "field `price`, .1.299., may be thousands"),
+        ({"product_id": "a", "type": "insert"}, "field `type` is 'insert'; expected 'upsert' or"),
+        ({"product_id": "a", "type": "patch", "price": 1}, "no product .a. to patch before"),
         ("{broken", "the row is not JSON: Expecting property name"),
     ],
 )

@@ -110,7 +110,7 @@ def test_bad_input_ends_as_dead_letters_and_loses_nothing_around_it(
         orjson.dumps({**good, "product_id": "before"}),
         orjson.dumps({"type": "upsert", "product_id": "x", "image": cut}),
         orjson.dumps({"type": "upsert", "product_id": "x", "image": missing}),
-        orjson.dumps({"type": "upsert", "product_id": "x", "colour": "red"}),
+        orjson.dumps({"type": "patch", "product_id": "x", "colour": "red"}),
         orjson.dumps({"type": "upsert", "product_id": "x", "price": "cheap"}),
         b"",
         orjson.dumps({"type": "patch", "product_id": "nobody", "price": 1}),

@@ -81,7 +81,7 @@ poison = st.sampled_from(
     [
         b"no JSON",
         b"",
-        b'{"type": "upsert", "product_id": "a", "colour": "red"}',
+        b'{"type": "patch", "product_id": "a", "price": 1, "colour": "red"}',
         b'{"type": "patch", "product_id": "never-seen", "price": 1}',
         b'{"type": "upsert", "product_id": "a", "image": "data:image/png;base64,AAAA"}',
         orjson.dumps({"type": "upsert", "product_id": "a", "attributes": {"a": "x" * 70_000}}),
