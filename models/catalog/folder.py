@@ -13,11 +13,13 @@ also be an event of type "patch" or "delete".
 """
 
 import codecs
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Meta
@@ -154,6 +156,10 @@ class Catalog:
         """An image reference as other processes can use it: see `locate`."""
         return locate(self.folder, reference)
 
+    def local_path(self, reference: str) -> Path | None:
+        """The file that an image reference names, None if it is elsewhere: see `local_path`."""
+        return local_path(self.folder, reference)
+
 
 def product_text(title: str, description: str) -> str | None:
     """A product's words as the encoder reads them; None when there are none."""
@@ -161,11 +167,24 @@ def product_text(title: str, description: str) -> str | None:
     return ". ".join(parts) or None
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:", re.IGNORECASE)
+_FILE = re.compile(r"file:(?://(?:localhost)?(?=/)|(?=/(?!/)))", re.IGNORECASE)
+
+
+def local_path(folder: Path, reference: str) -> Path | None:
+    """The file that an image reference of a folder names: a path, or a file: URI.
+
+    None if it is elsewhere: on the web, in object storage, on another machine, or in a `data:` URI.
+    """
+    if file := _FILE.match(reference):
+        return Path(unquote(reference[file.end() :]))
+    return None if _URL.match(reference) else folder.resolve() / reference
+
+
 def locate(folder: Path, reference: str) -> str:
-    """A URL or `data:` URI unchanged, a relative path as an absolute one under `folder`."""
-    if reference.startswith(("http://", "https://", "data:")):
-        return reference
-    return str(folder.resolve() / reference)
+    """A reference as other processes can use it: a file's absolute path, a URL unchanged."""
+    path = local_path(folder, reference)
+    return reference if path is None else str(path)
 
 
 def read_catalog(folder: Path) -> Catalog:

@@ -69,7 +69,7 @@ def read_documents(
     pictures: list[Encoded] = []
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
-        opened = [open_picture(folder / one.key) for one in batch]
+        opened = [open_picture(Path(catalog.locate(one.key))) for one in batch]
         pictures += encoder.encode_items(opened, [None] * len(opened))
         progress(start + len(batch), len(found))
     labels, names = number_labels([one.product_id for one in found])

@@ -29,6 +29,7 @@ def search(
       lookstream search photo.jpg --text "oat milk" --top 3
       lookstream search --text "red apples"
     """
+    from models.catalog.folder import local_path
     from stream.connection import check_broker
     from stream.messages import Query
     from stream.request_reply import Client
@@ -42,8 +43,8 @@ def search(
         raise QueryFailed("nothing to search for: give a photo, --text, or both")
     image = None
     if photo is not None:
-        web = photo.startswith(("http://", "https://", "data:"))
-        if not web and not Path(photo).is_file():
+        path = local_path(Path(), photo)
+        if path is not None and not path.is_file():
             raise FetchError(f"no picture at {photo}: give a file or an http(s) URL")
         # A file is sent whole: the worker may be on another machine.
         image = picture_reference(Path(), photo, inline=settings.intake.max_bytes // 2)

@@ -265,6 +265,4 @@ def _rows(catalog: Catalog, photos: Sequence[Photo], results: Sequence[Result]) 
 
 def _local(catalog: Catalog, reference: str | None) -> Path | None:
     """A picture in the catalog folder; None for others, the page loads nothing from elsewhere."""
-    if reference is None or reference.startswith(("http://", "https://", "data:")):
-        return None
-    return Path(catalog.locate(reference))
+    return None if reference is None else catalog.local_path(reference)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from models.catalog.folder import PRODUCTS, locate, raw_products
+from models.catalog.folder import PRODUCTS, local_path, raw_products
 from models.errors import CatalogError
 from stream.data_uri import INLINE_BYTES, data_uri
 from stream.publisher import Publisher
@@ -105,11 +105,12 @@ def picture_reference(folder: Path, reference: str, *, inline: int = INLINE_BYTE
 
     A file of at most `inline` bytes becomes a `data:` URI.
     """
-    located = locate(folder, reference)
-    path = Path(located)
-    if located.startswith(("http://", "https://", "data:")) or not path.is_file():
-        return located
-    return located if path.stat().st_size > inline else data_uri(path)
+    path = local_path(folder, reference)
+    if path is None:
+        return reference
+    if path.is_file() and path.stat().st_size <= inline:
+        return data_uri(path)
+    return str(path)
 
 
 def _event(folder: Path, row: dict[str, object], inline: bool) -> tuple[str | None, bytes]:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from models.catalog.folder import Photo, locate, raw_products, read_catalog
+from models.catalog.folder import Photo, local_path, locate, raw_products, read_catalog
 from models.errors import CatalogError
 from tests.paths import SHARED_GROCERY as GROCERY
 
@@ -98,10 +98,40 @@ def test_an_empty_folder_and_an_unknown_split_say_what_is_there(tmp_path: Path) 
         read_catalog(tmp_path).split("test")
 
 
-def test_relative_references_become_absolute_and_urls_stay(tmp_path: Path) -> None:
-    assert locate(tmp_path, "a/b.png") == str(tmp_path.resolve() / "a" / "b.png")
-    for reference in ("https://host/x.png", "data:image/png;base64,AA=="):
-        assert locate(tmp_path, reference) == reference
+URLS = ("https://host/x.png", "HTTPS://Host/x.png", "http://host/x.png", "s3://bucket/key.png")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [*URLS, "S3://bucket/key", "data:image/png;base64,AA==", "DATA:,x", "ftp://host/x", "gs://b/k"],
+)
+def test_what_is_elsewhere_stays_as_it_is(tmp_path: Path, reference: str) -> None:
+    """Also what no worker can read: its sentence names the reference, and no path made of it."""
+    assert locate(tmp_path, reference) == reference
+    assert local_path(tmp_path, reference) is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "path"),
+    [
+        ("a/b.png", "{folder}/a/b.png"),
+        ("/abs/b.png", "/abs/b.png"),
+        ("file:///abs/b%20c.png", "/abs/b c.png"),
+        ("FILE:///abs/b.png", "/abs/b.png"),
+        ("file://localhost/abs/b.png", "/abs/b.png"),
+        ("file:/abs/b.png", "/abs/b.png"),
+        ("100%.png", "{folder}/100%.png"),
+        ("a:b.png", "{folder}/a:b.png"),
+        ("c:/b.png", "{folder}/c:/b.png"),
+        ("https:b.png", "{folder}/https:b.png"),
+    ],
+)
+def test_a_file_becomes_an_absolute_path(tmp_path: Path, reference: str, path: str) -> None:
+    assert locate(tmp_path, reference) == path.format(folder=tmp_path.resolve())
+
+
+def test_a_file_on_another_machine_is_left_for_the_intake_to_refuse(tmp_path: Path) -> None:
+    assert locate(tmp_path, "file://nas/a.png") == "file://nas/a.png"
 
 
 @pytest.mark.skipif(not GROCERY.is_dir(), reason="../shared/data/grocery is not there")

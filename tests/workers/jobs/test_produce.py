@@ -39,6 +39,17 @@ def test_by_reference_sends_absolute_paths_and_urls_as_they_are(tmp_path: Path) 
     assert event.images == ("https://shop.example/b.png", str(tmp_path / "c.png"))
 
 
+def test_references_of_every_kind_are_sent_as_a_worker_can_read_them(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture_png("red"))
+    references = ["s3://bucket/key.png", "HTTPS://shop.example/b.png", f"file://{tmp_path}/a.png"]
+    row = {"product_id": "a", "images": references}
+    for inline in (True, False):
+        [(_, value)] = catalog_events(write(tmp_path, row), inline=inline)
+        storage, web, file = decode(value, ProductUpsert).images
+        assert [storage, web] == references[:2]
+        assert file.startswith("data:image/png;base64," if inline else str(tmp_path / "a.png"))
+
+
 def test_pictures_share_the_room_of_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
