@@ -258,6 +258,17 @@ def encoder_id(backbone: str = "lite2", projection: Path | None = None, dim: int
     return f"{backbone.partition(':')[0]}-minilm-{dim}-{digest}"
 
 
+def same_weights(one: str, other: str) -> bool:
+    """Whether two model ids are of one encoder, up to how long its vectors are."""
+    return _without_length(one) == _without_length(other)
+
+
+def _without_length(model_id: str) -> list[str]:
+    """The parts of NETWORK-TEXT-DIM-DIGEST but the third; of another id, all of it."""
+    parts = model_id.rsplit("-", 3)
+    return [*parts[:2], parts[3]] if len(parts) == 4 and parts[2].isdecimal() else [model_id]
+
+
 def _files(backbone: str, projection: Path | None) -> tuple[BackboneSpec, Path]:
     """The network, with its identity branch if the encoder's file has one, and that file."""
     spec, path = named_backbone(backbone), projection or packaged_weights(backbone)

@@ -69,15 +69,16 @@ class RerankerParameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reranker:
-    """Orders candidates for a query; immutable, may be shared between threads."""
+    """A fitted `ListReranker`; immutable, may be shared between threads."""
 
-    def __init__(self, parameters: RerankerParameters) -> None:
+    def __init__(self, parameters: RerankerParameters, note: str = "") -> None:
         if parameters.features != FEATURES:
             raise RerankerError(
                 f"the parameters are for the features {', '.join(parameters.features)}, this "
                 f"version has {', '.join(FEATURES)}; fit again with `lookstream train reranker`"
             )
         self.parameters = parameters
+        self.note = note
 
     def rerank(
         self, query: Encoded, query_text: str | None, candidates: Sequence[Candidate]

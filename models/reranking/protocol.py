@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
+
+
+class ListReranker(Protocol):
+    """Orders a query's candidates.
+
+    `note` is a sentence about its scores; "" where it was fitted on the encoder that it serves.
+    """
+
+    note: str
+
+    def rerank(
+        self, query: Encoded, query_text: str | None, candidates: Sequence[Candidate]
+    ) -> list[Ranked]:
+        """All candidates, which come in retrieval order, best first."""
 
 
 @dataclass(frozen=True)

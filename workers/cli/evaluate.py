@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, Quiet, finish, out
+from workers.cli.console import Json, Quiet, finish, out, say
 from workers.progress.open import open_progress
 
 
@@ -59,4 +59,6 @@ def evaluate(
             keys = [*(rate.key for rate in HIT_RATES), "average"]
             table.add_row(name, *(f"{100 * rates[key]:.1f}" for key in keys))
         out.print(table)
+        for note in found.notes:
+            say(note)
     finish(found.report(), json)

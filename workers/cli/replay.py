@@ -92,6 +92,8 @@ def _queries(reading: Reading, candidate: Settings, encoder: Any, results: Path 
     from workers.jobs.replay import replay_queries
 
     reranker = reranker_of(candidate, encoder)
+    if reranker.note:
+        say(reranker.note)
     with ExitStack() as stack:
         file = stack.enter_context(results.open("wb")) if results else None
 

@@ -113,6 +113,9 @@ def embedding(
     if fitted.history:
         plot_curves(fitted.history, to.with_suffix(".png"))
     say(f"written: {to}; use it with LOOKSTREAM_MODELS__PROJECTION={to}")
+    say(
+        "a reranker of its own: lookstream train reranker DIR --out FILE; it works without one, too"
+    )
     finish({"out": str(to), **fitted.projection.card}, json)
 
 
@@ -136,14 +139,15 @@ def reranker(
 ) -> None:
     """Fit the reranker's comparison and calibration for the encoder of the settings.
 
-    By default on the splits train and val; the report is of products held out. Catalogs that the
+    By default on the splits train and val, or on views of the products' own pictures where there
+    are no such photos; the report is of products held out. Catalogs that the
     encoder recognises and others are ordered by parameters of their own.
 
     [bold]Example[/]
 
       lookstream train reranker grocery --out models/weights/reranker-lite2.json
     """
-    from models.training.reranker.linear import SPLITS, fit_reranker, write_parameters
+    from models.training.reranker.linear import fit_reranker, write_parameters
     from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
 
@@ -153,13 +157,17 @@ def reranker(
             encoder,
             catalog,
             unknown=unknown,
-            splits=splits or SPLITS,
+            splits=splits or None,
             limit=limit,
             seed=seed,
             progress=bars.phases(),
         )
     write_parameters(fitted, to)
-    say(f"written: {to}")
+    say(f"written: {to}; use it with LOOKSTREAM_MODELS__RERANKER={to}")
+    for kind in ("known", "unknown"):
+        card = fitted.card[kind]
+        if isinstance(card, dict) and card["queries_are"] != "photos":
+            say(f"for {kind} catalogs it was fitted on {card['queries_are']}, there were no photos")
     finish({"out": str(to), "encoder": fitted.encoder, **fitted.card}, json)
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from models.embedding.encoder import Encoder, encoder_id, load_encoder
+from models.embedding.encoder import Encoder, encoder_id, load_encoder, same_weights
 from models.embedding.protocol import CatalogEncoder
 from models.reranking.linear import Reranker, load_reranker, packaged_reranker
+from models.reranking.protocol import ListReranker
+from models.reranking.similarity import SimilarityReranker
 from workers.config.sections import MLLM
 from workers.config.settings import Settings
-from workers.errors import SettingsError
 
 
 def encoder_of(settings: Settings) -> CatalogEncoder:
@@ -62,18 +63,40 @@ def standard_encoder_of(settings: Settings) -> Encoder:
     )
 
 
-def reranker_of(settings: Settings, encoder: CatalogEncoder) -> Reranker:
-    """The reranker with the parameters that were fitted on this encoder.
+def reranker_of(settings: Settings, encoder: CatalogEncoder) -> ListReranker:
+    """The reranker for this encoder; see `reranker_for`."""
+    return reranker_for(settings, encoder.model_id)
+
+
+def reranker_for(settings: Settings, model_id: str) -> ListReranker:
+    """The reranker that serves an encoder best: `models.reranker`, the packaged one, or neither.
+
+    One that was fitted on this encoder; else one that was fitted on other lengths of its vectors;
+    else `SimilarityReranker`, which needs no fit. So that a newly trained encoder can be used and
+    measured at once, a file that does not fit is no error, and the reranker's `note` says so.
 
     Raises:
-        SettingsError: they were fitted on another one, so that its scores would mean nothing.
+        RerankerError: the file that `models.reranker` names is missing or damaged.
     """
-    models = settings.models
-    reranker = load_reranker(models.reranker or packaged_reranker(models.backbone))
-    if reranker.parameters.encoder != encoder.model_id:
-        raise SettingsError(
-            f"the reranker was fitted on {reranker.parameters.encoder}, the encoder is "
-            f"{encoder.model_id}: run `lookstream train reranker DIR --out FILE` and set "
-            "models.reranker to that file"
-        )
-    return reranker
+    named, packaged = settings.models.reranker, packaged_reranker(settings.models.backbone)
+    files = [*([named] if named else []), *([packaged] if packaged.is_file() else [])]
+    fitted = [(path, load_reranker(path)) for path in files]
+    for path, one in fitted:
+        if one.parameters.encoder == model_id:
+            note = (
+                f"{named} is for another encoder: {path.name} is used" if path != files[0] else ""
+            )
+            return Reranker(one.parameters, note)
+    for path, one in fitted:
+        if same_weights(one.parameters.encoder, model_id):
+            return Reranker(
+                one.parameters,
+                f"{path.name} was fitted on vectors of another length ({one.parameters.encoder}) "
+                "and is used for these",
+            )
+    return SimilarityReranker(
+        f"no reranker was fitted on the encoder {model_id}"
+        + (f" ({named} is for {fitted[0][1].parameters.encoder})" if named else "")
+        + ": lists keep the order of retrieval, and scores are estimated from similarities. To fit "
+        "one, run `lookstream train reranker DIR --out FILE` and set models.reranker to that file"
+    )

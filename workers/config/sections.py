@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     IPvAnyNetwork,
@@ -41,6 +42,12 @@ OWN_HEADERS = frozenset(
 """Headers that the downloads depend on."""
 MLLM = "mllm:"
 """What the setting of an encoder begins with that is a vision-language model in a folder."""
+
+
+def _number(value: object) -> object:
+    """A whole number written as text, as the environment has it: pydantic converts to `int`, but
+    compares with the members of a `Literal` as they are."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
 class Section(BaseModel):
@@ -157,8 +164,11 @@ class ModelSettings(Section):
     projection: Path | None = Field(
         None, description="what `train embedding` wrote; by default the one that comes along"
     )
-    reranker: Path | None = Field(None, description="what `train reranker` wrote")
-    dim: Literal[64, 128, 256, 512] = Field(
+    reranker: Path | None = Field(
+        None,
+        description="what `train reranker` wrote; one for another encoder is left aside, with a note",
+    )
+    dim: Annotated[Literal[64, 128, 256, 512], BeforeValidator(_number)] = Field(
         512, description="length of the vectors: shorter ones are prefixes, smaller and faster"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"

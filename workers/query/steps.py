@@ -20,7 +20,7 @@ from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import ModelError
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
-from models.reranking.linear import Reranker
+from models.reranking.protocol import ListReranker
 from stream.codec import decode, encode
 from stream.connection import MAX_MESSAGE_BYTES
 from stream.delivery import Rejection
@@ -68,7 +68,7 @@ class QueryPipeline:
         self,
         fetcher: Fetcher,
         encoder: CatalogEncoder,
-        reranker: Reranker,
+        reranker: ListReranker,
         index: CatalogIndex,
         settings: QuerySettings,
     ) -> None:

@@ -72,6 +72,8 @@ async def _answer_queries(settings: Settings) -> None:
     kafka, topics = kafka_of(settings), topics_of(settings)
     encoder = encoder_of(settings)
     reranker = reranker_of(settings, encoder)
+    if reranker.note:
+        log.warning("scores are not calibrated on this encoder", why=reranker.note)
     await asyncio.to_thread(check_model, settings, encoder.model_id, WAIT_FOR_INDEX_S)
     index = CatalogIndex(settings, encoder.model_id)
     async with open_fetcher(settings.intake) as fetcher:

@@ -31,7 +31,8 @@ def fit_levels(features: Floats, levels: Levels, *, strength: float = 0.1) -> Le
     if len(occurring) < 2:
         raise RerankerError(
             "every candidate of the fitting split has the same level; give a split whose photos "
-            "show products of the catalog"
+            "show products of the catalog. Without a fitted reranker, lists keep the order of "
+            "retrieval and scores are estimated from similarities"
         )
     mean, scale = standardise(samples)
     standard = np.nan_to_num((samples - mean) / scale, nan=0.0)

@@ -35,12 +35,16 @@ from models.reranking.linear import ModalityParameters, ParametersByModality, Re
 from models.reranking.merge import merge, order
 from models.training.reranker.fit_calibration import fit_levels
 from models.training.reranker.fit_comparison import fit_comparison
-from models.training.reranker.ranking_lists import RankingLists, make_ranking_lists
+from models.training.reranker.ranking_lists import (
+    SPLITS,
+    UNFITTED,
+    RankingLists,
+    make_ranking_lists,
+)
 from models.weights.files import replacing
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
-SPLITS = ("train", "val")
 APPEARANCE_ONLY = PartWeights(identity=0.0)
 """Of queries to a catalog that the encoder does not recognise."""
 
@@ -50,7 +54,7 @@ def fit_reranker(
     folder: Path,
     *,
     unknown: Path | None = None,
-    splits: Sequence[str] = SPLITS,
+    splits: Sequence[str] | None = None,
     limit: int | None = 1500,
     depth: int = 100,
     seed: int = 0,
@@ -61,7 +65,8 @@ def fit_reranker(
     Args:
         unknown: a folder for the parameters of unknown catalogs, all of `SPLITS`; it should be one
             that the encoder was not trained on. By default the same as the other.
-        splits: of photos.jsonl; never the one that results are reported on.
+        splits: of photos.jsonl; never the one that results are reported on. By default `SPLITS`,
+            or views of the products' own pictures where no photo is of these.
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query, as many as will be reranked in service.
         seed: of the synthetic query texts (`models.training.reranker.ranking_lists`).
@@ -73,7 +78,7 @@ def fit_reranker(
     """
 
     def lists_of(
-        source: Path, of: Sequence[str], weights: PartWeights | None = None
+        source: Path, of: Sequence[str] | None, weights: PartWeights | None = None
     ) -> dict[str, RankingLists]:
         return make_ranking_lists(
             encoder,
@@ -90,7 +95,7 @@ def fit_reranker(
     for_known, known_card = _fit_modalities(lists, progress)
     for_unknown, unknown_card = for_known, known_card
     if unknown is not None:
-        lists = lists_of(unknown, SPLITS, APPEARANCE_ONLY)
+        lists = lists_of(unknown, None, APPEARANCE_ONLY)
         for_unknown, unknown_card = _fit_modalities(lists, progress)
     elif lists["picture"].weights.identity > MIN_IDENTITY_WEIGHT:
         lists = lists_of(folder, splits, APPEARANCE_ONLY)
@@ -101,19 +106,19 @@ def fit_reranker(
         unknown=for_unknown,
         card={
             "command": _command(folder, unknown, splits, limit, seed),
-            "known": {"catalog": folder.name, "splits": list(splits), **known_card},
+            "known": {"catalog": folder.name, "splits": list(splits or SPLITS), **known_card},
             "unknown": {"catalog": (unknown or folder).name, **unknown_card},
         },
     )
 
 
 def _command(
-    folder: Path, unknown: Path | None, splits: Sequence[str], limit: int | None, seed: int
+    folder: Path, unknown: Path | None, splits: Sequence[str] | None, limit: int | None, seed: int
 ) -> str:
     """The command that fits these parameters."""
     words = [f"lookstream train reranker {folder.name} --out FILE"]
     words += [] if unknown is None else [f"--unknown {unknown.name}"]
-    words += [f"--split {split}" for split in splits]
+    words += [f"--split {split}" for split in splits or SPLITS]
     words += [] if limit is None else [f"--limit {limit}"]
     return " ".join([*words, f"--seed {seed}"])
 
@@ -127,12 +132,18 @@ def _fit_modalities(
         for modality, one in lists.items()
     }
     queries, candidates = lists["picture"].levels.shape
+    from_views = lists["picture"].from_views
     card = {modality: report for modality, (_, report) in by_modality.items()}
     return (
         ParametersByModality(
             **{modality: parameters for modality, (parameters, _) in by_modality.items()}
         ),
-        {"queries": queries, "candidates": candidates, **card},
+        {
+            "queries": queries,
+            "queries_are": "views of the products' pictures" if from_views else "photos",
+            "candidates": candidates,
+            **card,
+        },
     )
 
 
@@ -221,7 +232,9 @@ def _folds(
     from sklearn.model_selection import GroupKFold  # noqa: PLC0415  serving never needs it
 
     if len(set(products)) < 2:
-        raise RerankerError("photos of two products or more are needed to hold some out")
+        raise RerankerError(
+            f"photos of two products or more are needed to hold some out. {UNFITTED}"
+        )
     folds = GroupKFold(min(FOLDS, len(set(products))))
     yield from folds.split(np.zeros(len(products)), groups=products)
 

@@ -33,8 +33,17 @@ from models.reranking.protocol import Candidate
 from models.training.embedding.augmentation import random_view
 
 MODALITIES = ("picture", "text", "both")
+SPLITS = ("train", "val")
+"""Photos to fit on; results are reported on others."""
+
 VIEWS = 4
 """Of each product's picture, where there are no photos."""
+
+FEWEST = 10
+"""Products to make views of, below which those that photos of other splits show are taken too."""
+
+UNFITTED = "Without a fitted one, lists keep retrieval's order, with scores made of similarities"
+"""What serves meanwhile: `models.reranking.similarity`."""
 
 TYPO_SHARE = 0.3
 """Of synthetic texts."""
@@ -51,6 +60,7 @@ class RankingLists:
         relevant: G over the whole catalog, (queries,).
         products: that each query shows, (queries,); folds keep a product together.
         weights: of the queries' parts.
+        from_views: whether the queries are views of the products' pictures, not photos.
     """
 
     chunks: Chunks
@@ -59,6 +69,7 @@ class RankingLists:
     relevant: NDArray[np.int64]
     products: tuple[str, ...]
     weights: PartWeights
+    from_views: bool
 
     @property
     def chunk_levels(self) -> Levels:
@@ -69,7 +80,7 @@ class RankingLists:
 def make_ranking_lists(
     encoder: SearchEncoder,
     catalog: Catalog,
-    splits: Sequence[str],
+    splits: Sequence[str] | None,
     *,
     limit: int | None = None,
     depth: int = 100,
@@ -82,6 +93,7 @@ def make_ranking_lists(
     If the folder has no such photos at all, views of the products' pictures take their place.
 
     Args:
+        splits: None for `SPLITS`; where no photo is of these, for views as well.
         limit: about so many photos, taken at even steps; None for all.
         depth: candidates per query; the whole catalog where it is smaller.
         seed: of the synthetic texts.
@@ -121,7 +133,7 @@ def make_ranking_lists(
             queries += encoder.encode_queries([picture], [text], weights)
             tick()
         lists[modality] = _ranking_lists(
-            photos, queries, texts, catalog.products, items, depth=depth
+            photos, queries, texts, catalog.products, items, depth, from_views=bool(sources[0][1])
         )
     return lists
 
@@ -132,8 +144,9 @@ def _ranking_lists(
     texts: Sequence[str | None],
     products: Sequence[Product],
     items: Sequence[Encoded],
-    *,
     depth: int,
+    *,
+    from_views: bool,
 ) -> RankingLists:
     similarity = np.stack([one.vector for one in queries]) @ np.stack([i.vector for i in items]).T
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :depth]
@@ -160,6 +173,7 @@ def _ranking_lists(
         relevant=relevant_counts(levels),
         products=tuple(photo.product_id or "" for photo in photos),
         weights=queries[0].weights,
+        from_views=from_views,
     )
 
 
@@ -170,24 +184,30 @@ def synthetic_query(product: Product, rng: random.Random) -> str:
     return mistype(text, rng) if rng.random() < TYPO_SHARE else text
 
 
-def _query_sources(catalog: Catalog, splits: Sequence[str]) -> list[tuple[Photo, int]]:
+def _query_sources(catalog: Catalog, splits: Sequence[str] | None) -> list[tuple[Photo, int]]:
     """Photos of the splits, or products' pictures; the number of the view, 0 for unchanged."""
     known = [photo for photo in catalog.photos if photo.product_id in catalog.by_id]
-    if known:
-        sources = [(photo, 0) for name in splits for photo in known if photo.split == name]
-    else:
-        sources = [
-            (Photo(image=one.image, product_id=one.product_id, category=one.category), number)
-            for one in catalog.products
-            if one.image and "://" not in one.image
-            for number in range(1, VIEWS + 1)
-        ]
+    sources = [(photo, 0) for name in splits or SPLITS for photo in known if photo.split == name]
+    if not sources and (splits is None or not known):
+        sources = _views(catalog, {photo.product_id for photo in known})
     if not sources:
         raise RerankerError(
-            f"no photo of {', '.join(splits)} names a product of {catalog.folder}: the reranker "
-            "learns from photos whose product is known, or from pictures of the products"
+            f"no photo of {', '.join(splits or SPLITS)} names a product of {catalog.folder}: the "
+            "reranker learns from photos whose product is known, or from pictures of the products "
+            f"in the folder. {UNFITTED}"
         )
     return sources
+
+
+def _views(catalog: Catalog, held_out: set[str | None]) -> list[tuple[Photo, int]]:
+    """Views of the products' pictures, without those held out unless too few would be left."""
+    shown = [one for one in catalog.products if one.image and "://" not in one.image]
+    others = [one for one in shown if one.product_id not in held_out]
+    return [
+        (Photo(image=one.image or "", product_id=one.product_id, category=one.category), number)
+        for one in (others if len(others) >= FEWEST else shown)
+        for number in range(1, VIEWS + 1)
+    ]
 
 
 def _query_picture(catalog: Catalog, photo: Photo, number: int) -> Picture:

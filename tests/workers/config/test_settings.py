@@ -1,8 +1,10 @@
 """Settings: file, environment, errors that name the key, and secrets that stay secret."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from workers.config.settings import Settings, load_settings, settings_environment
 from workers.errors import SettingsError
@@ -48,6 +50,40 @@ def test_a_wrong_key_is_named(
     monkeypatch.setenv("LOOKSTREAM_PROFILE", str(tmp_path / "own.toml"))
     with pytest.raises(SettingsError, match=words):
         load_settings()
+
+
+def _scalars() -> Iterator[tuple[str, str, object]]:
+    """Section, key and default of every setting that is one number, word or switch."""
+    for section, default in Settings():
+        if isinstance(default, BaseModel):
+            for key, value in default:
+                if isinstance(value, str | int | float | bool):
+                    yield section, key, value
+
+
+@pytest.mark.parametrize(("section", "key", "value"), [*_scalars()])
+def test_any_value_can_be_written_in_the_environment(
+    section: str, key: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There everything is text, numbers and switches too."""
+    monkeypatch.setenv(f"LOOKSTREAM_{section}__{key}".upper(), str(value))
+    assert getattr(getattr(load_settings(), section), key) == value
+
+
+def test_the_lengths_of_vectors_are_numbers_wherever_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dim in (64, 128, 256, 512):
+        monkeypatch.setenv("LOOKSTREAM_MODELS__DIM", str(dim))
+        assert load_settings().models.dim == dim
+    for wrong in ("100", "many", "128.5", ""):
+        monkeypatch.setenv("LOOKSTREAM_MODELS__DIM", wrong)
+        with pytest.raises(SettingsError, match=r"models\.dim: .*64, 128, 256 or 512"):
+            load_settings()
+    monkeypatch.delenv("LOOKSTREAM_MODELS__DIM")
+    (tmp_path / "own.toml").write_text("[models]\ndim = 128\n")
+    monkeypatch.setenv("LOOKSTREAM_PROFILE", str(tmp_path / "own.toml"))
+    assert load_settings().models.dim == 128
 
 
 def test_a_missing_profile_says_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

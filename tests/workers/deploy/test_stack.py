@@ -11,6 +11,7 @@ import orjson
 import psutil
 import pytest
 
+from models.catalog.folder import read_catalog
 from stream.child_process import python_module
 from stream.dead_letter import read_dead_letters
 from stream.messages import Query
@@ -175,11 +176,12 @@ def processes_of(folder: Path) -> Iterator[psutil.Process]:
 
 
 async def test_the_stream_costs_no_quality(settings: Settings, catalog: Path) -> None:
-    from workers.jobs.evaluate import RankedLists, load_split, score_lists, search_all
+    from workers.jobs.evaluate import RankedLists, score_lists, search_all
 
     with Progress() as progress:
         offline = await evaluate_offline(catalog, "test", settings, progress)
-        folder, photos = load_split(catalog, "test")
+        folder = read_catalog(catalog)
+        photos = folder.split("test")
         results = list(search_all(folder, photos, settings, progress))
     lists = [RankedLists(r.retrieved, tuple(i.product_id for i in r.items)) for r in results]
     streamed = score_lists(folder, photos, lists, results[0].model_id, 0)

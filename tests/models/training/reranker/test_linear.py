@@ -187,13 +187,26 @@ def test_without_photos_views_of_the_products_are_the_queries(folder: Path) -> N
     assert again.known.picture == parameters.known.picture
 
 
+def test_where_all_photos_are_of_another_split_views_are_the_queries(folder: Path) -> None:
+    """As after `train embedding` on a catalog whose photos are kept for tests."""
+    photos = folder / "photos.jsonl"
+    rows = [{**json.loads(line), "split": "test"} for line in photos.read_text().splitlines()]
+    photos.write_text("\n".join(json.dumps(row) for row in rows))
+    everything = known_card(fit_reranker(ColourEncoder(), folder))
+    assert everything["queries"] == VIEWS * COLOURS  # else too few would be left
+    assert everything["queries_are"] == "views of the products' pictures"
+    held_out = [row for row in rows if row["product_id"] in ("p0", "p1")]
+    photos.write_text("\n".join(json.dumps(row) for row in held_out))
+    assert known_card(fit_reranker(ColourEncoder(), folder))["queries"] == VIEWS * (COLOURS - 2)
+
+
 def test_what_cannot_be_fitted_says_why(folder: Path) -> None:
     photos = folder / "photos.jsonl"
     rows = [json.loads(line) for line in photos.read_text().splitlines()]
     with pytest.raises(RerankerError, match="no photo of test names a product"):
         fit_reranker(ColourEncoder(), folder, splits=["test"])
     photos.write_text("\n".join(json.dumps(row) for row in rows if row["product_id"] == "p1"))
-    with pytest.raises(RerankerError, match="two products"):
+    with pytest.raises(RerankerError, match=r"two products.* keep retrieval's order"):
         fit_reranker(ColourEncoder(), folder)
     (folder / "p0.png").write_bytes(b"no picture")
     with pytest.raises(PictureError, match=r"p0\.png"):
