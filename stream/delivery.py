@@ -114,6 +114,7 @@ class Delivery(Generic[T]):
     returns when the letter is durable; it too is retried without limit on `Transient`.
 
     `busy` is true while a batch is being delivered; `delivered` counts the records that have ended.
+    `parked` is for whoever takes the records: how many wait before they can be delivered.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Delivery(Generic[T]):
         self._interrupted = asyncio.Event()
         self.busy = False
         self.delivered = 0
+        self.parked = 0
 
     def interrupt(self) -> None:
         """Stop retrying: the current try may end, then `deliver` raises its `Transient`."""

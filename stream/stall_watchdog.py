@@ -2,7 +2,8 @@
 
 Faust consumers have been seen to stall for good without an error (faust-streaming #175, #523,
 #532, #640). Stuck means: the partitions assigned to us have uncommitted records, nothing is
-being delivered, and nothing was for a long time. A delivery that waits for its store is not stuck.
+being delivered, and nothing was for a long time. A delivery that waits for its store is not stuck,
+and neither is one whose records wait for their pictures.
 """
 
 import asyncio
@@ -43,7 +44,8 @@ async def watch_for_stall(
         while True:
             await asyncio.sleep(every_s)
             waiting = await asyncio.to_thread(lag, consumer, topic, assigned())
-            if delivery.busy or delivery.delivered != seen or not waiting:
+            busy = delivery.busy or delivery.parked
+            if busy or delivery.delivered != seen or not waiting:
                 seen, since = delivery.delivered, time.monotonic()
             elif time.monotonic() - since > stuck_s:
                 error = DeliveryStuck(

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -11,70 +10,9 @@ import pytest
 from stream import faust_consumer
 from stream.delivery import Delivery, Record, Rejection, Retry, State
 from stream.errors import Transient
-from stream.faust_consumer import consume
-
-
-class Signal:
-    """A signal of Faust's app."""
-
-    def __init__(self) -> None:
-        self.handlers: list[Any] = []
-        self.connect = self.handlers.append
-        self.disconnect = self.handlers.remove
-
-    async def send(self) -> None:
-        for handler in self.handlers:
-            await handler(None, set())
-
-
-class App:
-    """The part of a Faust app that a consumer uses."""
-
-    def __init__(self) -> None:
-        self.on_partitions_revoked = Signal()
-        self.on_partitions_assigned = Signal()
-        self.on_before_shutdown = Signal()
-        self.consumer_generation_id = 1
-        self.consumer = self
-        self.happened: list[Any] = []
-
-    async def commit(self) -> None:
-        if self.happened[-1:] != ["commit"]:
-            self.happened.append("commit")
-
-    async def assign(self) -> None:
-        self.consumer_generation_id += 1
-        await self.on_partitions_assigned.send()
-
-
-class Stream:
-    """A stream of batches, put by hand."""
-
-    def __init__(self, app: App) -> None:
-        self.app = app
-        self.batches: asyncio.Queue[list[Any]] = asyncio.Queue()
-
-    def put(self, *offsets: int) -> None:
-        app, generation = self.app, self.app.consumer_generation_id
-        self.batches.put_nowait([_event(app, offset, generation) for offset in offsets])
-
-    async def noack_take(self, _most: int, within: float) -> AsyncIterator[list[Any]]:
-        while True:
-            yield await self.batches.get()
-
-
-def _event(app: App, offset: int, generation: int) -> Any:
-    message = SimpleNamespace(
-        topic="t",
-        partition=0,
-        offset=offset,
-        key=b"k",
-        value=b"v",
-        timestamp=0.0,
-        headers=(),
-        generation_id=generation,
-    )
-    return SimpleNamespace(message=message, ack=lambda: app.happened.append(("ack", offset)))
+from stream.faust_consumer import Limits, consume
+from stream.parking import Begun
+from tests.doubles.faust_stream import App, Stream, event
 
 
 class Sink:
@@ -110,8 +48,31 @@ async def no_letters(*_: Any) -> None:
     raise AssertionError
 
 
+class Pictures:
+    """What records wait for: those of odd offsets for a picture; their key is offset // 10."""
+
+    def __init__(self) -> None:
+        self.arriving: dict[int, asyncio.Future[None]] = {}
+        self.dropped: list[int] = []
+
+    def begin(self, records: Sequence[Record]) -> list[Begun]:
+        loop = asyncio.get_running_loop()
+        begun = []
+        for record in records:
+            future = loop.create_future() if record.offset % 2 else None
+            if future is not None:
+                self.arriving[record.offset] = future
+            begun.append(Begun(record.offset // 10, future))
+        return begun
+
+    def drop(self, records: Sequence[Record]) -> None:
+        self.dropped += [record.offset for record in records]
+
+
 @asynccontextmanager
-async def consuming_app() -> AsyncIterator[tuple[App, Stream, Sink]]:
+async def consuming_app(
+    pictures: Pictures | None = None, **limits: int
+) -> AsyncIterator[tuple[App, Stream, Sink]]:
     app = App()
     stream, sink = Stream(app), Sink(app)
     delivery = Delivery(sink.prepare, sink.write, no_letters, Retry(first_s=0.01, max_s=0.02))
@@ -125,6 +86,8 @@ async def consuming_app() -> AsyncIterator[tuple[App, Stream, Sink]]:
     body = consume(
         stream,  # type: ignore[arg-type]
         delivery,
+        limits=Limits(**limits),
+        prefetch=pictures,
         on_assigned=assigned,
         on_revoked=revoked,
         exit_process=exit_process,
@@ -168,8 +131,8 @@ async def test_what_was_read_before_is_thrown_away_and_nothing_begins_between() 
 
 async def test_events_of_two_generations_in_one_batch() -> None:
     async with consuming_app() as (app, stream, _):
-        stale = _event(app, 7, generation=0)
-        stream.batches.put_nowait([stale, _event(app, 3, app.consumer_generation_id)])
+        stale = event(app, 7, generation=0)
+        stream.batches.put_nowait([stale, event(app, 3, app.consumer_generation_id)])
         await settled()
         assert app.happened == [("write", 3), ("ack", 3)]
 
@@ -190,6 +153,75 @@ async def test_a_store_that_is_away_does_not_hold_up_the_group() -> None:
         stream.put(1)
         await settled()
         assert app.happened[-2:] == [("write", 1), ("ack", 1)]
+
+
+async def test_a_record_that_waits_delays_only_those_of_its_key() -> None:
+    pictures = Pictures()
+    async with consuming_app(pictures) as (app, stream, _):
+        stream.put(0, 1, 2, 10)  # 2 is behind 1, 10 is not
+        stream.put(12, 20)
+        await settled()
+        assert app.happened == [("write", 0, 10), ("ack", 0), ("write", 12, 20)]
+        pictures.arriving[1].set_result(None)
+        await settled()
+        written = [("write", 1, 2), *(("ack", offset) for offset in (1, 2, 10, 12, 20))]
+        assert app.happened[3:] == written
+        assert sorted(pictures.dropped) == [0, 1, 2, 10, 12, 20]
+
+
+async def test_what_is_parked_is_bounded() -> None:
+    pictures = Pictures()
+    async with consuming_app(pictures, max_parked=2) as (app, stream, _):
+        for offset in (1, 11, 20, 30):
+            stream.put(offset)
+        await settled()
+        assert app.happened == []
+        assert stream.batches.qsize() == 1  # 20 was taken from the stream and waits for room
+        pictures.arriving[11].set_result(None)
+        await settled()
+        assert app.happened == [("write", 11), ("write", 20), ("write", 30)]
+
+
+async def test_what_is_not_acked_behind_it_is_bounded() -> None:
+    pictures = Pictures()
+    async with consuming_app(pictures, max_unacked=3) as (app, stream, _):
+        for offset in (1, 10, 20, 30, 40):
+            stream.put(offset)
+        await settled()
+        assert app.happened == [("write", 10), ("write", 20)]
+        pictures.arriving[1].set_result(None)
+        await settled()
+        assert [what for what in app.happened if what[0] == "ack"] == [
+            ("ack", offset) for offset in (1, 10, 20, 30, 40)
+        ]
+
+
+@pytest.mark.parametrize("signal", ["on_partitions_revoked", "on_before_shutdown"])
+async def test_what_is_parked_is_not_acked_and_comes_again(signal: str) -> None:
+    pictures = Pictures()
+    async with consuming_app(pictures) as (app, stream, _):
+        stream.put(0, 1, 10)
+        await settled()
+        await getattr(app, signal).send()
+        assert pictures.arriving[1].cancelled()
+        assert sorted(pictures.dropped) == [0, 1, 10]
+        await app.assign()
+        stream.put(1, 10)
+        await settled()
+        pictures.arriving[1].set_result(None)
+        await settled()
+        acks = [what for what in app.happened if what[0] == "ack"]
+        assert acks == [("ack", 0), ("ack", 1), ("ack", 10)]
+
+
+async def test_a_wait_that_fails_is_for_delivery_to_see() -> None:
+    pictures = Pictures()
+    async with consuming_app(pictures) as (app, stream, _):
+        stream.put(1)
+        await settled()
+        pictures.arriving[1].set_exception(RuntimeError("the decoders are gone"))
+        await settled()
+        assert app.happened == [("write", 1), ("ack", 1)]
 
 
 @pytest.mark.parametrize("signal", ["on_partitions_revoked", "on_before_shutdown"])

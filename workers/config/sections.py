@@ -274,6 +274,9 @@ class IngestSettings(Section):
 
     batch: int = Field(64, ge=1, le=1000, description="most events written together")
     within_s: float = Field(0.2, gt=0, description="how long events are collected for a batch")
+    parked: int = Field(
+        256, ge=1, description="most events that wait for pictures; then none are read"
+    )
     remember_deletes_s: float = Field(
         30 * 24 * 3600.0, gt=0, description="how long a late event cannot restore a deleted product"
     )

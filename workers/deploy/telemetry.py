@@ -43,6 +43,10 @@ IN_FLIGHT = Gauge(
     "Records that were taken from Kafka and have not ended.",
     ["worker"],
 )
+PARKED = Gauge(
+    "lookstream_parked_records",
+    "Catalog events that wait for pictures, or behind one of the same product that does.",
+)
 PICTURES = Counter(
     "lookstream_pictures",
     "Pictures asked for over http(s) or S3, by outcome (downloaded, not_modified, failed).",

@@ -23,10 +23,15 @@ NO_PICTURE = b""
 
 @dataclass(frozen=True)
 class FetchedProduct:
-    """A product whose pictures were fetched: one source per picture, one without if none."""
+    """A product whose pictures were fetched: one source per picture, one without if none.
+
+    `known` are stored items by digest that need not be encoded again, and those that stand for
+    pictures which were not decoded.
+    """
 
     event: ProductUpsert
     sources: tuple[ItemSource, ...]
+    known: Mapping[str, Item]
 
 
 @dataclass(frozen=True)
@@ -103,34 +108,35 @@ def picture_digest(data: bytes, model_id: str) -> str:
 
 
 def fetched_product(
-    event: ProductUpsert, pictures: Sequence[FetchedPicture], model_id: str
+    event: ProductUpsert,
+    pictures: Sequence[FetchedPicture],
+    model_id: str,
+    stored: StoredPictures | None = None,
 ) -> FetchedProduct:
     """The product with its `pictures`, in the order of `picture_references`."""
+    known = {item.digest: item for item in stored.by_digest.values()} if stored else {}
     words = _words_digest(event, model_id)
     references = picture_references(event)
     if not references:
         no_picture = picture_digest(NO_PICTURE, model_id)
-        return FetchedProduct(event, (ItemSource(None, None, f"{no_picture}-{words}"),))
+        return FetchedProduct(event, (ItemSource(None, None, f"{no_picture}-{words}"),), known)
     return FetchedProduct(
         event,
         tuple(
             ItemSource(reference, picture, f"{picture.digest}-{words}")
             for reference, picture in zip(references, pictures, strict=True)
         ),
+        known,
     )
 
 
-def encode_products(
-    fetched: Sequence[FetchedProduct],
-    encoder: CatalogEncoder,
-    known: Mapping[str, Item] | None = None,
-) -> list[Product]:
+def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) -> list[Product]:
     """The items of each product, not yet assigned to prototypes.
 
-    `known` are items by digest, with their vectors, that need not be encoded again (juice once);
-    where only the words changed, only the words are encoded.
+    What is known is not encoded again (juice once); where only the words changed, only the words
+    are encoded.
     """
-    made = dict(known or {})
+    made = {digest: item for one in fetched for digest, item in one.known.items()}
     seen = {_picture_part(digest): item for digest, item in made.items() if encoder.replaces_text}
     fresh = {
         source.digest: (source, one.event)

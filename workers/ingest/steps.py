@@ -1,16 +1,16 @@
 """The ingest worker: catalog events become rows that a photo can find.
 
-Faust brings batches of records; `stream.delivery` takes them through the two steps here. *Prepare*
-decodes each event, reads the products as they are stored, fetches the pictures that changed, and
-juices and embeds what the index does not have already. *Write* folds the batch into those products
-and writes what changed.
+Faust brings records. Fetching their pictures begins at once (`workers.ingest.event_fetcher`);
+those that are there go as a batch through the two steps of `stream.delivery`. *Prepare* reads the
+products as they are stored, and juices and embeds what the index does not have already. *Write*
+folds the batch into those products and writes what changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -22,23 +22,17 @@ from index.milvus.schema import check_item
 from models.embedding.protocol import CatalogEncoder
 from models.errors import ModelError
 from stream.delivery import Rejection, State
-from stream.errors import DecodeError, Permanent, Transient
+from stream.errors import Permanent, Transient
 from stream.messages import CatalogEvent, OfferPatch, ProductUpsert
+from stream.parking import Begun
 from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IngestSettings
 from workers.deploy.telemetry import CLOCKS_DIFFER, timed
-from workers.errors import DecoderError, IntakeError
-from workers.ingest.event_clock import check_time, event_clock
-from workers.ingest.items import (
-    FetchedPicture,
-    FetchedProduct,
-    StoredPictures,
-    encode_products,
-    fetched_product,
-    picture_digest,
-    picture_references,
-)
+from workers.errors import DecoderError
+from workers.ingest.event_clock import event_clock
+from workers.ingest.event_fetcher import EventFetcher, Fetching, Products
+from workers.ingest.items import FetchedProduct, encode_products
 from workers.ingest.last_write_wins import (
     Applied,
     Change,
@@ -48,7 +42,7 @@ from workers.ingest.last_write_wins import (
     item_id,
     same_row,
 )
-from workers.ingest.read_event import CoercionReport, ReadEvent, read_event
+from workers.ingest.read_event import CoercionReport, ReadEvent
 from workers.intake.fetch import Fetcher
 
 log = structlog.get_logger()
@@ -65,47 +59,59 @@ class Ingest:
         settings: IngestSettings | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self._settings = settings or IngestSettings()
-        self._now_s = now_s
         self._coercions = CoercionReport()
-        self._fetcher = fetcher
         self._encoder = encoder
         self._index = index
+        self._events = EventFetcher(
+            fetcher, encoder, self._read, settings or IngestSettings(), now_s
+        )
         # Products of the batch under way as prepare read them. Each is taken out when it is to be
         # written: whatever fails after that, the next try reads it again.
         self._stored: dict[str, Product] = {}
 
+    def begin(self, records: Sequence[Record]) -> list[Begun]:
+        """Begin to fetch the pictures of records that are to be delivered later."""
+        return self._events.begin(records)
+
+    def drop(self, records: Sequence[Record]) -> None:
+        """These have ended, or are not to be delivered any more."""
+        self._events.drop(records)
+
     async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
-        """One change per record, ready to be written, or a rejection."""
-        reads = [self._decode(record) for record in records]
-        decoded = [one.event if isinstance(one, ReadEvent) else one for one in reads]
+        """One change per record, ready to be written, or a rejection.
+
+        What was begun for a record is waited for; for others it is done here.
+        """
+        ahead = [self._events.ahead(record) for record in records]
+        reads = [
+            begun.read if begun else self._events.read(record)
+            for record, begun in zip(records, ahead, strict=True)
+        ]
+        events = [one.event if isinstance(one, ReadEvent) else one for one in reads]
         with timed("ingest", "read"), _delivery_errors():
-            product_ids = [one.product_id for one in decoded if not isinstance(one, Rejection)]
-            stored = await asyncio.to_thread(self._read, product_ids)
+            stored = await self._stored_products(events, ahead)
         with timed("ingest", "fetch"), _delivery_errors():
-            events = await asyncio.gather(
+            fetched = await asyncio.gather(
                 *(
-                    self._fetch(event, stored[event.product_id])
-                    if isinstance(event, ProductUpsert)
-                    else _as_it_is(event)
-                    for event in decoded
+                    begun.task if begun else self._fetch(event, stored)
+                    for event, begun in zip(events, ahead, strict=True)
                 )
             )
         with timed("ingest", "encode"), _delivery_errors():
-            fetched = [event for event in events if isinstance(event, FetchedProduct)]
-            products = iter(await asyncio.to_thread(self._encode, fetched, stored))
+            products = [one for one in fetched if isinstance(one, FetchedProduct)]
+            encoded = iter(await asyncio.to_thread(encode_products, products, self._encoder))
         changes: list[Change | Rejection] = []
-        for record, event in zip(records, events, strict=True):
-            if isinstance(event, Rejection):
-                changes.append(event)
+        for record, one in zip(records, fetched, strict=True):
+            if isinstance(one, Rejection):
+                changes.append(one)
                 continue
-            plain, content = (
-                (event.event, next(products)) if isinstance(event, FetchedProduct) else (event, ())
+            event, content = (
+                (one.event, next(encoded)) if isinstance(one, FetchedProduct) else (one, ())
             )
-            clock = event_clock(plain, record)
-            change = _check_storable(Change(plain, clock, self._encoder.dim, content))
+            clock = event_clock(event, record)
+            change = _check_storable(Change(event, clock, self._encoder.dim, content))
             if isinstance(change, Change):
-                self._stored[plain.product_id] = stored[plain.product_id]
+                self._stored[event.product_id] = stored[event.product_id]
             changes.append(change)
         for read in reads:
             if isinstance(read, ReadEvent):
@@ -117,45 +123,26 @@ class Ingest:
         with timed("ingest", "write"), _delivery_errors():
             return await asyncio.to_thread(self._write, changes)
 
-    def _decode(self, record: Record) -> ReadEvent | Rejection:
-        try:
-            read = read_event(record, strict=self._settings.strict)
-            check_time(
-                event_clock(read.event, record),
-                now_ms=round(1000 * self._now_s()),
-                max_future_ms=round(1000 * self._settings.max_future_s),
-            )
-        except DecodeError as error:
-            return Rejection.of(error)
-        return read
+    async def _stored_products(
+        self, events: Sequence[CatalogEvent | Rejection], ahead: Sequence[Fetching | None]
+    ) -> Products:
+        """The products of the events as they are stored; () for one that the index has not seen."""
+        stored: dict[str, Product] = {}
+        for begun in ahead:
+            if begun and begun.current:
+                product_id = begun.event.product_id
+                stored[product_id] = (await begun.reading)[product_id]
+        ids = [event.product_id for event in events if not isinstance(event, Rejection)]
+        missing = [product_id for product_id in ids if product_id not in stored]
+        return stored | await asyncio.to_thread(self._read, missing)
 
-    async def _fetch(self, event: ProductUpsert, product: Product) -> FetchedProduct | Rejection:
-        """The event with all its pictures, or the rejection of the first that is not to be had."""
-        stored = StoredPictures.of(product, event, self._encoder)
-        references = picture_references(event)
-        pictures = await asyncio.gather(
-            *(self._picture(reference, stored) for reference in references), return_exceptions=True
-        )
-        for picture in pictures:
-            if isinstance(picture, IntakeError):
-                return Rejection.of(picture)
-            if isinstance(picture, BaseException):
-                raise picture
-        there = [picture for picture in pictures if isinstance(picture, FetchedPicture)]
-        return fetched_product(event, there, self._encoder.model_id)
-
-    async def _picture(self, reference: str, stored: StoredPictures) -> FetchedPicture:
-        """The picture, decoded if no stored item can stand for it."""
-        known = stored.validators(reference)
-        download = await self._fetcher.fetch_changed(reference, known)
-        if download.data is None:
-            return stored.unchanged(reference, download.validators)
-        model_id = self._encoder.model_id
-        digest = await asyncio.to_thread(picture_digest, download.data, model_id)
-        if digest in stored.by_digest:
-            return FetchedPicture(digest, None, download.validators)
-        pixels = await self._fetcher.decode(download.data)
-        return FetchedPicture(digest, pixels, download.validators)
+    async def _fetch(
+        self, event: CatalogEvent | Rejection, stored: Products
+    ) -> CatalogEvent | FetchedProduct | Rejection:
+        """The event; an upsert with its pictures."""
+        if not isinstance(event, ProductUpsert):
+            return event
+        return await self._events.fetch(event, stored[event.product_id])
 
     def _read(self, product_ids: Sequence[str]) -> dict[str, Product]:
         """These products as they are stored; () for one that the index does not know."""
@@ -163,17 +150,6 @@ class Ingest:
         for item in self._index.stored(list(products)):
             products[item.product_id] += (item,)
         return products
-
-    def _encode(
-        self, fetched: Sequence[FetchedProduct], stored: Mapping[str, Product]
-    ) -> list[Product]:
-        known = {
-            item.digest: item
-            for one in fetched
-            for item in stored[one.event.product_id]
-            if not item.is_tombstone
-        }
-        return encode_products(fetched, self._encoder, known)
 
     def _write(self, changes: Sequence[Change]) -> list[State | Rejection]:
         product_ids = dict.fromkeys(change.event.product_id for change in changes)
@@ -212,10 +188,6 @@ def _report_clocks(change: Change, applied: Applied) -> None:
         late=asdict(change.clock),
         stored={group: asdict(clock) for group, clock in applied.clocks_differ.items()},
     )
-
-
-async def _as_it_is(event: CatalogEvent | Rejection) -> CatalogEvent | Rejection:
-    return event
 
 
 def _check_storable(change: Change) -> Change | Rejection:

@@ -17,7 +17,7 @@ from stream.dead_letter import DeadLetters
 from stream.delivery import BatchResult, Delivery, exit_unacked
 from stream.errors import BrokerError
 from stream.faust_app import make_app, raw_topic
-from stream.faust_consumer import consume
+from stream.faust_consumer import Limits, Prefetch, consume
 from stream.stall_watchdog import watch_for_stall
 from stream.topics import Topic
 from workers.catalog_index import CatalogIndex
@@ -26,7 +26,7 @@ from workers.config.sections import IngestSettings
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.signals import WAIT_FOR_INDEX_S, exit_for_settings
-from workers.deploy.telemetry import EVENTS, serve_metrics
+from workers.deploy.telemetry import EVENTS, PARKED, serve_metrics
 from workers.errors import WorkerError
 from workers.index_maintenance import (
     PURGE_EVERY_S,
@@ -77,7 +77,9 @@ async def _ingest(
         delivery = Delivery(
             _of_our_model(steps.prepare), _of_our_model(steps.write), DeadLetters(kafka, topics)
         )
-        _add_agent(app, topics.catalog, settings.ingest, delivery, assignment, on_batch_result)
+        _add_agent(
+            app, topics.catalog, settings.ingest, delivery, steps, assignment, on_batch_result
+        )
         await _wait_for_broker(kafka, stop)
         if stop.is_set():
             return
@@ -153,10 +155,15 @@ def _add_agent(
     topic: Topic,
     settings: IngestSettings,
     delivery: Delivery[Any],
+    prefetch: Prefetch,
     assignment: _Assignment,
     on_batch_result: OnBatchResult,
 ) -> None:
     """Have the app consume the topic through `delivery`, one batch at a time."""
+    PARKED.set_function(lambda: delivery.parked)
+    limits = Limits(
+        max_batch=settings.batch, within_s=settings.within_s, max_parked=settings.parked
+    )
 
     def count(result: BatchResult) -> None:
         for state in ("applied", "superseded", "dead_lettered"):
@@ -167,8 +174,8 @@ def _add_agent(
         await consume(
             stream,
             delivery,
-            max_batch=settings.batch,
-            within_s=settings.within_s,
+            limits=limits,
+            prefetch=prefetch,
             on_batch_result=count,
             on_assigned=assignment.on_assigned,
             on_revoked=assignment.on_revoked,

@@ -1,8 +1,9 @@
 """Any order, any duplication, any crash: the index ends as the oracle says; only poison is refused.
 
-A random run sends events to a log, delivers batches of it through the ingest worker's steps, kills
-the worker before the write, at any call to Milvus in it, or before the ack, hands the log over to
-another worker and back, and repartitions the catalog while batches are delivered.
+A random run sends events to a log, delivers batches of it through the ingest worker's steps, with
+some products parked whose events come later, kills the worker before the write, at any call to
+Milvus in it, or before the ack, hands the log over to another worker and back, and repartitions the
+catalog while batches are delivered.
 """
 
 import asyncio
@@ -103,9 +104,13 @@ class Worker:
         self._encoder = encoder
         self._letters = letters
 
-    async def deliver(self, batch: Sequence[Record]) -> None:
+    async def deliver(self, batch: Sequence[Record], *, begin: bool = False) -> None:
+        """Deliver; with `begin` after their pictures were fetched ahead."""
         async with open_fetcher(IntakeSettings()) as fetcher:
             steps = Ingest(fetcher, self._encoder, self.index)
+            if begin:
+                begun = steps.begin(batch)
+                await asyncio.gather(*(one.waits_for for one in begun if one.waits_for))
 
             async def prepare(records: Sequence[Record]) -> list[Change | Rejection]:
                 prepared = await steps.prepare(records)
@@ -185,6 +190,7 @@ class Shop(RuleBasedStateMachine):
         self.poison: set[int] = set()
         self.letters: set[int] = set()
         self.acked = 0
+        self.ended: set[int] = set()  # offsets that are delivered, and not acked yet
         self.workers = [Worker(self.deployment, self.letters) for _ in range(2)]
 
     @initialize()
@@ -215,9 +221,14 @@ class Shop(RuleBasedStateMachine):
         self._append((old.key or b"").decode(), old.value)
 
     @precondition(lambda self: self.acked < len(self.log))
-    @rule(size=st.integers(1, BATCH), kill=st.sampled_from(["", "", "before write", "before ack"]))
-    def deliver(self, size: int, kill: str) -> None:
-        self._deliver(size, kill)
+    @rule(
+        size=st.integers(1, BATCH),
+        kill=st.sampled_from(["", "", "before write", "before ack"]),
+        parked=st.frozensets(products, max_size=2),
+        begin=st.booleans(),
+    )
+    def deliver(self, size: int, kill: str, parked: frozenset[str], begin: bool) -> None:
+        self._deliver(size, kill, parked, begin=begin)
 
     @precondition(lambda self: self.acked < len(self.log))
     @rule(size=st.integers(1, BATCH), calls=st.integers(1, CALLS), done=st.booleans())
@@ -259,6 +270,7 @@ class Shop(RuleBasedStateMachine):
 
     @rule()
     def hand_over(self) -> None:
+        self.ended.clear()  # what was parked, and all behind it, comes again
         self.workers.reverse()
         self.workers[0].index.close()  # what a worker does when it is assigned partitions
 
@@ -301,20 +313,35 @@ class Shop(RuleBasedStateMachine):
             )
         )
 
-    def _deliver(self, size: int, kill: str = "") -> None:
+    def _deliver(
+        self,
+        size: int,
+        kill: str = "",
+        parked: frozenset[str] = frozenset(),
+        *,
+        begin: bool = False,
+    ) -> None:
         self.workers[0].kill = kill
         try:
-            self._deliver_or_die(size)
+            self._deliver_or_die(size, parked, begin=begin)
         except Killed:
             self._restart()
 
-    def _deliver_or_die(self, size: int) -> None:
-        batch = self.log[self.acked :][:size]
+    def _deliver_or_die(
+        self, size: int, parked: frozenset[str] = frozenset(), *, begin: bool = False
+    ) -> None:
+        """Deliver the next records whose product is not parked, and ack up to the first parked."""
+        waiting = [record for record in self.log[self.acked :] if record.offset not in self.ended]
+        batch = [one for one in waiting if (one.key or b"").decode() not in parked][:size]
         if batch:
-            asyncio.run(self.workers[0].deliver(batch))
-            self.acked += len(batch)
+            asyncio.run(self.workers[0].deliver(batch, begin=begin))
+            self.ended |= {record.offset for record in batch}
+        while self.acked in self.ended:
+            self.ended.remove(self.acked)
+            self.acked += 1
 
     def _restart(self) -> None:
+        self.ended.clear()
         self.workers[0].index.close()
         self.workers[0] = Worker(self.deployment, self.letters)
 
