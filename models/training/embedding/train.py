@@ -64,7 +64,7 @@ class TrainedEncoder:
             {} if self.identity_branch is None else identity_branch_tensors(self.identity_branch)
         )
         save_projection(
-            self.projection, path, {name: tensor.numpy() for name, tensor in tensors.items()}
+            self.projection, path, {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
         )
 
 
