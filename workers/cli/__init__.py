@@ -21,6 +21,7 @@ from workers.cli import (
     doctor,
     evaluate,
     generations,
+    lag,
     models,
     produce,
     prototypes,
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(up.up)
 app.command()(doctor.doctor)
+app.command()(lag.lag)
 app.command()(produce.produce)
 app.command()(search.search)
 app.command()(evaluate.evaluate)

@@ -166,7 +166,7 @@ class ModelSettings(Section):
     )
     reranker: Path | None = Field(
         None,
-        description="what `train reranker` wrote; one for another encoder is left aside, with a note",
+        description="what `train reranker` wrote; one for another encoder is not used, with a note",
     )
     dim: Annotated[Literal[64, 128, 256, 512], BeforeValidator(_number)] = Field(
         512, description="length of the vectors: shorter ones are prefixes, smaller and faster"

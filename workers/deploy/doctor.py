@@ -25,6 +25,8 @@ from workers.catalog_index import open_catalog
 from workers.config.load_models import encoder_of, model_id_of, reranker_for, reranker_of
 from workers.config.settings import Settings, load_settings, profile_path
 from workers.config.wiring import kafka_of, milvus_config_of, topics_of
+from workers.deploy.lag import WORKERS as LAGGING
+from workers.deploy.lag import behind, group_lag
 from workers.errors import SettingsError, WorkerError
 from workers.model_fit import WAYS_OUT, bank_model, what_differs
 
@@ -68,7 +70,10 @@ def examine() -> Iterator[Finding]:
     )
     yield broker
     if broker.good:
-        yield _topics(settings)
+        topics = _topics(settings)
+        yield topics
+        if topics.good:
+            yield _check("lag", lambda: _lag(settings), "see the logs of the workers")
     milvus = _check(
         "milvus",
         lambda: _milvus(settings),
@@ -138,6 +143,13 @@ def _topics(settings: Settings) -> Finding:
             "topics", False, f"missing: {', '.join(missing)}", "lookstream up makes them"
         )
     return Finding("topics", True, f"all of {settings.kafka.prefix}.*")
+
+
+def _lag(settings: Settings) -> str:
+    return (
+        ", ".join(f"{worker} {behind(group_lag(settings, worker))}" for worker in LAGGING)
+        + " records behind"
+    )
 
 
 def _milvus(settings: Settings) -> str:

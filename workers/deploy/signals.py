@@ -16,6 +16,8 @@ from typing import NoReturn
 
 import structlog
 
+from workers.config.settings import Settings
+from workers.deploy.lag import report_lag
 from workers.deploy.telemetry import serve_metrics
 from workers.terminal.printable import printable
 
@@ -44,11 +46,13 @@ def stop_flag() -> Callable[[], bool]:
     return stopping.is_set
 
 
-def when_ready(worker: str, port: int) -> Callable[[], None]:
+def when_ready(worker: str, settings: Settings) -> Callable[[], None]:
     """A function for a worker to call once it consumes: it serves metrics and logs a line."""
+    port = getattr(settings, worker).metrics_port
 
     def ready() -> None:
         serve_metrics(worker, port)
+        report_lag(settings, worker)
         log.info("worker ready", worker=worker, pid=os.getpid())
 
     return ready

@@ -46,6 +46,10 @@ IN_FLIGHT = Gauge(
 PARKED = Gauge(
     "lookstream_parked_records",
     "Catalog events that wait for pictures, or behind one of the same product that does.",
+LAG = Gauge(
+    "lookstream_consumer_lag_records",
+    "Records that a worker's group has not finished, by topic and partition.",
+    ["worker", "topic", "partition"],
 )
 PICTURES = Counter(
     "lookstream_pictures",

@@ -45,4 +45,4 @@ def run_feedback(settings: Settings) -> None:
     with Publisher(kafka) as publisher:
         steps = Feedback(topics, publisher, DeadLetters(kafka, topics), clicks)
         loop = feedback_loop(kafka, settings.group("feedback"), steps)
-        loop.run(stop_flag(), when_ready("feedback", feedback.metrics_port))
+        loop.run(stop_flag(), when_ready("feedback", settings))

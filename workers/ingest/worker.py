@@ -25,6 +25,7 @@ from workers.config.load_models import encoder_of
 from workers.config.sections import IngestSettings
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
+from workers.deploy.lag import report_lag
 from workers.deploy.signals import WAIT_FOR_INDEX_S, exit_for_settings
 from workers.deploy.telemetry import EVENTS, PARKED, serve_metrics
 from workers.errors import WorkerError
@@ -99,6 +100,7 @@ async def _ingest(
         ]
         tasks = [asyncio.create_task(one) for one in beside]
         serve_metrics("ingest", settings.ingest.metrics_port)
+        report_lag(settings, "ingest")
         log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
         await _run_until_stopped(app, stop)
         for task in tasks:

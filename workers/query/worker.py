@@ -93,5 +93,5 @@ async def _answer_queries(settings: Settings) -> None:
                 fetch_wait_ms=PROMPT_FETCH_WAIT_MS,
             )
             async with answers.running():
-                ready = when_ready("query", settings.query.metrics_port)
+                ready = when_ready("query", settings)
                 await asyncio.to_thread(loop.run, stop_flag(), ready)
