@@ -46,6 +46,7 @@ IN_FLIGHT = Gauge(
 PARKED = Gauge(
     "lookstream_parked_records",
     "Catalog events that wait for pictures, or behind one of the same product that does.",
+)
 LAG = Gauge(
     "lookstream_consumer_lag_records",
     "Records that a worker's group has not finished, by topic and partition.",
