@@ -14,7 +14,7 @@ import pytest
 from stream.connection import Kafka
 from stream.embedded_broker import EmbeddedBroker
 from stream.topics import Topics, create_topics, topic_map
-from tests import sharing
+from tests import needs, sharing
 from tests.servers import ServerMissing
 from tests.servers.kafka import KafkaCluster
 
@@ -22,11 +22,25 @@ SESSION_S = 2.0
 """A third of the usual: a group's first member and the death of another are waited for so long."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without-torch", action="store_true", help="as if PyTorch were not installed"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--without-torch"):
+        needs.hide_torch()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A server to start first is slow: the fast lane goes without."""
+    missing = pytest.mark.skipif(not needs.torch_is_there(), reason=needs.MISSING)
     for item in items:
         if item.get_closest_marker("kafka") or item.get_closest_marker("milvus"):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("torch"):
+            item.add_marker(missing)
     if worker := getattr(config, "workerinput", None):  # one of several processes
         sharing.sort_and_tell(worker["testrunuid"], items)
 

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
 from benchmarks.recognition.ablations import first_identities
 from benchmarks.recognition.retrieval_tasks import TaskPictures, retrieval_tasks
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law

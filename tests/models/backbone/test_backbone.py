@@ -1,8 +1,13 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
+import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file

@@ -1,6 +1,11 @@
 from pathlib import Path
 
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
 import torch
 from safetensors.torch import save_file
 

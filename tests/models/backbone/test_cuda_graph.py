@@ -1,6 +1,11 @@
 """A network recorded as a CUDA graph does what it does step by step."""
 
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
 import torch
 from torch import nn
 

@@ -1,8 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
+import numpy as np
 import torch
 from safetensors.torch import save_file
 

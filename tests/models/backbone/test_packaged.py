@@ -4,12 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from models.backbone.efficientnet_lite import export_packaged
 from models.backbone.exported import BRANCH_GRAPH, LAYOUT, NETWORK_GRAPH, branch_weights
 from models.backbone.load import load_backbone
-from models.backbone.patch_network import patch_network
 from models.backbone.spec import BACKBONES, NETWORK
 from models.embedding.encoder import packaged_weights
 from models.errors import WeightsError
@@ -24,8 +21,11 @@ def test_all_weights_together_are_small() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.torch
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_a_fresh_export_gives_the_same_files(name: str, tmp_path: Path) -> None:
+    from models.backbone.efficientnet_lite import export_packaged
+
     fresh, packaged = tmp_path / name, BACKBONES[name].exported
     assert packaged is not None
     export_packaged(name, fresh)
@@ -35,8 +35,13 @@ def test_a_fresh_export_gives_the_same_files(name: str, tmp_path: Path) -> None:
         export_packaged(name, fresh)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_what_is_served_is_what_torch_computes(name: str) -> None:
+    import torch
+
+    from models.backbone.patch_network import patch_network
+
     spec = BACKBONES[name]
     pictures = np.random.default_rng(0).normal(size=(2, 3, spec.size, spec.size)).astype("f4")
     network, layout = patch_network(spec)

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
+import numpy as np
 import torch
 
 from models.embedding.layout import PartWeights

@@ -1,14 +1,13 @@
 """Principal axes, and rotations onto them."""
 
 import numpy as np
-import torch
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.arrays import Floats, unit
 from models.embedding.pca import PrincipalAxes
 from models.training.embedding.fit_pca import fit_principal_axes, fit_rotation, zero_padded
-from models.training.embedding.identity_tower import IdentityTower, ViewFeatures
 
 WIDTH = 8
 
@@ -53,7 +52,12 @@ def test_the_same_rows_give_the_same_rotation_in_any_order() -> None:
     assert np.allclose(fit_rotation([rows]), fit_rotation([rows[::-1]]), atol=1e-4)
 
 
+@pytest.mark.torch
 def test_a_tower_rotates_its_identities() -> None:
+    import torch
+
+    from models.training.embedding.identity_tower import IdentityTower, ViewFeatures
+
     random = np.random.default_rng(0)
     identity = PrincipalAxes(
         random.normal(size=5).astype(np.float32), random.normal(size=(5, WIDTH)).astype(np.float32)

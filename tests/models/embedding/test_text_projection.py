@@ -20,7 +20,6 @@ from models.embedding.text_projection import (
 from models.errors import ProjectionError
 from models.text.minilm import TextEncoder
 from models.training.text.queries import QUERIES_PER_DOCUMENT, QueryExample, make_query_examples
-from models.training.text.train import fit_text_projection
 
 PRODUCTS = (
     "Granny Smith. Granny Smith is a green apple with white, firm pulp and a clear acidity. Apple",
@@ -140,7 +139,10 @@ def test_examples_are_the_same_for_a_seed_and_lie_side_by_side(
 
 
 @pytest.mark.slow
+@pytest.mark.torch
 def test_fitting_is_repeatable_and_learns(tmp_path: Path) -> None:
+    from models.training.text.train import fit_text_projection
+
     def encode(texts: Sequence[str]) -> Floats:
         """The same for all texts, so that only n-grams tell them apart."""
         return np.full((len(texts), 384), 384**-0.5, np.float32)

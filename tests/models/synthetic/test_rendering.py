@@ -18,6 +18,7 @@ from models.synthetic.photography import packshot, shopper_photo
 from models.synthetic.render_pool import open_renderer
 from models.synthetic.rows import SPLITS
 from models.synthetic.scene import Renderer
+from tests.needs import load_triton
 
 pytest.importorskip("pyvista")
 
@@ -26,6 +27,7 @@ SIZE = 64
 
 @pytest.fixture(scope="module")
 def renderer() -> Iterator[Renderer]:
+    load_triton()
     try:
         yield open_renderer(SIZE)
     except SyntheticError as error:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from models.catalog.folder import read_catalog
 from models.errors import SyntheticError
 from models.synthetic.scene import Renderer
+from tests.needs import load_triton
 from workers.cli.synthesize import studio
 
 app = typer.Typer()
@@ -17,6 +18,7 @@ app.command()(studio)
 
 
 def test_a_catalog_is_rendered_and_reported(tmp_path: Path) -> None:
+    load_triton()
     try:
         Renderer(32).close()
     except SyntheticError as error:

@@ -14,7 +14,6 @@ from models.errors import RerankerError, WeightsError
 from models.reranking.linear import Reranker, load_reranker
 from models.reranking.similarity import SimilarityReranker
 from models.training.reranker.linear import write_parameters
-from tests.doubles.tiny_mllm import WIDTH, tiny_model, tiny_processor
 from workers.config.load_models import encoder_of, reranker_for, reranker_of
 from workers.config.sections import ModelSettings
 from workers.config.settings import Settings
@@ -33,7 +32,10 @@ def test_the_standard_encoder_has_its_reranker() -> None:
     assert not reranker.note
 
 
+@pytest.mark.torch
 def test_a_vision_language_model_is_reached_by_a_setting(tmp_path: Path) -> None:
+    from tests.doubles.tiny_mllm import WIDTH, tiny_model, tiny_processor
+
     processor = tiny_processor()
     tiny_model(processor).save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
@@ -102,6 +104,7 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         reranker_for(with_reranker(tmp_path / "missing.json"), OTHER)
 
 
+@pytest.mark.torch
 def test_a_folder_without_a_model_is_explained(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="safetensors"):
         encoder_of(settings_with(f"mllm:{tmp_path}"))

@@ -3,8 +3,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
+import numpy as np
 import torch
 from torch import nn
 

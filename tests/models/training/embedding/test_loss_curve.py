@@ -1,6 +1,11 @@
 from pathlib import Path
 
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
 from PIL import Image
 
 from models.errors import TrainingError

@@ -1,7 +1,12 @@
 import math
 
-import numpy as np
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
+import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

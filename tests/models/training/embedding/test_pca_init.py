@@ -1,8 +1,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
+import numpy as np
 from PIL import Image
 
 from models.backbone.load import load_backbone

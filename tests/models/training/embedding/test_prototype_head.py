@@ -1,6 +1,11 @@
 import math
 
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -5,6 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = [needs_torch(), pytest.mark.slow]
+
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -14,8 +19,6 @@ from models.training.embedding.prototype_head import PrototypeHead
 from models.training.embedding.ranks import Ranks
 from models.training.embedding.sharded_head import ShardedHead
 from tests.models.training.embedding import ranks as many
-
-pytestmark = pytest.mark.slow
 
 TIMEOUT = 400
 """Seconds for all; processes that wait for each other are ended then."""

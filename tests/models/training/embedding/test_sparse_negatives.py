@@ -1,4 +1,9 @@
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
 import torch
 from torch import Tensor
 from torch.nn import functional

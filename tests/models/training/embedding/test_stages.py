@@ -3,6 +3,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
 import torch
 from torch import Tensor
 from torch.nn import functional

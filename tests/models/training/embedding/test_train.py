@@ -6,8 +6,13 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
+import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
