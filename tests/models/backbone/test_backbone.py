@@ -61,6 +61,7 @@ def test_patches_are_adaptive_averages_of_the_maps() -> None:
     assert torch.allclose(rows, pooled.flatten(2).transpose(1, 2), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_picture_has_the_same_bytes_in_any_batch_and_on_any_threads() -> None:
     batch = pictures(5, TINY.size)
     together = load_backbone(TINY, threads=1).patches(batch)

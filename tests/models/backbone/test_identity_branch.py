@@ -29,6 +29,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_new_tail_gives_the_map_it_was_copied_from(copied: Path) -> None:
     spec = replace(SPEC, identity_branch=copied)
     assert spec.fingerprint() != SPEC.fingerprint()

@@ -48,6 +48,7 @@ def catalog(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_fitted_projection_encodes_pictures(catalog: Path, tiny: str) -> None:
     seen: list[tuple[int, int]] = []
     fitted = fit_projection([catalog], backbone=tiny, progress=lambda *step: seen.append(step))
