@@ -20,7 +20,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, NoReturn, Self, TypeVar
 
@@ -33,6 +33,7 @@ __all__ = [
     "EXIT_UNACKED",
     "BatchResult",
     "Delivery",
+    "Ended",
     "Record",
     "Rejection",
     "Retry",
@@ -70,13 +71,27 @@ class Rejection:
         return cls(str(error) or type(error).__name__, type(error).__name__)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How one record ended, by its address."""
+
+    topic: str
+    partition: int
+    offset: int
+    end: State | Rejection
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchResult:
-    """How many records of a batch ended how; results of several batches can be added."""
+    """How many records of a batch ended how; results of several batches can be added.
+
+    `ended` says it for each record, in the order of the batch.
+    """
 
     applied: int = 0
     superseded: int = 0
     dead_lettered: int = 0
+    ended: tuple[Ended, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def total(self) -> int:
@@ -88,6 +103,7 @@ class BatchResult:
             applied=self.applied + other.applied,
             superseded=self.superseded + other.superseded,
             dead_lettered=self.dead_lettered + other.dead_lettered,
+            ended=self.ended + other.ended,
         )
 
 
@@ -160,16 +176,19 @@ class Delivery(Generic[T]):
         values = [value for value, _ in prepared if not isinstance(value, Rejection)]
         written = iter(await self._run_step(self._write, values))
         result = Counter[State]()
+        ended: list[Ended] = []
         for record, (value, attempts) in zip(batch, prepared, strict=True):
             end, tried = (value, attempts) if isinstance(value, Rejection) else next(written)
             if isinstance(end, Rejection):
                 await self._dead_letter(record, end, tried)
             else:
                 result[end] += 1
+            ended.append(Ended(record.topic, record.partition, record.offset, end))
         return BatchResult(
             applied=result[State.APPLIED],
             superseded=result[State.SUPERSEDED],
             dead_lettered=len(batch) - result.total(),
+            ended=tuple(ended),
         )
 
     async def _run_step(

@@ -95,6 +95,24 @@ class ProductDelete(Message, tag="delete", frozen=True, kw_only=True):
 CatalogEvent: TypeAlias = ProductUpsert | OfferPatch | ProductDelete
 
 
+class RefusedRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A record that is in the dead-letter topic now, and why."""
+
+    offset: int
+    error_class: str
+    reason: str
+
+
+class Outcomes(Message, tag="outcomes", frozen=True, kw_only=True):
+    """How records of one partition ended: the offsets of each kind of end."""
+
+    topic: str
+    partition: int
+    applied: tuple[int, ...] = ()
+    superseded: tuple[int, ...] = ()
+    refused: tuple[RefusedRecord, ...] = ()
+
+
 class Query(Message, tag="query", frozen=True, kw_only=True):
     """A shopper's photo, words, or both; the answer is a `Result` with the same `query_id`.
 

@@ -5,6 +5,7 @@ A message counts as published when every in-sync replica has it; `flush` returns
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,11 +45,13 @@ class Publisher:
         headers: Headers = (),
         timestamp_ms: int | None = None,
         partition: int = ANY_PARTITION,
+        on_delivered: Callable[[int, int], None] | None = None,
     ) -> None:
         """Queue a message; blocks while the queue is full.
 
         `timestamp_ms` is the record's time in milliseconds since the epoch (default: now);
-        `partition` is chosen by the key by default.
+        `partition` is chosen by the key by default. `on_delivered` gets the partition and the
+        offset once the message is durable.
         Raises `BrokerError` at once for a message that is too large; other failures show in
         `flush`.
         """
@@ -59,7 +62,7 @@ class Publisher:
                     key=key,
                     value=value,
                     headers=list(headers),
-                    on_delivery=self._delivered,
+                    on_delivery=partial(self._delivered, on_delivered),
                     timestamp=timestamp_ms or 0,  # 0: now
                     partition=partition,
                 )
@@ -89,13 +92,20 @@ class Publisher:
             )
         return {topic: dict(ends) for topic, ends in self._ends.items()}
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+    def _delivered(
+        self,
+        on_delivered: Callable[[int, int], None] | None,
+        error: KafkaError | None,
+        message: Message,
+    ) -> None:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         if error or topic is None or partition is None or offset is None:
             self._failed.append(f"{topic}: {error.str() if error else 'no offset'}")
         else:
             ends = self._ends.setdefault(topic, {})
             ends[partition] = max(offset + 1, ends.get(partition, 0))
+            if on_delivered:
+                on_delivered(partition, offset)
 
     def __enter__(self) -> Self:
         return self

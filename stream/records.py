@@ -13,7 +13,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream.connection import Kafka
+from stream.connection import Kafka, retry_until_leader
 from stream.errors import BrokerError
 
 
@@ -112,6 +112,27 @@ def partitions(consumer: Consumer, topic: str, timeout_s: float = 10.0) -> set[i
     if found.error or not found.partitions:
         raise BrokerError(f"topic {topic} does not exist: create the topics first")
     return set(found.partitions)
+
+
+def assign_end(consumer: Consumer, kafka: Kafka, topic: str, timeout_s: float = 10.0) -> None:
+    """Read on from the present end of every partition of a topic.
+
+    The embedded broker's end may be one batch low: older records may still come.
+
+    Raises `BrokerError` if there is no such topic or no answer.
+    """
+    found = partitions(consumer, topic, timeout_s)
+    places = [TopicPartition(topic, partition) for partition in sorted(found)]
+    try:
+        for place in places:
+            _, place.offset = retry_until_leader(
+                consumer.get_watermark_offsets, place, timeout=10, retry_s=timeout_s
+            )
+    except KafkaException as error:
+        raise BrokerError(
+            f"cannot read {topic} at {kafka.bootstrap}: {error.args[0].str()}"
+        ) from error
+    consumer.assign(places)
 
 
 def _headers(pairs: Any) -> tuple[tuple[str, bytes], ...]:

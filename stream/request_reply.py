@@ -14,13 +14,13 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from stream.codec import decode, encode
-from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka, retry_until_leader
+from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
 from stream.errors import BrokerError, DecodeError, RequestTimeout, StreamError
 from stream.messages import Query, Result
-from stream.records import from_confluent, partitions
+from stream.records import assign_end, from_confluent
 from stream.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Client:
         )
         self._consumer = Consumer(kafka.consumer("unused", fetch_wait_max_ms=PROMPT_FETCH_WAIT_MS))
         try:
-            self._seek_end()
+            assign_end(self._consumer, kafka, topics.result.name, timeout_s)
         except BaseException:
             self._consumer.close()
             raise
@@ -157,26 +157,6 @@ class Client:
                 f"worker running, and does it read {self._topics.query.name} at "
                 f"{self._kafka.bootstrap}?"
             ) from error
-
-    def _seek_end(self) -> None:
-        """Read on from the present end of every partition of the result topic."""
-        topic = self._topics.result.name
-        found = partitions(self._consumer, topic, self._timeout_s)
-        places = [TopicPartition(topic, partition) for partition in sorted(found)]
-        try:
-            for place in places:
-                # The embedded broker's end may be one batch low: old results are ignored.
-                _, place.offset = retry_until_leader(
-                    self._consumer.get_watermark_offsets,
-                    place,
-                    timeout=10,
-                    retry_s=self._timeout_s,
-                )
-        except KafkaException as error:
-            raise BrokerError(
-                f"cannot read {topic} at {self._kafka.bootstrap}: {error.args[0].str()}"
-            ) from error
-        self._consumer.assign(places)
 
     def _read(self) -> None:
         """The background thread: hands results to their futures until the client closes."""

@@ -52,6 +52,7 @@ class Topics:
     click: Topic
     attributed_click: Topic
     dead_letter: Topic
+    outcome: Topic
 
     def __iter__(self) -> Iterator[Topic]:
         return (getattr(self, field.name) for field in fields(self))
@@ -118,6 +119,13 @@ def topic_map(
             partitions=1,
             retention_ms=FOREVER,
             max_message_bytes=MAX_RECORD_BYTES,
+        ),
+        # For producers that wait; worthless later.
+        outcome=Topic(
+            name=f"{prefix}.outcome",
+            key="topic/partition of the records",
+            partitions=1,
+            retention_ms=DAY_MS,
         ),
     )
 

@@ -19,6 +19,7 @@ def test_the_map_names_every_topic_once() -> None:
         "shop.click",
         "shop.dead-letter",
         "shop.impression",
+        "shop.outcome",
         "shop.query",
         "shop.result",
     ]

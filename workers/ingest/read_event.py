@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,17 +40,20 @@ def read_event(record: Record, *, strict: bool = False) -> ReadEvent:
     """
     if record.value is None:
         fields = {"type": "delete", "product_id": tombstone_product(record.key or b"")}
-        return _coerced(fields) if not strict else ReadEvent(convert(fields, CatalogEvent))
+        return read_fields(fields, strict=strict)
     if strict or not record.value:
         return ReadEvent(decode(record.value, CatalogEvent))
     try:
         fields = read_object(record.value, "the message")
     except CatalogError as error:
         raise DecodeError(str(error)) from error
-    return _coerced(fields)
+    return read_fields(fields)
 
 
-def _coerced(fields: Mapping[str, Any]) -> ReadEvent:
+def read_fields(fields: dict[str, Any], *, strict: bool = False) -> ReadEvent:
+    """The event that a JSON object is; raises like `read_event`."""
+    if strict:
+        return ReadEvent(convert(fields, CatalogEvent))
     try:
         coerced = coerce_event(fields)
     except CatalogError as error:

@@ -18,6 +18,7 @@ from stream.delivery import BatchResult, Delivery, exit_unacked
 from stream.errors import BrokerError
 from stream.faust_app import make_app, raw_topic
 from stream.faust_consumer import Limits, Prefetch, consume
+from stream.outcomes import OutcomeWriter
 from stream.stall_watchdog import watch_for_stall
 from stream.topics import Topic
 from workers.catalog_index import CatalogIndex
@@ -73,6 +74,8 @@ async def _ingest(
     index = CatalogIndex(settings, encoder.model_id)
     assignment = _Assignment(app, index, topics.catalog.partitions)
     stop = _stop_event()
+    outcomes = OutcomeWriter(kafka, topics)
+    on_batch_result = _writing_outcomes(outcomes, on_batch_result)
     async with open_fetcher(settings.intake) as fetcher:
         steps = Ingest(fetcher, encoder, index, settings.ingest)
         delivery = Delivery(
@@ -106,7 +109,16 @@ async def _ingest(
         for task in tasks:
             task.cancel()
         await _leave_group(app)
+        await asyncio.to_thread(outcomes.close)
         await asyncio.to_thread(index.close)
+
+
+def _writing_outcomes(outcomes: OutcomeWriter, on_batch_result: OnBatchResult) -> OnBatchResult:
+    def write(result: BatchResult) -> None:
+        outcomes.write(result.ended)
+        on_batch_result(result)
+
+    return write
 
 
 def _of_our_model(step: Callable[[T], Awaitable[R]]) -> Callable[[T], Awaitable[R]]:

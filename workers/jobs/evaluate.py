@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from index.item import Hit, Item
-from models.catalog.folder import Catalog, Photo
+from models.catalog.folder import PRODUCTS, Catalog, Photo
 from models.embedding.protocol import CatalogEncoder
+from models.errors import CatalogError
 from models.evaluation.metrics import best_possible, score_rankings
-from stream.codec import decode
 from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
@@ -34,7 +34,7 @@ from workers.ingest.items import (
     picture_references,
 )
 from workers.intake.fetch import Fetcher, open_fetcher
-from workers.jobs.produce import catalog_events, picture_reference, produce_catalog
+from workers.jobs.produce import picture_reference, produce_catalog
 from workers.jobs.query_photos import QueryPhotos, query_photos
 from workers.progress.tasks import Progress
 from workers.query.rerank import rank
@@ -121,9 +121,7 @@ async def _evaluate_offline(
     roots = (*settings.intake.roots, *folders)
     intake = settings.intake.model_copy(update={"roots": roots})
     async with open_fetcher(intake) as fetcher:
-        items = await _encode_catalog(
-            catalog.folder, encoder, fetcher, progress, len(catalog.products)
-        )
+        items = await _encode_catalog(catalog, encoder, fetcher, progress)
         matrix = np.stack([item.vector for item in items if item.vector is not None])
         weights = encoder.part_weights(matrix)
         lists = []
@@ -142,12 +140,18 @@ async def _evaluate_offline(
 
 
 async def _encode_catalog(
-    folder: Path, encoder: CatalogEncoder, fetcher: Fetcher, progress: Progress, total: int
+    catalog: Catalog, encoder: CatalogEncoder, fetcher: Fetcher, progress: Progress
 ) -> list[Item]:
     items: list[Item] = []
-    events = catalog_events(folder, inline=False)
-    for _, value in progress.track(events, "encoding the catalog", total):
-        event: ProductUpsert = decode(value, ProductUpsert)
+    for product in progress.track(catalog.products, "encoding the catalog", len(catalog.products)):
+        event = ProductUpsert(
+            product_id=product.product_id,
+            title=product.title,
+            description=product.description,
+            category=product.category,
+            image=catalog.locate(product.image) if product.image else None,
+            images=tuple(map(catalog.locate, product.images)),
+        )
         files = [await fetcher.fetch(reference) for reference in picture_references(event)]
         pictures = [
             FetchedPicture(picture_digest(data, encoder.model_id), await fetcher.decode(data))
@@ -190,7 +194,13 @@ def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: 
     """Send the catalog and return, with the number of events, when all of it is searchable."""
     kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
     with progress.task("sending the catalog", total) as sending, Publisher(kafka) as publisher:
-        sent = produce_catalog(folder, publisher, topic, on_sent=sending).sent
+        report = produce_catalog(
+            folder, publisher, topic, settings=settings.ingest, on_sent=sending
+        )
+        if report.refusals:
+            first = report.refusals[0]
+            raise CatalogError(f"{folder / PRODUCTS}:{first.line}: {first.reason}")
+        sent = report.sent
         ends = publisher.flush()[topic]
     with progress.task("ingesting", sent) as ingesting:
         wait_committed(
