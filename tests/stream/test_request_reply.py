@@ -75,8 +75,8 @@ def test_answers_find_their_queries(kafka: Kafka, topics: Topics) -> None:
 def test_silence_and_garbage(kafka: Kafka, topics: Topics) -> None:
     with Client(kafka, topics, timeout_s=8) as client:
         client.search(ask("hello"))  # the echo has joined
-    # Not less: a message that waits longer than this to be sent, on a busy machine, is given up, and
-    # the embedded broker then takes the producer for an old one.
+    # Not less: a message that a busy machine does not send within this time is given up, and the
+    # embedded broker then takes the producer for an old one.
     with Client(kafka, topics, timeout_s=2) as client:
         with pytest.raises(RequestTimeout, match=r"within 2 s: is a query worker running"):
             client.search(ask("silence"))
