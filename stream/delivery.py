@@ -1,5 +1,8 @@
 """Delivery: every record ends applied, superseded, or dead-lettered; never dropped.
 
+What a record can only bring in part is applied, and a dead letter says what is missing: redriving
+it brings the rest.
+
 A batch is taken un-acked and goes through two steps, *prepare* (decode, fetch, embed) and *write*
 (one call to the store). What a step does decides:
 
@@ -34,6 +37,7 @@ __all__ = [
     "BatchResult",
     "Delivery",
     "Ended",
+    "Partial",
     "Record",
     "Rejection",
     "Retry",
@@ -81,17 +85,26 @@ class Ended:
     end: State | Rejection
 
 
+@dataclass(frozen=True)
+class Partial:
+    """How a record ended of which a part could not be had: applied, and why there is a letter."""
+
+    missing: Rejection
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchResult:
     """How many records of a batch ended how; results of several batches can be added.
 
-    `ended` says it for each record, in the order of the batch.
+    `ended` says it for each record, in the order of the batch. `partial` of the applied ones have
+    a dead letter that says what is missing.
     """
 
     applied: int = 0
     superseded: int = 0
     dead_lettered: int = 0
     ended: tuple[Ended, ...] = field(default=(), compare=False, repr=False)
+    partial: int = 0
 
     @property
     def total(self) -> int:
@@ -104,6 +117,7 @@ class BatchResult:
             superseded=self.superseded + other.superseded,
             dead_lettered=self.dead_lettered + other.dead_lettered,
             ended=self.ended + other.ended,
+            partial=self.partial + other.partial,
         )
 
 
@@ -118,8 +132,9 @@ class Retry:
     max_s: float = 10.0
 
 
+Outcome = State | Partial | Rejection
 Prepare = Callable[[Sequence[Record]], Awaitable[Sequence[T | Rejection]]]
-Write = Callable[[Sequence[T]], Awaitable[Sequence[State | Rejection]]]
+Write = Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]]
 DeadLetter = Callable[[Record, Rejection, int], Awaitable[None]]
 
 
@@ -177,30 +192,37 @@ class Delivery(Generic[T]):
         written = iter(await self._run_step(self._write, values))
         result = Counter[State]()
         ended: list[Ended] = []
+        partial = 0
         for record, (value, attempts) in zip(batch, prepared, strict=True):
             end, tried = (value, attempts) if isinstance(value, Rejection) else next(written)
-            if isinstance(end, Rejection):
+            if isinstance(end, Partial):
+                await self._dead_letter(record, end.missing, tried)
+                result[State.APPLIED] += 1
+                partial += 1
+            elif isinstance(end, Rejection):
                 await self._dead_letter(record, end, tried)
             else:
                 result[end] += 1
-            ended.append(Ended(record.topic, record.partition, record.offset, end))
+            state = State.APPLIED if isinstance(end, Partial) else end
+            ended.append(Ended(record.topic, record.partition, record.offset, state))
         return BatchResult(
             applied=result[State.APPLIED],
             superseded=result[State.SUPERSEDED],
             dead_lettered=len(batch) - result.total(),
             ended=tuple(ended),
+            partial=partial,
         )
 
     async def _run_step(
         self,
-        step: Callable[[Sequence[In]], Awaitable[Sequence[Out | Rejection]]],
+        step: Callable[[Sequence[In]], Awaitable[Sequence[Out]]],
         items: Sequence[In],
         tried: int = 0,
     ) -> list[tuple[Out | Rejection, int]]:
         """Run a step until every item has an outcome; pairs it with the number of tries."""
         if not items:
             return []
-        outcomes: Sequence[Out | Rejection] = ()
+        outcomes: Sequence[Out] = ()
         try:
             async for attempt in self._tries():
                 with attempt:

@@ -118,9 +118,10 @@ def _poison(rng: random.Random, number: int, now: int, product: _Product) -> Sho
         {**good, "product_id": ""},
         {**good, "product_id": "two\nlines"},
         {**good, "version": 2**63},
-        {**good, "image": "data:image/png;base64,iVBORw0KGgo="},
-        {**good, "image": "file:///nowhere/picture.png"},
-        {**good, "image": "http://169.254.169.254/latest/meta-data"},
+        # No words, so that nothing of it can be applied without its picture.
+        {**good, "title": "", "image": "data:image/png;base64,iVBORw0KGgo="},
+        {**good, "title": "", "image": "file:///nowhere/picture.png"},
+        {**good, "title": "", "image": "http://169.254.169.254/latest/meta-data"},
         # Refused by the index only, in the middle of a batch.
         {**good, "attributes": {"text": "long" * 20_000}},
         {"type": "patch", "product_id": product.product_id},

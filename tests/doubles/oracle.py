@@ -99,7 +99,11 @@ class IndexOracle:
             offer = {n: known[n].value for n in OFFER if n in known and known[n].value is not None}
             pictures = [*([event["image"]] if "image" in event else []), *event.get("images", [])]
             text = product_text(event["title"], "")
-            for number, picture in enumerate(pictures or [None]):
+            # What is no picture is missing; a product without any is found by its words.
+            numbered = [
+                (n, one) for n, one in enumerate(dict.fromkeys(pictures)) if one in COLOUR_OF
+            ]
+            for number, picture in numbered or [(0, None)]:
                 shown = pixels(COLOUR_OF[picture]) if picture else None
                 vector = encoder.encode_items([shown], [text])[0].vector
                 payload = {"title": event["title"], "category": event["category"]}

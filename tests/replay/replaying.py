@@ -25,7 +25,7 @@ from typing import Any
 
 import orjson
 
-from stream.delivery import Delivery, Rejection, State
+from stream.delivery import Delivery, Outcome, Partial, Rejection, State
 from stream.record_file import read_recording
 from stream.records import Record
 from tests.doubles.colours import ColourEncoder, picture_uri
@@ -126,19 +126,22 @@ class _Watched:
             raise Abort
         return prepared
 
-    async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         written = await self._ingest.write(changes)
         if self.kill == "before ack":
             raise Abort
         left = iter(written)
-        self._ended = [
-            end or ("refused" if isinstance(w := next(left), Rejection) else w.value)
-            for end in self._ended
-        ]
+        self._ended = [end or _state(next(left)) for end in self._ended]
         return written
 
     def end(self) -> None:
         self._states += self._ended
+
+
+def _state(outcome: Outcome) -> str:
+    if isinstance(outcome, State):
+        return outcome.value
+    return "partial" if isinstance(outcome, Partial) else "refused"
 
 
 def load(path: Path) -> Recorded:
@@ -179,5 +182,5 @@ def _record(offset: int, entry: Any) -> Record:
 
 
 def _colour(vector: Any) -> str:
-    """The name of the primary colour the vector was made from."""
-    return ("red", "green", "blue")[int(vector[:3].argmax())]
+    """The name of the primary colour the vector was made from; "none" if from words alone."""
+    return ("red", "green", "blue")[int(vector[:3].argmax())] if vector[:3].any() else "none"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.delivery import BatchResult, Delivery, Record, Rejection, Retry, State
+from stream.delivery import BatchResult, Delivery, Partial, Record, Rejection, Retry, State
 from stream.errors import Permanent, StreamError, Transient
 
 NO_WAIT = Retry(first_s=0, max_s=0)
@@ -120,6 +120,20 @@ async def test_waiting_for_the_store_can_be_cancelled() -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(delivery.deliver([record(0, "ok")]), 0.2)
     assert store.letters == []
+
+
+async def test_what_is_applied_in_part_has_a_letter_too() -> None:
+    store = UnreliableStore()
+    why = Rejection("one picture is missing", "PartialProduct")
+
+    async def write(records: Sequence[Record]) -> list[State | Partial | Rejection]:
+        return [Partial(why) if r.offset == 1 else State.APPLIED for r in records]
+
+    delivery = Delivery(store.prepare, write, store.bury, NO_WAIT)
+    result = await delivery.deliver([record(offset, "ok") for offset in range(3)])
+    assert result == BatchResult(applied=3, partial=1)
+    assert result.total == 3
+    assert store.letters == [(1, "one picture is missing", 1)]
 
 
 def test_tallies_add_up() -> None:

@@ -125,7 +125,7 @@ def _replay(
             "(lookstream produce DIR), or give a recording (--file); the live index stays"
         )
     for one in replayed.refusals[:10]:
-        say(f"  refused {one['source']}  {one['error_class']}: {one['reason']}")
+        say(f"  {one['source']}  {one['error_class']}: {one['reason']}")
     return replayed.json()
 
 

@@ -133,11 +133,13 @@ def _hashes(settings: Settings, candidate: Settings, model_id: str) -> dict[str,
 
 def _summarize(what: str, replayed: Replayed, good: str) -> None:
     rate = replayed.read / max(replayed.seconds, 1e-9)
+    partial = f" ({replayed.partial} without some pictures)" if replayed.partial else ""
     say(
         f"{replayed.read} {what} replayed in {replayed.seconds:.1f} s ({rate:.0f}/s): "
-        f"{replayed.applied} {good}, {replayed.superseded} superseded, {replayed.refused} refused"
+        f"{replayed.applied} {good}{partial}, {replayed.superseded} superseded, "
+        f"{replayed.refused} refused"
     )
     for one in replayed.refusals[:10]:
         say(f"  {one['source']}  {one['error_class']}: {one['reason']}")
-    if replayed.refused > 10:
-        say(f"  … and {replayed.refused - 10} more: {dict(replayed.classes)}")
+    if (reasons := replayed.refused + replayed.partial) > 10:
+        say(f"  … and {reasons - 10} more: {dict(replayed.classes)}")

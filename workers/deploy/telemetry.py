@@ -19,7 +19,8 @@ from workers.terminal.printable import printable
 
 EVENTS = Counter(
     "lookstream_events",
-    "Events finished, by worker and state (applied, superseded, dead_lettered).",
+    "Events finished, by worker and state (applied, superseded, dead_lettered; partial ones are "
+    "counted as applied too).",
     ["worker", "state"],
 )
 COERCED = Counter(

@@ -50,7 +50,7 @@ class Fetching:
 
     read: ReadEvent
     event: ProductUpsert
-    task: asyncio.Task[FetchedProduct | Rejection]
+    task: asyncio.Task[FetchedProduct]
     reading: asyncio.Task[Products]
     current: bool
 
@@ -134,27 +134,26 @@ class EventFetcher:
             return Rejection.of(error)
         return read
 
-    async def fetch(self, event: ProductUpsert, product: Product) -> FetchedProduct | Rejection:
-        """The event with all its pictures, or the rejection of the first that is not to be had.
+    async def fetch(self, event: ProductUpsert, product: Product) -> FetchedProduct:
+        """The event with its pictures, or why some are missing.
 
         `product` is as it is stored: pictures that it has are not fetched again.
         """
         stored = StoredPictures.of(product, event, self._encoder)
         references = picture_references(event)
-        pictures = await asyncio.gather(
+        outcomes = await asyncio.gather(
             *(self._picture(reference, stored) for reference in references), return_exceptions=True
         )
-        for picture in pictures:
-            if isinstance(picture, IntakeError):
-                return Rejection.of(picture)
-            if isinstance(picture, BaseException):
-                raise picture
-        there = [picture for picture in pictures if isinstance(picture, FetchedPicture)]
-        return fetched_product(event, there, self._encoder.model_id, stored)
+        pictures = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, IntakeError):
+                raise outcome
+            pictures.append(outcome)
+        return fetched_product(event, pictures, self._encoder.model_id, stored)
 
     async def _fetch_ahead(
         self, event: ProductUpsert, reading: asyncio.Task[Products]
-    ) -> FetchedProduct | Rejection:
+    ) -> FetchedProduct:
         products = await asyncio.shield(reading)  # others wait for it too
         return await self.fetch(event, products[event.product_id])
 

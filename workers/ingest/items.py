@@ -15,7 +15,9 @@ from models.embedding.protocol import CatalogEncoder, Encoded
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
 from stream.messages import ProductUpsert
+from workers.errors import IntakeError
 from workers.ingest.last_write_wins import Product, item_id
+from workers.ingest.missing import MissingPictures
 from workers.intake.download import NO_VALIDATORS, Validators
 
 NO_PICTURE = b""
@@ -23,15 +25,17 @@ NO_PICTURE = b""
 
 @dataclass(frozen=True)
 class FetchedProduct:
-    """A product whose pictures were fetched: one source per picture, one without if none.
+    """A product whose pictures were fetched: one source per picture that is there.
 
-    `known` are stored items by digest that need not be encoded again, and those that stand for
-    pictures which were not decoded.
+    Without pictures there is one source of its words, and none if it has neither. `missing` says
+    which pictures could not be had. `known` are stored items by digest that need not be encoded
+    again, and those that stand for pictures which were not decoded.
     """
 
     event: ProductUpsert
     sources: tuple[ItemSource, ...]
     known: Mapping[str, Item]
+    missing: MissingPictures | None = None
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class FetchedPicture:
 class ItemSource:
     """What an item is encoded from: a picture, and the digest of all inputs.
 
-    `digest` has two parts, of the model with the picture's bytes and of the model with the words.
-    The same digest gives the same vector and juice, so that they need not be computed again; the
-    same first part gives the same picture part of them.
+    `number` is that of the picture in its product, so that an item keeps its id while others are
+    missing. `digest` has two parts, of the model with the picture's bytes and of the model with the
+    words. The same digest gives the same vector and juice, so that they need not be computed again;
+    the same first part gives the same picture part of them.
     """
 
+    number: int
     reference: str | None
     picture: FetchedPicture | None
     digest: str
@@ -91,6 +97,12 @@ class StoredPictures:
         item = self.by_reference.get(reference)
         return Validators.of(item.payload.get(PROVENANCE, {})) if item else NO_VALIDATORS
 
+    def kept(self, reference: str) -> FetchedPicture | None:
+        """The picture that was had under this reference before."""
+        if reference not in self.by_reference:
+            return None
+        return self.unchanged(reference, self.validators(reference))
+
     def unchanged(self, reference: str, validators: Validators) -> FetchedPicture:
         """The picture under this reference, which did not change."""
         return FetchedPicture(_picture_part(self.by_reference[reference].digest), None, validators)
@@ -109,25 +121,29 @@ def picture_digest(data: bytes, model_id: str) -> str:
 
 def fetched_product(
     event: ProductUpsert,
-    pictures: Sequence[FetchedPicture],
+    pictures: Sequence[FetchedPicture | IntakeError],
     model_id: str,
     stored: StoredPictures | None = None,
 ) -> FetchedProduct:
-    """The product with its `pictures`, in the order of `picture_references`."""
+    """The product with its `pictures`, or why they are missing, by `picture_references`."""
     known = {item.digest: item for item in stored.by_digest.values()} if stored else {}
     words = _words_digest(event, model_id)
+    sources: list[ItemSource] = []
     references = picture_references(event)
-    if not references:
+    missing: dict[int, IntakeError] = {}
+    for number, (reference, one) in enumerate(zip(references, pictures, strict=True)):
+        picture = None if isinstance(one, IntakeError) else one
+        if isinstance(one, IntakeError):
+            missing[number] = one
+            # As it was indexed before, if it was.
+            picture = stored.kept(reference) if stored else None
+        if picture is not None:
+            sources.append(ItemSource(number, reference, picture, f"{picture.digest}-{words}"))
+    if not sources and (not missing or product_text(event.title, event.description)):
         no_picture = picture_digest(NO_PICTURE, model_id)
-        return FetchedProduct(event, (ItemSource(None, None, f"{no_picture}-{words}"),), known)
-    return FetchedProduct(
-        event,
-        tuple(
-            ItemSource(reference, picture, f"{picture.digest}-{words}")
-            for reference, picture in zip(references, pictures, strict=True)
-        ),
-        known,
-    )
+        sources.append(ItemSource(0, None, None, f"{no_picture}-{words}"))
+    gone = MissingPictures.of(missing, references) if missing else None
+    return FetchedProduct(event, tuple(sources), known, gone)
 
 
 def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) -> list[Product]:
@@ -166,13 +182,13 @@ def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) 
         tuple(
             msgspec.structs.replace(
                 made[source.digest],
-                item_id=item_id(one.event.product_id, number),
+                item_id=item_id(one.event.product_id, source.number),
                 product_id=one.event.product_id,
                 payload=_payload(one.event, source, made[source.digest].payload["caption"]),
                 offer={},
                 versions={},
             )
-            for number, source in enumerate(one.sources)
+            for source in one.sources
         )
         for one in fetched
     ]

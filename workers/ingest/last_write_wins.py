@@ -19,6 +19,7 @@ from stream.errors import Permanent
 from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
 from workers.ingest.event_clock import EventClock
 from workers.ingest.group_clock import GroupClock, Verdict
+from workers.ingest.missing import MissingPictures
 
 CONTENT = "content"
 OFFER = ("price", "currency", "in_stock", "attributes")
@@ -34,14 +35,15 @@ class UnknownProduct(Permanent):
 class Change:
     """An event ready to be applied: its version and time, and for an upsert its content.
 
-    `content` holds one item per picture, in order, without offer and versions; `dim` is the
-    length of the index's vectors.
+    `content` holds one item per picture, in order, without offer and versions; `missing` are the
+    pictures that it lacks. `dim` is the length of the index's vectors.
     """
 
     event: CatalogEvent
     clock: EventClock
     dim: int
     content: Product = ()
+    missing: MissingPictures | None = None
 
 
 @dataclass(frozen=True)

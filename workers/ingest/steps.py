@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 import structlog
+from msgspec import UNSET
 
 from index.errors import MilvusUnavailable, RowRejected
 from index.item import tombstone
 from index.milvus.schema import check_item
 from models.embedding.protocol import CatalogEncoder
 from models.errors import ModelError
-from stream.delivery import Rejection, State
+from stream.delivery import Outcome, Partial, Rejection, State
 from stream.errors import Permanent, Transient
 from stream.messages import CatalogEvent, OfferPatch, ProductUpsert
 from stream.parking import Begun
@@ -34,6 +35,7 @@ from workers.ingest.event_clock import event_clock
 from workers.ingest.event_fetcher import EventFetcher, Fetching, Products
 from workers.ingest.items import FetchedProduct, encode_products
 from workers.ingest.last_write_wins import (
+    OFFER,
     Applied,
     Change,
     Product,
@@ -102,26 +104,46 @@ class Ingest:
             encoded = iter(await asyncio.to_thread(encode_products, products, self._encoder))
         changes: list[Change | Rejection] = []
         for record, one in zip(records, fetched, strict=True):
-            if isinstance(one, Rejection):
-                changes.append(one)
-                continue
-            event, content = (
-                (one.event, next(encoded)) if isinstance(one, FetchedProduct) else (one, ())
+            change = (
+                self._change(record, one, next(encoded))
+                if isinstance(one, FetchedProduct)
+                else self._change(record, one)
             )
-            clock = event_clock(event, record)
-            change = _check_storable(Change(event, clock, self._encoder.dim, content))
             if isinstance(change, Change):
-                self._stored[event.product_id] = stored[event.product_id]
+                change = _check_storable(change)
+            if isinstance(change, Change):
+                self._stored[change.event.product_id] = stored[change.event.product_id]
             changes.append(change)
         for read in reads:
             if isinstance(read, ReadEvent):
                 self._coercions.note(read.event.product_id, read.coercions)
         return changes
 
-    async def write(self, changes: Sequence[Change]) -> list[State | Rejection]:
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         """Fold the changes, in order, into the stored products, and write what is new."""
         with timed("ingest", "write"), _delivery_errors():
             return await asyncio.to_thread(self._write, changes)
+
+    def _change(
+        self,
+        record: Record,
+        one: CatalogEvent | FetchedProduct | Rejection,
+        content: Product = (),
+    ) -> Change | Rejection:
+        """What is to be written for a record; `content` are the items of an upsert."""
+        if isinstance(one, Rejection):
+            return one
+        if not isinstance(one, FetchedProduct):
+            return Change(one, event_clock(one, record), self._encoder.dim)
+        event: CatalogEvent = one.event
+        if one.missing and not content:
+            # Neither words nor a picture: of this event only the offer can be applied.
+            offer = _offer_alone(one.event)
+            if offer is None:
+                return one.missing.rejection()
+            event = offer
+        clock = event_clock(one.event, record)
+        return Change(event, clock, self._encoder.dim, content, one.missing)
 
     async def _stored_products(
         self, events: Sequence[CatalogEvent | Rejection], ahead: Sequence[Fetching | None]
@@ -151,23 +173,25 @@ class Ingest:
             products[item.product_id] += (item,)
         return products
 
-    def _write(self, changes: Sequence[Change]) -> list[State | Rejection]:
+    def _write(self, changes: Sequence[Change]) -> list[Outcome]:
         product_ids = dict.fromkeys(change.event.product_id for change in changes)
         before = {one: self._stored.pop(one) for one in product_ids if one in self._stored}
         before |= self._read([one for one in product_ids if one not in before])
         after = dict(before)
-        outcomes: list[State | Rejection] = []
+        outcomes: list[Outcome] = []
         differ: list[tuple[Change, Applied]] = []
         for change in changes:
             product_id = change.event.product_id
             try:
                 applied = apply_change(after[product_id], change)
                 after[product_id] = applied.product
-                outcomes.append(applied.state)
+                outcomes.append(_outcome(change, applied))
                 if applied.clocks_differ:
                     differ.append((change, applied))
             except UnknownProduct as error:
-                outcomes.append(Rejection.of(error))
+                outcomes.append(
+                    change.missing.rejection() if change.missing else Rejection.of(error)
+                )
         old = {item.item_id: item for product in before.values() for item in product}
         new = {item.item_id: item for product in after.values() for item in product}
         changed = [
@@ -177,6 +201,29 @@ class Ingest:
         for change, applied in differ:
             _report_clocks(change, applied)
         return outcomes
+
+
+def _offer_alone(event: ProductUpsert) -> OfferPatch | None:
+    """The offer in an upsert, as a patch; None if there is none."""
+    offer = {name: value for name in OFFER if (value := getattr(event, name)) is not UNSET}
+    if not offer:
+        return None
+    return OfferPatch(
+        product_id=event.product_id, version=event.version, event_time=event.event_time, **offer
+    )
+
+
+def _outcome(change: Change, applied: Applied) -> Outcome:
+    """How an event ended; one that lacks pictures with a letter, unless a newer one has won."""
+    if change.missing is None:
+        return applied.state
+    if not change.content:  # its pictures and words could not be applied at all
+        partial = applied.state is State.APPLIED
+        return Partial(change.missing.partial()) if partial else change.missing.rejection()
+    stands = [(item.item_id, item.digest) for item in applied.product] == [
+        (item.item_id, item.digest) for item in change.content
+    ]
+    return Partial(change.missing.partial()) if stands else applied.state
 
 
 def _report_clocks(change: Change, applied: Applied) -> None:

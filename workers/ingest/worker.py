@@ -180,7 +180,7 @@ def _add_agent(
     )
 
     def count(result: BatchResult) -> None:
-        for state in ("applied", "superseded", "dead_lettered"):
+        for state in ("applied", "superseded", "dead_lettered", "partial"):
             EVENTS.labels("ingest", state).inc(getattr(result, state))
         on_batch_result(result)
 

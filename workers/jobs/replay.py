@@ -23,6 +23,7 @@ from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.index_maintenance import Repartitioning
+from workers.ingest.missing import PARTIAL
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.query.steps import QueryPipeline
@@ -35,21 +36,28 @@ OnRepartition = Callable[[int, int], None]
 
 @dataclass
 class Replayed:
-    """How the records ended: `applied` + `superseded` + `refused` = `read`."""
+    """How the records ended: `applied` + `superseded` + `refused` = `read`.
+
+    `partial` of the applied ones lack pictures.
+    """
 
     read: int = 0
     applied: int = 0
     superseded: int = 0
     refused: int = 0
+    partial: int = 0
     seconds: float = 0.0
     classes: Counter[str] = field(default_factory=Counter)
-    """Refusals by error class."""
+    """Refusals by error class, with those of parts."""
     refusals: list[dict[str, Any]] = field(default_factory=list)
-    """The first hundred: source, error_class, reason."""
+    """The first hundred of them: source, error_class, reason."""
 
     def refuse(self, record: Record, rejection: Rejection) -> None:
-        """Count a refused record."""
-        self.refused += 1
+        """Count a record that was refused, or of which a part was."""
+        if rejection.error_class == PARTIAL:
+            self.partial += 1
+        else:
+            self.refused += 1
         self.classes[rejection.error_class] += 1
         if len(self.refusals) < SHOWN_REFUSALS:
             why = {"error_class": rejection.error_class, "reason": rejection.reason}
@@ -62,6 +70,7 @@ class Replayed:
             "applied": self.applied,
             "superseded": self.superseded,
             "refused": self.refused,
+            "partial": self.partial,
             "seconds": round(self.seconds, 3),
             "refused_by_class": dict(self.classes),
             "refusals": self.refusals,

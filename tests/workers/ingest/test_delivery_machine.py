@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from index.lifecycle.repartition import repartition
 from index.milvus.client import Client
 from index.milvus.collection import Collection
-from stream.delivery import Delivery, Rejection, State
+from stream.delivery import Delivery, Outcome, Rejection
 from stream.records import Record
 from tests.doubles.colours import PICTURES, ColourEncoder
 from tests.doubles.oracle import IndexOracle
@@ -38,12 +38,15 @@ from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
 from workers.ingest.last_write_wins import Change
+from workers.ingest.missing import PARTIAL
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 FIRST_MS = 1_700_000_000_000
+NO_PICTURE = "data:image/png;base64,AAAA"
+"""One that is refused: its product is applied without it."""
 BATCH = 5
 CALLS = 8  # of Milvus, about what a batch's write takes
 COPY_CALLS = 40  # about what copying the catalog takes
@@ -60,8 +63,10 @@ offers = st.fixed_dictionaries(
 contents = st.fixed_dictionaries(
     {"type": st.just("upsert"), "title": st.sampled_from(["x", "y"]), "category": st.just(["c"])},
     optional={
-        "image": st.sampled_from([PICTURES["red"], PICTURES["lime"]]),
-        "images": st.lists(st.sampled_from([PICTURES["blue"], PICTURES["cyan"]]), unique=True),
+        "image": st.sampled_from([PICTURES["red"], PICTURES["lime"], NO_PICTURE]),
+        "images": st.lists(
+            st.sampled_from([PICTURES["blue"], PICTURES["cyan"], NO_PICTURE]), unique=True
+        ),
     },
 )
 upserts = st.builds(lambda content, offer: {**content, **offer}, contents, offers)
@@ -118,10 +123,11 @@ class Worker:
                     raise Killed
                 return prepared
 
-            async def bury(record: Record, _why: Rejection, _attempts: int) -> None:
-                self._letters.add(record.offset)
+            async def bury(record: Record, why: Rejection, _attempts: int) -> None:
+                if why.error_class != PARTIAL:
+                    self._letters.add(record.offset)
 
-            async def write(changes: Sequence[Change]) -> list[State | Rejection]:
+            async def write(changes: Sequence[Change]) -> list[Outcome]:
                 return await steps.write(changes)
 
             await Delivery(prepare, write, bury).deliver(batch)
