@@ -8,6 +8,7 @@ WorkerError
 │   └── PictureRefused it was read, but is no picture we may decode
 ├── DecoderError       no decoder process can be started; no picture is to blame
 ├── QueryFailed       a query of a run that needs all its answers got none
+├── TooManyDeletes     a folder that is to be complete names too few products
 └── StackError         a process of `up` did not start or died
 """
 
@@ -44,6 +45,10 @@ class DecoderError(WorkerError):
 
 class QueryFailed(WorkerError):
     """A query got no list, in a run that needs them all."""
+
+
+class TooManyDeletes(WorkerError):
+    """More products would be deleted than may be without being asked."""
 
 
 class StackError(WorkerError):

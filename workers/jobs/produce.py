@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,14 +161,14 @@ def produce_catalog(
     return report
 
 
-def note_outcomes(report: Produced, topic: str, outcomes: Iterable[Outcomes]) -> None:
+def note_outcomes(reports: Sequence[Produced], topic: str, outcomes: Iterable[Outcomes]) -> None:
     """Read outcomes until all that was sent has one, or there are no more."""
-    if not report.waiting:
-        return
-    for one in outcomes:
-        if one.topic == topic:
-            report.note(one)
-            if not report.waiting:
+    left = [one for one in reports if one.waiting]
+    for outcome in outcomes if left else ():
+        if outcome.topic == topic:
+            for report in left:
+                report.note(outcome)
+            if not any(report.waiting for report in left):
                 return
 
 

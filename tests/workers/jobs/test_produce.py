@@ -214,7 +214,7 @@ def test_outcomes_are_matched_to_the_lines_that_were_sent() -> None:
         Outcomes(topic="catalog", partition=1, superseded=(5,)),
         Outcomes(topic="catalog", partition=1, applied=(5,)),  # delivered again
     ]
-    note_outcomes(report, "catalog", outcomes)
+    note_outcomes([report], "catalog", outcomes)
     assert (report.applied, report.superseded, report.refused) == (1, 1, 1)
     assert report.refusals == [RefusedRow(2, "no picture", "FetchError")]
     assert report.waiting == {(1, 6): 4}
