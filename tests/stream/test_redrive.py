@@ -95,6 +95,7 @@ def test_only_what_was_asked_for(kafka: Kafka, topics: Topics) -> None:
     assert rest == Redriven(sent=2, already=1)
 
 
+@pytest.mark.slow
 def test_a_crash_between_sending_and_marking_loses_nothing(
     kafka: Kafka, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

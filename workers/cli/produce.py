@@ -67,11 +67,13 @@ def produce(
       lookstream produce nightly-export --complete --dry-run
       lookstream produce nightly-export --complete --delete-share 0.5
     """
+    from models.catalog.folder import raw_products
     from stream.connection import check_broker
     from workers.config.settings import load_settings
     from workers.config.wiring import kafka_of
 
     settings = load_settings()
+    next(raw_products(catalog), None)  # a folder that is not there is said before any waiting
     check_broker(kafka_of(settings))
     missing = None
     if complete:

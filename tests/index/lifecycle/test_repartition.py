@@ -166,6 +166,7 @@ def test_what_is_written_during_the_copy_is_in_the_new_generation(
     successor.close()
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_not_alone_any_more_ends_the_copy(
     lite_config: MilvusConfig, name: str, tmp_path: Path
 ) -> None:

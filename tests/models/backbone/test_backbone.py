@@ -70,6 +70,7 @@ def test_a_picture_has_the_same_bytes_in_any_batch_and_on_any_threads() -> None:
     assert together.tobytes() == alone[::-1].tobytes()
 
 
+@pytest.mark.slow
 def test_half_precision_is_near_and_does_not_depend_on_the_batch() -> None:
     batch = pictures(FIXED_BATCH + 2, TINY.size)
     half, full = TorchBackbone(TINY, "cpu"), load_backbone(TINY)

@@ -34,6 +34,7 @@ def renderer() -> Iterator[Renderer]:
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 def test_the_same_scene_gives_the_same_pixels(renderer: Renderer) -> None:
     first = renderer.render(shopper_photo(sample_product(0, 3), 1).scene)
     renderer.render(packshot(sample_product(0, 8)).scene)

@@ -52,6 +52,7 @@ def listed(*arguments: str) -> list[int]:
     return [letter["number"] for letter in lookstream("list", *arguments)["dead_letters"]]
 
 
+@pytest.mark.slow
 def test_list_redrive_list(kafka: Kafka, topics: Topics) -> None:
     assert listed() == [0, 1, 2]
     assert listed("--where", "error_class=FetchError", "--where", "key=c") == [2]

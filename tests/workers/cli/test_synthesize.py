@@ -17,6 +17,7 @@ app = typer.Typer()
 app.command()(studio)
 
 
+@pytest.mark.slow
 def test_a_catalog_is_rendered_and_reported(tmp_path: Path) -> None:
     load_triton()
     try:

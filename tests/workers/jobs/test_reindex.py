@@ -108,6 +108,7 @@ def test_the_same_model_builds_the_same_index(settings: Settings) -> None:
     assert list_generations(settings) == []
 
 
+@pytest.mark.slow
 def test_another_model_takes_over(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(settings, *events())
     asyncio.run(ingest_live(settings))
@@ -128,6 +129,7 @@ def test_another_model_takes_over(settings: Settings, monkeypatch: pytest.Monkey
         index.count()
 
 
+@pytest.mark.slow
 def test_the_first_index_can_be_built_from_the_topic(settings: Settings) -> None:
     with_nothing = lookstream("reindex", fails=True)
     assert isinstance(with_nothing, SettingsError)
@@ -140,6 +142,7 @@ def test_the_first_index_can_be_built_from_the_topic(settings: Settings) -> None
         assert index.count() == LIVE
 
 
+@pytest.mark.slow
 def test_it_continues_after_an_interruption(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -234,6 +234,7 @@ def test_names_that_are_no_generation_are_an_error(settings: Settings) -> None:
             drop(settings, name)
 
 
+@pytest.mark.slow
 def test_a_recording_replays_to_the_same_index(settings: Settings, tmp_path: Path) -> None:
     publish(settings, *events())
     publish(settings, ("q", b'{"type": "query"}'), topic="query")
@@ -249,6 +250,7 @@ def test_a_recording_replays_to_the_same_index(settings: Settings, tmp_path: Pat
     assert filed["products"]["content_hash"] == whole["products"]["content_hash"] != ""
 
 
+@pytest.mark.slow
 async def test_queries_are_answered_from_the_generation(settings: Settings) -> None:
     publish(settings, *events())
     asked = [

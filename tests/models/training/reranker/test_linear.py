@@ -154,6 +154,7 @@ def test_parameters_for_unknown_catalogs_are_fitted_on_queries_by_appearance(fol
     assert report["cross_validated"]["i_hr_1"] > report["retrieval"]["i_hr_1"] + 0.2
 
 
+@pytest.mark.slow
 def test_parameters_for_unknown_catalogs_may_come_from_another_folder(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_fit_on_an_unknown_catalog_serves_both(folder: Path) -> None:
     assert parameters.known == parameters.unknown
 
 
+@pytest.mark.slow
 def test_without_photos_views_of_the_products_are_the_queries(folder: Path) -> None:
     with_photos = fit_reranker(ColourEncoder(), folder)
     (folder / "photos.jsonl").unlink()
@@ -187,6 +189,7 @@ def test_without_photos_views_of_the_products_are_the_queries(folder: Path) -> N
     assert again.known.picture == parameters.known.picture
 
 
+@pytest.mark.slow
 def test_where_all_photos_are_of_another_split_views_are_the_queries(folder: Path) -> None:
     """As after `train embedding` on a catalog whose photos are kept for tests."""
     photos = folder / "photos.jsonl"
