@@ -162,7 +162,7 @@ class ModelSettings(Section):
         "lite2", description="lite2, lite0 (faster), or TIMM_NAME:SIZE:PATH of local weights"
     )
     projection: Path | None = Field(
-        None, description="what `train embedding` wrote; by default the one that comes along"
+        None, description="what `train embedding` wrote; by default the packaged one"
     )
     reranker: Path | None = Field(
         None,

@@ -13,7 +13,7 @@ from workers.catalog_index import CatalogIndex
 from workers.query.part_weights import REFRESH_S, CatalogPartWeights
 
 
-class Shelf:
+class FakeIndex:
     """An index of so many items under one bank, and the time."""
 
     def __init__(self) -> None:
@@ -38,42 +38,42 @@ class Counting(ColourEncoder):
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def index() -> FakeIndex:
+    return FakeIndex()
 
 
 @pytest.fixture
-def weights(shelf: Shelf) -> CatalogPartWeights:
-    return CatalogPartWeights(Counting(), cast(CatalogIndex, shelf), shelf.clock)
+def weights(index: FakeIndex) -> CatalogPartWeights:
+    return CatalogPartWeights(Counting(), cast(CatalogIndex, index), index.clock)
 
 
 def test_nothing_is_known_before_there_is_a_catalog(
-    shelf: Shelf, weights: CatalogPartWeights
+    index: FakeIndex, weights: CatalogPartWeights
 ) -> None:
     assert weights.now().identity == 0
-    shelf.items, shelf.bank = SAMPLE, "first"
+    index.items, index.bank = SAMPLE, "first"
     assert weights.now().identity == 1
 
 
 def test_a_large_catalog_is_looked_at_once_for_each_bank(
-    shelf: Shelf, weights: CatalogPartWeights
+    index: FakeIndex, weights: CatalogPartWeights
 ) -> None:
-    shelf.items, shelf.bank = 10 * SAMPLE, "first"
-    for shelf.time in (0.0, REFRESH_S, 1e6):
+    index.items, index.bank = 10 * SAMPLE, "first"
+    for index.time in (0.0, REFRESH_S, 1e6):
         weights.now()
-    assert shelf.sampled == 1
-    shelf.bank = "second"
+    assert index.sampled == 1
+    index.bank = "second"
     weights.now()
-    assert shelf.sampled == 2
+    assert index.sampled == 2
 
 
 def test_a_small_catalog_is_looked_at_again_as_it_grows(
-    shelf: Shelf, weights: CatalogPartWeights
+    index: FakeIndex, weights: CatalogPartWeights
 ) -> None:
-    shelf.items, shelf.bank = SAMPLE // 10, "first"
+    index.items, index.bank = SAMPLE // 10, "first"
     assert weights.now().identity == pytest.approx(0.1)
-    shelf.items = SAMPLE // 5
+    index.items = SAMPLE // 5
     assert weights.now().identity == pytest.approx(0.1)
-    shelf.time = REFRESH_S
+    index.time = REFRESH_S
     assert weights.now().identity == pytest.approx(0.2)
-    assert shelf.sampled == 2
+    assert index.sampled == 2
