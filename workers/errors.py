@@ -4,6 +4,7 @@ WorkerError
 ├── SettingsError      a setting is missing, unknown or out of range
 ├── IntakeError        a picture that is not available
 │   ├── FetchError     it could not be read or downloaded
+│   │   └── HeadersMissing  a header of its host, from the settings, cannot be made
 │   ├── DeadlineExceeded  it did not come in time for the query that needs it
 │   └── PictureRefused it was read, but is no picture we may decode
 ├── DecoderError       no decoder process can be started; no picture is to blame
@@ -29,6 +30,10 @@ class IntakeError(WorkerError):
 
 class FetchError(IntakeError):
     """The reference could not be read or downloaded."""
+
+
+class HeadersMissing(FetchError):
+    """A header that the settings name for the picture's host could not be read."""
 
 
 class DeadlineExceeded(IntakeError):

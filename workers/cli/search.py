@@ -36,6 +36,7 @@ def search(
     from workers.config.settings import load_settings
     from workers.config.wiring import kafka_of, topics_of
     from workers.errors import FetchError, QueryFailed
+    from workers.intake.limits import too_large
     from workers.jobs.produce import picture_reference
 
     settings = load_settings()
@@ -43,11 +44,16 @@ def search(
         raise QueryFailed("nothing to search for: give a photo, --text, or both")
     image = None
     if photo is not None:
-        path = local_path(Path(), photo)
-        if path is not None and not path.is_file():
-            raise FetchError(f"no picture at {photo}: give a file or an http(s) URL")
-        # A file is sent whole: the worker may be on another machine.
-        image = picture_reference(Path(), photo, inline=settings.intake.max_bytes // 2)
+        path, limit = local_path(Path(), photo), settings.intake.max_bytes
+        try:
+            if path is not None and not path.is_file():
+                raise FetchError(f"no picture at {photo}: give a file or an http(s) URL")
+            if path is not None and path.stat().st_size > limit:
+                raise too_large(photo, limit)
+            # A file is sent whole: the worker may be on another machine.
+            image = picture_reference(Path(), photo, inline=limit // 2)
+        except OSError as error:
+            raise FetchError(f"{photo} can't be read: {error.strerror}") from error
     query = Query(query_id=uuid.uuid4().hex, image=image, text=text, top=top)
     check_broker(kafka_of(settings))
     with Client(kafka_of(settings), topics_of(settings), timeout) as client:

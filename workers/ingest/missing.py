@@ -8,7 +8,7 @@ from typing import Self
 
 from stream.delivery import Rejection
 from workers.errors import IntakeError
-from workers.intake.ssrf_guard import redacted
+from workers.intake.reasons import full_reason
 
 PARTIAL = "PartialProduct"
 """The class of dead letters about products that were applied without some of their pictures."""
@@ -25,7 +25,9 @@ class MissingPictures:
     @classmethod
     def of(cls, errors: Mapping[int, IntakeError], references: Sequence[str]) -> Self:
         """Those that these errors stand for, by the picture's place; at least one."""
-        reasons = [_reason(n, references[n], error) for n, error in errors.items()]
+        reasons = [
+            f"picture {n + 1}, {full_reason(references[n], error)}" for n, error in errors.items()
+        ]
         return cls(tuple(reasons), type(next(iter(errors.values()))).__name__, len(references))
 
     def partial(self) -> Rejection:
@@ -39,9 +41,3 @@ class MissingPictures:
     def rejection(self) -> Rejection:
         """The letter about an event of which nothing could be applied without them."""
         return Rejection("; ".join(self.reasons), self.error_class)
-
-
-def _reason(number: int, reference: str, error: IntakeError) -> str:
-    name = "a data: URI" if reference[:5].lower() == "data:" else redacted(reference)
-    text = str(error)
-    return f"picture {number + 1}, {text if text.startswith(name) else f'{name}: {text}'}"

@@ -12,8 +12,7 @@ import binascii
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from models.images.letterbox import Picture
 from workers.config.sections import IntakeSettings
@@ -23,6 +22,8 @@ from workers.intake.decoder_pool import DecoderPool
 from workers.intake.download import NO_VALIDATORS, Download, Validators
 from workers.intake.http import HttpFetcher, open_http
 from workers.intake.limits import check_bytes, too_large
+from workers.intake.local_file import read_file
+from workers.intake.reasons import scheme_of
 from workers.intake.s3 import ObjectStorage
 from workers.intake.ssrf_guard import Resolve, redacted, resolve
 
@@ -56,19 +57,16 @@ class Fetcher:
         Raises:
             FetchError: as `fetch`.
         """
-        if reference[:5].lower() == "data:":
-            limit = self.settings.max_bytes
-            return Download(await asyncio.to_thread(_from_data_uri, reference, limit))
-        scheme, named, rest = reference.partition("://")
-        if not named:
-            return Download(await asyncio.to_thread(self._from_file, reference))
-        match scheme.lower():
+        match scheme := scheme_of(reference):
+            case "data":
+                limit = self.settings.max_bytes
+                return Download(await asyncio.to_thread(_from_data_uri, reference, limit))
             case "http" | "https":
                 return await _counted(self.http.get(reference, known))
             case "s3":
                 return await _counted(self.storage.get(reference, known))
             case "file":
-                return Download(await asyncio.to_thread(self._from_file, _local_path(rest)))
+                return Download(await asyncio.to_thread(read_file, reference, self.settings))
         raise FetchError(
             f"{redacted(scheme)}:// is not a kind of picture reference that can be read; "
             "use http(s)://, s3://, a file path, or a data: URI"
@@ -82,26 +80,6 @@ class Fetcher:
             DecoderError: no decoder process is available; the picture is not to blame.
         """
         return await self.decoders.decode(data)
-
-    def _from_file(self, name: str) -> bytes:
-        try:
-            path = Path(name).resolve()
-            allowed = any(path.is_relative_to(root.resolve()) for root in self.settings.roots)
-            if not allowed or not path.is_file():
-                # One message for both, so that it does not reveal which files exist.
-                raise FetchError(
-                    f"no picture at {redacted(name)}: the file is missing, or not in a folder that "
-                    f"intake.roots allows ({_listed(self.settings.roots)})"
-                )
-            with path.open("rb") as file:
-                data = file.read(self.settings.max_bytes + 1)
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as error:  # RuntimeError: symbolic links in a loop
-            raise FetchError(f"{redacted(name)} can't be read: {error}") from error
-        return check_bytes(data, redacted(name), self.settings.max_bytes)
 
 
 @asynccontextmanager
@@ -129,14 +107,6 @@ async def _counted(downloading: Awaitable[Download]) -> Download:
         return download
     finally:
         PICTURES.labels(outcome).inc()
-
-
-def _local_path(rest: str) -> str:
-    """The path of file://HOST/PATH, HOST being this one."""
-    host, _, path = rest.partition("/")
-    if host.lower() not in ("", "localhost"):
-        raise FetchError(f"file://{redacted(host)}/… names another machine; use file:///PATH")
-    return unquote("/" + path)
 
 
 def _from_data_uri(uri: str, limit: int) -> bytes:
@@ -169,7 +139,3 @@ def _unquoted(body: bytes) -> bytes:
         out += unquote_to_bytes(body[at:end])
         at = end
     return bytes(out)
-
-
-def _listed(roots: tuple[Path, ...]) -> str:
-    return ", ".join(map(str, roots)) or "none are set"

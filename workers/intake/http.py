@@ -17,7 +17,7 @@ import httpcore
 import httpx
 
 from workers.config.sections import IntakeSettings
-from workers.errors import FetchError, SettingsError
+from workers.errors import FetchError, HeadersMissing, SettingsError
 from workers.intake.download import NO_VALIDATORS, Download, Validators
 from workers.intake.host_gate import (
     Answered,
@@ -127,7 +127,7 @@ class HttpFetcher:
         try:
             headers = self._headers.of(url)
         except SettingsError as error:
-            raise FetchError(str(error)) from error
+            raise HeadersMissing(str(error)) from error
         async with self._pool.stream(
             "GET",
             httpcore.URL(

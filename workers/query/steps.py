@@ -33,6 +33,7 @@ from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
 from workers.errors import DeadlineExceeded, IntakeError
 from workers.intake.fetch import Fetcher
+from workers.intake.reasons import full_reason, reason_for_asker
 from workers.query.part_weights import CatalogPartWeights
 from workers.query.rerank import rank
 
@@ -54,11 +55,20 @@ class PreparedQuery:
 
 @dataclass(frozen=True)
 class RejectedQuery:
-    """A query that gets no list; `query_id` is None where no id can be read, and none can wait."""
+    """A query that gets no list; `query_id` is None where no id can be read, and none can wait.
+
+    The rejection is for the operator; `told`, if there is one, is what whoever asked may know.
+    """
 
     record: Record
     query_id: str | None
     rejection: Rejection
+    told: str | None = None
+
+    @property
+    def error(self) -> str:
+        """The error of the result."""
+        return self.rejection.reason if self.told is None else self.told
 
 
 class QueryPipeline:
@@ -86,17 +96,15 @@ class QueryPipeline:
 
     async def prepare(self, record: Record) -> PreparedQuery | RejectedQuery:
         """The query with its picture, at the latest at its deadline."""
-        query_id, received = None, time.monotonic()
+        received = time.monotonic()
         try:
-            try:
-                query: Query = decode(record.value, Query)
-            except DecodeError:
-                query_id = readable_id(record.value)
-                raise
-            query_id = query.query_id
+            query: Query = decode(record.value, Query)
+        except DecodeError as error:
+            return RejectedQuery(record, readable_id(record.value), Rejection.of(error))
+        try:
             picture = None if query.image is None else await self._picture(query.image)
-        except (DecodeError, IntakeError) as error:
-            return RejectedQuery(record, query_id, Rejection.of(error))
+        except IntakeError as error:
+            return _without_picture(record, query, error)
         return PreparedQuery(record, query, picture, received)
 
     async def _picture(self, reference: str) -> Picture:
@@ -174,6 +182,13 @@ class QueryPipeline:
             wait=wait_random_exponential(0.05, 1.0),
             reraise=True,
         )
+
+
+def _without_picture(record: Record, query: Query, error: IntakeError) -> RejectedQuery:
+    """Why its picture could not be had: all of it for the operator, less for whoever asked."""
+    reference = query.image or ""
+    rejection = Rejection(full_reason(reference, error), type(error).__name__)
+    return RejectedQuery(record, query.query_id, rejection, reason_for_asker(reference, error))
 
 
 def _sendable(record: Record, result: Result) -> Result | RejectedQuery:

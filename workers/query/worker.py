@@ -55,9 +55,14 @@ class QueryPublisher:
         EVENTS.labels("query", "applied").inc()
 
     def _reject(self, rejected: RejectedQuery) -> None:
-        log.warning("query rejected", source=rejected.record.source, why=rejected.rejection.reason)
+        log.warning(
+            "query rejected",
+            query_id=rejected.query_id,
+            source=rejected.record.source,
+            why=rejected.rejection.reason,
+        )
         if rejected.query_id is not None:
-            result = Result(query_id=rejected.query_id, error=rejected.rejection.reason)
+            result = Result(query_id=rejected.query_id, error=rejected.error)
             self.publisher.publish(self.topics.result.name, rejected.query_id, encode(result))
         self.dead_letters.send(rejected.record, rejected.rejection, attempts=1)
         EVENTS.labels("query", "dead_lettered").inc()

@@ -110,6 +110,13 @@ def test_mistakes_are_told_with_the_next_step(
     assert "Traceback" not in done.stderr
 
 
+def test_a_photo_over_the_limit_is_not_sent(tmp_path: Path) -> None:
+    (tmp_path / "large.jpg").write_bytes(bytes(1001))
+    done = lookstream("search", "large.jpg", cwd=tmp_path, LOOKSTREAM_INTAKE__MAX_BYTES="1000")
+    assert done.returncode == 1
+    assert "large.jpg is larger than 0.001 MB (intake.max_bytes)" in done.stderr
+
+
 @pytest.mark.slow
 def test_the_doctor_finds_what_does_not_run(tmp_path: Path, nowhere: dict[str, str]) -> None:
     done = lookstream("doctor", "--json", cwd=tmp_path, **nowhere)

@@ -71,7 +71,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     )
     encoder = ColourEncoder()
     index = CatalogIndex(settings, encoder.model_id)
-    intake = {"allowed_networks": ["127.0.0.1/32"], "attempts": 1}
+    intake = {"allowed_networks": ["127.0.0.1/32"], "attempts": 1, "roots": [tmp_path]}
     async with open_fetcher(IntakeSettings.model_validate(intake)) as fetcher:
         yield Shop(Ingest(fetcher, encoder, index), index)
     index.close()
@@ -108,6 +108,24 @@ async def test_one_missing_picture_costs_neither_price_nor_the_others(
     assert letter.reason.startswith("2 of 4 pictures are missing, and the rest of the event is")
     assert (
         f"picture 2, {gone} answered 404; picture 3, a data: URI: the data is no" in letter.reason
+    )
+
+
+async def test_the_letter_tells_outside_missing_and_too_large_apart(
+    shop: Shop, tmp_path: Path
+) -> None:
+    large, none = tmp_path / "large.png", tmp_path / "none.png"
+    with large.open("wb") as file:
+        file.truncate(20_000_001)
+    await shop.send(title="lamp", images=["/etc/hostname", str(none), f"file://{large}"])
+    [(_, letter)] = shop.letters
+    assert letter.reason.partition("when they are there. ")[2] == (
+        "picture 1, /etc/hostname is outside the folders that intake.roots allows "
+        f"({tmp_path}): move the file into one of them, or add its folder to intake.roots; "
+        f"picture 2, {none} is missing: there is no such file in the folder that intake.roots "
+        "allows; put it there, or correct the reference; "
+        f"picture 3, file://{large} (which is {large}) is larger than 20 MB (intake.max_bytes); "
+        "send a smaller picture"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.servers.picture_host import PictureHost, Reply, picture_host
 from workers.config.sections import IntakeSettings
-from workers.errors import FetchError, SettingsError
+from workers.errors import FetchError, HeadersMissing, SettingsError
 from workers.intake.download import NO_VALIDATORS, Validators
 from workers.intake.http import HttpFetcher, open_http
 
@@ -186,6 +186,18 @@ async def test_a_secret_is_in_no_message(host: PictureHost, tmp_path: Path) -> N
         with pytest.raises(FetchError, match="answered 401") as refusal:
             await http.get(url)
     assert SECRET not in str(refusal.value)
+
+
+async def test_a_header_file_that_is_gone_is_an_error_of_its_own(
+    host: PictureHost, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    hosts = {host.url: {"header_files": {"Authorization": path}}}
+    async with fetching(hosts=hosts) as http:
+        path.unlink()
+        with pytest.raises(HeadersMissing, match="secret cannot be read"):
+            await http.get(host.keep("/a.png", b"red"))
 
 
 @pytest.mark.parametrize("content", [None, "", "two\nlines", "ünïcode"])
