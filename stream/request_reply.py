@@ -44,9 +44,15 @@ class Client:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._failed: StreamError | None = None
-        # No batching: a shopper waits. And a query is worth nothing after its time-out.
+        # No batching: a shopper waits. And a query is worth nothing after its time-out. An
+        # idempotent producer would hold the first one back for 0.5 to 1 s, until it has an id; a
+        # query that is in the topic twice is answered twice, and the second answer passed over.
         self._producer = Producer(
-            kafka.producer(linger_ms=0, message_timeout_ms=max(1000, round(timeout_s * 1000)))
+            kafka.producer(
+                linger_ms=0,
+                enable_idempotence=False,
+                message_timeout_ms=max(1000, round(timeout_s * 1000)),
+            )
         )
         self._consumer = Consumer(kafka.consumer("unused", fetch_wait_max_ms=PROMPT_FETCH_WAIT_MS))
         try:

@@ -4,9 +4,10 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 
 from stream.codec import decode, encode
 from stream.connection import Kafka
@@ -116,6 +117,26 @@ def test_what_no_worker_could_answer_is_not_waited_for(
 def test_missing_topics_are_said_so(embedded: Kafka) -> None:
     with pytest.raises(BrokerError, match=r"topic absent\.result does not exist"):
         Client(embedded, topic_map("absent"))
+
+
+def test_the_first_query_waits_for_no_producer_id(
+    kafka: Kafka, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def producer(settings: dict[str, Any]) -> Producer:
+        made.append(settings)
+        one: Producer = Producer(settings)
+        return one
+
+    monkeypatch.setattr("stream.request_reply.Producer", producer)
+    with Client(kafka, topics, timeout_s=5) as client:
+        sent = ask("first")
+        client.submit(sent).cancel()
+        assert not made[0]["enable.idempotence"]
+        client._producer.flush(5)
+    [record] = read_topic(kafka, topics.query.name)
+    assert record.key == sent.query_id.encode()
 
 
 def test_no_broker_is_said_so() -> None:

@@ -1,7 +1,12 @@
-"""The part weights of queries to the live catalog, computed once for each prototype bank."""
+"""The part weights of queries to the live catalog, computed for each prototype bank.
+
+While a catalog is small they are refreshed beside the queries: reading the sample takes an index
+that is being written to as long as ten queries.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -16,33 +21,58 @@ log = structlog.get_logger()
 
 REFRESH_S = 10.0
 """How often while a catalog is small: it may grow many times before it is repartitioned."""
+OLDEST_S = 20.0
+"""Where nothing was asked for so long, the next query waits for the refresh."""
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="part weights", daemon=True).start()
 
 
 class CatalogPartWeights:
-    """How much a query's parts count in the catalog that the index holds now."""
+    """How much a query's parts count in the catalog that the index holds now.
+
+    `now` is called from one thread at a time. `beside` begins work that it does not wait for.
+    """
 
     def __init__(
         self,
         encoder: SearchEncoder,
         index: CatalogIndex,
         clock: Callable[[], float] = time.monotonic,
+        beside: Callable[[Callable[[], None]], None] = _in_thread,
     ) -> None:
         self._encoder = encoder
         self._index = index
         self._clock = clock
-        self._bank, self._refresh_at = "", 0.0
+        self._beside = beside
+        self._bank, self._looked_at, self._small = "", 0.0, False
+        self._refreshing = False
         self._now = PartWeights(identity=0.0)
 
     def now(self) -> PartWeights:
         """The weights; raises MilvusUnavailable."""
         bank = self._index.bank_version()
-        if bank and (bank != self._bank or self._clock() >= self._refresh_at):
-            items = self._index.sample(SAMPLE)
-            weights = self._encoder.part_weights(items)
-            if weights != self._now or bank != self._bank:
-                log.info("part weights of queries", identity=weights.identity, of_items=len(items))
-            self._now = weights
-            few = len(items) < SAMPLE // 2
-            self._bank = bank
-            self._refresh_at = self._clock() + REFRESH_S if few else float("inf")
+        age_s = self._clock() - self._looked_at
+        if bank and (bank != self._bank or (self._small and age_s >= OLDEST_S)):
+            self._look(bank)
+        elif self._small and age_s >= REFRESH_S and not self._refreshing:
+            self._refreshing = True
+            self._beside(self._refresh)
         return self._now
+
+    def _refresh(self) -> None:
+        try:
+            self._look(self._bank)
+        except Exception as error:  # the query that waits for it will say so too
+            log.warning("the part weights are not refreshed", why=str(error))
+        finally:
+            self._refreshing = False
+
+    def _look(self, bank: str) -> None:
+        items = self._index.sample(SAMPLE)
+        weights = self._encoder.part_weights(items)
+        if weights != self._now or bank != self._bank:
+            log.info("part weights of queries", identity=weights.identity, of_items=len(items))
+        self._now, self._bank = weights, bank
+        self._small, self._looked_at = len(items) < SAMPLE // 2, self._clock()

@@ -1,16 +1,18 @@
 """How far the live catalog can be recognised, while it grows and is re-keyed."""
 
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
 import pytest
 
+from index.errors import MilvusUnavailable
 from models.arrays import Floats
 from models.embedding.identity_library import SAMPLE
 from models.embedding.layout import PartWeights
 from tests.doubles.colours import ColourEncoder
 from workers.catalog_index import CatalogIndex
-from workers.query.part_weights import REFRESH_S, CatalogPartWeights
+from workers.query.part_weights import OLDEST_S, REFRESH_S, CatalogPartWeights
 
 
 class FakeIndex:
@@ -43,8 +45,14 @@ def index() -> FakeIndex:
 
 
 @pytest.fixture
-def weights(index: FakeIndex) -> CatalogPartWeights:
-    return CatalogPartWeights(Counting(), cast(CatalogIndex, index), index.clock)
+def begun() -> list[Callable[[], None]]:
+    """What was begun beside the queries and has not run yet."""
+    return []
+
+
+@pytest.fixture
+def weights(index: FakeIndex, begun: list[Callable[[], None]]) -> CatalogPartWeights:
+    return CatalogPartWeights(Counting(), cast(CatalogIndex, index), index.clock, begun.append)
 
 
 def test_nothing_is_known_before_there_is_a_catalog(
@@ -67,13 +75,50 @@ def test_a_large_catalog_is_looked_at_once_for_each_bank(
     assert index.sampled == 2
 
 
-def test_a_small_catalog_is_looked_at_again_as_it_grows(
-    index: FakeIndex, weights: CatalogPartWeights
+def test_a_small_catalog_is_looked_at_again_and_no_query_waits_for_it(
+    index: FakeIndex, weights: CatalogPartWeights, begun: list[Callable[[], None]]
 ) -> None:
     index.items, index.bank = SAMPLE // 10, "first"
     assert weights.now().identity == pytest.approx(0.1)
     index.items = SAMPLE // 5
     assert weights.now().identity == pytest.approx(0.1)
     index.time = REFRESH_S
+    assert weights.now().identity == weights.now().identity == pytest.approx(0.1)
+    assert index.sampled == 1
+    [refresh] = begun
+    refresh()
     assert weights.now().identity == pytest.approx(0.2)
-    assert index.sampled == 2
+    assert (index.sampled, len(begun)) == (2, 1)
+
+
+def test_after_a_pause_the_first_query_waits_for_what_is_there_now(
+    index: FakeIndex, weights: CatalogPartWeights, begun: list[Callable[[], None]]
+) -> None:
+    index.items, index.bank = SAMPLE // 10, "first"
+    weights.now()
+    index.items, index.time = SAMPLE // 5, OLDEST_S
+    assert weights.now().identity == pytest.approx(0.2)
+    assert begun == []
+
+
+def test_a_refresh_that_fails_is_tried_again(
+    index: FakeIndex,
+    weights: CatalogPartWeights,
+    begun: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index.items, index.bank = SAMPLE // 10, "first"
+    weights.now()
+    index.time = REFRESH_S
+
+    def fail(limit: int) -> Floats:
+        raise MilvusUnavailable("it is down")
+
+    monkeypatch.setattr(index, "sample", fail)
+    weights.now()
+    begun.pop()()
+    assert weights.now().identity == pytest.approx(0.1)
+    assert len(begun) == 1
+    index.time = OLDEST_S
+    with pytest.raises(MilvusUnavailable):
+        weights.now()
