@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 GIVE_UP_S = 30.0
 
@@ -64,8 +65,7 @@ class PictureHost(ThreadingHTTPServer):
             self.asked.append((path, headers))
             script = self.replies.get(path, [Reply(status=404)])
             reply = script.pop(0) if len(script) > 1 else script[0]
-            etag = reply.headers.get("ETag")
-            if etag is not None and headers.get("if-none-match") == etag:
+            if _has(headers, reply):
                 reply = Reply(status=304, headers=reply.headers, hold=reply.hold)
             self.answers[reply.status] += 1
             return reply
@@ -83,6 +83,18 @@ class PictureHost(ThreadingHTTPServer):
             if reply.hold is not None:
                 with self._lock:
                     self.under_way -= 1
+
+
+def _has(headers: dict[str, str], reply: Reply) -> bool:
+    """Whether a request is for another version only; an ETag counts before a time."""
+    asked = {"if-none-match": "ETag", "if-modified-since": "Last-Modified"}
+    for name, validator in asked.items():
+        if name in headers and validator in reply.headers:
+            return headers[name] == reply.headers[validator]
+    return False
+
+
+Host = TypeVar("Host", bound=PictureHost)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -107,9 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def picture_host() -> Iterator[PictureHost]:
-    """A PictureHost in threads of this process."""
-    with PictureHost() as server:
+def serving(server: Host) -> Iterator[Host]:
+    """Have a host answer, in threads of this process."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -117,3 +129,10 @@ def picture_host() -> Iterator[PictureHost]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def picture_host() -> Iterator[PictureHost]:
+    """A PictureHost in threads of this process."""
+    with serving(PictureHost()) as server:
+        yield server

@@ -58,6 +58,12 @@ PICTURES = Counter(
     "Pictures asked for over http(s) or S3, by outcome (downloaded, not_modified, failed).",
     ["outcome"],
 )
+ENCODED = Counter(
+    "lookstream_encoded",
+    "Items that were encoded, by input: picture (with its words), or words (alone, or because only "
+    "they changed).",
+    ["input"],
+)
 WAITING_PICTURES = Gauge(
     "lookstream_pictures_waiting", "Pictures that wait for their turn at the host they come from."
 )

@@ -15,6 +15,7 @@ from models.embedding.protocol import CatalogEncoder, Encoded
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
 from stream.messages import ProductUpsert
+from workers.deploy.telemetry import ENCODED
 from workers.errors import IntakeError
 from workers.ingest.last_write_wins import Product, item_id
 from workers.ingest.missing import MissingPictures
@@ -160,14 +161,18 @@ def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) 
         for source in one.sources
         if source.digest not in made
     }
+    inputs = [
+        _encoder_input(source, seen.get(_picture_part(source.digest)))
+        for source, _ in fresh.values()
+    ]
     encoded = encoder.encode_items(
-        [
-            _encoder_input(source, seen.get(_picture_part(source.digest)))
-            for source, _ in fresh.values()
-        ],
+        inputs,
         [product_text(event.title, event.description) for _, event in fresh.values()],
         categories=[event.category for _, event in fresh.values()],
     )
+    for given in inputs:
+        words_only = given is None or isinstance(given, Encoded)
+        ENCODED.labels("words" if words_only else "picture").inc()
     for digest, one in zip(fresh, encoded, strict=True):
         made[digest] = Item(
             item_id="",

@@ -113,7 +113,7 @@ def run_demo(
         results = [result for result, _ in answered]
         clicked = _click(catalog, photos, results, settings)
         attributed = _wait_for_clicks(clicked, settings, progress)
-        applied = ingest_count(settings, "applied")
+        applied = ingest_count(settings, "lookstream_events_total", state="applied")
         dead_lettered = sum(1 for _ in read_dead_letters(kafka, topics))
     rates, retrieval, possible = _rates(catalog, photos, results)
     latencies = [seconds * 1000 for _, seconds in answered]
@@ -157,8 +157,8 @@ def choose_photos(catalog: Catalog, most: int) -> tuple[Photo, ...]:
     return tuple(photos[int(n * step)] for n in range(min(most, len(photos))))
 
 
-def ingest_count(settings: Settings, state: str) -> int:
-    """How many events ended in `state`, according to the ingest worker's metrics."""
+def ingest_count(settings: Settings, name: str, **labels: str) -> int:
+    """A counter among the ingest worker's metrics: the sum of all that have these labels."""
     address = f"http://127.0.0.1:{settings.ingest.metrics_port}/metrics"
     text = httpx.get(address, timeout=10, trust_env=False).text
     return round(
@@ -166,8 +166,7 @@ def ingest_count(settings: Settings, state: str) -> int:
             sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if sample.name == "lookstream_events_total"
-            and sample.labels == {"worker": "ingest", "state": state}
+            if sample.name == name and labels.items() <= sample.labels.items()
         )
     )
 

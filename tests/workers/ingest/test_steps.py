@@ -19,7 +19,7 @@ from tests.servers.picture_host import PictureHost, picture_host
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings
 from workers.config.settings import Settings
-from workers.deploy.telemetry import CLOCKS_DIFFER
+from workers.deploy.telemetry import CLOCKS_DIFFER, ENCODED
 from workers.ingest.last_write_wins import Change
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import Fetcher, open_fetcher
@@ -130,21 +130,27 @@ async def test_an_unchanged_catalog_is_neither_downloaded_nor_encoded_again(
     monkeypatch.setattr(shop.fetcher.decoders, "decode", counted)
     images = [host.keep(f"/{colour}.png", picture_png(colour)) for colour in ("red", "blue")]
     upsert = {"type": "upsert", "title": "apple", "images": images}
+    counters = [ENCODED.labels(given)._value for given in ("picture", "words")]
+    counted_before = [counter.get() for counter in counters]
+
+    def encoded() -> list[float]:
+        return [now.get() - then for now, then in zip(counters, counted_before, strict=True)]
+
     await shop.send(**upsert, price=1.0)
-    assert (host.answers, shop.work()) == ({200: 2}, (2, 2))
+    assert (host.answers, shop.work(), encoded()) == ({200: 2}, (2, 2), [2, 0])
     writes = shop.index.writes
     await shop.send(**upsert, price=1.0)
-    assert (host.answers, shop.work()) == ({200: 2, 304: 2}, (0, 0))
+    assert (host.answers, shop.work(), encoded()) == ({200: 2, 304: 2}, (0, 0), [2, 0])
     # Other words and another price: the pictures stand as they are.
     await shop.send(**upsert | {"title": "pear"}, price=2.0)
-    assert (host.answers, shop.work()) == ({200: 2, 304: 4}, (2, 0))
+    assert (host.answers, shop.work(), encoded()) == ({200: 2, 304: 4}, (2, 0), [2, 2])
     assert len(decoded) == 2
     assert shop.index.writes > writes
     before = shop.index.stored(["p"])
     # One of them changes: it is sent, decoded and encoded, and the other one is not.
     host.keep("/blue.png", picture_png("lime"))
     await shop.send(**upsert | {"title": "pear"})
-    assert (host.answers, shop.work()) == ({200: 3, 304: 5}, (1, 1))
+    assert (host.answers, shop.work(), encoded()) == ({200: 3, 304: 5}, (1, 1), [3, 2])
     after = shop.index.stored(["p"])
     assert [one.digest == other.digest for one, other in zip(before, after, strict=True)] == [
         True,
