@@ -109,12 +109,12 @@ def groups(
 async def valid_picture_beside(fetcher: Fetcher, tally: Tally) -> AsyncIterator[None]:
     """Decode a valid picture again and again, in the same decoders, while the block runs."""
     valid = pictures.noisy("PNG", (320, 240))
-    expected = decode_picture(valid, DEFAULT.max_pixels)
+    expected = decode_picture(valid, DEFAULT.max_pixels).picture
 
     async def keep_decoding() -> None:
         while True:
             try:
-                same = np.array_equal(await fetcher.decode(valid), expected)
+                same = np.array_equal((await fetcher.decode(valid)).picture, expected)
             except IntakeError as error:
                 same = False
                 tally.note("a valid picture beside", str(error))

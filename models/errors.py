@@ -2,7 +2,8 @@
 
 ModelError
 ├── WeightsError      weights are missing, changed, or do not fit the network
-├── PictureError      a picture cannot be encoded: not H × W × 3 bytes, or too small
+├── PictureError      a picture cannot be decoded or encoded: damaged, too small, no picture
+│   └── TooManyPixels it is larger than it may be
 ├── TextError         a text cannot be encoded: not a string, or too long to be a product's
 ├── JuiceError        stored juice cannot be read: truncated, or of another format
 ├── ProjectionError   a projection does not fit its backbone, or cannot be fitted from the data
@@ -26,7 +27,12 @@ class WeightsError(ModelError):
 
 
 class PictureError(ModelError):
-    """A picture that cannot be encoded: its array is not uint8 H × W × 3, or is too small."""
+    """A picture that cannot be decoded, or whose array cannot be encoded: not uint8 H × W × 3, or
+    too small."""
+
+
+class TooManyPixels(PictureError):
+    """A picture with more pixels than may be decoded."""
 
 
 class TextError(ModelError):

@@ -35,6 +35,7 @@ from stream.records import Record
 __all__ = [
     "EXIT_UNACKED",
     "BatchResult",
+    "Coerced",
     "Delivery",
     "Ended",
     "Partial",
@@ -83,6 +84,7 @@ class Ended:
     partition: int
     offset: int
     end: State | Rejection
+    coerced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ class Partial:
     """How a record ended of which a part could not be had: applied, and why there is a letter."""
 
     missing: Rejection
+
+
+@dataclass(frozen=True)
+class Coerced:
+    """How a record ended of which something was coerced that its producer cannot see, by kind."""
+
+    end: State | Partial
+    kinds: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +142,7 @@ class Retry:
     max_s: float = 10.0
 
 
-Outcome = State | Partial | Rejection
+Outcome = State | Partial | Coerced | Rejection
 Prepare = Callable[[Sequence[Record]], Awaitable[Sequence[T | Rejection]]]
 Write = Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]]
 DeadLetter = Callable[[Record, Rejection, int], Awaitable[None]]
@@ -195,6 +205,7 @@ class Delivery(Generic[T]):
         partial = 0
         for record, (value, attempts) in zip(batch, prepared, strict=True):
             end, tried = (value, attempts) if isinstance(value, Rejection) else next(written)
+            end, coerced = (end.end, end.kinds) if isinstance(end, Coerced) else (end, ())
             if isinstance(end, Partial):
                 await self._dead_letter(record, end.missing, tried)
                 result[State.APPLIED] += 1
@@ -204,7 +215,7 @@ class Delivery(Generic[T]):
             else:
                 result[end] += 1
             state = State.APPLIED if isinstance(end, Partial) else end
-            ended.append(Ended(record.topic, record.partition, record.offset, state))
+            ended.append(Ended(record.topic, record.partition, record.offset, state, coerced))
         return BatchResult(
             applied=result[State.APPLIED],
             superseded=result[State.SUPERSEDED],

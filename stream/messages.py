@@ -104,13 +104,17 @@ class RefusedRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Outcomes(Message, tag="outcomes", frozen=True, kw_only=True):
-    """How records of one partition ended: the offsets of each kind of end."""
+    """How records of one partition ended: the offsets of each kind of end.
+
+    `coerced` are offsets too, by kind: of what only the worker could see, and so no producer.
+    """
 
     topic: str
     partition: int
     applied: tuple[int, ...] = ()
     superseded: tuple[int, ...] = ()
     refused: tuple[RefusedRecord, ...] = ()
+    coerced: dict[str, tuple[int, ...]] = {}
 
 
 class Query(Message, tag="query", frozen=True, kw_only=True):

@@ -64,6 +64,7 @@ def by_partition(ended: Sequence[Ended]) -> Iterator[Outcomes]:
     """One message for each partition, offsets in their order."""
     for topic, partition in dict.fromkeys((one.topic, one.partition) for one in ended):
         here = [one for one in ended if (one.topic, one.partition) == (topic, partition)]
+        kinds = sorted({kind for one in here for kind in one.coerced})
         yield Outcomes(
             topic=topic,
             partition=partition,
@@ -78,6 +79,7 @@ def by_partition(ended: Sequence[Ended]) -> Iterator[Outcomes]:
                 for one in here
                 if isinstance(one.end, Rejection)
             ),
+            coerced={kind: tuple(o.offset for o in here if kind in o.coerced) for kind in kinds},
         )
 
 

@@ -1,4 +1,4 @@
-"""PyTorch, which serving does without and some tests need: those are marked `torch`.
+"""What serving does without and some tests need. Those that need PyTorch are marked `torch`.
 
 Where it is not installed they are skipped. `pytest --without-torch` pretends so.
 """
@@ -23,6 +23,12 @@ def needs_torch() -> pytest.MarkDecorator:
     """The mark of a module that needs PyTorch; called before what imports it."""
     pytest.importorskip("torch", reason=MISSING)
     return pytest.mark.torch
+
+
+def needs_heic() -> pytest.MarkDecorator:
+    """The mark of a test that needs the extra `heic`."""
+    missing = find_spec("pillow_heif") is None
+    return pytest.mark.skipif(missing, reason="needs pillow-heif: pip install 'lookstream[heic]'")
 
 
 class WithoutTorch(MetaPathFinder):

@@ -31,6 +31,7 @@ class Coercion(StrEnum):
     ATTRIBUTE_OBJECT = "attribute_object"
     HTML = "html"
     DESCRIPTION_CUT = "description_cut"
+    PICTURE_TRUNCATED = "picture_truncated"
 
     @property
     def meaning(self) -> str:
@@ -58,4 +59,5 @@ _MEANINGS = {
     Coercion.ATTRIBUTE_OBJECT: "attributes that are nested, kept as JSON text",
     Coercion.HTML: "markup in texts, removed",
     Coercion.DESCRIPTION_CUT: f"descriptions cut to {MAX_DESCRIPTION} characters",
+    Coercion.PICTURE_TRUNCATED: "JPEG pictures that lack their last bytes, taken as they are",
 }

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from models.images.heic import INSTALLED
 from tests.hostile.case import Case, Size, accepted, data_uri, refused
-from tests.hostile.pictures import ORANGE, chunk, flat, png, saved
+from tests.hostile.pictures import ORANGE, chunk, flat, heic_of, png, saved
 
 LARGE: Size = (7700, 7700)  # 59.3 million pixels: just allowed
 TOO_LARGE = "more (pixels )?than 60 million"
@@ -30,7 +31,7 @@ def bombs() -> Iterator[Case]:
         ("JPEG 65500²", jpeg_of((65500, 65500)), TOO_LARGE),
         ("WebP 16383²", webp((16383, 16383)), TOO_LARGE),
         ("WebP 9000²", webp((9000, 9000)), TOO_LARGE),
-        ("WebP of too much memory", webp(LARGE), "too large for intake.decoder_mb"),
+        ("WebP of too much memory", webp(LARGE), "too large for the memory there is"),
         ("WebP canvas 2²⁴ × 2²⁴", webp_canvas((1 << 24, 1 << 24)), ""),
         ("TIFF 10⁵ × 10⁵", tiff((100_000, 100_000)), TOO_LARGE),
         ("TIFF 2³²−1", tiff((2**32 - 1, 2**32 - 1)), ""),
@@ -39,6 +40,8 @@ def bombs() -> Iterator[Case]:
     ):
         yield Case(f"{name} bomb", data_uri(data), refused(reason))
     yield from _text_bombs()
+    yield from _frame_bombs()
+    yield from _heic_bombs()
     yield from _allowed()
     hang = data_uri(scans((2000, 2000), 200_000))
     yield Case("JPEG of 200,000 scans", hang, refused("took longer than"))
@@ -70,7 +73,49 @@ def _text_bombs() -> Iterator[Case]:
         yield Case(f"PNG {name} bomb", data_uri(png((64, 48), 8, 2, pixels, *chunks)), refused())
     profile = chunk(b"iCCP", b"x\0\0" + bomb)
     data = png((64, 48), 8, 2, pixels, profile)
-    yield Case("PNG iCCP bomb", data_uri(data), refused("too large"))
+    # A profile is no reason to refuse a picture.
+    yield Case("PNG iCCP bomb", data_uri(data), accepted((64, 48), ORANGE))
+
+
+def _frame_bombs() -> Iterator[Case]:
+    """Animations that begin with a blank frame: what comes later must cost nothing."""
+    black = (0, 0, 0)
+    grey = [Image.new("L", (64, 48), n) for n in range(3)]
+    gif = bytearray(saved(grey[0], "GIF", save_all=True, append_images=grey[1:]))
+    last = gif.rindex(b",\0\0\0\0")
+    gif[last + 5 : last + 9] = struct.pack("<HH", 65535, 65535)
+    yield Case("GIF whose third frame is 65535²", data_uri(bytes(gif)), accepted((64, 48), black))
+    row, size = zlib.compress(bytes(65 * 48)), struct.pack(">II", 64, 48)
+    frames = [chunk(b"acTL", struct.pack(">II", 4_000_000, 0)), _frame(0, size)]
+    later = [
+        _frame(1, struct.pack(">II", 2**31 - 1, 2**31 - 1)),
+        chunk(b"fdAT", struct.pack(">I", 2) + zlib.compress(bytes(100_000_000))),
+    ]
+    data = png((64, 48), 8, 0, row, *frames)[:-12] + b"".join(later) + chunk(b"IEND", b"")
+    yield Case("APNG of 4 million frames", data_uri(data), accepted((64, 48), black))
+    large = [Image.new("L", (3000, 2000), 0)] * 30
+    for kind in ("GIF", "WEBP"):
+        data = saved(large[0], kind, save_all=True, append_images=large[1:], minimize_size=False)
+        yield Case(f"{kind} of 30 large frames", data_uri(data), accepted((1024, 683), black))
+
+
+def _frame(number: int, size: bytes) -> bytes:
+    """The fcTL chunk of an APNG's frame."""
+    return chunk(b"fcTL", struct.pack(">I", number) + size + bytes(8) + b"\0\x01\0\x0a\0\0")
+
+
+def _heic_bombs() -> Iterator[Case]:
+    """Files that claim another size than they have; all are refused, with the extra or without."""
+    if not INSTALLED:
+        return
+    data = heic_of(Image.new("RGB", (64, 48), ORANGE))
+    at = data.index(b"ispe") + 8
+    for size in ((60_000, 60_000), (8000, 8000), (7700, 7700), (2**32 - 1, 2**32 - 1), (8, 8)):
+        bomb = resized(data, at, ">II", size)
+        yield Case(f"HEIC {size[0]} × {size[1]} bomb", data_uri(bomb), refused())
+    large = heic_of(Image.new("RGB", (2000, 2000), ORANGE))
+    small = resized(large, large.index(b"ispe") + 8, ">II", (64, 48))
+    yield Case("HEIC larger than it claims", data_uri(small), refused())
 
 
 def solid(row_bytes: int, rows: int, value: int = 0) -> bytes:

@@ -41,7 +41,7 @@ async def check_case(case: Case, fetcher: Fetcher, tally: Tally) -> None:
     tally.inputs += 1
     try:
         async with asyncio.timeout(LIMIT_S):
-            picture = await fetcher.decode(await fetcher.fetch(case.reference))
+            decoded = await fetcher.decode(await fetcher.fetch(case.reference))
     except IntakeError as error:
         tally.refused += 1
         tally.reasons[type(error).__name__] += 1
@@ -60,7 +60,7 @@ async def check_case(case: Case, fetcher: Fetcher, tally: Tally) -> None:
         tally.note(case.name, f"raised {type(error).__name__} {error}")
     else:
         tally.accepted += 1
-        if problem := _difference(picture, case):
+        if problem := _difference(decoded.picture, case):
             tally.wrong += 1
             tally.note(case.name, problem)
 

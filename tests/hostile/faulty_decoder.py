@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from models.images.decode import Pixels
 from tests.hostile.case import Case, Expected, accepted, data_uri, refused
 from tests.hostile.pictures import ORANGE, flat
 from workers.intake import decoder
-from workers.intake.decode_image import Pixels, read_pixels
+from workers.intake.decode_image import read_pixels
 
 COMMAND = (sys.executable, "-S", "-P", "-m", "tests.hostile.faulty_decoder")
 # The file descriptor for the answers, once the decoder runs.

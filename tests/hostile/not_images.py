@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
-from tests.hostile.case import Case, accepted_or_refused, data_uri, refused
+from tests.hostile.case import Case, accepted, accepted_or_refused, data_uri, refused
 from tests.hostile.pictures import FORMATS, noisy
 
 SIZE = (160, 120)
@@ -58,7 +58,7 @@ def other_files() -> Iterator[Case]:
         ("EXE", b"MZ" + bytes(60), "a program"),
         ("Photoshop", b"8BPS\0\x01" + bytes(60), "a Photoshop file"),
         ("icon", b"\0\0\x01\0\x01\0" + bytes(60), "an icon file"),
-        ("HEIC", b"\0\0\0\x18ftypheic" + bytes(60), "an HEIC picture"),
+        ("HEIC", b"\0\0\0\x18ftypheic" + bytes(60), "HEIC"),
         ("MP4", b"\0\0\0\x18ftypisom" + bytes(60), "a video"),
         ("WebM", b"\x1aE\xdf\xa3" + bytes(60), "a video"),
         ("JPEG XL", b"\xff\x0a" + bytes(60), "a JPEG XL picture"),
@@ -80,11 +80,15 @@ def truncated(rng: random.Random) -> Iterator[Case]:
     """Truncated pictures."""
     for kind in FORMATS:
         data = noisy(kind)
-        for part in (*(rng.uniform(0.05, 0.9) for _ in range(8)), 0.5, 0.9):
+        for part in (*(rng.uniform(0.05, 0.8) for _ in range(8)), 0.5, 0.8):
             yield Case(
                 f"{kind} cut at {part:.3f}", data_uri(data[: int(len(data) * part)]), refused()
             )
         yield Case(f"{kind} of its magic alone", data_uri(MAGIC[kind]), refused())
+    jpeg = noisy("JPEG")
+    for missing in (1, 2, 3, 10, 100):
+        name = f"JPEG without its last {missing} bytes"
+        yield Case(name, data_uri(jpeg[:-missing]), accepted(SIZE))
 
 
 def random_bytes(rng: random.Random) -> Iterator[Case]:

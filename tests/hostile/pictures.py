@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+from tests.doubles.icc_profiles import PROPHOTO, PROPHOTO_GAMMA, rgb_profile
 from tests.hostile.case import Case, Colour, Expected, Size, accepted, data_uri, refused
 
 ORANGE: Colour = (200, 100, 50)
@@ -70,6 +71,15 @@ def noisy(kind: str, size: Size = (160, 120), seed: int = 0) -> bytes:
     return saved(Image.fromarray(pixels).filter(ImageFilter.BoxBlur(1)), kind, **options)
 
 
+def heic_of(image: Image.Image, **options: Any) -> bytes:
+    """The image as HEIC; needs the extra `heic`."""
+    from pillow_heif import from_pillow
+
+    out = io.BytesIO()
+    from_pillow(image).save(out, quality=95, chroma=444, **options)
+    return out.getvalue()
+
+
 def unusual_but_valid() -> Iterator[Case]:
     """Every colour mode, orientation, animation and shape that must be accepted."""
     for kind, mode, value, colour in MODES:
@@ -120,6 +130,12 @@ def _animated() -> Iterator[Case]:
     for kind in ("GIF", "WEBP"):
         data = saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=10)
         yield _case(f"{kind} of 2,000 frames", data, accepted((64, 48), (0, 0, 0)))
+    shown = Image.new("RGB", (64, 48), (255, 255, 255))
+    shown.paste(ORANGE, (16, 12, 48, 36))
+    for kind in ("GIF", "PNG", "WEBP", "AVIF"):
+        blank = [Image.new("RGB", (64, 48), (255, 255, 255)), Image.new("RGB", (64, 48))]
+        data = saved(blank[0], kind, save_all=True, append_images=[*blank[1:], shown, other])
+        yield _case(f"{kind} whose first frames are blank", data, accepted((64, 48), ORANGE))
 
 
 def _rotated() -> Iterator[Case]:
@@ -166,9 +182,19 @@ def _damaged_metadata() -> Iterator[Case]:
         segment = b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
         data = jpeg[:2] + segment + jpeg[2:]
         yield _case(f"JPEG {name}", data, accepted((64, 48), ORANGE))
-    for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
-        data = saved(Image.new("RGB", (64, 48), ORANGE), kind, icc_profile=b"no profile" * 50)
-        yield _case(f"{kind} broken colour profile", data, accepted((64, 48), ORANGE))
+    profile = rgb_profile(PROPHOTO, PROPHOTO_GAMMA)
+    link = profile[:12] + b"link" + profile[16:]
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
+        for name, broken in {
+            "broken": b"no profile" * 50,
+            "cut": profile[:300],
+            "giant": profile + bytes(5_000_000),
+            "of another class": link,
+            "with a tag at 4 GB": profile[:148] + b"\xff" * 4 + profile[152:],
+            "of 4 billion tags": profile[:128] + b"\xff" * 4 + profile[132:],
+        }.items():
+            data = saved(Image.new("RGB", (64, 48), ORANGE), kind, icc_profile=broken)
+            yield _case(f"{kind} profile {name}", data, accepted((64, 48), ORANGE))
     comment = saved(Image.new("RGB", (64, 48), ORANGE), "JPEG", comment=b"\0\xff" * 30_000)
     yield _case("JPEG long comment", comment, accepted((64, 48), ORANGE))
 

@@ -64,6 +64,10 @@ ENCODED = Counter(
     "they changed).",
     ["input"],
 )
+TRUNCATED = Counter(
+    "lookstream_truncated_pictures",
+    "JPEG pictures that lack their last bytes, and were taken as they are.",
+)
 WAITING_PICTURES = Gauge(
     "lookstream_pictures_waiting", "Pictures that wait for their turn at the host they come from."
 )

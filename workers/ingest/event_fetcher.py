@@ -21,7 +21,7 @@ from stream.messages import CatalogEvent, ProductUpsert
 from stream.parking import Begun
 from stream.records import Record
 from workers.config.sections import IngestSettings
-from workers.errors import IntakeError
+from workers.errors import IntakeError, PictureRefused
 from workers.ingest.event_clock import check_time, event_clock
 from workers.ingest.items import (
     FetchedPicture,
@@ -167,8 +167,12 @@ class EventFetcher:
         digest = await asyncio.to_thread(picture_digest, download.data, model_id)
         if digest in stored.by_digest:
             return FetchedPicture(digest, None, download.validators)
-        pixels = await self._fetcher.decode(download.data)
-        return FetchedPicture(digest, pixels, download.validators)
+        decoded = await self._fetcher.decode(download.data)
+        if decoded.truncated and self._settings.strict:
+            raise PictureRefused(
+                "the JPEG picture is truncated: its last bytes are missing (ingest.strict)"
+            )
+        return FetchedPicture(digest, decoded.picture, download.validators, decoded.truncated)
 
 
 def _has_pictures(event: CatalogEvent) -> TypeGuard[ProductUpsert]:

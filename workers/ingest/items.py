@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from index.item import PROVENANCE, Item
+from models.catalog.coercion import Coercion
 from models.catalog.folder import product_text
 from models.embedding.protocol import CatalogEncoder, Encoded
 from models.images.letterbox import Picture
@@ -38,17 +39,25 @@ class FetchedProduct:
     known: Mapping[str, Item]
     missing: MissingPictures | None = None
 
+    @property
+    def coercions(self) -> tuple[Coercion, ...]:
+        """What was coerced in its pictures."""
+        truncated = any(one.picture and one.picture.truncated for one in self.sources)
+        return (Coercion.PICTURE_TRUNCATED,) if truncated else ()
+
 
 @dataclass(frozen=True)
 class FetchedPicture:
     """A picture that is there: the digest of its bytes, its pixels, and how to ask for it again.
 
     `pixels` is None where an item that is stored can stand for the picture (`StoredPictures`).
+    `truncated`: it was decoded, and its file lacks its last bytes.
     """
 
     digest: str
     pixels: Picture | None
     validators: Validators = NO_VALIDATORS
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

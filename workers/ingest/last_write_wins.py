@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from index.item import Item, tombstone
+from models.catalog.coercion import Coercion
 from stream.delivery import State
 from stream.errors import Permanent
 from stream.messages import CatalogEvent, OfferPatch, ProductDelete, ProductUpsert
@@ -36,7 +37,8 @@ class Change:
     """An event ready to be applied: its version and time, and for an upsert its content.
 
     `content` holds one item per picture, in order, without offer and versions; `missing` are the
-    pictures that it lacks. `dim` is the length of the index's vectors.
+    pictures that it lacks. `dim` is the length of the index's vectors, and `coerced` what was
+    coerced in its pictures.
     """
 
     event: CatalogEvent
@@ -44,6 +46,7 @@ class Change:
     dim: int
     content: Product = ()
     missing: MissingPictures | None = None
+    coerced: tuple[Coercion, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from index.item import tombstone
 from index.milvus.schema import check_item
 from models.embedding.protocol import CatalogEncoder
 from models.errors import ModelError
-from stream.delivery import Outcome, Partial, Rejection, State
+from stream.delivery import Coerced, Outcome, Partial, Rejection, State
 from stream.errors import Permanent, Transient
 from stream.messages import CatalogEvent, OfferPatch, ProductUpsert
 from stream.parking import Begun
@@ -114,9 +114,10 @@ class Ingest:
             if isinstance(change, Change):
                 self._stored[change.event.product_id] = stored[change.event.product_id]
             changes.append(change)
-        for read in reads:
+        for read, one in zip(reads, fetched, strict=True):
             if isinstance(read, ReadEvent):
-                self._coercions.note(read.event.product_id, read.coercions)
+                of_pictures = one.coercions if isinstance(one, FetchedProduct) else ()
+                self._coercions.note(read.event.product_id, (*read.coercions, *of_pictures))
         return changes
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -143,7 +144,7 @@ class Ingest:
                 return one.missing.rejection()
             event = offer
         clock = event_clock(one.event, record)
-        return Change(event, clock, self._encoder.dim, content, one.missing)
+        return Change(event, clock, self._encoder.dim, content, one.missing, one.coercions)
 
     async def _stored_products(
         self, events: Sequence[CatalogEvent | Rejection], ahead: Sequence[Fetching | None]
@@ -185,7 +186,7 @@ class Ingest:
             try:
                 applied = apply_change(after[product_id], change)
                 after[product_id] = applied.product
-                outcomes.append(_outcome(change, applied))
+                outcomes.append(_with_coercions(change, _outcome(change, applied)))
                 if applied.clocks_differ:
                     differ.append((change, applied))
             except UnknownProduct as error:
@@ -213,7 +214,7 @@ def _offer_alone(event: ProductUpsert) -> OfferPatch | None:
     )
 
 
-def _outcome(change: Change, applied: Applied) -> Outcome:
+def _outcome(change: Change, applied: Applied) -> State | Partial | Rejection:
     """How an event ended; one that lacks pictures with a letter, unless a newer one has won."""
     if change.missing is None:
         return applied.state
@@ -224,6 +225,13 @@ def _outcome(change: Change, applied: Applied) -> Outcome:
         (item.item_id, item.digest) for item in change.content
     ]
     return Partial(change.missing.partial()) if stands else applied.state
+
+
+def _with_coercions(change: Change, outcome: State | Partial | Rejection) -> Outcome:
+    """The outcome, with what was coerced in pictures: only the worker has seen them."""
+    if not change.coerced or isinstance(outcome, Rejection):
+        return outcome
+    return Coerced(outcome, tuple(kind.value for kind in change.coerced))
 
 
 def _report_clocks(change: Change, applied: Applied) -> None:

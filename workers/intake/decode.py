@@ -6,17 +6,14 @@ which may crash or hang without harm.
 
 from __future__ import annotations
 
-import numpy as np
-
-from models.images.letterbox import Picture
+from models.images.files import Decoded
 from workers.intake.decode_image import read_pixels
 
 
-def decode_picture(data: bytes, max_pixels: int) -> Picture:
-    """The first frame of the picture in `data`, uint8 (H, W, 3), long side ≤ 1024 px.
+def decode_picture(data: bytes, max_pixels: int) -> Decoded:
+    """The picture in `data`, its long side ≤ 1024 px.
 
     Raises:
         PictureRefused: see `workers.intake.decode_image.read_pixels`.
     """
-    pixels = read_pixels(data, max_pixels)
-    return np.frombuffer(pixels.rgb, np.uint8).reshape(pixels.height, pixels.width, 3)
+    return Decoded.of(read_pixels(data, max_pixels))

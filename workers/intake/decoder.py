@@ -8,6 +8,7 @@ Protocol, little-endian. First the process sends READY. Then, until the input en
     in   length (4 bytes), the bytes of the file
     out  answer (1 byte), two numbers of 4 bytes, and
            PIXELS    width, height   width × height × 3 bytes of RGB
+           TRUNCATED the same, of a file that lacks its last bytes
            REFUSED   length, 0       the reason in UTF-8
            NO_ROOM   0, 0            not enough memory; the process ends
 """
@@ -24,12 +25,14 @@ from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin
 
+from models.images.decode import Pixels
+from models.images.heic import decode_in_one_thread
 from stream.child_process import die_with
 from workers.errors import PictureRefused
-from workers.intake.decode_image import Pixels, read_pixels
+from workers.intake.decode_image import read_pixels
 
 READY = b"\x06"
-PIXELS, REFUSED, NO_ROOM = 0, 1, 2
+PIXELS, REFUSED, NO_ROOM, TRUNCATED = 0, 1, 2, 3
 LENGTH = struct.Struct("<I")
 ANSWER = struct.Struct("<BII")
 LONGEST_REASON = 2000
@@ -46,6 +49,7 @@ def main() -> None:
     # Refuses before a plugin makes room for a canvas; Pillow's own error comes at twice this.
     Image.MAX_IMAGE_PIXELS = max(1, max_pixels // 2)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread reserves address space
+    decode_in_one_thread()
     warnings.simplefilter("ignore")
     _limit(megabytes)
     replies.write(READY)
@@ -76,7 +80,8 @@ def serve(requests: BinaryIO, replies: BinaryIO, max_pixels: int, seconds: int) 
 
 
 def _send(replies: BinaryIO, pixels: Pixels) -> None:
-    replies.write(ANSWER.pack(PIXELS, pixels.width, pixels.height))
+    kind = TRUNCATED if pixels.truncated else PIXELS
+    replies.write(ANSWER.pack(kind, pixels.width, pixels.height))
     replies.write(pixels.rgb)
 
 

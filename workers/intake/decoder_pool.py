@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-from models.images.letterbox import Picture
+from models.images.files import Decoded
 from workers.config.sections import IntakeSettings
 from workers.errors import DecoderError, PictureRefused
 from workers.intake.decoder_process import COMMAND, DecoderDied, DecoderProcess
@@ -46,8 +46,8 @@ class DecoderPool:
         with self._lock:
             return {process.pid for process in self._all}
 
-    async def decode(self, data: bytes) -> Picture:
-        """The first frame of the picture in `data`, uint8 (H, W, 3), long side ≤ 1024 px.
+    async def decode(self, data: bytes) -> Decoded:
+        """The picture in `data`, see `models.images.decode.read_pixels`.
 
         Raises:
             PictureRefused: no picture, damaged, over a limit, or it crashed its decoder.
@@ -67,7 +67,7 @@ class DecoderPool:
         for process in processes:
             process.kill()
 
-    def _decode(self, data: bytes) -> Picture:
+    def _decode(self, data: bytes) -> Decoded:
         process = self._idle_one() or self._new_one()
         suspect = process.served > 0
         try:
@@ -80,7 +80,7 @@ class DecoderPool:
         except DecoderDied as error:
             raise PictureRefused(f"the picture can't be decoded: {error}") from error
 
-    def _decode_in(self, process: DecoderProcess, data: bytes) -> Picture:
+    def _decode_in(self, process: DecoderProcess, data: bytes) -> Decoded:
         try:
             picture = process.decode(data)
         except DecoderDied:

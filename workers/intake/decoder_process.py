@@ -18,10 +18,10 @@ from typing import IO
 
 import numpy as np
 
-from models.images.letterbox import Picture
+from models.images.decode import WORKING_SIDE
+from models.images.files import Decoded
 from workers.config.sections import IntakeSettings
 from workers.errors import DecoderError, PictureRefused
-from workers.intake.decode_image import WORKING_SIDE
 from workers.intake.decoder import (
     ANSWER,
     LENGTH,
@@ -30,6 +30,7 @@ from workers.intake.decoder import (
     PIXELS,
     READY,
     REFUSED,
+    TRUNCATED,
 )
 
 COMMAND = (sys.executable, "-S", "-P", "-m", "workers.intake.decoder")
@@ -89,8 +90,8 @@ class DecoderProcess:
         """End the process while another thread waits for its answer; that one gets DecoderDied."""
         self._process.kill()
 
-    def decode(self, data: bytes) -> Picture:
-        """The picture in `data`, uint8 (H, W, 3).
+    def decode(self, data: bytes) -> Decoded:
+        """The picture in `data`.
 
         Raises:
             PictureRefused: with the decoder's reason.
@@ -123,13 +124,14 @@ class DecoderProcess:
                 if pipe is not None:
                     pipe.close()
 
-    def _answer(self, deadline: float) -> Picture:
+    def _answer(self, deadline: float) -> Decoded:
         kind, first, second = ANSWER.unpack(self._receive(ANSWER.size, deadline))
         # A decoder that a picture has taken over may answer anything: check what is possible.
-        if kind == PIXELS and 0 < first <= WORKING_SIDE and 0 < second <= WORKING_SIDE:
+        shown = kind in (PIXELS, TRUNCATED)
+        if shown and 0 < first <= WORKING_SIDE and 0 < second <= WORKING_SIDE:
             picture = np.empty((second, first, 3), np.uint8)
             self._receive_into(picture.reshape(-1).data, deadline)
-            return picture
+            return Decoded(picture, truncated=kind == TRUNCATED)
         if kind == REFUSED and first <= 4 * LONGEST_REASON:
             reason = self._receive(first, deadline)
             raise PictureRefused(reason.decode(errors="replace"))

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from models.images.letterbox import Picture
+from models.images.files import Decoded
 from workers.config.sections import IntakeSettings
-from workers.deploy.telemetry import PICTURES
+from workers.deploy.telemetry import PICTURES, TRUNCATED
 from workers.errors import FetchError
 from workers.intake.decoder_pool import DecoderPool
 from workers.intake.download import NO_VALIDATORS, Download, Validators
@@ -72,14 +72,16 @@ class Fetcher:
             "use http(s)://, s3://, a file path, or a data: URI"
         )
 
-    async def decode(self, data: bytes) -> Picture:
-        """The picture in `data`, uint8 (H, W, 3), decoded in a process of its own.
+    async def decode(self, data: bytes) -> Decoded:
+        """The picture in `data`, decoded in a process of its own.
 
         Raises:
             PictureRefused: no picture, damaged, over a limit, or it crashed its decoder.
             DecoderError: no decoder process is available; the picture is not to blame.
         """
-        return await self.decoders.decode(data)
+        decoded = await self.decoders.decode(data)
+        TRUNCATED.inc(decoded.truncated)
+        return decoded
 
 
 @asynccontextmanager

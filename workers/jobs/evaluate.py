@@ -121,13 +121,15 @@ async def _evaluate_offline(
     roots = (*settings.intake.roots, *folders)
     intake = settings.intake.model_copy(update={"roots": roots})
     async with open_fetcher(intake) as fetcher:
-        items = await _encode_catalog(catalog, encoder, fetcher, progress)
+        truncated: list[str] = []
+        items = await _encode_catalog(catalog, encoder, fetcher, progress, truncated)
         matrix = np.stack([item.vector for item in items if item.vector is not None])
         weights = encoder.part_weights(matrix)
         lists = []
         for photo in progress.track(photos, "querying", len(photos)):
-            picture = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
-            (query,) = encoder.encode_queries([picture], [photo.text], weights)
+            decoded = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
+            truncated += [photo.image] * decoded.truncated
+            (query,) = encoder.encode_queries([decoded.picture], [photo.text], weights)
             similarities = matrix @ query.vector
             nearest = np.argsort(-similarities, kind="stable")[: settings.query.candidates]
             hits = [Hit(items[i], float(similarities[i])) for i in nearest]
@@ -135,13 +137,24 @@ async def _evaluate_offline(
             reranked = tuple(item.product_id for item in answer.items)
             lists.append(RankedLists(answer.retrieved, reranked))
     took = time.monotonic() - start
-    notes = (queried.note, reranker.note)
+    notes = (queried.note, reranker.note, _note(truncated))
     return score_lists(catalog, photos, lists, encoder.model_id, took, notes)
 
 
+def _note(truncated: list[str]) -> str:
+    if not truncated:
+        return ""
+    return f"{len(truncated)} JPEG pictures lack their last bytes, {truncated[0]} among them"
+
+
 async def _encode_catalog(
-    catalog: Catalog, encoder: CatalogEncoder, fetcher: Fetcher, progress: Progress
+    catalog: Catalog,
+    encoder: CatalogEncoder,
+    fetcher: Fetcher,
+    progress: Progress,
+    truncated: list[str],
 ) -> list[Item]:
+    """The items of all products; `truncated` gets the references of such pictures."""
     items: list[Item] = []
     for product in progress.track(catalog.products, "encoding the catalog", len(catalog.products)):
         event = ProductUpsert(
@@ -152,11 +165,13 @@ async def _encode_catalog(
             image=catalog.locate(product.image) if product.image else None,
             images=tuple(map(catalog.locate, product.images)),
         )
-        files = [await fetcher.fetch(reference) for reference in picture_references(event)]
-        pictures = [
-            FetchedPicture(picture_digest(data, encoder.model_id), await fetcher.decode(data))
-            for data in files
-        ]
+        pictures = []
+        for reference in picture_references(event):
+            data = await fetcher.fetch(reference)
+            decoded = await fetcher.decode(data)
+            truncated += [reference] * decoded.truncated
+            digest = picture_digest(data, encoder.model_id)
+            pictures.append(FetchedPicture(digest, decoded.picture))
         fetched = fetched_product(event, pictures, encoder.model_id)
         items += encode_products([fetched], encoder)[0]
     return items

@@ -2,7 +2,8 @@
 
 Rows are read as the ingest worker reads them. One that it would refuse is not sent but named, with
 its line and what to do, and the others go. The rest are sent as they are, pictures apart: what is
-coerced is coerced by the worker, for all producers alike.
+coerced is coerced by the worker, for all producers alike. What it coerces in pictures, which only
+the worker looks at, is known from the outcomes.
 """
 
 from __future__ import annotations
@@ -83,6 +84,10 @@ class Produced:
     def note(self, outcomes: Outcomes) -> None:
         """Take note of how records of the catalog topic ended; those of others are passed over."""
         here = outcomes.partition
+        for kind in Coercion:  # a worker of a later version may know others
+            for offset in outcomes.coerced.get(kind.value, ()):
+                if (here, offset) in self.waiting:
+                    self.coerced[kind] += 1
         self.applied += sum(1 for offset in outcomes.applied if self._end(here, offset))
         self.superseded += sum(1 for offset in outcomes.superseded if self._end(here, offset))
         for one in outcomes.refused:

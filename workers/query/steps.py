@@ -112,7 +112,8 @@ class QueryPipeline:
         try:
             with timed("query", "fetch"):
                 async with asyncio.timeout(limit_s):
-                    return await self._fetcher.decode(await self._fetcher.fetch(reference))
+                    decoded = await self._fetcher.decode(await self._fetcher.fetch(reference))
+                    return decoded.picture
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"the picture did not come within {limit_s:g} s (query.deadline_s): send the "

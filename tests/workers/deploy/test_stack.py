@@ -123,8 +123,8 @@ def test_bad_input_ends_as_dead_letters_and_loses_nothing_around_it(
     for reason, expected in zip(
         reasons,
         (
-            "damaged or cut off",
-            "the file is missing",
+            "damaged or truncated",
+            "is outside the folders that intake.roots allows",
             "unknown field `colour`",
             "field `price`",
             "the message is empty",

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from index.errors import RowRejected
 from index.item import Item
-from models.images.letterbox import Picture
+from models.images.files import Decoded
 from stream.delivery import Delivery, Rejection, State
 from stream.records import Record
 from tests.doubles.colours import ColourEncoder, picture_png, picture_uri
@@ -123,7 +123,7 @@ async def test_an_unchanged_catalog_is_neither_downloaded_nor_encoded_again(
     decoded: list[bytes] = []
     decode = shop.fetcher.decoders.decode
 
-    async def counted(data: bytes) -> Picture:
+    async def counted(data: bytes) -> Decoded:
         decoded.append(data)
         return await decode(data)
 

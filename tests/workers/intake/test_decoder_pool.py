@@ -48,10 +48,17 @@ def bad() -> Iterator[DecoderPool]:
 
 
 async def test_the_same_pixels_as_in_this_process(decoders: DecoderPool) -> None:
-    expected = decode_picture(GOOD, QUICK.max_pixels)
+    expected = decode_picture(GOOD, QUICK.max_pixels).picture
     pictures = await asyncio.gather(*(decoders.decode(GOOD) for _ in range(8)))
-    assert all(np.array_equal(picture, expected) for picture in pictures)
+    assert all(np.array_equal(one.picture, expected) for one in pictures)
     assert len(decoders.pids) <= QUICK.decoders
+
+
+async def test_a_truncated_picture_is_marked(decoders: DecoderPool) -> None:
+    found = await decoders.decode(GOOD[:-2])
+    assert found.truncated
+    assert np.array_equal(found.picture, decode_picture(GOOD, QUICK.max_pixels).picture)
+    assert not (await decoders.decode(GOOD)).truncated
 
 
 async def test_a_refusal_keeps_the_process(decoders: DecoderPool) -> None:
@@ -72,10 +79,10 @@ async def test_what_a_picture_does_to_its_decoder_hits_nobody_else(
         fetcher = Fetcher(DEFAULT, opened.http, opened.storage, bad)
         checking = asyncio.create_task(check_case(case, fetcher, tally))
         for _ in range(3):
-            assert (await bad.decode(GOOD)).shape == (300, 400, 3)
+            assert (await bad.decode(GOOD)).picture.shape == (300, 400, 3)
         await checking
     assert (tally.wrong, tally.crashed, tally.hung) == (0, 0, 0), tally.notes
-    assert (await bad.decode(GOOD)).shape == (300, 400, 3)
+    assert (await bad.decode(GOOD)).picture.shape == (300, 400, 3)
 
 
 async def test_a_decoder_killed_between_two_pictures_is_replaced(decoders: DecoderPool) -> None:
@@ -95,7 +102,7 @@ async def test_a_picture_is_not_blamed_for_what_an_earlier_one_did(bad: DecoderP
     decoding = asyncio.create_task(bad.decode(GOOD))
     await asyncio.sleep(0.2)
     os.kill(pid, signal.SIGKILL)
-    assert (await decoding).shape == (300, 400, 3)
+    assert (await decoding).picture.shape == (300, 400, 3)
 
 
 async def test_closing_ends_all_processes_even_one_that_hangs(bad: DecoderPool) -> None:

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from models.images.decode import LARGEST_RATIO, SMALLEST_SIDE, WORKING_SIDE
 from models.images.letterbox import MIN_SIDE, check_picture
 from tests.hostile.not_images import MAGIC
 from workers.config.sections import IntakeSettings
 from workers.errors import FetchError, PictureRefused
 from workers.intake.decode import decode_picture
-from workers.intake.decode_image import LARGEST_RATIO, SMALLEST_SIDE, WORKING_SIDE
 from workers.intake.fetch import open_fetcher
 
 MAX_PIXELS = 1_000_000
@@ -171,7 +171,7 @@ async def test_a_dead_server_is_given_up_after_the_attempts(shop: str) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_every_format_becomes_rgb(kind: str) -> None:
-    picture = decode_picture(picture_bytes(kind), MAX_PIXELS)
+    picture = decode_picture(picture_bytes(kind), MAX_PIXELS).picture
     assert picture.dtype == np.uint8
     assert picture.shape == (20, 40, 3)
     assert abs(picture[10, 20].astype(int) - [200, 100, 50]).max() < 30
@@ -188,7 +188,7 @@ def test_every_format_becomes_rgb(kind: str) -> None:
     ],
 )
 def test_every_colour_mode_becomes_rgb(kind: str, mode: str, expected: list[int]) -> None:
-    picture = decode_picture(picture_bytes(kind, mode), MAX_PIXELS)
+    picture = decode_picture(picture_bytes(kind, mode), MAX_PIXELS).picture
     assert abs(picture[10, 20].astype(int) - expected).max() <= 2
 
 
@@ -197,11 +197,11 @@ def test_exif_rotation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90°
     Image.new("RGB", (40, 20)).save(out, "JPEG", exif=exif)
-    assert decode_picture(out.getvalue(), MAX_PIXELS).shape == (40, 20, 3)
+    assert decode_picture(out.getvalue(), MAX_PIXELS).picture.shape == (40, 20, 3)
 
 
 def test_large_pictures_are_brought_down() -> None:
-    picture = decode_picture(picture_bytes("JPEG", size=(3000, 1500)), 10_000_000)
+    picture = decode_picture(picture_bytes("JPEG", size=(3000, 1500)), 10_000_000).picture
     assert picture.shape == (512, 1024, 3)
 
 
@@ -213,9 +213,12 @@ def test_large_pictures_are_brought_down() -> None:
         (b"<html>", "an HTML page"),
         (picture_bytes(size=(7, 40)), "nothing can be recognised below 8 pixels"),
         (picture_bytes(size=(900, 8)), "one side is over 100 times the other"),
-        (picture_bytes(size=(400, 300))[:200], "damaged or cut off"),
-        (picture_bytes("JPEG", size=(400, 300))[:900], "damaged or cut off"),
-        (picture_bytes("WEBP", size=(400, 300))[:60], "damaged or cut off|no picture"),
+        (picture_bytes(size=(400, 300))[:200], "damaged or truncated"),
+        (
+            picture_bytes("JPEG", size=(400, 300))[:900],
+            "only the first 16 % of its rows",
+        ),
+        (picture_bytes("WEBP", size=(400, 300))[:60], "damaged or truncated|no picture"),
         (picture_bytes(size=(1001, 1000)), "more than 1 million"),
     ],
 )
@@ -228,7 +231,7 @@ def test_bad_pictures_are_refused_with_the_reason(data: bytes, words: str) -> No
 def test_any_bytes_are_a_picture_or_refused(data: bytes, magic: bytes) -> None:
     for one in (data, magic + data):
         try:
-            picture = decode_picture(one, MAX_PIXELS)
+            picture = decode_picture(one, MAX_PIXELS).picture
         except PictureRefused:
             continue
         check_picture(picture)
@@ -236,7 +239,7 @@ def test_any_bytes_are_a_picture_or_refused(data: bytes, magic: bytes) -> None:
 
 def test_what_comes_out_is_never_too_small_for_the_models() -> None:
     """The longest, narrowest picture that is accepted is one that the backbone accepts."""
-    picture = decode_picture(picture_bytes("PNG", size=(5000, 50)), MAX_PIXELS)
+    picture = decode_picture(picture_bytes("PNG", size=(5000, 50)), MAX_PIXELS).picture
     assert picture.shape == (10, 1024, 3)
     check_picture(picture)
     assert SMALLEST_SIDE >= MIN_SIDE
@@ -247,6 +250,6 @@ def test_large_grey_pictures_of_16_bits_are_scaled_not_clipped() -> None:
     ramp = np.linspace(0, 65535, 3000 * 2400).reshape(2400, 3000).astype(np.uint16)
     out = io.BytesIO()
     Image.fromarray(ramp).save(out, "PNG")
-    picture = decode_picture(out.getvalue(), 10_000_000)
+    picture = decode_picture(out.getvalue(), 10_000_000).picture
     assert picture.shape == (819, 1024, 3)
     assert abs(picture[[0, 409, -1], 512, 0].astype(int) - [0, 127, 255]).max() <= 1

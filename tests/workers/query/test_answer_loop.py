@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
+from models.images.files import Decoded
 from stream.codec import encode
 from stream.connection import Kafka
 from stream.consumer_loop import ConsumerLoop
@@ -42,8 +44,8 @@ class Fetcher:
             self.fetching -= 1
         return b""
 
-    async def decode(self, data: bytes) -> None:
-        return None
+    async def decode(self, data: bytes) -> Decoded:
+        return Decoded(np.zeros((8, 8, 3), np.uint8))
 
 
 class Pipeline(QueryPipeline):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from structlog.testing import capture_logs
 
+from models.images.file_type import sniff
 from models.reranking.linear import load_reranker
 from stream.codec import encode
 from stream.messages import Query
@@ -27,7 +28,6 @@ from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
 from workers.intake.fetch import open_fetcher
-from workers.intake.file_type import sniff
 from workers.query.steps import QueryPipeline
 from workers.query.worker import QueryPublisher
 
@@ -87,7 +87,7 @@ KINDS: dict[str, tuple[Make, str]] = {
     "loop": (_link_to_itself, r"a\.png can't be read: .*loop"),
     "denied": (Path.touch, r"a\.png can't be read: permission denied; let the user .* read"),
     "empty": (Path.touch, r"a\.png is empty"),
-    "cut off": (_cut_off, r"a\.png: the PNG picture is damaged or cut off"),
+    "cut off": (_cut_off, r"a\.png: the PNG picture is damaged or truncated"),
     "many pixels": (_many_pixels, r"more pixels than 0\.01 million \(intake\.max_pixels\)"),
     "small": (_small, r"a\.png: .* nothing can be recognised below 8 pixels"),
 }

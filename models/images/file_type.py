@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # What shops and phones send. Everything else Pillow could open is attack surface.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC")
 
 _PICTURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
@@ -14,13 +14,14 @@ _PICTURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"GIF8[79]a"), "GIF"),
     (re.compile(rb"BM"), "BMP"),
     (re.compile(rb"II\*\0|MM\0\*|II\+\0\x08\0\0\0|MM\0\+\0\x08\0\0"), "TIFF"),
-    # mif1 and msf1 mean only a HEIF container; the decoder detects what is inside.
+    (re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx])", re.DOTALL), "HEIC"),
+    # mif1 and msf1 mean only the container of both: the brands that follow say what is inside.
+    (re.compile(rb"....ftyp(mif1|msf1)....(....){0,15}?(hei[cmsx]|hev[cmsx])", re.DOTALL), "HEIC"),
     (re.compile(rb"....ftyp(avi[fs]|mif1|msf1)", re.DOTALL), "AVIF"),
 )
 
 # What arrives in place of pictures, so that the error can name it. The first match counts.
 _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx])", re.DOTALL), "an HEIC picture"),
     (re.compile(rb"....ftyp", re.DOTALL), "a video"),
     (re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "), "a JPEG XL picture"),
     (re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "a JPEG 2000 picture"),
