@@ -131,6 +131,8 @@ class Shop:
                         task(min(total, progress.committed - before))
                         refreshed = time.monotonic()
                     time.sleep(0.01)
+                progress.refresh()
+                task(min(total, progress.committed - before))
         finally:
             stop(producing)
         lines = log.read_bytes().splitlines()
