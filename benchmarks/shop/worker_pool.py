@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from stream.child_process import python_module, spawn, stop
 from stream.embedded_broker import claim_port
 from tests.paths import ROOT
 from workers.config.settings import Settings, settings_environment
+from workers.deploy.supervisor import tail
 
 # What a supervisor waits before it restarts a worker.
 RESTART_S = 1.0
@@ -21,7 +23,8 @@ GRACE_S = 10.0
 class WorkerPool:
     """Ingest workers, numbered from 0; a context manager, for the main thread.
 
-    `kills` counts the SIGKILLs, `exits` the workers that ended by themselves.
+    `kills` counts the SIGKILLs, `exits` the workers that ended by themselves, which should be none:
+    the end of the log of each is printed.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -83,7 +86,9 @@ class WorkerPool:
     def restart_ended(self) -> None:
         """Start workers in place of those that ended `RESTART_S` ago or earlier."""
         for number, process in list(self._processes.items()):
-            if process.poll() is not None:
+            if (status := process.poll()) is not None:
+                last = tail(self._log(number))
+                print(f"worker {number} ended with status {status}:\n{last}", file=sys.stderr)
                 del self._processes[number]
                 self.exits += 1
                 self._restarts.append(time.monotonic() + RESTART_S)
