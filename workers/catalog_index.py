@@ -107,6 +107,12 @@ class CatalogIndex:
                 self._write(items, gone)
 
     def _write(self, items: Sequence[Item], gone: Sequence[Item]) -> None:
+        # Without items where a batch comes again that was written, but whose `gone` were not.
+        collection = self._write_items(items) if items else self.opened()
+        if collection:
+            collection.delete([item.item_id for item in gone])
+
+    def _write_items(self, items: Sequence[Item]) -> Collection:
         vectors = np.stack([item.vector for item in items if item.vector is not None])
         collection = self.opened() or self._first(vectors)
         prototypes, _ = collection.bank.assign(vectors)
@@ -118,7 +124,7 @@ class CatalogIndex:
                 for item, prototype in zip(items, prototypes, strict=True)
             ]
         )
-        collection.delete([item.item_id for item in gone])
+        return collection
 
     def search(self, vectors: Sequence[NDArray[np.float32]], limit: int) -> Found:
         """The items nearest to each query vector, at most `limit` each."""

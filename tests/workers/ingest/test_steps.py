@@ -9,10 +9,11 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from index.errors import RowRejected
+from index.errors import MilvusUnavailable, RowRejected
 from index.item import Item
 from models.images.files import Decoded
 from stream.delivery import Delivery, Rejection, State
+from stream.errors import Transient
 from stream.records import Record
 from tests.doubles.colours import ColourEncoder, picture_png, picture_uri
 from tests.servers.picture_host import PictureHost, picture_host
@@ -289,6 +290,32 @@ async def test_a_tombstone_deletes_what_its_key_names_in_every_form(shop: Shop) 
     assert isinstance(refused, Rejection)
     assert refused.error_class == "DecodeError"
     assert '["p"]' in refused.reason
+
+
+async def test_a_picture_is_taken_away_where_only_that_is_left_to_do(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index was gone, or the worker killed, between the rows that changed and those to go."""
+    both = [picture_uri("red"), picture_uri("blue")]
+    await shop.send(type="upsert", title="apple", images=both)
+    collection = shop.index.opened()
+    assert collection is not None
+    delete, calls = collection.delete, 0
+
+    def delete_later(item_ids: Sequence[str]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise MilvusUnavailable("it is down")
+        delete(item_ids)
+
+    monkeypatch.setattr(collection, "delete", delete_later)
+    event = {"type": "upsert", "title": "apple", "images": both[:1], "event_time": FIRST_MS + 9}
+    with pytest.raises(Transient):
+        await shop.send(**event)
+    assert len(shop.index.stored(["p"])) == 2
+    assert await shop.send(**event) is State.APPLIED
+    assert (calls, shop.item().payload["title"]) == (2, "apple")
 
 
 async def test_stored_products_are_read_once_a_batch_and_again_after_a_failure(
