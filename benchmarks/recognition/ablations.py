@@ -94,20 +94,10 @@ def with_refitted_appearance(data: TrainingData) -> Projection:
     """The projection with its appearance fitted on these pictures and the backbone's classes."""
     pictures, cache = data.pictures, data.cache
     rows = cache.projection.raw_features(cache.pooled_features(cache.clean_rows()))
-    is_packshot = pictures.is_packshot
-    packshot_of = {one: place for place, one in enumerate(pictures.ids) if is_packshot[place]}
-    sources, changes = [], []
-    for catalog in np.unique(pictures.catalogs):
-        places = np.flatnonzero(pictures.catalogs == catalog)
-        photos = [
-            one for one in places if not is_packshot[one] and pictures.ids[one] in packshot_of
-        ]
-        sources.append(rows[places])
-        if photos:
-            changes.append(rows[photos] - rows[[packshot_of[one] for one in pictures.ids[photos]]])
+    sources = [rows[pictures.catalogs == one] for one in np.unique(pictures.catalogs)]
     classifier = load_backbone(data.spec).layout.classifier
     classes = None if classifier is None else classifier[0]
-    return replace(cache.projection, appearance=fit_appearance(sources, changes, classes))
+    return replace(cache.projection, appearance=fit_appearance(sources, classes))
 
 
 def without_validation_on(data: TrainingData, catalog: Catalog) -> TrainingData:

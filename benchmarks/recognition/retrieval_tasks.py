@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product, read_catalog
 from models.embedding.identity_library import IdentityLibrary
-from models.embedding.layout import DIM, PartWeights, compose_item, compose_query
+from models.embedding.layout import DIM, PartWeights, PictureParts, compose_item, compose_query
 from models.errors import CatalogError
 from models.evaluation.metrics import Levels, hit_rates, relevance, relevant_counts
 from models.training.embedding.feature_cache import FeatureCache, Source
@@ -73,16 +73,21 @@ class RetrievalTask:
             encoder: of the identities.
             library: estimates how well the encoder knows the documents.
             cache: of the pictures; its projection has their appearance.
-            dim: 64, 128, 256 or 512.
+            dim: 64, 128, 256, 512 or 768.
         """
         query_parts, document_parts = (
-            zip(unit(encode_rows(encoder, cache, rows)), cache.appearances(rows), strict=True)
+            [
+                PictureParts(identity, appearance, None)
+                for identity, appearance in zip(
+                    unit(encode_rows(encoder, cache, rows)), cache.appearances(rows), strict=True
+                )
+            ]
             for rows in (self.query_rows, self.document_rows)
         )
-        documents = np.stack([compose_item(*parts, None, dim=dim) for parts in document_parts])
+        documents = np.stack([compose_item(parts, None, dim=dim) for parts in document_parts])
         known = 0.0 if library is None else library.identity_weight(documents)
-        weights = PartWeights(identity=known)
-        queries = np.stack([compose_query(*parts, None, weights, dim=dim) for parts in query_parts])
+        weights = PartWeights.with_identity(known)
+        queries = np.stack([compose_query(parts, None, weights, dim=dim) for parts in query_parts])
         return queries @ documents.T, weights
 
     def by(self, similarity: Floats) -> dict[str, float]:

@@ -1,12 +1,10 @@
-"""Appearance: raw features of every depth, and colours, mapped by within-class covariance.
+"""Appearance: features of every depth of the frozen network, side by side.
 
-A catalog whose products the encoder was not trained on is searched by appearance, so the map must
-generalise to catalogs that it was not fitted on. Whitening every depth, and keeping few axes of it,
-overfits: it costs other catalogs several points. What shoppers' photos change in a product's
-picture (light, background, blur) is alike in all catalogs, and damping it gains on held-out ones,
-too (within-class covariance normalisation, Hatch et al. 2006). The few principal axes that are kept
-are not those of a few catalogs alone: the classes of the pretrained network count as one more
-(`models.training.embedding.fit_appearance`).
+A catalog whose products the encoder was not trained on is searched by what the network knows of
+them. Whatever is fitted to a few catalogs costs others several points, whitening above all; so the
+appearance is only rotated to fewer axes, which keep the cosines
+(`models.training.embedding.fit_appearance`). Colour is a part of its own: it is worth most in
+fashion, where it counts more than all depths, and misleads about kinds of household goods.
 """
 
 from __future__ import annotations
@@ -17,15 +15,14 @@ import numpy as np
 
 from models.arrays import Floats, unit
 
-DEPTH_WEIGHTS, COLOUR_WEIGHT = (0.2, 0.3, 0.6, 1.0), 0.4
-"""Shallow to deep, as in `models.embedding.projection`."""
+DEPTH_WEIGHTS = (0.3, 0.4, 0.6, 0.8)
+"""Shallow to deep, as in `models.embedding.projection`; the last ones for networks of fewer."""
 
 
-def raw_features(depths: Sequence[Floats], colours: Floats) -> Floats:
-    """Features of all depths and colours side by side (…, c), each of length 1 times its weight."""
-    weights = (*DEPTH_WEIGHTS[-len(depths) :], COLOUR_WEIGHT)
+def raw_features(depths: Sequence[Floats]) -> Floats:
+    """Features of all depths side by side (…, c), each of length 1 times its weight."""
     rows = [
         np.float32(weight) * unit(row)
-        for weight, row in zip(weights, (*depths, colours), strict=True)
+        for weight, row in zip(DEPTH_WEIGHTS[-len(depths) :], depths, strict=True)
     ]
     return np.concatenate(rows, axis=-1)

@@ -47,7 +47,7 @@ TOKENS = 16
 MIN_AGREEMENT = 0.25
 """Cosine between a class's name and the item's words below which the class contradicts them."""
 
-RULES_VERSION = "5"
+RULES_VERSION = "6"
 """Part of the model id: raise it when the code that makes vectors or juice changes them."""
 
 
@@ -144,7 +144,8 @@ class Encoder:
         of its items.
         """
         library = self._projection.library
-        return PartWeights(identity=0.0 if library is None else library.identity_weight(items))
+        share = 0.0 if library is None else library.identity_weight(items)
+        return PartWeights.with_identity(share)
 
     def _encode_pictures(self, pictures: Sequence[Picture | Encoded | None]) -> list[Encoded]:
         """Items of the pictures alone; those that are encoded already come back as they are."""
@@ -158,8 +159,7 @@ class Encoder:
         ]
 
     def _encode_picture(self, features: PictureFeatures) -> Encoded:
-        identity, appearance = self._projection.project(features)
-        vector = compose_item(identity, appearance, None, dim=self.dim)
+        vector = compose_item(self._projection.project(features), None, dim=self.dim)
         return Encoded(vector, self._make_juice(features))
 
     def _encode_text(self, text: str) -> tuple[Floats, Floats | None]:
@@ -220,7 +220,7 @@ def load_encoder(
     ``projection`` is a file that ``lookstream train embedding`` wrote; the packaged one otherwise.
     ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there. ``threads`` serve one
     picture on the CPU (all cores by default, at most 4); results do not depend on it. ``dim`` is
-    how long the vectors are: 64, 128, 256 or 512. A network that is
+    how long the vectors are: 64, 128, 256, 512 or 768. A network that is
     not packaged is exported to ONNX on its first use, which needs torch and takes seconds.
 
     Raises:

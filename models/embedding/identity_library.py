@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.arrays import Floats, unit
-from models.embedding.layout import IDENTITY_PREFIXES, identity_part
+from models.embedding.layout import PRIOR_IDENTITY, identity_part
 
 SAMPLE = 1000
 """Items that suffice to estimate a whole catalog's domain match."""
@@ -25,7 +25,7 @@ DOMAIN_MATCH_FROM, DOMAIN_MATCH_FULL = (0.80, 0.68, 0.63, 0.60), (0.88, 0.80, 0.
 at which it matches wholly. Of held-out products of a training catalog it is .91 in 128 values; of
 grocery as a held-out catalog .54 (.71, .62 and .56 in 32, 64 and 96)."""
 
-MIN_IDENTITY_WEIGHT = 0.25
+MIN_IDENTITY_WEIGHT = PRIOR_IDENTITY
 """Where the domain does not match: identity still adds something to appearance (decision 11)."""
 
 
@@ -54,7 +54,7 @@ class IdentityLibrary:
             return 0.0
         width = identities.shape[1]
         nearest = (identities @ unit(self.identities[:, :width]).T).max(axis=1)
-        prefix = IDENTITY_PREFIXES.index(width)
+        prefix = width // 32 - 1
         low, high = DOMAIN_MATCH_FROM[prefix], DOMAIN_MATCH_FULL[prefix]
         match = np.clip((float(np.median(nearest)) - low) / (high - low), 0, 1)
         return max(MIN_IDENTITY_WEIGHT, float(self.known_weight * match))

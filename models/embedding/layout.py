@@ -1,27 +1,28 @@
-"""The layout of an item's vector: identity, appearance and text.
+"""The layout of an item's vector: identity, appearance, colour and text.
 
 Pailitao-VL embeds picture and text in one Matryoshka vector (arXiv 2602.13704 §4). Here they lie
-side by side, so that either may be missing or change alone; and the picture has two parts, its
-identity (trained to recognise products) and its appearance (principal axes of frozen features). The
-parts are interleaved in blocks, so that each prefix of 64, 128, 256 or 512 values has its share of
+side by side, so that either may be missing or change alone; and the picture has three parts, its
+identity (trained to recognise products), its appearance (frozen features) and its colour. The parts
+are interleaved in blocks, so that each prefix of 64, 128, 256, 512 or 768 values has its share of
 all:
 
-    | 32 identity | 16 appearance | 15 text | 1 missing |      64
-    | 32 identity | 16 appearance | 16 text |                 128
-    | 32 identity | 64 appearance | 32 text |                 256
-    | 32 identity | 160 appearance | 64 text |                512
+    | 32 identity |   8 appearance |  8 colour | 15 text | 1 missing |     64
+    | 32 identity |   8 appearance |  8 colour | 16 text |                128
+    | 32 identity |  48 appearance | 16 colour | 32 text |                256
+    | 32 identity | 128 appearance | 32 colour | 64 text |                512
+    |               192 appearance | 64 colour |                          768
 
-The picture weighs 0.8, shared evenly by identity and appearance, and the text 0.6. In an item that
-lacks one, the value for what is missing makes the length 1; it is zero in queries. So the cosines
-of items with and without text are comparable, and a query by picture alone ranks by pictures alone.
+The picture weighs 0.8, shared evenly by its parts, and the text 0.6. In an item that lacks one, the
+value for what is missing makes the length 1; it is zero in queries. So the cosines of items with
+and without text are comparable, and a query by picture alone ranks by pictures alone.
 
-How much a query's parts count against each other (`PartWeights`) is decided for a catalog, by how
-near its products are to those of training (`models.embedding.identity_library`); its items need not
-be encoded again.
+How much a query's parts count against each other (`PartWeights`) is decided for a catalog, by its
+own evidence (`models.embedding.part_weights`); its items need not be encoded again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -29,56 +30,108 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
+from models.embedding.query_map import QueryMap
 from models.errors import TextError
 
-PREFIXES = (64, 128, 256, 512)
-IDENTITY_PREFIXES = (32, 64, 96, 128)
-APPEARANCE_PREFIXES = (16, 32, 96, 256)
-TEXT_PREFIXES = (15, 31, 63, 127)
+PREFIXES = (64, 128, 256, 512, 768)
+IDENTITY_PREFIXES = (32, 64, 96, 128, 128)
+APPEARANCE_PREFIXES = (8, 16, 64, 192, 384)
+COLOUR_PREFIXES = (8, 16, 32, 64, 128)
+TEXT_PREFIXES = (15, 31, 63, 127, 127)
 """Values of each part in the prefixes; one more of each vector is for what is missing."""
 
 DIM, IDENTITY_WIDTH = PREFIXES[-1], IDENTITY_PREFIXES[-1]
-APPEARANCE_WIDTH, TEXT_WIDTH = APPEARANCE_PREFIXES[-1], TEXT_PREFIXES[-1]
+APPEARANCE_WIDTH, COLOUR_WIDTH, TEXT_WIDTH = (
+    APPEARANCE_PREFIXES[-1],
+    COLOUR_PREFIXES[-1],
+    TEXT_PREFIXES[-1],
+)
 PICTURE_WEIGHT, TEXT_WEIGHT = 0.8, 0.6
+PICTURE_PARTS = 3
 
 Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class PartWeights:
-    """How much the parts of a query's vector count against each other.
+class PictureParts:
+    """What a picture gives: each part of length 1, or None where the encoder has none.
 
     Attributes:
-        identity: share of the identity in the picture's part, 0..1; the appearance has the rest.
-            Both together count against the text as they always do.
+        identity: (128,).
+        appearance: (384,).
+        colour: (128,).
     """
 
-    identity: float = 0.5
+    identity: Floats | None
+    appearance: Floats | None
+    colour: Floats | None
 
+    def __iter__(self) -> Iterator[Floats | None]:
+        """The parts in the order of the layout."""
+        return iter((self.identity, self.appearance, self.colour))
+
+
+NO_PICTURE = PictureParts(None, None, None)
+
+
+@dataclass(frozen=True)
+class PartWeights:
+    """How much the parts of a query's vector count against each other, each 0 or more.
+
+    Only the ratios of the picture's parts count: together they weigh against the text as they
+    always do, times ``text``.
+
+    Attributes:
+        identity, appearance, colour: of the picture.
+        text: of the words, 1 for as much as items have of them.
+        query_map: what `lookstream adapt` made of a catalog, applied after the weights; None
+            without one.
+    """
+
+    identity: float = 1 / 3
+    appearance: float = 1 / 3
+    colour: float = 1 / 3
+    text: float = 1.0
+    query_map: QueryMap | None = None
+
+    @classmethod
+    def with_identity(cls, share: float) -> PartWeights:
+        """The weights fitted over catalogs left out, where the identity has this share, 0..1.
+
+        Appearance counts twice as much as colour. By these, with an identity of `PRIOR_IDENTITY`,
+        seven catalogs are searched better than by any other single weights.
+        """
+        return cls(identity=share, appearance=(1 - share) * 2 / 3, colour=(1 - share) / 3)
+
+    @property
+    def recognised(self) -> bool:
+        """Whether the identity counts more than the picture's other parts together."""
+        return self.identity > self.appearance + self.colour
+
+
+PRIOR_IDENTITY = 0.25
+"""Share of the identity in a catalog whose products the encoder was not trained on."""
 
 AS_COMPOSED = PartWeights()
 """The weights that items are composed with."""
 
 
-def compose_item(
-    identity: Floats | None, appearance: Floats | None, text: Floats | None, *, dim: int = DIM
-) -> Floats:
-    """Put identity (128,), appearance (256,) and text (127,) into one vector (dim,) of length 1.
+def compose_item(parts: PictureParts, text: Floats | None, *, dim: int = DIM) -> Floats:
+    """Put a picture's parts and a text (127,) into one vector (dim,) of length 1.
 
-    Each is of length 1, or None where there is none. With a ``dim`` below 512 their prefixes are
-    used, each scaled to length 1 again.
+    The text is of length 1, or None where there is none. With a ``dim`` below 768 the prefixes of
+    all parts are used, each scaled to length 1 again.
     """
     vector = np.zeros(dim, np.float32)
-    half = np.float32(PICTURE_WEIGHT * np.sqrt(0.5))
-    for part, indices in zip((identity, appearance), _indices(dim), strict=False):
+    share = np.float32(PICTURE_WEIGHT / np.sqrt(PICTURE_PARTS))
+    for part, indices in zip(parts, _indices(dim), strict=False):
         if part is not None:
-            vector[indices] = half * unit(part[: len(indices)])
+            vector[indices] = share * unit(part[: len(indices)])
     return replace_text(vector, text)
 
 
 def compose_query(
-    identity: Floats | None,
-    appearance: Floats | None,
+    parts: PictureParts,
     text: Floats | None,
     weights: PartWeights = AS_COMPOSED,
     *,
@@ -89,7 +142,7 @@ def compose_query(
     Raises:
         TextError: there is no part.
     """
-    return query_for_item(compose_item(identity, appearance, None, dim=dim), text, weights)
+    return query_for_item(compose_item(parts, None, dim=dim), text, weights)
 
 
 def replace_text(item: Floats, text: Floats | None) -> Floats:
@@ -112,12 +165,16 @@ def query_for_item(item: Floats, text: Floats | None, weights: PartWeights = AS_
     query = _with_text(item, text)
     if not query.any():
         raise TextError("a query needs a picture, or a text with at least one word")
-    query = unit(query)
     if weights == AS_COMPOSED:
-        return query
-    identity, appearance, _ = _indices(len(query))
-    query[identity] *= np.float32(2 * weights.identity)
-    query[appearance] *= np.float32(2 * (1 - weights.identity))
+        return unit(query)
+    *of_picture, of_text = _indices(len(query))
+    shares = (weights.identity, weights.appearance, weights.colour)
+    for indices, share in zip(of_picture, shares, strict=True):
+        query[indices] *= np.float32(PICTURE_PARTS * share / sum(shares))
+    query[of_text] *= np.float32(weights.text)
+    picture = picture_indices(len(query))
+    if weights.query_map is not None and query[picture].any():
+        query[picture] = weights.query_map(query[picture])
     return unit(query)
 
 
@@ -126,21 +183,36 @@ def identity_part(vectors: Floats) -> Floats:
     return unit(vectors[..., _indices(vectors.shape[-1])[0]])
 
 
+def picture_parts(vectors: Floats) -> tuple[Floats, Floats, Floats]:
+    """Identities, appearances and colours in vectors (…, dim), of length 1; zeros where none."""
+    identity, appearance, colour, _ = _indices(vectors.shape[-1])
+    return unit(vectors[..., identity]), unit(vectors[..., appearance]), unit(vectors[..., colour])
+
+
+@cache
+def picture_indices(dim: int) -> Indices:
+    """Where a vector of this length has its picture: identity, then appearance, then colour."""
+    return np.concatenate(_indices(dim)[:-1])
+
+
 def _with_text(item: Floats, text: Floats | None) -> Floats:
     """The item's picture part with a text, of any length; nothing where something is missing."""
-    identity, appearance, of_text = _indices(len(item))
     changed = np.zeros_like(item)
-    changed[identity], changed[appearance] = item[identity], item[appearance]
+    picture = picture_indices(len(item))
+    changed[picture] = item[picture]
     if text is not None:
+        of_text = _indices(len(item))[-1]
         changed[of_text] = TEXT_WEIGHT * unit(text[: len(of_text)])
     return changed
 
 
 @cache
-def _indices(dim: int) -> tuple[Indices, Indices, Indices]:
-    """The indices of identity, appearance and text in a vector of one of the lengths."""
-    widths = zip(IDENTITY_PREFIXES, APPEARANCE_PREFIXES, TEXT_PREFIXES, strict=True)
-    indices: tuple[list[int], ...] = ([], [], [])
+def _indices(dim: int) -> tuple[Indices, Indices, Indices, Indices]:
+    """The indices of identity, appearance, colour and text in a vector of one of the lengths."""
+    widths = zip(
+        IDENTITY_PREFIXES, APPEARANCE_PREFIXES, COLOUR_PREFIXES, TEXT_PREFIXES, strict=True
+    )
+    indices: tuple[list[int], ...] = ([], [], [], [])
     start = 0
     for prefix, ends in zip(PREFIXES, widths, strict=True):
         if prefix > dim:
@@ -151,8 +223,8 @@ def _indices(dim: int) -> tuple[Indices, Indices, Indices]:
             part.extend(range(at, at + count))
             at += count
         start = prefix
-    identity, appearance, text = (np.array(part, np.intp) for part in indices)
-    return identity, appearance, text
+    identity, appearance, colour, text = (np.array(part, np.intp) for part in indices)
+    return identity, appearance, colour, text
 
 
 _MISSING = PREFIXES[0] - 1

@@ -1,10 +1,10 @@
 """The maps from backbone features to the identity, the appearance and the tokens that are stored.
 
-The appearance is a map of raw features (`models.embedding.appearance`). For the identity every
-depth of the pooled features, and the colours, are whitened on their own with a shrunk spectrum
-(Jégou and Chum 2012: whitening undoes co-occurrences), scaled to length 1 and weighted; the
-identity is a map of these, and of the features of the trained identity branch, learned by
-``lookstream train embedding``.
+The appearance is a rotation of raw features (`models.embedding.appearance`), and the colour one of
+fine histograms. For the identity every depth of the pooled features, and the coarse histogram, are
+whitened on their own with a shrunk spectrum (Jégou and Chum 2012: whitening undoes
+co-occurrences), scaled to length 1 and weighted; the identity is a map of these, and of the
+features of the trained identity branch, learned by ``lookstream train embedding``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from models.arrays import Floats, unit
 from models.backbone.spec import IDENTITY_BRANCH
 from models.embedding.appearance import raw_features
 from models.embedding.identity_library import IdentityLibrary
+from models.embedding.layout import PictureParts
 from models.embedding.pca import PrincipalAxes
 from models.errors import ProjectionError, WeightsError
 from models.juicer.juicer import PictureFeatures
 from models.weights.files import read_weights, tensor_names, write_weights
 
-FORMAT = 5
+FORMAT = 6
 TOKEN_WIDTH = 64
 
 DEPTH_WEIGHTS = (0.4, 0.7, 1.0, 0.9)
@@ -41,8 +42,9 @@ class Projection:
     """All maps of one encoder. ``card`` says what they were fitted on and how.
 
     Attributes:
-        depths, colour: of pooled features and colours, onto their own axes.
+        depths, colour: of pooled features and coarse histograms, onto their own axes.
         appearance: of raw features.
+        fine_colour: of fine histograms.
         tokens: of patches.
         branch: of the identity branch's features; None without one.
         identity: of depths, colour and ``branch`` side by side; None in an untrained encoder.
@@ -52,40 +54,42 @@ class Projection:
     depths: tuple[PrincipalAxes, ...]
     colour: PrincipalAxes
     appearance: PrincipalAxes
+    fine_colour: PrincipalAxes
     tokens: PrincipalAxes
     card: dict[str, object]
     branch: PrincipalAxes | None = None
     identity: PrincipalAxes | None = None
     library: IdentityLibrary | None = None
 
-    def project(self, picture: PictureFeatures) -> tuple[Floats | None, Floats]:
-        """The picture's identity (128,) and appearance (256,), both of length 1.
-
-        The identity is None in an untrained encoder.
-        """
+    def project(self, picture: PictureFeatures) -> PictureParts:
+        """The parts of the picture's vector; an untrained encoder gives no identity."""
         pooled = pooled_features(picture)
         appearance = self.project_appearance(pooled)
+        colour = self.project_colour(picture.fine_colour)
         if self.identity is None:
-            return None, appearance
+            return PictureParts(None, appearance, colour)
         whitened = self.whitened(pooled)
         if self.branch is not None:
             branch = np.float32(IDENTITY_BRANCH_WEIGHT) * unit(self.branch(picture.identity))
             whitened = np.concatenate([whitened, branch])
-        return unit(self.identity(whitened)), appearance
+        return PictureParts(unit(self.identity(whitened)), appearance, colour)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """How many values each depth has, and the colours."""
+        """How many values each depth has, and the coarse histogram."""
         return tuple(len(axes.mean) for axes in (*self.depths, self.colour))
 
     def project_appearance(self, pooled: Floats) -> Floats:
-        """Appearances (…, 256) of length 1 from `pooled_features`."""
+        """Appearances (…, 384) of length 1 from `pooled_features`."""
         return unit(self.appearance(self.raw_features(pooled)))
+
+    def project_colour(self, fine_colour: Floats) -> Floats:
+        """Colours (…, 128) of length 1 from fine histograms."""
+        return unit(self.fine_colour(fine_colour))
 
     def raw_features(self, pooled: Floats) -> Floats:
         """Raw features (…, c), see `models.embedding.appearance`, from `pooled_features`."""
-        *depths, colour = self._split(pooled)
-        return raw_features(depths, colour)
+        return raw_features(self._split(pooled)[:-1])
 
     def whitened(self, pooled: Floats) -> Floats:
         """Depths and colours side by side (…, d), whitened and weighted, from `pooled_features`."""
@@ -106,7 +110,7 @@ class Projection:
 
 
 def pooled_features(picture: PictureFeatures) -> Floats:
-    """Pooled depths and colours side by side, (f,): what all maps but that of tokens start from."""
+    """Pooled depths and coarse histogram side by side, (f,), which most maps start from."""
     return np.concatenate([*picture.pooled, picture.colour])
 
 
@@ -178,7 +182,7 @@ def has_identity_branch(path: Path) -> bool:
 
 
 def _named_maps(projection: Projection) -> list[tuple[str, PrincipalAxes]]:
-    names = ("colour", "appearance", "tokens", "branch", "identity")
+    names = ("colour", "appearance", "fine_colour", "tokens", "branch", "identity")
     whole = [(name, getattr(projection, name)) for name in names]
     deep = [(f"depth{number}", axes) for number, axes in enumerate(projection.depths)]
     return [*deep, *((name, axes) for name, axes in whole if axes is not None)]

@@ -1,4 +1,4 @@
-"""A picture's colours: a soft CIELAB histogram of its salient patches.
+"""A picture's colours: soft CIELAB histograms.
 
 Colour tells products apart in fashion and hardly in groceries, so it is a part of its own, with a
 weight of its own. Square roots turn the inner product into the Hellinger kernel
@@ -7,28 +7,50 @@ weight of its own. Square roots turn the inner product into the Hellinger kernel
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from models.arrays import Floats
 
-LIGHTNESS = (10.0, 36.67, 63.33, 90.0)
-GREEN_RED = (-35.0, -15.0, 5.0, 25.0, 45.0)
-BLUE_YELLOW = (-35.0, -15.0, 5.0, 25.0, 45.0, 65.0)
-"""Bin centres, evenly spaced; colours between two are shared by both."""
 
-WIDTH = len(LIGHTNESS) * len(GREEN_RED) * len(BLUE_YELLOW)
+@dataclass(frozen=True)
+class Bins:
+    """The bins of a histogram: evenly spaced centres, of which colours between two are shared.
 
-
-def colour_histogram(pixels: Floats, weights: Floats) -> Floats:
-    """Colour descriptor (120,) of length 1.
-
-    ``pixels`` (patches, n, 3) are sRGB from 0 to 255, ``weights`` (patches,) say how much each
-    patch counts; their sum is above 0.
+    Attributes:
+        lightness: number of centres on L*, from 10 to 90.
+        green_red, blue_yellow: first and last centre on a* and on b*, and their number.
     """
-    lab = to_lab(pixels.reshape(-1, 3))
-    share = np.repeat(weights / weights.sum() / pixels.shape[1], pixels.shape[1])
-    light = _soft_bins(lab[:, 0], LIGHTNESS) * share[:, None]
-    red, yellow = _soft_bins(lab[:, 1], GREEN_RED), _soft_bins(lab[:, 2], BLUE_YELLOW)
+
+    lightness: int
+    green_red: tuple[float, float, int]
+    blue_yellow: tuple[float, float, int]
+
+    @property
+    def width(self) -> int:
+        """Number of bins."""
+        return self.lightness * self.green_red[2] * self.blue_yellow[2]
+
+
+COARSE = Bins(4, (-35.0, 45.0, 5), (-35.0, 65.0, 6))
+"""120 bins: stored with every item for the reranker, and read by the identity."""
+
+FINE = Bins(7, (-40.0, 50.0, 9), (-45.0, 65.0, 9))
+"""567 bins: the colour of vectors. Over five catalogs without a fitted part, colour alone finds the
+product of .40 of the photos by these and .35 by the coarse ones (I-HR@1)."""
+
+
+def colour_histogram(pixels: Floats, weights: Floats, bins: Bins = COARSE) -> Floats:
+    """Colour descriptor (bins.width,) of length 1.
+
+    ``pixels`` (n, 3) are sRGB from 0 to 255, ``weights`` (n,) say how much each counts; their sum
+    is above 0.
+    """
+    lab = to_lab(pixels)
+    share = weights / weights.sum()
+    light = _soft_bins(lab[:, 0], (10.0, 90.0, bins.lightness)) * share[:, None]
+    red, yellow = _soft_bins(lab[:, 1], bins.green_red), _soft_bins(lab[:, 2], bins.blue_yellow)
     hue = (red[:, :, None] * yellow[:, None, :]).reshape(len(lab), -1)
     counts: Floats = (light.T @ hue).reshape(-1)
     return np.sqrt(counts)
@@ -44,10 +66,11 @@ def to_lab(rgb: Floats) -> Floats:
     return np.stack([light, red, yellow], axis=1).astype(np.float32)
 
 
-def _soft_bins(values: Floats, centres: tuple[float, ...]) -> Floats:
+def _soft_bins(values: Floats, centres: tuple[float, float, int]) -> Floats:
     """Linear shares (n, bins) of each value in its two nearest bins, outer ones in the last."""
-    position = (values - centres[0]) / (centres[1] - centres[0])
-    distance = np.abs(np.clip(position, 0, len(centres) - 1)[:, None] - np.arange(len(centres)))
+    first, last, count = centres
+    position = np.clip((values - first) * ((count - 1) / (last - first)), 0, count - 1)
+    distance = np.abs(position[:, None] - np.arange(count))
     shares: Floats = np.maximum(1 - distance, 0).astype(np.float32)
     return shares
 

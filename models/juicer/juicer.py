@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from models.arrays import Floats, unit
 from models.backbone.protocol import Backbone
 from models.backbone.spec import Layout
-from models.images import colour_histogram
+from models.images.colour_histogram import FINE, colour_histogram
 from models.images.letterbox import Frame, Picture, letterbox, normalise
+from models.juicer.product_pixels import product_pixels
 from models.juicer.saliency import Mask, cell_pixels, find_background, patch_saliency
 
 KEEP_RATIO = 0.7
@@ -34,7 +35,8 @@ class PictureFeatures:
         pooled: for each depth (c,) the saliency-weighted mean of the kept patches.
         identity: the same mean of the identity branch's map; (0,) without one.
         cells: the middle depths of every patch, each of length 1, side by side, (patches, d).
-        colour: the colour histogram (120,) of the kept patches.
+        colour: the coarse colour histogram (120,) of the kept patches.
+        fine_colour: the fine one (567,) of the product's pixels.
     """
 
     frame: Frame
@@ -43,6 +45,7 @@ class PictureFeatures:
     identity: Floats
     cells: Floats
     colour: Floats
+    fine_colour: Floats
 
 
 def extract_features(
@@ -72,7 +75,10 @@ def pool_patches(patches: Floats, canvas: Picture, frame: Frame, layout: Layout)
         pooled=tuple(weights @ depth for depth in depths),
         identity=weights @ layout.identities(patches),
         cells=np.concatenate([unit(depth) for depth in _token_depths(depths)], axis=1),
-        colour=colour_histogram.colour_histogram(pixels, weights),
+        colour=colour_histogram(
+            pixels.reshape(-1, 3), np.repeat(weights / pixels.shape[1], pixels.shape[1])
+        ),
+        fine_colour=colour_histogram(*product_pixels(canvas, frame, salience, layout.grid), FINE),
     )
 
 

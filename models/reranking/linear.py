@@ -15,7 +15,6 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import Encoded
 from models.errors import RerankerError
@@ -115,8 +114,7 @@ class Reranker:
 
     def parameters_for(self, modality: Modality, weights: PartWeights) -> ModalityParameters:
         """The parameters for queries of one modality to a catalog with these part weights."""
-        recognised = weights.identity > MIN_IDENTITY_WEIGHT
-        by_modality = self.parameters.known if recognised else self.parameters.unknown
+        by_modality = self.parameters.known if weights.recognised else self.parameters.unknown
         parameters: ModalityParameters = getattr(by_modality, modality)
         return parameters
 

@@ -168,8 +168,8 @@ class ModelSettings(Section):
         None,
         description="what `train reranker` wrote; one for another encoder is not used, with a note",
     )
-    dim: Annotated[Literal[64, 128, 256, 512], BeforeValidator(_number)] = Field(
-        512, description="length of the vectors: shorter ones are prefixes, smaller and faster"
+    dim: Annotated[Literal[64, 128, 256, 512, 768], BeforeValidator(_number)] = Field(
+        768, description="length of the vectors: shorter ones are prefixes, smaller and faster"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(0, ge=0, description="0: one per core")

@@ -16,7 +16,7 @@ from index.milvus.client import Client
 from index.milvus.collection import Collection
 from index.prototypes.mmap_bank import MappedBank
 from index.prototypes.registry import BankRegistry
-from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, SAMPLE
+from models.embedding.identity_library import SAMPLE
 from models.errors import ModelError
 from stream.connection import check_broker
 from stream.errors import StreamError
@@ -171,10 +171,10 @@ def _index(settings: Settings) -> str:
         encoder = encoder_of(settings)
         if bank.model_id != encoder.model_id:
             raise ModelMismatch(f"{found}: {what_differs(bank.model_id, encoder.model_id)}")
-        known = encoder.part_weights(collection.sample(SAMPLE)).identity
-    if known <= MIN_IDENTITY_WEIGHT:
+        weights = encoder.part_weights(collection.sample(SAMPLE))
+    if not weights.recognised:
         return f"{found}, not recognised ({TRAIN})"
-    return f"{found}, recognised by {known:.0%}"
+    return f"{found}, recognised by {weights.identity:.0%}"
 
 
 def _bank(settings: Settings) -> str:

@@ -48,7 +48,7 @@ class CatalogPartWeights:
         self._beside = beside
         self._bank, self._looked_at, self._small = "", 0.0, False
         self._refreshing = False
-        self._now = PartWeights(identity=0.0)
+        self._now = PartWeights.with_identity(0.0)
 
     def now(self) -> PartWeights:
         """The weights; raises MilvusUnavailable."""

@@ -22,7 +22,7 @@ from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec
 from models.embedding.projection import Projection, pooled_features
 from models.errors import TrainingError
-from models.images import colour_histogram
+from models.images.colour_histogram import COARSE
 from models.images.files import open_picture
 from models.images.letterbox import Picture, letterbox, normalise
 from models.juicer.juicer import pool_patches, pooling_weights
@@ -100,7 +100,7 @@ class FeatureCache:
         return self.projection.whitened(self.pooled_features(rows))
 
     def appearances(self, rows: Rows) -> Floats:
-        """Appearances of some rows, (n, 256), of length 1."""
+        """Appearances of some rows, (n, 384), of length 1."""
         return self.projection.project_appearance(self.pooled_features(rows))
 
     def with_projection(self, projection: Projection) -> FeatureCache:
@@ -172,7 +172,7 @@ def _allocate(folder: Path, sources: Sequence[Source], settings: CacheSettings) 
     shapes = {
         "trunk": trunk.shape[1:] if settings.trunk else (0,),
         "weights": rows.shape[1:2],
-        "features": (sum(backbone.layout.widths) + colour_histogram.WIDTH,),
+        "features": (sum(backbone.layout.widths) + COARSE.width,),
     }
     total = sum(source.views for source in sources)
     for name, shape in shapes.items():

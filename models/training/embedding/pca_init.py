@@ -1,13 +1,11 @@
 """PCA initialisation: an untrained projection fitted on the pictures of catalog folders.
 
-Nothing here is trained to tell products apart: all maps are principal axes, and the appearance
-damps what differs between photos and packshots (`models.embedding.appearance`).
+Nothing here is trained to tell products apart: all maps are principal axes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,7 @@ from models.embedding.projection import TOKEN_WIDTH, Projection
 from models.errors import ProjectionError
 from models.images.files import open_picture
 from models.juicer.juicer import PictureFeatures, extract_features
-from models.training.embedding.fit_appearance import fit_appearance
+from models.training.embedding.fit_appearance import fit_appearance, fit_colour
 from models.training.embedding.fit_pca import fit_principal_axes
 
 DEPTH_AXES = (120, 160, 256, 320)
@@ -35,18 +33,6 @@ CELLS_PER_PICTURE = 12
 BATCH = 32
 MIN_PICTURES = 64
 """Fewer give no useful covariance."""
-
-
-Pairs = tuple[list[int], list[int]]
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """A picture to fit on: a packshot, or a photo, of a product if that is known."""
-
-    path: Path
-    product_id: str | None
-    is_packshot: bool
 
 
 def fit_projection(
@@ -82,9 +68,9 @@ def fit_projection(
     chosen = [_sample_pictures(catalog, split, limit, rng) for catalog in catalogs]
     total, done = sum(map(len, chosen)), 0
     sources: list[list[PictureFeatures]] = []
-    for some in chosen:
+    for paths in chosen:
         features: list[PictureFeatures] = []
-        for one in _extract_features([sample.path for sample in some], network, spec.size):
+        for one in _extract_features(paths, network, spec.size):
             features.append(one)
             done += 1
             progress(done, total)
@@ -98,12 +84,11 @@ def fit_projection(
     }
     classifier = network.layout.classifier
     classes = None if classifier is None else classifier[0]
-    return _fit(sources, [_photo_pairs(some) for some in chosen], classes, rng, card)
+    return _fit(sources, classes, rng, card)
 
 
 def _fit(
     sources: Sequence[Sequence[PictureFeatures]],
-    pairs: Sequence[Pairs],
     classes: Floats | None,
     rng: np.random.Generator,
     card: dict[str, object],
@@ -125,15 +110,11 @@ def _fit(
         TOKEN_WIDTH,
         TOKEN_SHRINKAGE,
     )
-    rows = [
-        np.stack([raw_features(one.pooled, one.colour) for one in source]) for source in sources
-    ]
-    changes = [
-        row[photos] - row[products]
-        for row, (photos, products) in zip(rows, pairs, strict=True)
-        if len(photos)
-    ]
-    return Projection(depths, colour, fit_appearance(rows, changes, classes), tokens, card)
+    appearance = fit_appearance(
+        [np.stack([raw_features(one.pooled) for one in source]) for source in sources], classes
+    )
+    fine_colour = fit_colour([np.stack([one.fine_colour for one in source]) for source in sources])
+    return Projection(depths, colour, appearance, fine_colour, tokens, card)
 
 
 def _extract_features(
@@ -146,37 +127,20 @@ def _extract_features(
 
 def _sample_pictures(
     catalog: Catalog, split: str, limit: int | None, rng: np.random.Generator
-) -> list[_Sample]:
+) -> list[Path]:
     pictures: list[Product | Photo] = [*catalog.products]
     pictures += [photo for photo in catalog.photos if photo.split == split]
-    samples = [
-        _Sample(Path(catalog.locate(one.image)), one.product_id, isinstance(one, Product))
-        for one in pictures
-        if one.image and "://" not in one.image
+    paths = [
+        Path(catalog.locate(one.image)) for one in pictures if one.image and "://" not in one.image
     ]
-    if limit is not None and limit < len(samples):
-        # Whole products, for the differences between their pictures.
-        names = [sample.product_id or str(sample.path) for sample in samples]
-        rank = dict(zip(unique := sorted(set(names)), rng.permutation(len(unique)), strict=True))
-        drawn = sorted(range(len(samples)), key=lambda place: (rank[names[place]], place))[:limit]
-        samples = [samples[place] for place in sorted(drawn)]
-    if len(samples) < MIN_PICTURES:
+    if limit is not None and limit < len(paths):
+        paths = [paths[place] for place in sorted(rng.permutation(len(paths))[:limit])]
+    if len(paths) < MIN_PICTURES:
         raise ProjectionError(
-            f"{catalog.folder} has {len(samples)} local pictures of split {split!r} and of its "
+            f"{catalog.folder} has {len(paths)} local pictures of split {split!r} and of its "
             f"products; a projection needs {MIN_PICTURES} or more"
         )
-    return samples
-
-
-def _photo_pairs(samples: Sequence[_Sample]) -> Pairs:
-    """Indices of photos, and of the packshots of the products that they show."""
-    packshots = {one.product_id: place for place, one in enumerate(samples) if one.is_packshot}
-    photos = [
-        place
-        for place, one in enumerate(samples)
-        if not one.is_packshot and one.product_id in packshots
-    ]
-    return photos, [packshots[samples[place].product_id] for place in photos]
+    return paths
 
 
 def _sample_cells(features: PictureFeatures, rng: np.random.Generator) -> Floats:

@@ -14,10 +14,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.backbone.identity_branch import IdentityBranch, identity_branch_tensors
+from models.backbone.identity_branch import (
+    IdentityBranch,
+    identity_branch_tensors,
+    load_identity_branch,
+)
 from models.backbone.patch_network import patch_network
 from models.backbone.spec import named_backbone
-from models.embedding.projection import Projection, load_projection, save_projection
+from models.embedding.projection import (
+    Projection,
+    has_identity_branch,
+    load_projection,
+    save_projection,
+)
 from models.progress import Phases, Progress, no_phases, no_progress, of_phase
 from models.training.embedding.batches import ViewBatches
 from models.training.embedding.build_library import (
@@ -97,9 +106,7 @@ def train_embedding(
     ranks = joined_ranks()
     if not config.passes and not config.contrast_passes:
         with first_rank_first(ranks):
-            base = config.start or initial_projection(config, work, progress)
-        _, layout = patch_network(named_backbone(config.backbone))
-        return TrainedEncoder(load_projection(base, layout.widths), None, [])
+            return _fit_without_training(config, work, progress)
     with first_rank_first(ranks):
         data = prepare_training_data(config, work, processes=processes, progress=progress)
     tower, projection = initial_tower(data, identity_branch=config.identity_branch)
@@ -119,6 +126,22 @@ def train_embedding(
     card = _card(config, data, trained, tower, validating)
     projection = replace(tower.to_projection(projection, library), card=card)
     return TrainedEncoder(projection, tower.identity_branch, trained.history)
+
+
+def _fit_without_training(config: TrainingConfig, work: Path, progress: Phases) -> TrainedEncoder:
+    """Appearance and colour fitted on the folders; the identity is that of ``config.start``."""
+    path = initial_projection(config, work, progress)
+    network, layout = patch_network(named_backbone(config.backbone))
+    fitted = load_projection(path, layout.widths)
+    if config.start is None:
+        return TrainedEncoder(fitted, None, [])
+    start, branch = load_projection(config.start, layout.widths), None
+    if has_identity_branch(config.start):
+        branch = IdentityBranch(network.network)
+        load_identity_branch(branch, config.start)
+    card = {**start.card, "fitted": fitted.card}
+    maps = replace(start, appearance=fitted.appearance, fine_colour=fitted.fine_colour, card=card)
+    return TrainedEncoder(maps, branch, [])
 
 
 def train_tower(

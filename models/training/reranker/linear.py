@@ -4,7 +4,7 @@ For an encoder that was not trained on these photos the training split is as unb
 validation split, and larger; for one that was, use `("val",)` only.
 
 There are parameters for catalogs that the encoder recognises and for those that it does not. The
-latter are fitted on queries by appearance alone, of the same folder or of another that the encoder
+latter are fitted on queries without identity, of the same folder or of another that the encoder
 was not trained on, because in an unknown catalog identities are worth less than in either.
 
 How far the comparison may deviate from the retrieval order, the shrinkage, is chosen by
@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog.folder import read_catalog
-from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import SearchEncoder
 from models.errors import RerankerError
@@ -45,7 +44,7 @@ from models.weights.files import replacing
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
-APPEARANCE_ONLY = PartWeights(identity=0.0)
+WITHOUT_IDENTITY = PartWeights.with_identity(0.0)
 """Of queries to a catalog that the encoder does not recognise."""
 
 
@@ -95,10 +94,10 @@ def fit_reranker(
     for_known, known_card = _fit_modalities(lists, progress)
     for_unknown, unknown_card = for_known, known_card
     if unknown is not None:
-        lists = lists_of(unknown, None, APPEARANCE_ONLY)
+        lists = lists_of(unknown, None, WITHOUT_IDENTITY)
         for_unknown, unknown_card = _fit_modalities(lists, progress)
-    elif lists["picture"].weights.identity > MIN_IDENTITY_WEIGHT:
-        lists = lists_of(folder, splits, APPEARANCE_ONLY)
+    elif lists["picture"].weights.recognised:
+        lists = lists_of(folder, splits, WITHOUT_IDENTITY)
         for_unknown, unknown_card = _fit_modalities(lists, progress)
     return RerankerParameters(
         encoder=encoder.model_id,
