@@ -2,29 +2,23 @@
 
 A patch of the backbone is a ninth of the picture wide and mixes product and background. So saliency
 is interpolated between patches, and the background is found pixel by pixel: a region of the
-border's own colour that reaches in from the border.
+border's own colour that reaches in from the border (`models.images.plain_background`).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from models.arrays import Floats
 from models.images.letterbox import Frame, Picture
+from models.images.plain_background import plain_background
 
 SIDE = 65
 """Pixels of the longer side of the downscaled copy."""
 
-COLOUR_TOLERANCE = 14
-"""Difference (bytes, largest channel) from the border's median up to which a pixel is alike."""
-
 PLAIN_BORDER = 0.5
-"""Share of the border in its median colour from which it counts as background."""
-
-MIN_PRODUCT = 0.03
-"""Share of a picture that the product covers at least: else nothing counts as background."""
+"""Share of the border in its median colour from which that is background."""
 
 FLOOR = 1e-6
 """Weight of what is no product, so that a picture without any has colours all the same."""
@@ -47,30 +41,5 @@ def product_pixels(
     patch = grid[1] / size
     within = tuple(edge * patch for edge in box)
     weights = np.asarray(cells.resize(small, Image.Resampling.BILINEAR, within))
-    weights = np.maximum(weights * ~plain_background(pixels), FLOOR)
+    weights = np.maximum(weights * ~plain_background(pixels, PLAIN_BORDER), FLOOR)
     return pixels.reshape(-1, 3).astype(np.float32), weights.reshape(-1)
-
-
-def plain_background(pixels: Picture) -> NDArray[np.bool_]:
-    """The pixels (h, w) of the border's colour that are connected with the border.
-
-    No pixel where the border has no colour of its own, or where nearly all would be background.
-    """
-    values = pixels.astype(np.int16)
-    edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-    colour = np.median(edge, axis=0)
-    near = np.abs(values - colour).max(axis=2) < COLOUR_TOLERANCE
-    found: NDArray[np.bool_] = np.zeros_like(near)
-    if (np.abs(edge - colour).max(axis=1) < COLOUR_TOLERANCE).mean() < PLAIN_BORDER:
-        return found
-    found[[0, -1]], found[:, [0, -1]] = near[[0, -1]], near[:, [0, -1]]
-    count = 0
-    while (grown := int(found.sum())) > count:
-        count = grown
-        found[1:] |= found[:-1] & near[1:]
-        found[:-1] |= found[1:] & near[:-1]
-        found[:, 1:] |= found[:, :-1] & near[:, 1:]
-        found[:, :-1] |= found[:, 1:] & near[:, :-1]
-    if count > (1 - MIN_PRODUCT) * found.size:
-        found[:] = False
-    return found
