@@ -1,9 +1,7 @@
 """A query map: what one catalog has taught about its own pictures, applied to queries alone.
 
-Identity recognition for one shop (Pailitao-VL, arXiv 2602.13704 §4): every product is an identity,
-and its prototypes are the vectors that the index holds already. Only the query is mapped, so that
-nothing is encoded or written again, and what was learned can be put in place and taken away at
-once. Learned by `models.embedding.adapt`.
+Only the query is mapped, so that nothing is encoded or written again, and what was learned can be
+put in place and taken away at once. Learned by `models.embedding.adapt`.
 """
 
 from __future__ import annotations

@@ -161,8 +161,8 @@ def test_nothing_gives_nothing(encoder: Encoder) -> None:
 
 def test_models_have_names_of_their_own(encoder: Encoder) -> None:
     fast = load_encoder("cpu", "lite0", threads=1)
-    assert encoder.model_id.startswith("lite2-minilm-512-")
-    assert fast.model_id.startswith("lite0-minilm-512-")
+    assert encoder.model_id.startswith("lite2-minilm-768-")
+    assert fast.model_id.startswith("lite0-minilm-768-")
     assert fast.encode_items([RED], [None])[0].juice.grid == (7, 7)
 
 
@@ -177,11 +177,11 @@ def test_identity_weighs_more_in_a_catalog_of_training_than_in_noise(encoder: En
     unlike = np.stack([one.vector for one in encoder.encode_items(noise, [None] * 10)])
     assert encoder.part_weights(unlike).identity == MIN_IDENTITY_WEIGHT
     by_identity, by_appearance = (
-        encoder.encode_queries([shown[0]], [None], PartWeights(identity=weight))[0].vector
-        for weight in (1, 0)
+        encoder.encode_queries([shown[0]], [None], PartWeights(*weights))[0].vector
+        for weights in ((1, 0, 0), (0, 1, 0))
     )
-    assert by_identity @ trained_on[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
-    assert by_appearance @ trained_on[0] == pytest.approx(0.8 * 0.5**0.5, abs=1e-4)
+    assert by_identity @ trained_on[0] == pytest.approx(0.8 / 3**0.5, abs=1e-4)
+    assert by_appearance @ trained_on[0] == pytest.approx(0.8 / 3**0.5, abs=1e-4)
     assert abs(by_identity @ by_appearance) < 1e-6
 
 

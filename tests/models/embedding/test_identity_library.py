@@ -5,7 +5,7 @@ import pytest
 
 from models.arrays import Floats, unit
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT, IdentityLibrary
-from models.embedding.layout import PREFIXES, compose_item
+from models.embedding.layout import DIM, NO_PICTURE, PREFIXES, PictureParts, compose_item
 from models.training.embedding.class_centroids import MAX_IDENTITIES, class_centroids
 
 IDENTITIES = 40
@@ -15,11 +15,11 @@ def directions(count: int, seed: int, width: int = 128) -> Floats:
     return unit(np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32))
 
 
-def items(identities: Floats, dim: int = 512) -> Floats:
-    appearances = directions(len(identities), 9, 256)
+def items(identities: Floats, dim: int = DIM) -> Floats:
+    appearances = directions(len(identities), 9, 384)
     return np.stack(
         [
-            compose_item(identity, appearance, None, dim=dim)
+            compose_item(PictureParts(identity, appearance, appearance[:128]), None, dim=dim)
             for identity, appearance in zip(identities, appearances, strict=True)
         ]
     )
@@ -52,7 +52,7 @@ def test_half_way_between_they_have_half_the_weight(library: IdentityLibrary) ->
 
 def test_items_without_a_picture_are_left_out(library: IdentityLibrary) -> None:
     words = unit(np.ones(127, np.float32))
-    without_picture = np.stack([compose_item(None, None, words)] * 60)
+    without_picture = np.stack([compose_item(NO_PICTURE, words)] * 60)
     assert library.identity_weight(without_picture) == 0
     known = items(library.identities)
     assert library.identity_weight(np.concatenate([without_picture, known])) == pytest.approx(0.8)

@@ -30,7 +30,8 @@ def small_projection() -> Projection:
     return Projection(
         depths=tuple(axes(width, 4) for width in WIDTHS),
         colour=axes(5, 3),
-        appearance=axes(sum(WIDTHS) + 5, 7),
+        appearance=axes(sum(WIDTHS), 7),
+        fine_colour=axes(10, 6),
         tokens=axes(6, 4),
         card={"backbone": "tiny"},
     )
@@ -44,6 +45,7 @@ def picture_features() -> PictureFeatures:
         identity=rows(1, 9)[0],
         cells=rows(4, 6),
         colour=rows(1, 5)[0],
+        fine_colour=rows(1, 10)[0],
     )
 
 
@@ -85,10 +87,13 @@ def test_a_projection_is_read_back(tmp_path: Path) -> None:
     picture = picture_features()
     assert read.card == {"backbone": "tiny"}
     assert read.library is None
-    identity, appearance = read.project(picture)
+    identity, *parts = read.project(picture)
     assert identity is None
-    assert np.linalg.norm(appearance) == pytest.approx(1, abs=1e-5)
-    assert appearance @ written.project(picture)[1] == pytest.approx(1, abs=1e-3)
+    for part, expected in zip(parts, list(written.project(picture))[1:], strict=True):
+        assert part is not None
+        assert expected is not None
+        assert np.linalg.norm(part) == pytest.approx(1, abs=1e-5)
+        assert part @ expected == pytest.approx(1, abs=1e-3)
     assert np.allclose(read.patch_tokens(picture), written.patch_tokens(picture), atol=1e-2)
 
 
@@ -107,7 +112,7 @@ def test_trained_maps_are_read_back(tmp_path: Path) -> None:
     assert read.library.known_weight == 0.7
     assert (read.library.identities == np.eye(6)[:2]).all()
     picture = picture_features()
-    found, expected = read.project(picture)[0], trained.project(picture)[0]
+    found, expected = read.project(picture).identity, trained.project(picture).identity
     assert found is not None
     assert expected is not None
     assert found @ expected == pytest.approx(1, abs=1e-3)

@@ -125,13 +125,13 @@ def test_each_modality_has_its_own_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("identity_weight", "recognised"), [(0, False), (MIN_IDENTITY_WEIGHT, False), (0.5, True)]
+    ("identity_weight", "recognised"), [(0, False), (MIN_IDENTITY_WEIGHT, False), (0.6, True)]
 )
 def test_unknown_catalogs_have_their_own_parameters(
     identity_weight: float, recognised: bool
 ) -> None:
     candidates = [Candidate(str(at), 0.5, juice(at), f"t{at}") for at in range(5)]
-    query = replace(encoded(9), weights=PartWeights(identity=identity_weight))
+    query = replace(encoded(9), weights=PartWeights.with_identity(identity_weight))
     by_modality = PARAMETERS.known if recognised else PARAMETERS.unknown
     alone = Reranker(msgspec.structs.replace(PARAMETERS, known=by_modality, unknown=by_modality))
     other = Reranker(

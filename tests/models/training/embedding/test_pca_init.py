@@ -58,10 +58,13 @@ def test_a_fitted_projection_encodes_pictures(catalog: Path, tiny: str) -> None:
     (features,) = extract_features([open_picture(catalog / "0.png")], backbone, 64)
     read = load_projection(path, backbone.layout.widths)
     assert seen == [(done, MIN_PICTURES) for done in range(1, MIN_PICTURES + 1)]
-    identity, appearance = read.project(features)
+    identity, *parts = read.project(features)
     assert identity is None
-    assert np.linalg.norm(appearance) == pytest.approx(1, abs=1e-5)
-    assert appearance @ fitted.project(features)[1] == pytest.approx(1, abs=1e-3)
+    for part, expected in zip(parts, list(fitted.project(features))[1:], strict=True):
+        assert part is not None
+        assert expected is not None
+        assert np.linalg.norm(part) == pytest.approx(1, abs=1e-5)
+        assert part @ expected == pytest.approx(1, abs=1e-3)
     assert read.card["pictures"] == {catalog.name: MIN_PICTURES}
 
 

@@ -21,7 +21,7 @@ from models.arrays import Floats, unit
 from models.backbone.spec import named_backbone
 from models.catalog.folder import read_catalog
 from models.embedding.encoder import load_encoder
-from models.embedding.layout import compose_query
+from models.embedding.layout import picture_parts
 from models.embedding.pca import PrincipalAxes
 from models.embedding.projection import has_identity_branch, load_projection
 from models.errors import PictureError, TrainingError
@@ -107,7 +107,8 @@ def test_the_file_serves_the_vectors_that_were_trained(
     row = data.cache.clean_rows()[[names.index("3.png")]]
     (learned,) = unit(encode_rows(tower, data.cache, row))
     (appearance,) = data.cache.appearances(row)
-    assert served.vector @ compose_query(learned, appearance, None) == pytest.approx(1, abs=1e-3)
+    for part, expected in zip(picture_parts(served.vector), (learned, appearance), strict=False):
+        assert part @ expected == pytest.approx(1, abs=1e-3)
     assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
     items = np.stack([one.vector for one in encoder.encode_items([picture], [None])])
     library = fitted.projection.library
