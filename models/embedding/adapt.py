@@ -157,7 +157,7 @@ def _kinds(witnesses: Witnesses, asked: Numbers, weights: PartWeights) -> Floats
     cosines = _cosines(witnesses, witnesses.items[asked], weights)
     same = witnesses.products[asked][:, None] == witnesses.products
     nearest = np.where(same, -np.inf, cosines).argmax(axis=1)
-    hits = witnesses.categories[nearest] == witnesses.categories[asked]
+    hits: NDArray[np.bool_] = witnesses.categories[nearest] == witnesses.categories[asked]
     return hits.astype(np.float32)
 
 

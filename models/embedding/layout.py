@@ -84,8 +84,8 @@ class PartWeights:
     Attributes:
         identity, appearance, colour: of the picture.
         text: of the words, 1 for as much as items have of them.
-        query_map: what `lookstream adapt` made of a catalog, applied after the weights; None
-            without one.
+        query_map: what was learned from a catalog (`models.embedding.adapt`), applied after the
+            weights; None without one.
     """
 
     identity: float = 1 / 3
