@@ -158,6 +158,10 @@ class CatalogIndex:
         """Number of items, without tombstones."""
         return self._call(lambda collection: collection.count(), 0)
 
+    def recent_count(self) -> int:
+        """`count`, some seconds old."""
+        return self._call(lambda collection: collection.recent_count(), 0)
+
     def content_hash(self) -> str:
         """Equal for equal catalogs; "" before there is one. Reads every row."""
         return self._call(lambda collection: collection.content_hash(), "")

@@ -8,6 +8,7 @@ WorkerError
 │   ├── DeadlineExceeded  it did not come in time for the query that needs it
 │   └── PictureRefused it was read, but is no picture we may decode
 ├── DecoderError       no decoder process can be started; no picture is to blame
+├── EvidenceError      what a catalog has kept as its own evidence cannot be read
 ├── QueryFailed       a query of a run that needs all its answers got none
 ├── TooManyDeletes     a folder that is to be complete names too few products
 └── StackError         a process of `up` did not start or died
@@ -46,6 +47,10 @@ class PictureRefused(IntakeError):
 
 class DecoderError(WorkerError):
     """No decoder process is available: it does not start, or this worker is ending."""
+
+
+class EvidenceError(WorkerError):
+    """What a catalog has kept as its own evidence cannot be read."""
 
 
 class QueryFailed(WorkerError):

@@ -31,6 +31,9 @@ POLL_S = 0.05
 MAX_WAIT_S = 60.0
 """The longest wait for a moment between two batches; in a long backlog there may be none."""
 
+PAUSE_S = 1.0
+"""The longest that a step of a long job waits for a batch."""
+
 log = structlog.get_logger()
 
 Sleep = Callable[[float], Awaitable[Any]]
@@ -68,6 +71,14 @@ async def maintain(
             log.warning("index maintenance failed and is tried again", why=str(error))
         except Exception:  # products come first: they are ingested whatever happens here
             log.exception("index maintenance failed and is tried again")
+
+
+def wait_for_batch(delivery: Busy, sleep: Wait = time.sleep) -> None:
+    """What a long job calls before each of its steps: a batch that is under way goes first."""
+    waited = 0.0
+    while delivery.busy and waited < PAUSE_S:
+        sleep(POLL_S)
+        waited += POLL_S
 
 
 def purge_tombstones(

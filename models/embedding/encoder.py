@@ -56,10 +56,12 @@ class Encoder:
 
     ``model_id`` names backbone, dimensions and a hash of every weight and of `RULES_VERSION`:
     vectors with different ids must never be compared (law 3). ``dim`` is the length of the vectors.
-    ``replaces_text`` says that an encoded item can be given another text without its picture.
+    ``replaces_text`` says that an encoded item can be given another text without its picture,
+    ``has_parts`` that a query's parts can be weighed.
     """
 
     replaces_text = True
+    has_parts = True
 
     def __init__(
         self,

@@ -2,14 +2,15 @@
 
 No fixed weights suit all catalogs: colour is worth most in fashion and misleads about household
 goods, identity depends on what the encoder was trained on. But a catalog has witnesses. A view of
-an item's picture, or another picture of the same product, should find that product among all
-(`self@1`); and the nearest other product of an item should be of its category (`category@1`). The
-weights chosen are those that both agree on, unless they are hardly better than the prior, which was
-fitted over catalogs left out.
+an item's picture should find its product among all, and so should an item where the product has
+another picture (`self@1`); and the nearest other product of an item should be of its category
+(`category@1`). The weights chosen are those that both agree on, unless they are hardly better than
+the prior, which was fitted over catalogs left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,6 +21,9 @@ from models.arrays import Floats
 from models.embedding.layout import PartWeights, picture_parts
 
 Numbers = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+Rates = NDArray[np.float64]
+Trials = Sequence[tuple[float, float]]
 
 COLOURS = (0.06, 0.12, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 IDENTITIES = (0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -84,8 +88,8 @@ def weigh_parts(witnesses: Witnesses, prior: PartWeights) -> Weighed:
     trials = [own, *product(IDENTITIES, COLOURS)]
     if not picture_parts(witnesses.items)[0].any():  # an encoder that was not trained
         trials = [(0.0, colour) for colour in (own[1], *COLOURS)]
-    self_rates = _hit_rates(witnesses, trials, among_views=True)
-    category_rates = _hit_rates(witnesses, trials, among_views=False)
+    self_rates = _self_rates(witnesses, trials)
+    category_rates = _category_rates(witnesses, trials)
     distances = [_squared_log_distance(trial, own) for trial in trials]
     scores = self_rates + category_rates - PRIOR_STRENGTH * np.array(distances)
     best = int(scores.argmax())
@@ -118,37 +122,79 @@ def _squared_log_distance(one: tuple[float, float], other: tuple[float, float]) 
     )
 
 
-def _hit_rates(
-    witnesses: Witnesses, trials: list[tuple[float, float]], *, among_views: bool
-) -> NDArray[np.float64]:
-    """The share of hits by each of the weights, (trials,).
+def _self_rates(witnesses: Witnesses, trials: Trials) -> Rates:
+    """How often a view, or an item with another picture, finds its product first, (trials,)."""
+    items, products = picture_parts(witnesses.items), witnesses.products
+    shown = products[witnesses.shown]
+    by_views = _hits(
+        trials,
+        picture_parts(witnesses.views),
+        items,
+        np.arange(len(shown)),
+        right=lambda some: shown[some][:, None] == products,
+    )
+    _, number, pictures = np.unique(products, return_inverse=True, return_counts=True)
+    siblings = np.flatnonzero(pictures[number] > 1)
+    by_siblings = _hits(
+        trials,
+        items,
+        items,
+        siblings,
+        right=lambda some: products[some][:, None] == products,
+        barred=lambda some: some[:, None] == np.arange(len(products)),
+    )
+    return (by_views + by_siblings) / (len(shown) + len(siblings))
 
-    A view hits if the nearest item shows its product; an item, if the nearest item of another
-    product has its category.
+
+def _category_rates(witnesses: Witnesses, trials: Trials) -> Rates:
+    """How often the nearest item of another product has an item's category, (trials,)."""
+    items, products, known = (
+        picture_parts(witnesses.items),
+        witnesses.products,
+        witnesses.categories,
+    )
+    asked = np.flatnonzero(known >= 0)
+    if len(np.unique(known[asked])) < 2:
+        return np.zeros(len(trials))
+    hits = _hits(
+        trials,
+        items,
+        items,
+        asked,
+        right=lambda some: known[some][:, None] == known,
+        barred=lambda some: products[some][:, None] == products,
+    )
+    return hits / len(asked)
+
+
+def _hits(
+    trials: Trials,
+    queries: Sequence[Floats],
+    items: Sequence[Floats],
+    asked: Numbers,
+    *,
+    right: Callable[[Numbers], Mask],
+    barred: Callable[[Numbers], Mask] | None = None,
+) -> Rates:
+    """How many queries find first what is right, by each of the weights, (trials,).
+
+    Args:
+        trials: weights of identity and colour, against an appearance of 1.
+        queries, items: identities, appearances and colours, (m, w) and (n, w) each.
+        asked: which of the queries count, (k,).
+        right: the items that are right for some queries, (some, n).
+        barred: the items that they cannot find.
     """
-    items = picture_parts(witnesses.items)
-    queries = picture_parts(witnesses.views) if among_views else items
-    products = witnesses.products
-    own = products[witnesses.shown] if among_views else products
-    asked = np.arange(len(own))
-    if not among_views:
-        known = witnesses.categories
-        asked = np.flatnonzero(known >= 0)
-        if len(np.unique(known[asked])) < 2:
-            return np.zeros(len(trials))
     hits = np.zeros(len(trials))
     for start in range(0, len(asked), BLOCK):
         some = asked[start : start + BLOCK]
         identity, appearance, colour = (
-            part[some] @ item.T for part, item in zip(queries, items, strict=True)
+            query[some] @ item.T for query, item in zip(queries, items, strict=True)
         )
-        same = own[some][:, None] == products
+        if barred is not None:
+            appearance[barred(some)] = -np.inf
+        found, rows = right(some), np.arange(len(some))
         for number, (of_identity, of_colour) in enumerate(trials):
             scores = of_identity * identity + appearance + of_colour * colour
-            if among_views:
-                nearest = scores.argmax(axis=1)
-                hits[number] += same[np.arange(len(some)), nearest].sum()
-            else:
-                nearest = np.where(same, -np.inf, scores).argmax(axis=1)
-                hits[number] += (known[nearest] == known[some]).sum()
-    return hits / len(asked)
+            hits[number] += found[rows, scores.argmax(axis=1)].sum()
+    return hits

@@ -42,7 +42,13 @@ class ItemEncoder(Protocol):
 
 
 class SearchEncoder(ItemEncoder, Protocol):
-    """Encodes items, and queries for a catalog of them."""
+    """Encodes items, and queries for a catalog of them.
+
+    ``has_parts`` says that vectors have the layout of `models.embedding.layout`, so that a query's
+    parts can be weighed.
+    """
+
+    has_parts: bool = False
 
     def encode_queries(
         self,

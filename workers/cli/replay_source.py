@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from models.embedding.protocol import CatalogEncoder
+    from models.progress import Phases
     from stream.records import Record
     from stream.span_reader import Span
     from workers.config.settings import Settings
@@ -28,13 +28,12 @@ SAVE_EVERY_S = 1.0
 class Reading:
     """Records to replay, and what to call with how far that is.
 
-    `on_batch` takes the number read, after each batch; `on_repartition` the rows copied and their
-    number, where a catalog needs more prototypes at the end.
+    `on_batch` takes the number read, after each batch; `phases` shows what is done at the end.
     """
 
     records: Iterator[Record]
     on_batch: Callable[[int], None]
-    on_repartition: Callable[[int, int], None]
+    phases: Phases
 
 
 def source(settings: Settings, span: Span, candidate: Settings, file: Path | None) -> Any:
@@ -51,7 +50,7 @@ def source(settings: Settings, span: Span, candidate: Settings, file: Path | Non
         kept = of_topic(read_recording(file or Path()), topic)
         records = (record for record in kept if span.includes(record))
         with bars.task(what) as task:
-            yield Reading(records, task, partial(bars.phases(), "repartitioning"))
+            yield Reading(records, task, bars.phases())
 
     @contextmanager
     def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
@@ -69,7 +68,7 @@ def source(settings: Settings, span: Span, candidate: Settings, file: Path | Non
                     reader.save()
                     saved = time.monotonic()
 
-            yield Reading(iter(reader), on_batch, partial(bars.phases(), "repartitioning"))
+            yield Reading(iter(reader), on_batch, bars.phases())
             reader.save()
 
     return from_file if file else from_kafka
@@ -77,6 +76,7 @@ def source(settings: Settings, span: Span, candidate: Settings, file: Path | Non
 
 def apply_products(reading: Reading, candidate: Settings, encoder: CatalogEncoder) -> Replayed:
     """Apply the records to the catalog that these settings name."""
+    from models.progress import of_phase
     from workers.jobs.replay import replay_products
 
     return asyncio.run(
@@ -85,7 +85,8 @@ def apply_products(reading: Reading, candidate: Settings, encoder: CatalogEncode
             candidate,
             encoder,
             on_batch=reading.on_batch,
-            on_repartition=reading.on_repartition,
+            on_repartition=of_phase(reading.phases, "repartitioning"),
+            on_weighing=of_phase(reading.phases, "weighing the parts"),
         )
     )
 

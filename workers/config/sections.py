@@ -286,6 +286,11 @@ class IngestSettings(Section):
     max_future_s: float = Field(
         24 * 3600.0, ge=0, description="how far ahead of the worker's clock an event's time may be"
     )
+    weigh_parts: bool = Field(
+        True,
+        description="keep a sample of the pictures, and let it say how much identity, appearance "
+        "and colour count",
+    )
     metrics_port: int = Field(9464, ge=0, le=65535, description="0: no metrics endpoint")
 
 

@@ -98,7 +98,7 @@ class StoredPictures:
             and (encoder.replaces_text or item.digest.partition("-")[2] == words)
         ]
         return cls(
-            {_picture_part(item.digest): item for item in items},
+            {picture_part(item.digest): item for item in items},
             {item.payload["image"]: item for item in items if item.payload["image"]},
         )
 
@@ -115,7 +115,7 @@ class StoredPictures:
 
     def unchanged(self, reference: str, validators: Validators) -> FetchedPicture:
         """The picture under this reference, which did not change."""
-        return FetchedPicture(_picture_part(self.by_reference[reference].digest), None, validators)
+        return FetchedPicture(picture_part(self.by_reference[reference].digest), None, validators)
 
 
 def picture_references(event: ProductUpsert) -> list[str]:
@@ -163,7 +163,7 @@ def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) 
     are encoded.
     """
     made = {digest: item for one in fetched for digest, item in one.known.items()}
-    seen = {_picture_part(digest): item for digest, item in made.items() if encoder.replaces_text}
+    seen = {picture_part(digest): item for digest, item in made.items() if encoder.replaces_text}
     fresh = {
         source.digest: (source, one.event)
         for one in fetched
@@ -171,7 +171,7 @@ def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) 
         if source.digest not in made
     }
     inputs = [
-        _encoder_input(source, seen.get(_picture_part(source.digest)))
+        _encoder_input(source, seen.get(picture_part(source.digest)))
         for source, _ in fresh.values()
     ]
     encoded = encoder.encode_items(
@@ -236,7 +236,8 @@ def _words_digest(event: ProductUpsert, model_id: str) -> str:
     return _hash(model_id, *(word.encode() for word in words))
 
 
-def _picture_part(digest: str) -> str:
+def picture_part(digest: str) -> str:
+    """The digest of the picture in that of an item."""
     return digest.partition("-")[0]
 
 

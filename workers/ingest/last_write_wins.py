@@ -7,7 +7,8 @@ them. So each group holds its newest write, by the rule in `workers.ingest.group
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -38,7 +39,8 @@ class Change:
 
     `content` holds one item per picture, in order, without offer and versions; `missing` are the
     pictures that it lacks. `dim` is the length of the index's vectors, and `coerced` what was
-    coerced in its pictures.
+    coerced in its pictures. `thumbnails` are for the sample of the catalog's pictures
+    (`workers.evidence.sample`).
     """
 
     event: CatalogEvent
@@ -47,6 +49,7 @@ class Change:
     content: Product = ()
     missing: MissingPictures | None = None
     coerced: tuple[Coercion, ...] = ()
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

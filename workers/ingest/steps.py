@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -31,9 +31,10 @@ from workers.catalog_index import CatalogIndex
 from workers.config.sections import IngestSettings
 from workers.deploy.telemetry import CLOCKS_DIFFER, timed
 from workers.errors import DecoderError
+from workers.evidence.sample import PictureSample
 from workers.ingest.event_clock import event_clock
 from workers.ingest.event_fetcher import EventFetcher, Fetching, Products
-from workers.ingest.items import FetchedProduct, encode_products
+from workers.ingest.items import FetchedProduct, encode_products, picture_part
 from workers.ingest.last_write_wins import (
     OFFER,
     Applied,
@@ -49,6 +50,9 @@ from workers.intake.fetch import Fetcher
 
 log = structlog.get_logger()
 
+Thumbnails = Mapping[str, bytes]
+"""JPEG by the digest of the picture."""
+
 
 class Ingest:
     """The two steps of delivery for catalog events; nobody else writes their products."""
@@ -60,7 +64,9 @@ class Ingest:
         index: CatalogIndex,
         settings: IngestSettings | None = None,
         now_s: Callable[[], float] = time.time,
+        sample: PictureSample | None = None,
     ) -> None:
+        self._sample = sample
         self._coercions = CoercionReport()
         self._encoder = encoder
         self._index = index
@@ -101,11 +107,11 @@ class Ingest:
             )
         with timed("ingest", "encode"), _delivery_errors():
             products = [one for one in fetched if isinstance(one, FetchedProduct)]
-            encoded = iter(await asyncio.to_thread(encode_products, products, self._encoder))
+            encoded = iter(await asyncio.to_thread(self._encode, products))
         changes: list[Change | Rejection] = []
         for record, one in zip(records, fetched, strict=True):
             change = (
-                self._change(record, one, next(encoded))
+                self._change(record, one, *next(encoded))
                 if isinstance(one, FetchedProduct)
                 else self._change(record, one)
             )
@@ -130,6 +136,7 @@ class Ingest:
         record: Record,
         one: CatalogEvent | FetchedProduct | Rejection,
         content: Product = (),
+        thumbnails: Thumbnails | None = None,
     ) -> Change | Rejection:
         """What is to be written for a record; `content` are the items of an upsert."""
         if isinstance(one, Rejection):
@@ -144,7 +151,30 @@ class Ingest:
                 return one.missing.rejection()
             event = offer
         clock = event_clock(one.event, record)
-        return Change(event, clock, self._encoder.dim, content, one.missing, one.coercions)
+        return Change(
+            event,
+            clock,
+            self._encoder.dim,
+            content,
+            one.missing,
+            one.coercions,
+            thumbnails or {},
+        )
+
+    def _encode(self, products: Sequence[FetchedProduct]) -> list[tuple[Product, Thumbnails]]:
+        """The items of each product, and thumbnails of the pictures that the sample wants."""
+        return [
+            (items, self._thumbnails(one))
+            for one, items in zip(products, encode_products(products, self._encoder), strict=True)
+        ]
+
+    def _thumbnails(self, one: FetchedProduct) -> Thumbnails:
+        if self._sample is None:
+            return {}
+        pictures = [source.picture for source in one.sources if source.picture]
+        return self._sample.thumbnails(
+            one.event.product_id, [(picture.digest, picture.pixels) for picture in pictures]
+        )
 
     async def _stored_products(
         self, events: Sequence[CatalogEvent | Rejection], ahead: Sequence[Fetching | None]
@@ -199,9 +229,32 @@ class Ingest:
             i for i in new.values() if i.item_id not in old or not same_row(i, old[i.item_id])
         ]
         self._index.write(changed, gone=[item for key, item in old.items() if key not in new])
+        self._update_sample(changes, before, after)
         for change, applied in differ:
             _report_clocks(change, applied)
         return outcomes
+
+    def _update_sample(self, changes: Sequence[Change], before: Products, after: Products) -> None:
+        """Tell the sample of pictures which ones its products have now."""
+        if self._sample is None:
+            return
+        thumbnails: dict[str, dict[str, bytes]] = {}
+        for change in changes:
+            if change.thumbnails:
+                thumbnails.setdefault(change.event.product_id, {}).update(change.thumbnails)
+        shown = {product_id: _pictures(product) for product_id, product in after.items()}
+        changed = {
+            product_id: now
+            for product_id, now in shown.items()
+            if product_id in thumbnails or now != _pictures(before[product_id])
+        }
+        if changed:
+            self._sample.update(changed, thumbnails)
+
+
+def _pictures(product: Product) -> set[str]:
+    """The digests of a product's pictures, and one for words without a picture."""
+    return {picture_part(item.digest) for item in product if not item.is_tombstone}
 
 
 def _offer_alone(event: ProductUpsert) -> OfferPatch | None:

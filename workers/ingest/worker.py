@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -30,12 +31,14 @@ from workers.deploy.lag import report_lag
 from workers.deploy.signals import WAIT_FOR_INDEX_S, exit_for_settings
 from workers.deploy.telemetry import EVENTS, PARKED, serve_metrics
 from workers.errors import WorkerError
+from workers.evidence.weigh import WEIGH_EVERY_S, Weighing, weighing_of
 from workers.index_maintenance import (
     PURGE_EVERY_S,
     REPARTITION_EVERY_S,
     Repartitioning,
     maintain,
     purge_tombstones,
+    wait_for_batch,
 )
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
@@ -77,7 +80,9 @@ async def _ingest(
     outcomes = OutcomeWriter(kafka, topics)
     on_batch_result = _writing_outcomes(outcomes, on_batch_result)
     async with open_fetcher(settings.intake) as fetcher:
-        steps = Ingest(fetcher, encoder, index, settings.ingest)
+        weighing = weighing_of(settings, index, encoder)
+        sample = weighing.sample if weighing else None
+        steps = Ingest(fetcher, encoder, index, settings.ingest, sample=sample)
         delivery = Delivery(
             _of_our_model(steps.prepare), _of_our_model(steps.write), DeadLetters(kafka, topics)
         )
@@ -98,7 +103,7 @@ async def _ingest(
             ),
             *(
                 maintain(job, delivery, every_s=every_s)
-                for job, every_s in _maintenance(settings, index, assignment)
+                for job, every_s in _maintenance(settings, index, assignment, weighing, delivery)
             ),
         ]
         tasks = [asyncio.create_task(one) for one in beside]
@@ -111,6 +116,8 @@ async def _ingest(
         await _leave_group(app)
         await asyncio.to_thread(outcomes.close)
         await asyncio.to_thread(index.close)
+        if sample:
+            sample.close()
 
 
 def _writing_outcomes(outcomes: OutcomeWriter, on_batch_result: OnBatchResult) -> OnBatchResult:
@@ -152,6 +159,10 @@ class _Assignment:
     def alone(self) -> bool:
         """Whether no other worker writes to this catalog."""
         return self._settled and len(self.partitions()) == self._all
+
+    def leads(self) -> bool:
+        """Whether this worker does what one of them does for all."""
+        return 0 in self.partitions()
 
     async def on_assigned(self) -> None:
         """Before the first record of a new assignment."""
@@ -199,12 +210,19 @@ def _add_agent(
 
 
 def _maintenance(
-    settings: Settings, index: CatalogIndex, assignment: _Assignment
+    settings: Settings,
+    index: CatalogIndex,
+    assignment: _Assignment,
+    weighing: Weighing | None,
+    delivery: Delivery[Any],
 ) -> Iterator[tuple[Callable[[], object], float]]:
     """What is done to the index beside the batches, and every how many seconds."""
     yield lambda: purge_tombstones(index, settings.ingest.remember_deletes_s), PURGE_EVERY_S
     if settings.milvus.repartition:
         yield Repartitioning(index, assignment.alone).check, REPARTITION_EVERY_S
+    if weighing:
+        pause = partial(wait_for_batch, delivery)
+        yield lambda: assignment.leads() and weighing.check(pause=pause), WEIGH_EVERY_S
 
 
 def _stop_event() -> asyncio.Event:

@@ -16,12 +16,15 @@ from time import perf_counter
 from typing import Any
 
 from models.embedding.protocol import CatalogEncoder
+from models.progress import Progress, no_progress
 from models.reranking.protocol import ListReranker
 from stream.delivery import BatchResult, Delivery, Rejection
 from stream.messages import Result
 from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
+from workers.evidence.fitted import FittedFile
+from workers.evidence.weigh import weighing_of
 from workers.index_maintenance import Repartitioning
 from workers.ingest.missing import PARTIAL
 from workers.ingest.steps import Ingest
@@ -31,7 +34,6 @@ from workers.query.steps import QueryPipeline
 SHOWN_REFUSALS = 100
 
 OnBatch = Callable[[int], None]
-OnRepartition = Callable[[int, int], None]
 
 
 @dataclass
@@ -83,24 +85,33 @@ async def replay_products(
     encoder: CatalogEncoder,
     *,
     on_batch: OnBatch = lambda _count: None,
-    on_repartition: OnRepartition = lambda _rows, _total: None,
+    on_repartition: Progress = no_progress,
+    on_weighing: Progress = no_progress,
 ) -> Replayed:
     """Apply catalog records, in their order, to the index of `settings`.
 
     `on_batch` is called with how many records were read once those are durable, `on_repartition`
-    with the rows copied and their number where the catalog needs more prototypes at the end.
+    with the rows copied and their number where the catalog needs more prototypes at the end,
+    `on_weighing` with the views encoded and their number where it is time to weigh its parts.
     Raises what ends an ingest worker: records that `on_batch` did not hear of must be replayed
     again.
     """
     report, began = Replayed(), perf_counter()
     index = CatalogIndex(settings, encoder.model_id)
+    weighing = weighing_of(settings, index, encoder)
 
     async def refused(record: Record, rejection: Rejection, _attempts: int) -> None:
         report.refuse(record, rejection)
 
     try:
         async with open_fetcher(settings.intake) as fetcher:
-            steps = Ingest(fetcher, encoder, index, settings.ingest)
+            steps = Ingest(
+                fetcher,
+                encoder,
+                index,
+                settings.ingest,
+                sample=weighing.sample if weighing else None,
+            )
             delivery = Delivery(steps.prepare, steps.write, refused)
             while batch := await asyncio.to_thread(_take, records, settings.ingest.batch):
                 result: BatchResult = await delivery.deliver(batch)
@@ -113,8 +124,12 @@ async def replay_products(
             # Its first bank was made of its first batch, and nobody searches here yet.
             repartitioning = Repartitioning(index, grace_s=0, on_progress=on_repartition)
             await asyncio.to_thread(repartitioning.check)
+        if weighing:
+            await asyncio.to_thread(weighing.check, on_weighing)
     finally:
         index.close()
+        if weighing:
+            weighing.sample.close()
     report.seconds = perf_counter() - began
     return report
 
@@ -131,9 +146,10 @@ async def replay_queries(
     """Answer query records from the index of `settings`; `on_result` gets the answers in order."""
     report, began = Replayed(), perf_counter()
     index = CatalogIndex(settings, encoder.model_id)
+    fitted = FittedFile(settings, encoder.model_id)
     try:
         async with open_fetcher(settings.intake) as fetcher:
-            pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query)
+            pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query, fitted)
             while batch := await asyncio.to_thread(_take, records, settings.query.batch):
                 for record, answer in zip(batch, await pipeline.answer(batch), strict=True):
                     if isinstance(answer, Result):

@@ -1,7 +1,8 @@
-"""The part weights of queries to the live catalog, computed for each prototype bank.
+"""The part weights of queries to the live catalog: its own, or those without evidence.
 
-While a catalog is small they are refreshed beside the queries: reading the sample takes an index
-that is being written to as long as ten queries.
+Its own are in a file, which is looked at for each batch (`workers.evidence.fitted`). Until there is
+one, they are computed for each prototype bank; while a catalog is small they are refreshed beside
+the queries: reading the sample takes an index that is being written to as long as ten queries.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from models.embedding.identity_library import SAMPLE
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import SearchEncoder
 from workers.catalog_index import CatalogIndex
+from workers.evidence.fitted import FittedFile
 
 log = structlog.get_logger()
 
@@ -39,11 +41,14 @@ class CatalogPartWeights:
         self,
         encoder: SearchEncoder,
         index: CatalogIndex,
+        fitted: FittedFile | None = None,
         clock: Callable[[], float] = time.monotonic,
         beside: Callable[[Callable[[], None]], None] = _in_thread,
     ) -> None:
         self._encoder = encoder
         self._index = index
+        self._fitted = fitted
+        self._version = ""
         self._clock = clock
         self._beside = beside
         self._bank, self._looked_at, self._small = "", 0.0, False
@@ -52,6 +57,12 @@ class CatalogPartWeights:
 
     def now(self) -> PartWeights:
         """The weights; raises MilvusUnavailable."""
+        if self._fitted and (fitted := self._fitted.read()):
+            if fitted.version != self._version:
+                log.info("part weights of queries", version=fitted.version, **fitted.shares())
+                self._version = fitted.version
+            return fitted.weights
+        self._version = ""
         bank = self._index.bank_version()
         age_s = self._clock() - self._looked_at
         if bank and (bank != self._bank or (self._small and age_s >= OLDEST_S)):
