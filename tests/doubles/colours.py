@@ -71,13 +71,23 @@ class ColourEncoder(SearchEncoder):
 
 def picture_uri(colour: str) -> str:
     """A `data:` URI of a small PNG of one colour."""
-    return "data:image/png;base64," + base64.b64encode(picture_png(colour)).decode()
+    return data_uri(pixels(colour))
+
+
+def data_uri(picture: Picture) -> str:
+    """A `data:` URI of a picture as a PNG."""
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
 
 
 def picture_png(colour: str) -> bytes:
     """A PNG of 16 × 16 pixels of one colour."""
+    return png(pixels(colour))
+
+
+def png(picture: Picture) -> bytes:
+    """A PNG of a picture."""
     out = io.BytesIO()
-    Image.fromarray(pixels(colour)).save(out, "PNG")
+    Image.fromarray(picture).save(out, "PNG")
     return out.getvalue()
 
 

@@ -23,10 +23,12 @@ from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.settings import Settings
 from workers.index_maintenance import (
     MAX_WAIT_S,
+    PAUSE_S,
     POLL_S,
     Repartitioning,
     maintain,
     purge_tombstones,
+    wait_for_batch,
 )
 
 __all__ = ["shop"]
@@ -104,6 +106,23 @@ async def test_nobody_waits_for_a_job_when_the_worker_leaves() -> None:
         await task
     assert all(t.daemon for t in threading.enumerate() if t.name == "index-maintenance")
     may_end.set()
+
+
+def test_a_long_job_lets_a_batch_go_first_but_not_for_ever() -> None:
+    delivery = SimpleNamespace(busy=True)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        delivery.busy = len(slept) != 3
+
+    wait_for_batch(delivery, sleep)
+    assert len(slept) == 3
+    wait_for_batch(delivery, sleep)
+    assert len(slept) == 3
+    delivery.busy = True
+    wait_for_batch(delivery, slept.append)
+    assert sum(slept[3:]) == pytest.approx(PAUSE_S)
 
 
 # Tombstones.

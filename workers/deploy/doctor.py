@@ -17,17 +17,20 @@ from index.milvus.collection import Collection
 from index.prototypes.mmap_bank import MappedBank
 from index.prototypes.registry import BankRegistry
 from models.embedding.identity_library import SAMPLE
+from models.embedding.part_weights import MIN_ITEMS
 from models.errors import ModelError
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
 from workers.catalog_index import open_catalog
 from workers.config.load_models import encoder_of, model_id_of, reranker_for, reranker_of
+from workers.config.sections import MLLM
 from workers.config.settings import Settings, load_settings, profile_path
 from workers.config.wiring import kafka_of, milvus_config_of, topics_of
 from workers.deploy.lag import WORKERS as LAGGING
 from workers.deploy.lag import behind, group_lag
 from workers.errors import SettingsError, WorkerError
+from workers.evidence.fitted import FittedFile
 from workers.model_fit import WAYS_OUT, bank_model, what_differs
 
 UP = "start it with `lookstream up`"
@@ -81,7 +84,10 @@ def examine() -> Iterator[Finding]:
     )
     yield milvus
     if milvus.good:
-        yield _check("index", lambda: _index(settings), "lookstream produce DIR")
+        index = _check("index", lambda: _index(settings), "lookstream produce DIR")
+        yield index
+        if index.good and not settings.models.encoder.startswith(MLLM):
+            yield _parts(settings)
     elif BankRegistry(settings.data_dir).current() is not None:
         yield _check("index", lambda: _bank(settings), "lookstream reindex")
     yield _data_dir(settings)
@@ -175,6 +181,19 @@ def _index(settings: Settings) -> str:
     if not weights.recognised:
         return f"{found}, not recognised ({TRAIN})"
     return f"{found}, recognised by {weights.identity:.0%}"
+
+
+def _parts(settings: Settings) -> Finding:
+    """How much the parts of a query count, and why."""
+    fitted = FittedFile(settings, bank_model(settings) or "").read()
+    if fitted is None:
+        why = (
+            f"until {MIN_ITEMS} pictures are there"
+            if settings.ingest.weigh_parts
+            else "(ingest.weigh_parts is off)"
+        )
+        return Finding("parts", True, f"weighed as in other catalogs {why}")
+    return Finding("parts", True, fitted.summary)
 
 
 def _bank(settings: Settings) -> str:

@@ -70,16 +70,24 @@ class FittedWeights(msgspec.Struct, frozen=True, kw_only=True, tag_field="format
         """The weights for queries."""
         return PartWeights(self.identity, self.appearance, self.colour, self.text)
 
-    def shares(self) -> dict[str, float]:
-        """The weights of the picture's parts, to be shown."""
-        return self._rounded("identity", "appearance", "colour")
+    @property
+    def summary(self) -> str:
+        """The weights and what speaks for them, in a line."""
+        return (
+            f"identity {self.identity:.0%}, appearance {self.appearance:.0%}, "
+            f"colour {self.colour:.0%}; by its own evidence ({self.items} pictures, version "
+            f"{self.version}): self@1 {self.self_at_1:.1%} (prior {self.prior_self_at_1:.1%}), "
+            f"category@1 {self.category_at_1:.1%} (prior {self.prior_category_at_1:.1%})"
+        )
 
-    def rates(self) -> dict[str, float]:
-        """What the witnesses found, to be shown."""
-        return self._rounded("self_at_1", "prior_self_at_1", "category_at_1", "prior_category_at_1")
-
-    def _rounded(self, *names: str) -> dict[str, float]:
-        return {name: round(getattr(self, name), 3) for name in names}
+    def figures(self) -> dict[str, float | str]:
+        """The same, for a log."""
+        numbers = msgspec.structs.asdict(self)
+        return {
+            name: round(value, 3) if isinstance(value, float) else value
+            for name, value in numbers.items()
+            if name not in ("model_id", "of_items", "text")
+        }
 
 
 class FittedFile:

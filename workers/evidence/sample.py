@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -68,6 +69,17 @@ class SampledPicture:
 def evidence_dir(settings: Settings) -> Path:
     """Where a catalog's evidence and what was made of it are; it moves with its generation."""
     return settings.data_dir / "evidence"
+
+
+def move_evidence(candidate: Settings, live: Settings) -> None:
+    """What a catalog has of its own goes with it when it becomes the live one.
+
+    Where it has none, that of the live one stays: of another model it is ignored.
+    """
+    source, target = evidence_dir(candidate), evidence_dir(live)
+    if source.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        source.replace(target)
 
 
 def open_sample(settings: Settings, model_id: str) -> PictureSample:

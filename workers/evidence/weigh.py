@@ -101,39 +101,35 @@ class Weighing:
         if not self._due(items):
             return False
         with _alone(self._file.path.parent):
-            if self._due(items):  # nobody has done it meanwhile
-                self._weigh(items, progress, pause)
+            if not self._due(items):  # somebody has done it meanwhile
+                return False
+            began = time.monotonic()
+            fitted = self._weigh(items, progress, pause)
+        seconds = round(time.monotonic() - began, 1)
+        if fitted is None:
+            log.info("too few pictures say how much the parts of a query count", items=items)
+        else:
+            log.info("the catalog's parts were weighed", seconds=seconds, **fitted.figures())
         return True
 
-    def now(self, progress: Progress = no_progress) -> None:
-        """Weigh the catalog as it is, after whoever weighs it already."""
+    def now(self, progress: Progress = no_progress) -> FittedWeights | None:
+        """Weigh the catalog as it is, after whoever weighs it already; None for few pictures."""
         with _alone(self._file.path.parent):
-            self._weigh(self._index.count(), progress, no_pause)
+            return self._weigh(self._index.count(), progress, no_pause)
 
     def _due(self, items: int) -> bool:
         last = self._file.read()
         before = max(self._tried_at, last.of_items if last else 0)
         return items >= max(MIN_ITEMS, 2 * before)
 
-    def _weigh(self, items: int, progress: Progress, pause: Pause) -> None:
-        began = time.monotonic()
+    def _weigh(self, items: int, progress: Progress, pause: Pause) -> FittedWeights | None:
         self._tried_at = items
         fitted = weigh(
             self.sample, self._index, self._encoder, items, progress=progress, pause=pause
         )
-        if fitted is None:
-            log.info("too few pictures say how much the parts of a query count", items=items)
-            return
-        self._file.write(fitted)
-        log.info(
-            "the catalog was weighed by its own evidence",
-            seconds=round(time.monotonic() - began, 1),
-            version=fitted.version,
-            items=fitted.items,
-            views=fitted.views,
-            **fitted.shares(),
-            **fitted.rates(),
-        )
+        if fitted is not None:
+            self._file.write(fitted)
+        return fitted
 
 
 @contextmanager

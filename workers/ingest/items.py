@@ -45,6 +45,11 @@ class FetchedProduct:
         truncated = any(one.picture and one.picture.truncated for one in self.sources)
         return (Coercion.PICTURE_TRUNCATED,) if truncated else ()
 
+    @property
+    def pictures(self) -> list[tuple[str, Picture | None]]:
+        """Digest and pixels of each picture, as `workers.evidence.sample` takes them."""
+        return [(one.picture.digest, one.picture.pixels) for one in self.sources if one.picture]
+
 
 @dataclass(frozen=True)
 class FetchedPicture:
@@ -234,6 +239,11 @@ def _encoder_input(source: ItemSource, seen: Item | None) -> Picture | Encoded |
 def _words_digest(event: ProductUpsert, model_id: str) -> str:
     words = (event.title, event.description, *event.category)
     return _hash(model_id, *(word.encode() for word in words))
+
+
+def picture_digests(product: Product) -> set[str]:
+    """The digests of a product's pictures, and one for words without a picture."""
+    return {picture_part(item.digest) for item in product if not item.is_tombstone}
 
 
 def picture_part(digest: str) -> str:

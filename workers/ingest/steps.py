@@ -34,7 +34,7 @@ from workers.errors import DecoderError
 from workers.evidence.sample import PictureSample
 from workers.ingest.event_clock import event_clock
 from workers.ingest.event_fetcher import EventFetcher, Fetching, Products
-from workers.ingest.items import FetchedProduct, encode_products, picture_part
+from workers.ingest.items import FetchedProduct, encode_products, picture_digests
 from workers.ingest.last_write_wins import (
     OFFER,
     Applied,
@@ -164,17 +164,11 @@ class Ingest:
     def _encode(self, products: Sequence[FetchedProduct]) -> list[tuple[Product, Thumbnails]]:
         """The items of each product, and thumbnails of the pictures that the sample wants."""
         return [
-            (items, self._thumbnails(one))
+            (items, self._sample.thumbnails(one.event.product_id, one.pictures))
+            if self._sample
+            else (items, {})
             for one, items in zip(products, encode_products(products, self._encoder), strict=True)
         ]
-
-    def _thumbnails(self, one: FetchedProduct) -> Thumbnails:
-        if self._sample is None:
-            return {}
-        pictures = [source.picture for source in one.sources if source.picture]
-        return self._sample.thumbnails(
-            one.event.product_id, [(picture.digest, picture.pixels) for picture in pictures]
-        )
 
     async def _stored_products(
         self, events: Sequence[CatalogEvent | Rejection], ahead: Sequence[Fetching | None]
@@ -242,19 +236,14 @@ class Ingest:
         for change in changes:
             if change.thumbnails:
                 thumbnails.setdefault(change.event.product_id, {}).update(change.thumbnails)
-        shown = {product_id: _pictures(product) for product_id, product in after.items()}
+        shown = {product_id: picture_digests(product) for product_id, product in after.items()}
         changed = {
             product_id: now
             for product_id, now in shown.items()
-            if product_id in thumbnails or now != _pictures(before[product_id])
+            if product_id in thumbnails or now != picture_digests(before[product_id])
         }
         if changed:
             self._sample.update(changed, thumbnails)
-
-
-def _pictures(product: Product) -> set[str]:
-    """The digests of a product's pictures, and one for words without a picture."""
-    return {picture_part(item.digest) for item in product if not item.is_tombstone}
 
 
 def _offer_alone(event: ProductUpsert) -> OfferPatch | None:

@@ -26,7 +26,7 @@ from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
 from workers.errors import QueryFailed
-from workers.jobs.evaluate import ANSWER_TIMEOUT_S, TOP, ingest_catalog
+from workers.jobs.evaluate import ANSWER_TIMEOUT_S, TOP, ingest_catalog, weigh_catalog
 from workers.jobs.produce import picture_reference
 from workers.progress.tasks import Progress
 from workers.reports.contact_sheet import Answer, Row, write_contact_sheet
@@ -109,6 +109,7 @@ def run_demo(
         start = time.monotonic()
         events_in = ingest_catalog(folder, settings, progress, len(catalog.products))
         ingest_s = time.monotonic() - start
+        weigh_catalog(settings, progress)
         answered = list(progress.track(_search(catalog, photos, settings), "querying", len(photos)))
         results = [result for result, _ in answered]
         clicked = _click(catalog, photos, results, settings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +22,21 @@ from models.evaluation.metrics import best_possible, score_rankings
 from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
+from workers.catalog_index import CatalogIndex
 from workers.config.load_models import encoder_of, reranker_for, reranker_of
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
 from workers.errors import QueryFailed
+from workers.evidence.fitted import FittedWeights
+from workers.evidence.sample import PictureSample
+from workers.evidence.weigh import weigh, weighing_of
 from workers.ingest.items import (
     FetchedPicture,
     encode_products,
     fetched_product,
     picture_digest,
+    picture_digests,
     picture_references,
 )
 from workers.intake.fetch import Fetcher, open_fetcher
@@ -41,6 +47,7 @@ from workers.query.rerank import rank
 
 ENCODE_TOGETHER = 16
 TOP = 10
+WEIGHING = "weighing the parts"
 # A query waits behind those in flight before it, on a machine that may be slow.
 ANSWER_TIMEOUT_S = 120.0
 INGEST_TIMEOUT_S = 120.0
@@ -120,11 +127,16 @@ async def _evaluate_offline(
     folders = (catalog.folder, *([queried.views] if queried.views else []))
     roots = (*settings.intake.roots, *folders)
     intake = settings.intake.model_copy(update={"roots": roots})
+    sample = PictureSample(None, encoder.model_id) if settings.ingest.weigh_parts else None
     async with open_fetcher(intake) as fetcher:
         truncated: list[str] = []
-        items = await _encode_catalog(catalog, encoder, fetcher, progress, truncated)
+        items = await _encode_catalog(catalog, encoder, fetcher, sample, progress, truncated)
         matrix = np.stack([item.vector for item in items if item.vector is not None])
-        weights = encoder.part_weights(matrix)
+        fitted = None
+        if sample:
+            with progress.task(WEIGHING) as task:
+                fitted = weigh(sample, _InMemory(items), encoder, len(items), progress=task)
+        weights = fitted.weights if fitted else encoder.part_weights(matrix)
         lists = []
         for photo in progress.track(photos, "querying", len(photos)):
             decoded = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
@@ -137,7 +149,7 @@ async def _evaluate_offline(
             reranked = tuple(item.product_id for item in answer.items)
             lists.append(RankedLists(answer.retrieved, reranked))
     took = time.monotonic() - start
-    notes = (queried.note, reranker.note, _note(truncated))
+    notes = (queried.note, reranker.note, _note(truncated), _weights_note(fitted))
     return score_lists(catalog, photos, lists, encoder.model_id, took, notes)
 
 
@@ -147,10 +159,24 @@ def _note(truncated: list[str]) -> str:
     return f"{len(truncated)} JPEG pictures lack their last bytes, {truncated[0]} among them"
 
 
+class _InMemory:
+    """Items as an index has them."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._products: dict[str, list[Item]] = {}
+        for item in items:
+            self._products.setdefault(item.product_id, []).append(item)
+
+    def stored(self, product_ids: Sequence[str]) -> list[Item]:
+        """All items of these products."""
+        return [item for one in product_ids for item in self._products.get(one, ())]
+
+
 async def _encode_catalog(
     catalog: Catalog,
     encoder: CatalogEncoder,
     fetcher: Fetcher,
+    sample: PictureSample | None,
     progress: Progress,
     truncated: list[str],
 ) -> list[Item]:
@@ -173,7 +199,12 @@ async def _encode_catalog(
             digest = picture_digest(data, encoder.model_id)
             pictures.append(FetchedPicture(digest, decoded.picture))
         fetched = fetched_product(event, pictures, encoder.model_id)
-        items += encode_products([fetched], encoder)[0]
+        (encoded,) = encode_products([fetched], encoder)
+        items += encoded
+        if sample:
+            product_id = product.product_id
+            thumbnails = sample.thumbnails(product_id, fetched.pictures)
+            sample.update({product_id: picture_digests(encoded)}, {product_id: thumbnails})
     return items
 
 
@@ -195,13 +226,14 @@ def evaluate_through_kafka(
             stack.wait_ready()
             starting.finish()
             ingest_catalog(folder, settings, progress, len(catalog.products))
+            fitted = weigh_catalog(settings, progress)
             results = list(search_all(catalog, photos, settings, progress))
     lists = [
         RankedLists(result.retrieved, tuple(item.product_id for item in result.items))
         for result in results
     ]
     model_id, took = results[0].model_id, time.monotonic() - start
-    notes = (queried.note, reranker_for(settings, model_id).note)
+    notes = (queried.note, reranker_for(settings, model_id).note, _weights_note(fitted))
     return score_lists(catalog, photos, lists, model_id, took, notes)
 
 
@@ -227,6 +259,24 @@ def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: 
             on_progress=lambda left: ingesting(sent - left),
         )
     return sent
+
+
+def weigh_catalog(settings: Settings, progress: Progress) -> FittedWeights | None:
+    """Let the catalog that is searchable now say how much its parts count; None if it cannot.
+
+    The ingest worker does so too, in its own time, and figures would depend on when.
+    """
+    encoder = encoder_of(settings)
+    with closing(CatalogIndex(settings, encoder.model_id)) as index:
+        weighing = weighing_of(settings, index, encoder)
+        if weighing is None:
+            return None
+        with closing(weighing.sample), progress.task(WEIGHING) as task:
+            return weighing.now(task)
+
+
+def _weights_note(fitted: FittedWeights | None) -> str:
+    return f"parts: {fitted.summary}" if fitted else ""
 
 
 def search_all(

@@ -2,8 +2,9 @@
 
 A generation is a catalog like any other, under a collection name and in a folder of its own, so
 that everything that works on the live catalog works on it: only the settings differ. The folder,
-`data_dir/generations/NAME-TAG`, holds its prototype banks; the random tag, also in the collection's
-name, keeps it apart from an earlier generation of that name whose rows are live by now.
+`data_dir/generations/NAME-TAG`, holds its prototype banks and what was made of its own evidence;
+the random tag, also in the collection's name, keeps it apart from an earlier generation of that
+name whose rows are live by now.
 
 An interrupted promotion is completed by the next command that names the generation: its folder has
 the name of the generation that it was to replace, and the alias shows whether it did.
@@ -29,6 +30,7 @@ from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, milvus_config_of
 from workers.deploy.supervisor import listening
 from workers.errors import SettingsError
+from workers.evidence.sample import move_evidence
 
 NAME = re.compile(r"[A-Za-z0-9]{1,24}")
 REPLACED = "replaces"
@@ -116,6 +118,7 @@ def promote(settings: Settings, name: str) -> None:
     registry.copy_from(banks, collection.bank.version)
     with collection:
         promote_collection(collection, live, registry)
+    move_evidence(candidate, settings)
     shutil.rmtree(folder)
 
 
@@ -129,6 +132,7 @@ def finish_promotion(settings: Settings, name: str) -> bool:
     if not is_live(config, live, own):
         return False
     drop_remains(config, live, own, _replaced(candidate.data_dir))
+    move_evidence(candidate, settings)
     shutil.rmtree(candidate.data_dir)
     return True
 

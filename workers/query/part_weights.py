@@ -59,7 +59,7 @@ class CatalogPartWeights:
         """The weights; raises MilvusUnavailable."""
         if self._fitted and (fitted := self._fitted.read()):
             if fitted.version != self._version:
-                log.info("part weights of queries", version=fitted.version, **fitted.shares())
+                log.info("part weights of queries", **fitted.figures())
                 self._version = fitted.version
             return fitted.weights
         self._version = ""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from models.arrays import Floats, unit
 from models.embedding.layout import (
@@ -12,6 +13,7 @@ from models.embedding.layout import (
     PartWeights,
     PictureParts,
     compose_item,
+    picture_parts,
 )
 from models.embedding.part_weights import MIN_ITEMS, Witnesses, weigh_parts
 
@@ -56,6 +58,43 @@ def test_what_tells_products_apart_counts_more() -> None:
     assert by_appearance.weights.colour < PRIOR.colour
     by_identity = weigh_parts(witnesses("identity", noise=4), PRIOR)
     assert by_identity.weights.identity > PRIOR.identity
+
+
+def with_other_pictures(given: Witnesses, items: Floats) -> Witnesses:
+    """The same catalog, where each product has another picture."""
+    return replace(
+        given,
+        items=np.concatenate([given.items, items]),
+        products=np.tile(given.products, 2),
+        categories=np.tile(given.categories, 2),
+    )
+
+
+def test_other_pictures_of_a_product_witness_too() -> None:
+    """Views have kept the colour; the products' other pictures have other colours."""
+    by_views, rng = witnesses("colour"), np.random.default_rng(1)
+    _, appearances, _ = picture_parts(by_views.items)
+    others = [
+        compose_item(
+            PictureParts(
+                unit(rng.normal(size=IDENTITY_WIDTH).astype(np.float32)),
+                appearance,
+                unit(rng.normal(size=COLOUR_WIDTH).astype(np.float32)),
+            ),
+            None,
+        )
+        for appearance in appearances
+    ]
+    by_both = weigh_parts(with_other_pictures(by_views, np.stack(others)), PRIOR)
+    assert by_both.weights.colour < weigh_parts(by_views, PRIOR).weights.colour
+
+
+def test_a_picture_does_not_find_itself() -> None:
+    """The two pictures of a product have nothing in common, and each view is one of them."""
+    easy, rng = witnesses("colour"), np.random.default_rng(1)
+    unlike = unit(rng.normal(size=easy.items.shape).astype(np.float32))
+    found = weigh_parts(with_other_pictures(replace(easy, views=easy.items), unlike), PRIOR)
+    assert found.prior_self_at_1 == pytest.approx(1 / 3, abs=0.03)
 
 
 def test_shares_add_up_and_words_keep_their_weight() -> None:

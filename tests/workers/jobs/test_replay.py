@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
+from models.embedding.part_weights import MIN_ITEMS
 from models.reranking.linear import load_reranker, packaged_reranker
 from stream.connection import Kafka
 from stream.dead_letter import read_dead_letters
@@ -22,12 +23,15 @@ from stream.record_file import read_recording
 from stream.records import Record
 from stream.span_reader import Edge, Span, SpanReader
 from stream.topics import create_topics
-from tests.doubles.colours import ColourEncoder, picture_uri
+from tests.doubles.colours import ColourEncoder, data_uri, picture_uri
+from tests.doubles.parts import PartsEncoder, painted
 from workers.catalog_index import CatalogIndex
 from workers.cli import app
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.errors import SettingsError
+from workers.evidence.fitted import FittedFile
+from workers.evidence.sample import open_sample
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.jobs.generations import begin, drop, existing, list_generations, promote, replay_group
@@ -141,6 +145,42 @@ async def test_all_of_it_replayed_is_what_is_live(settings: Settings) -> None:
     assert index.content_hash() == live
     index.close()
     assert committed(settings) == before
+
+
+@pytest.mark.slow
+async def test_a_generation_is_weighed_by_itself_and_takes_its_weights_along(
+    settings: Settings,
+) -> None:
+    encoder, candidate = PartsEncoder(), begin(settings, "blue")
+    told: list[tuple[int, int]] = []
+    records = (
+        Record(
+            topic="catalog",
+            partition=0,
+            offset=number,
+            key=None,
+            value=orjson.dumps(
+                {
+                    "type": "upsert",
+                    "product_id": f"p{number}",
+                    "image": data_uri(painted(number)),
+                }
+            ),
+            timestamp_ms=1_700_000_000_000 + number,
+        )
+        for number in range(MIN_ITEMS)
+    )
+    await replay_products(records, candidate, encoder, on_weighing=lambda *at: told.append(at))
+    weighed = FittedFile(candidate, encoder.model_id).read()
+    assert weighed
+    assert weighed.of_items == weighed.items == MIN_ITEMS
+    assert told[-1] == (weighed.views, weighed.views)
+    assert FittedFile(settings, encoder.model_id).read() is None
+    await asyncio.to_thread(promote, settings, "blue")
+    assert FittedFile(settings, encoder.model_id).read() == weighed
+    sample = open_sample(settings, encoder.model_id)
+    assert len(sample.pictures()) == MIN_ITEMS
+    sample.close()
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """How far the live catalog can be recognised, while it grows and is re-keyed."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -10,8 +11,11 @@ from index.errors import MilvusUnavailable
 from models.arrays import Floats
 from models.embedding.identity_library import SAMPLE
 from models.embedding.layout import PartWeights
+from models.embedding.part_weights import Weighed
 from tests.doubles.colours import ColourEncoder
 from workers.catalog_index import CatalogIndex
+from workers.config.settings import Settings
+from workers.evidence.fitted import FittedFile, FittedWeights
 from workers.query.part_weights import OLDEST_S, REFRESH_S, CatalogPartWeights
 
 
@@ -52,7 +56,9 @@ def begun() -> list[Callable[[], None]]:
 
 @pytest.fixture
 def weights(index: FakeIndex, begun: list[Callable[[], None]]) -> CatalogPartWeights:
-    return CatalogPartWeights(Counting(), cast(CatalogIndex, index), index.clock, begun.append)
+    return CatalogPartWeights(
+        Counting(), cast(CatalogIndex, index), clock=index.clock, beside=begun.append
+    )
 
 
 def test_nothing_is_known_before_there_is_a_catalog(
@@ -122,3 +128,29 @@ def test_a_refresh_that_fails_is_tried_again(
     index.time = OLDEST_S
     with pytest.raises(MilvusUnavailable):
         weights.now()
+
+
+def test_a_catalogs_own_weights_are_followed_without_a_restart(
+    index: FakeIndex, tmp_path: Path
+) -> None:
+    encoder, settings = Counting(), Settings(data_dir=tmp_path)
+    file = FittedFile(settings, encoder.model_id)
+    weights = CatalogPartWeights(encoder, cast(CatalogIndex, index), file, clock=index.clock)
+    index.items, index.bank = SAMPLE, "first"
+    prior = weights.now()
+    assert prior.identity == 1
+
+    FittedFile(settings, "other").write(fitted("other", colour=0.5))
+    assert weights.now() == prior, "of another model"
+    for colour in (0.5, 0.7):
+        writer = FittedFile(settings, encoder.model_id)
+        writer.write(fitted(encoder.model_id, colour=colour))
+        assert weights.now() == PartWeights(0.25, 0.5, colour)
+    assert index.sampled == 1, "the index is asked only for the prior"
+    file.path.unlink()
+    assert weights.now() == prior
+
+
+def fitted(model_id: str, colour: float) -> FittedWeights:
+    weighed = Weighed(PartWeights(0.25, 0.5, colour), items=60, views=60)
+    return FittedWeights.of(weighed, model_id, of_items=60)
