@@ -21,6 +21,7 @@ from tests.doubles.colours import picture_uri
 from tests.workers.ingest.test_steps import Shop, shop
 from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.settings import Settings
+from workers.evidence.weigh import WEIGH_EVERY_S
 from workers.index_maintenance import (
     MAX_WAIT_S,
     PAUSE_S,
@@ -30,6 +31,7 @@ from workers.index_maintenance import (
     purge_tombstones,
     wait_for_batch,
 )
+from workers.ingest.worker import _maintenance
 
 __all__ = ["shop"]
 
@@ -123,6 +125,28 @@ def test_a_long_job_lets_a_batch_go_first_but_not_for_ever() -> None:
     delivery.busy = True
     wait_for_batch(delivery, slept.append)
     assert sum(slept[3:]) == pytest.approx(PAUSE_S)
+
+
+def test_one_of_several_workers_weighs_the_catalog_and_lets_batches_go_first() -> None:
+    leads, paused = False, []
+
+    def check(pause: Callable[[], None]) -> bool:
+        pause()
+        paused.append(delivery.busy)
+        return True
+
+    delivery: Any = SimpleNamespace(busy=False)
+    assignment: Any = SimpleNamespace(leads=lambda: leads, alone=lambda: True)
+    weighing: Any = SimpleNamespace(check=check)
+    index: Any = SimpleNamespace()
+    jobs = list(_maintenance(Settings(), index, assignment, weighing, delivery))
+    job, every_s = jobs[-1]
+    assert every_s == WEIGH_EVERY_S
+    assert not job()
+    leads = True
+    assert job()
+    assert paused == [False]
+    assert len(list(_maintenance(Settings(), index, assignment, None, delivery))) == len(jobs) - 1
 
 
 # Tombstones.

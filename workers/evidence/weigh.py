@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from index.errors import SearchIndexError
 from models.embedding.part_weights import MIN_ITEMS, weigh_parts
 from models.embedding.protocol import CatalogEncoder
 from models.progress import Progress, no_progress
@@ -98,13 +99,18 @@ class Weighing:
     def check(self, progress: Progress = no_progress, pause: Pause = no_pause) -> bool:
         """Weigh the catalog if it is time; whether that was tried."""
         items = self._index.recent_count()
-        if not self._due(items):
+        if items < 2 * self._tried_at or not self._due(items):
             return False
-        with _alone(self._file.path.parent):
-            if not self._due(items):  # somebody has done it meanwhile
-                return False
-            began = time.monotonic()
-            fitted = self._weigh(items, progress, pause)
+        self._tried_at = items  # whatever comes of it: what is broken stays so
+        began = time.monotonic()
+        try:
+            with _alone(self._file.path.parent):
+                if not self._due(items):  # somebody has done it meanwhile
+                    return False
+                fitted = self._weigh(items, progress, pause)
+        except SearchIndexError:
+            self._tried_at = 0  # but an index comes back
+            raise
         seconds = round(time.monotonic() - began, 1)
         if fitted is None:
             log.info("too few pictures say how much the parts of a query count", items=items)
@@ -119,11 +125,9 @@ class Weighing:
 
     def _due(self, items: int) -> bool:
         last = self._file.read()
-        before = max(self._tried_at, last.of_items if last else 0)
-        return items >= max(MIN_ITEMS, 2 * before)
+        return items >= max(MIN_ITEMS, 2 * last.of_items if last else 0)
 
     def _weigh(self, items: int, progress: Progress, pause: Pause) -> FittedWeights | None:
-        self._tried_at = items
         fitted = weigh(
             self.sample, self._index, self._encoder, items, progress=progress, pause=pause
         )

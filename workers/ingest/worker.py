@@ -162,7 +162,7 @@ class _Assignment:
 
     def leads(self) -> bool:
         """Whether this worker does what one of them does for all."""
-        return 0 in self.partitions()
+        return self._settled and 0 in self.partitions()
 
     async def on_assigned(self) -> None:
         """Before the first record of a new assignment."""

@@ -1,11 +1,19 @@
-"""What the doctor says of the reranker."""
+"""What the doctor says of the reranker, and of how a catalog's parts are weighed."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from index.prototypes.kmeans import build
+from index.prototypes.registry import BankRegistry
+from models.embedding.layout import PartWeights
+from models.embedding.part_weights import Weighed
 from workers.cli import app
 from workers.config.settings import Settings
-from workers.deploy.doctor import _reranker_note
+from workers.deploy.doctor import _parts, _reranker_note
+from workers.evidence.fitted import FittedFile, FittedWeights
 
 
 def test_a_reranker_of_another_encoder_is_said() -> None:
@@ -14,6 +22,23 @@ def test_a_reranker_of_another_encoder_is_said() -> None:
     assert "vectors of another length" in shorter
     other = _reranker_note(Settings.model_validate({"models": {"backbone": "lite0"}}))
     assert other == ""
+
+
+def test_part_weights_are_shown_with_what_speaks_for_them(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    bank = build(np.eye(4, dtype=np.float32), "m")
+    registry = BankRegistry(tmp_path)
+    registry.put(bank)
+    registry.make_current(bank.version)
+    assert _parts(settings).state == "weighed as in other catalogs until 50 pictures are there"
+    off = settings.ingest.model_copy(update={"weigh_parts": False})
+    assert "ingest.weigh_parts is off" in _parts(settings.model_copy(update={"ingest": off})).state
+    weighed = Weighed(PartWeights(0.2, 0.3, 0.5), 60, 240, 0.8, 0.5, 0.6, 0.5)
+    fitted = FittedWeights.of(weighed, "m", of_items=60)
+    FittedFile(settings, "m").write(fitted)
+    shown = _parts(settings)
+    assert shown.good
+    assert shown.state == fitted.summary
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """When a catalog is weighed, by what, and where the weights go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from index.errors import MilvusUnavailable
 from index.item import Item
 from models.embedding.layout import PartWeights
 from models.embedding.part_weights import MIN_ITEMS
@@ -16,6 +17,7 @@ from tests.doubles.colours import ColourEncoder
 from tests.doubles.parts import PartsEncoder, painted
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
+from workers.errors import EvidenceError
 from workers.evidence.fitted import FittedFile, FittedWeights
 from workers.evidence.sample import PictureSample
 from workers.evidence.weigh import VIEWS_EACH, Weighing, weigh, weighing_of
@@ -204,6 +206,31 @@ def test_pictures_that_are_too_few_are_looked_at_again_when_the_catalog_has_doub
     assert weighing.check()
     assert fitted(settings) is None
     assert not weighing.check()
+
+
+def test_an_index_that_is_away_is_asked_again_and_a_broken_sample_is_not(
+    shop: Shop, weighing: Weighing, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.add(MIN_ITEMS)
+    with monkeypatch.context() as patch:
+        patch.setattr(shop, "stored", raising(MilvusUnavailable("away")))
+        for _ in range(2):
+            with pytest.raises(MilvusUnavailable):
+                weighing.check()
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.sample, "pictures", raising(EvidenceError("broken")))
+        with pytest.raises(EvidenceError):
+            weighing.check()
+    assert not weighing.check()
+    shop.add(MIN_ITEMS)
+    assert weighing.check()
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 def replace_id(item: Item, product_id: str) -> Item:
