@@ -4,8 +4,8 @@ No fixed weights suit all catalogs: colour is worth most in fashion and misleads
 goods, identity depends on what the encoder was trained on. But a catalog has witnesses. A view of
 an item's picture should find its product among all, and so should an item where the product has
 another picture (`self@1`); and the nearest other product of an item should be of its category
-(`category@1`). The weights chosen are those that both agree on, unless they are hardly better than
-the prior, which was fitted over catalogs left out.
+(`category@1`). The weights chosen are those that both agree on, if they are clearly better than the
+prior, which was fitted over catalogs left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from models.embedding.layout import PartWeights, picture_parts
 
 Numbers = NDArray[np.intp]
 Mask = NDArray[np.bool_]
-Rates = NDArray[np.float64]
 Trials = Sequence[tuple[float, float]]
 
 COLOURS = (0.06, 0.12, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
@@ -32,6 +31,10 @@ IDENTITIES = (0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 PRIOR_STRENGTH = 0.05
 """What one unit of squared log distance from the prior costs, in hit rate: weights half or twice
 the prior's must gain 2.4 points of self@1 and category@1 together."""
+
+ERRORS = 3.0
+"""Standard errors, over products, by which weights must be better than the prior: the best of 73 is
+better by two of them by chance alone."""
 
 MIN_ITEMS = 50
 """Fewer items witness nothing that chance could not."""
@@ -79,6 +82,25 @@ class Weighed:
     prior_category_at_1: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """How witnesses were answered.
+
+    Attributes:
+        hits: whether rightly by each of the weights, (trials, k).
+        products: whose witnesses they are, (k,).
+    """
+
+    hits: Mask
+    products: Numbers
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """Hit rates by each of the weights, (trials,); 0 without witnesses."""
+        rates: NDArray[np.float64] = self.hits.sum(axis=1) / max(1, self.hits.shape[1])
+        return rates
+
+
 def weigh_parts(witnesses: Witnesses, prior: PartWeights) -> Weighed:
     """The part weights that a catalog's witnesses speak for; the prior where they are too few."""
     items, views = len(witnesses.items), len(witnesses.views)
@@ -88,11 +110,14 @@ def weigh_parts(witnesses: Witnesses, prior: PartWeights) -> Weighed:
     trials = [own, *product(IDENTITIES, COLOURS)]
     if not picture_parts(witnesses.items)[0].any():  # an encoder that was not trained
         trials = [(0.0, colour) for colour in (own[1], *COLOURS)]
-    self_rates = _self_rates(witnesses, trials)
-    category_rates = _category_rates(witnesses, trials)
+    of_products = _product_hits(witnesses, trials)
+    of_kinds = _category_hits(witnesses, trials)
     distances = [_squared_log_distance(trial, own) for trial in trials]
-    scores = self_rates + category_rates - PRIOR_STRENGTH * np.array(distances)
+    scores = of_products.rates + of_kinds.rates - PRIOR_STRENGTH * np.array(distances)
     best = int(scores.argmax())
+    gain, error = _gain(best, of_products, of_kinds)
+    if gain <= ERRORS * error:
+        best = 0
     identity, colour = trials[best]
     total = identity + 1 + colour
     weights = PartWeights(identity / total, 1 / total, colour / total, prior.text)
@@ -100,11 +125,21 @@ def weigh_parts(witnesses: Witnesses, prior: PartWeights) -> Weighed:
         weights if best else prior,
         items,
         views,
-        float(self_rates[best]),
-        float(category_rates[best]),
-        float(self_rates[0]),
-        float(category_rates[0]),
+        float(of_products.rates[best]),
+        float(of_kinds.rates[best]),
+        float(of_products.rates[0]),
+        float(of_kinds.rates[0]),
     )
+
+
+def _gain(best: int, *answers: _Answers) -> tuple[float, float]:
+    """What the hit rates together gain over the prior's, and its standard error over products."""
+    products = 1 + max(one.products.max(initial=0) for one in answers)
+    gains = np.zeros(products)
+    for one in answers:
+        change = one.hits[best].astype(float) - one.hits[0]
+        gains += np.bincount(one.products, change / max(1, len(change)), products)
+    return float(gains.sum()), float(gains.std(ddof=1) * np.sqrt(products))
 
 
 def _ratios(prior: PartWeights) -> tuple[float, float]:
@@ -122,8 +157,8 @@ def _squared_log_distance(one: tuple[float, float], other: tuple[float, float]) 
     )
 
 
-def _self_rates(witnesses: Witnesses, trials: Trials) -> Rates:
-    """How often a view, or an item with another picture, finds its product first, (trials,)."""
+def _product_hits(witnesses: Witnesses, trials: Trials) -> _Answers:
+    """Whether a view, or an item with another picture, finds its product first."""
     items, products = picture_parts(witnesses.items), witnesses.products
     shown = products[witnesses.shown]
     by_views = _hits(
@@ -143,19 +178,19 @@ def _self_rates(witnesses: Witnesses, trials: Trials) -> Rates:
         right=lambda some: products[some][:, None] == products,
         barred=lambda some: some[:, None] == np.arange(len(products)),
     )
-    return (by_views + by_siblings) / (len(shown) + len(siblings))
-
-
-def _category_rates(witnesses: Witnesses, trials: Trials) -> Rates:
-    """How often the nearest item of another product has an item's category, (trials,)."""
-    items, products, known = (
-        picture_parts(witnesses.items),
-        witnesses.products,
-        witnesses.categories,
+    return _Answers(
+        np.concatenate([by_views, by_siblings], axis=1),
+        np.concatenate([shown, products[siblings]]),
     )
+
+
+def _category_hits(witnesses: Witnesses, trials: Trials) -> _Answers:
+    """Whether the nearest item of another product has an item's category."""
+    items, products = picture_parts(witnesses.items), witnesses.products
+    known = witnesses.categories
     asked = np.flatnonzero(known >= 0)
     if len(np.unique(known[asked])) < 2:
-        return np.zeros(len(trials))
+        asked = asked[:0]
     hits = _hits(
         trials,
         items,
@@ -164,7 +199,7 @@ def _category_rates(witnesses: Witnesses, trials: Trials) -> Rates:
         right=lambda some: known[some][:, None] == known,
         barred=lambda some: products[some][:, None] == products,
     )
-    return hits / len(asked)
+    return _Answers(hits, products[asked])
 
 
 def _hits(
@@ -175,8 +210,8 @@ def _hits(
     *,
     right: Callable[[Numbers], Mask],
     barred: Callable[[Numbers], Mask] | None = None,
-) -> Rates:
-    """How many queries find first what is right, by each of the weights, (trials,).
+) -> Mask:
+    """Which queries find first what is right, by each of the weights, (trials, k).
 
     Args:
         trials: weights of identity and colour, against an appearance of 1.
@@ -185,7 +220,7 @@ def _hits(
         right: the items that are right for some queries, (some, n).
         barred: the items that they cannot find.
     """
-    hits = np.zeros(len(trials))
+    hits = np.zeros((len(trials), len(asked)), bool)
     for start in range(0, len(asked), BLOCK):
         some = asked[start : start + BLOCK]
         identity, appearance, colour = (
@@ -196,5 +231,5 @@ def _hits(
         found, rows = right(some), np.arange(len(some))
         for number, (of_identity, of_colour) in enumerate(trials):
             scores = of_identity * identity + appearance + of_colour * colour
-            hits[number] += found[rows, scores.argmax(axis=1)].sum()
+            hits[number, start : start + BLOCK] = found[rows, scores.argmax(axis=1)]
     return hits

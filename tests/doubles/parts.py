@@ -1,6 +1,7 @@
 """An encoder whose vectors have parts, and pictures that differ in both of them."""
 
 import numpy as np
+from PIL import Image
 
 from models.arrays import Floats, unit
 from models.embedding.layout import (
@@ -16,7 +17,7 @@ from tests.doubles.colours import ColourEncoder
 
 
 class PartsEncoder(ColourEncoder):
-    """Sees how bright and dark a picture is as its appearance, and its hue as its colour.
+    """Sees how bright a picture's pixels are as its appearance, and their hues as its colour.
 
     `blurred` is the part that has little to do with what the picture shows.
     """
@@ -34,10 +35,10 @@ class PartsEncoder(ColourEncoder):
 
     def _one(self, picture: Picture | Encoded | None, text: str) -> Encoded:
         assert isinstance(picture, np.ndarray)
-        bright = picture.max(axis=2) / picture.max()
+        hue, _, brightness = np.moveaxis(np.asarray(Image.fromarray(picture).convert("HSV")), 2, 0)
         parts = {
-            "appearance": np.histogram(bright, 8, (0, 1))[0] / bright.size - 1 / 8,
-            "colour": picture.mean(axis=(0, 1)) / picture.sum(axis=2).mean() - 1 / 3,
+            name: np.histogram(channel, 8, (0, 256))[0] / channel.size - 1 / 8
+            for name, channel in (("appearance", brightness), ("colour", hue))
         }
         noise = np.random.default_rng(picture.astype(np.uint32).sum())
         for name, width in (("appearance", APPEARANCE_WIDTH), ("colour", COLOUR_WIDTH)):
@@ -51,8 +52,11 @@ class PartsEncoder(ColourEncoder):
 
 
 def painted(number: int) -> Picture:
-    """A picture of three levels of brightness in one hue, both of them its own."""
+    """A picture of small tiles in several hues and brightnesses; their shares are its own."""
     rng = np.random.default_rng(number)
-    levels = np.append(rng.uniform(0.1, 0.9, 2), 1.0)
-    blocks = np.kron(rng.choice(levels, (8, 8)), np.ones((8, 8)))
-    return (blocks[..., None] * rng.uniform(0.2, 1, 3) * 255).astype(np.uint8)
+    hue, brightness = (
+        rng.choice(np.arange(16, 256, 32), (24, 24), p=rng.dirichlet(np.ones(8))) for _ in range(2)
+    )
+    tiles = np.stack([hue, np.full((24, 24), 160), brightness], axis=2).astype(np.uint8)
+    picture = Image.fromarray(tiles, "HSV").convert("RGB")
+    return np.asarray(picture.resize((96, 96), Image.Resampling.NEAREST))

@@ -116,7 +116,9 @@ def test_where_all_weights_do_the_prior_is_kept() -> None:
 
 
 def test_an_encoder_without_identity_weighs_the_other_parts() -> None:
-    found = weigh_parts(witnesses("colour", identity=False), PartWeights.with_identity(0))
+    found = weigh_parts(
+        witnesses("colour", items=160, identity=False), PartWeights.with_identity(0)
+    )
     assert found.weights.identity == 0
     assert found.weights.colour > 1 / 3
 
