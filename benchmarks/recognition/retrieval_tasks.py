@@ -67,19 +67,22 @@ class RetrievalTask:
         cache: FeatureCache,
         dim: int = DIM,
     ) -> tuple[Floats, PartWeights]:
-        """Cosines (queries, documents) of identity and appearance, and the weights of both.
+        """Cosines (queries, documents) of the picture's parts, and their weights.
 
         Args:
             encoder: of the identities.
             library: estimates how well the encoder knows the documents.
-            cache: of the pictures; its projection has their appearance.
+            cache: of the pictures; its projection has their appearance and colour.
             dim: 64, 128, 256, 512 or 768.
         """
         query_parts, document_parts = (
             [
-                PictureParts(identity, appearance, None)
-                for identity, appearance in zip(
-                    unit(encode_rows(encoder, cache, rows)), cache.appearances(rows), strict=True
+                PictureParts(*parts)
+                for parts in zip(
+                    unit(encode_rows(encoder, cache, rows)),
+                    cache.appearances(rows),
+                    cache.colours(rows),
+                    strict=True,
                 )
             ]
             for rows in (self.query_rows, self.document_rows)

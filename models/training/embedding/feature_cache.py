@@ -22,7 +22,7 @@ from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec
 from models.embedding.projection import Projection, pooled_features
 from models.errors import TrainingError
-from models.images.colour_histogram import COARSE
+from models.images.colour_histogram import COARSE, FINE
 from models.images.files import open_picture
 from models.images.letterbox import Picture, letterbox, normalise
 from models.juicer.juicer import pool_patches, pooling_weights
@@ -31,6 +31,8 @@ from models.training.embedding.identity_tower import ViewFeatures
 
 Rows = NDArray[np.int64]
 JOBS_PER_TASK = 8
+FEATURES_VERSION = 2
+"""Raise it when a row of the files changes: older caches are computed anew."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -92,8 +94,15 @@ class FeatureCache:
     def pooled_features(self, rows: Rows) -> Floats:
         """Those of `models.embedding.projection.pooled_features` for some rows, (n, f)."""
         in_file = rows if self._rows is None else self._rows[rows]
-        features: Floats = self._features[in_file].astype(np.float32)
+        features: Floats = self._features[in_file, : -FINE.width].astype(np.float32)
         return features
+
+    def colours(self, rows: Rows) -> Floats:
+        """The vector's colours of some rows, (n, 128), of length 1."""
+        in_file = rows if self._rows is None else self._rows[rows]
+        return self.projection.project_colour(
+            self._features[in_file, -FINE.width :].astype(np.float32)
+        )
 
     def whitened(self, rows: Rows) -> Floats:
         """Whitened depths and colours of some rows, (n, d): see `Projection.whitened`."""
@@ -172,7 +181,7 @@ def _allocate(folder: Path, sources: Sequence[Source], settings: CacheSettings) 
     shapes = {
         "trunk": trunk.shape[1:] if settings.trunk else (0,),
         "weights": rows.shape[1:2],
-        "features": (sum(backbone.layout.widths) + COARSE.width,),
+        "features": (sum(backbone.layout.widths) + COARSE.width + FINE.width,),
     }
     total = sum(source.views for source in sources)
     for name, shape in shapes.items():
@@ -183,7 +192,9 @@ def _allocate(folder: Path, sources: Sequence[Source], settings: CacheSettings) 
 def _key(sources: Iterable[Source], settings: CacheSettings) -> str:
     digest = hashlib.sha256(msgspec.json.encode(list(sources)))
     digest.update(settings.spec.fingerprint().encode())
-    digest.update(msgspec.json.encode([settings.backgrounds, settings.seed, settings.trunk]))
+    digest.update(
+        msgspec.json.encode([FEATURES_VERSION, settings.backgrounds, settings.seed, settings.trunk])
+    )
     return digest.hexdigest()
 
 
@@ -215,7 +226,9 @@ class _Worker:
                 self.files["trunk"][row] = trunk[0]
             inside = frame.cells(self.backbone.layout.grid)
             self.files["weights"][row] = pooling_weights(features.saliency, inside)
-            self.files["features"][row] = pooled_features(features)
+            self.files["features"][row] = np.concatenate(
+                [pooled_features(features), features.fine_colour]
+            )
 
 
 _worker: list[_Worker] = []

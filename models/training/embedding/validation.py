@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
 from models.catalog.folder import Catalog, Photo, Product
+from models.embedding.layout import PartWeights
 from models.evaluation.metrics import TOLERANCE, score_rankings
 from models.progress import Progress, no_progress
 from models.training.embedding.feature_cache import FeatureCache, Source
@@ -93,12 +94,15 @@ def select_identity_weight(
     encoded = _encode_tasks(encoder, cache, tasks, progress)
     for task, (photos, products) in zip(tasks, encoded, strict=True):
         by_identity = photos @ products.T
-        photo_appearances, product_appearances = (
-            cache.appearances(some) for some in (task.photo_rows, task.product_rows)
+        by_appearance, by_colour = (
+            part(task.photo_rows) @ part(task.product_rows).T
+            for part in (cache.appearances, cache.colours)
         )
-        by_appearance = photo_appearances @ product_appearances.T
-        mixed = [weight * by_identity + (1 - weight) * by_appearance for weight in IDENTITY_WEIGHTS]
-        averages += [_hit_rates(task, similarity)["average"] for similarity in mixed]
+        for number, share in enumerate(IDENTITY_WEIGHTS):
+            weights = PartWeights.with_identity(share)
+            similarity = weights.identity * by_identity + weights.appearance * by_appearance
+            similarity += weights.colour * by_colour
+            averages[number] += _hit_rates(task, similarity)["average"]
     averages /= len(tasks)
     return IDENTITY_WEIGHTS[int(np.flatnonzero(averages >= averages.max() - TOLERANCE)[-1])]
 

@@ -297,12 +297,19 @@ def test_the_identity_weight_is_selected_by_validation_photos(
     config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
     data = prepare_training_data(config, trained[0], processes=1)
     assert data.task_cache is not None
-    # Against an appearance of one value: all of it. At random, against a real one: hardly any.
+    # Against an appearance and a colour of one value: all. At random, against real ones: hardly any.
     cache, axes = data.task_cache, data.cache.projection
-    one = np.eye(len(axes.appearance.mean), 1, dtype=np.float32)
-    blurred = cache.with_projection(replace(axes, appearance=replace(axes.appearance, matrix=one)))
+    blurred = cache.with_projection(
+        replace(
+            axes, appearance=_one_value(axes.appearance), fine_colour=_one_value(axes.fine_colour)
+        )
+    )
     assert select_identity_weight(Untrained(random=False), blurred, data.tasks) == 1
     assert select_identity_weight(Untrained(random=True), cache, data.tasks) < 0.7
+
+
+def _one_value(axes: PrincipalAxes) -> PrincipalAxes:
+    return replace(axes, matrix=np.eye(len(axes.mean), 1, dtype=np.float32))
 
 
 def lookstream(*words: str) -> subprocess.CompletedProcess[bytes]:
