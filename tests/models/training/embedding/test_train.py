@@ -297,7 +297,7 @@ def test_the_identity_weight_is_selected_by_validation_photos(
     config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
     data = prepare_training_data(config, trained[0], processes=1)
     assert data.task_cache is not None
-    # Against an appearance and a colour of one value: all. At random, against real ones: hardly any.
+    # Against parts of one value: all of it. At random, against real ones: hardly any.
     cache, axes = data.task_cache, data.cache.projection
     blurred = cache.with_projection(
         replace(
