@@ -7,6 +7,7 @@ ModelError
 ├── TextError         a text cannot be encoded: not a string, or too long to be a product's
 ├── JuiceError        stored juice cannot be read: truncated, or of another format
 ├── ProjectionError   a projection does not fit its backbone, or cannot be fitted from the data
+├── AdaptationError   a catalog has too little to learn a query map from
 ├── CatalogError      a catalog folder cannot be read; names the file and the line
 ├── MetricError       a measure was asked of arrays that do not fit it
 ├── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
@@ -45,6 +46,10 @@ class JuiceError(ModelError):
 
 class ProjectionError(ModelError):
     """A projection that does not fit its backbone, or training data too small to fit one."""
+
+
+class AdaptationError(ModelError):
+    """A catalog with too little to learn a query map from; the message says what is missing."""
 
 
 class CatalogError(ModelError):

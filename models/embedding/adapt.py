@@ -19,6 +19,7 @@ from models.arrays import Floats, unit
 from models.embedding.layout import PartWeights, picture_indices, query_for_item
 from models.embedding.part_weights import Numbers, Witnesses
 from models.embedding.query_map import QueryMap
+from models.errors import AdaptationError
 
 RIDGE = 1.0
 """Added to the within-class variance of every axis, in units of its mean."""
@@ -36,8 +37,9 @@ EXAM_SHARE = 0.25
 MIN_PRODUCTS = 40
 """Fewer leave an exam of less than ten products."""
 
-SCALES = (8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)
-"""Of cosines, tried for the likeliest probabilities: the two sides spread differently."""
+SCALES = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0)
+"""Of cosines, tried for the likeliest probabilities: the two sides spread differently. By 0 all
+items are equally likely, so that noise gains nothing by being spread less."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,21 @@ def learn_query_map(
     identity = np.eye(len(scale))
     learned = RIDGE * np.linalg.inv(within + RIDGE * identity)
     learned = SHARE * learned + (1 - SHARE) * identity
-    centre = CENTRING * items[taught].mean(axis=0)
+    # Of all items: those that are not taught would stand out if the mean were only of the others.
+    centre = CENTRING * items.mean(axis=0)
     matrix = inverse[:, None] * (learned - identity) * scale
     offset = -(centre @ learned) * scale
     return QueryMap(matrix.astype(np.float32), offset.astype(np.float32))
 
 
 def examine(witnesses: Witnesses, weights: PartWeights, seed: int = 0) -> Exam:
-    """Learn from three quarters of the products and ask by views of the others, among all."""
-    products = np.unique(witnesses.products)
+    """Learn from three quarters of the products and ask by views of the others, among all.
+
+    Raises:
+        AdaptationError: fewer than `MIN_PRODUCTS` products have views.
+    """
+    products = np.unique(witnesses.products[witnesses.shown])
+    check_products(len(products))
     rng = np.random.default_rng(seed)
     held_out = rng.permutation(products)[: max(2, round(EXAM_SHARE * len(products)))]
     taught = ~np.isin(witnesses.products, held_out)
@@ -132,6 +140,15 @@ def examine(witnesses: Witnesses, weights: PartWeights, seed: int = 0) -> Exam:
         category_loss=float(lost.mean()) if len(kinds) else 0.0,
         category_error=_standard_error(lost) if len(kinds) > 1 else 0.0,
     )
+
+
+def check_products(count: int) -> None:
+    """Raise AdaptationError where so few products have views that no exam can be held."""
+    if count < MIN_PRODUCTS:
+        raise AdaptationError(
+            f"a catalog is adapted by {MIN_PRODUCTS} products with pictures or more, so that some "
+            f"can be held out for an exam; there are {count}: add products, then adapt again"
+        )
 
 
 def _ask(

@@ -14,6 +14,7 @@ from index.errors import SearchIndexError
 from models.errors import ModelError
 from stream.errors import StreamError
 from workers.cli import (
+    adapt,
     bench,
     curate,
     demo,
@@ -56,6 +57,7 @@ app.command()(lag.lag)
 app.command()(produce.produce)
 app.command()(search.search)
 app.command()(evaluate.evaluate)
+app.command()(adapt.adapt)
 app.command()(curate.curate)
 app.command()(synthesize.studio)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workers.cli.adapt import print_exam
 from workers.cli.console import Json, Quiet, finish, out, say
+from workers.errors import SettingsError
 from workers.progress.open import open_progress
+
+if TYPE_CHECKING:
+    from workers.jobs.evaluate import Evaluation
 
 
 def evaluate(
@@ -17,6 +22,9 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Which photos to search with.")] = "test",
     through_kafka: Annotated[
         bool, typer.Option(help="Send every product and photo over real topics.")
+    ] = False,
+    adapt: Annotated[
+        bool, typer.Option(help="Measure also what `lookstream adapt` would give here.")
     ] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -27,6 +35,7 @@ def evaluate(
 
       lookstream evaluate examples/grocery
       lookstream evaluate examples/grocery --through-kafka --json
+      lookstream evaluate examples/grocery --adapt
       LOOKSTREAM_KAFKA__BOOTSTRAP=host:9092 lookstream evaluate examples/grocery --through-kafka
     """
     from models.evaluation.metrics import HIT_RATES
@@ -34,13 +43,15 @@ def evaluate(
     from workers.deploy.ephemeral import ephemeral_settings
     from workers.jobs.evaluate import evaluate_offline, evaluate_through_kafka
 
+    if adapt and through_kafka:
+        raise SettingsError("--adapt is measured offline: leave --through-kafka out")
     settings = load_settings()
     with open_progress(quiet=quiet) as bars:
         if through_kafka:
             with ephemeral_settings(settings, "evaluate") as ephemeral:
                 found = evaluate_through_kafka(catalog, split, ephemeral, bars)
         else:
-            found = asyncio.run(evaluate_offline(catalog, split, settings, bars))
+            found = asyncio.run(evaluate_offline(catalog, split, settings, bars, adapt=adapt))
     if not json:
         from rich.table import Table
 
@@ -53,12 +64,25 @@ def evaluate(
         rows = {
             "retrieval": found.retrieval,
             "reranked": found.reranked,
+            **_adapted_rows(found),
             "best possible": found.best_possible,
         }
         for name, rates in rows.items():
             keys = [*(rate.key for rate in HIT_RATES), "average"]
             table.add_row(name, *(f"{100 * rates[key]:.1f}" for key in keys))
         out.print(table)
+        if found.adapted and found.adapted.exam:
+            print_exam(found.adapted.exam)
         for note in found.notes:
             say(note)
     finish(found.report(), json)
+
+
+def _adapted_rows(found: Evaluation) -> dict[str, dict[str, float]]:
+    """The rows of what adapting gives, where it was asked for and passed its exam."""
+    if found.adapted is None or not found.adapted.promoted:
+        return {}
+    return {
+        "retrieval, adapted": found.adapted.retrieval,
+        "reranked, adapted": found.adapted.reranked,
+    }

@@ -291,7 +291,18 @@ class IngestSettings(Section):
         description="keep a sample of the pictures, and let it say how much identity, appearance "
         "and colour count",
     )
+    adapt: bool = Field(
+        False,
+        description="adapt the catalog after each time that its parts were weighed, as "
+        "`lookstream adapt` does: some minutes on one core",
+    )
     metrics_port: int = Field(9464, ge=0, le=65535, description="0: no metrics endpoint")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.adapt and not self.weigh_parts:
+            raise ValueError("adapt follows weigh_parts: set both, or run `lookstream adapt`")
+        return self
 
 
 class QuerySettings(Section):

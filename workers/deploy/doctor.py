@@ -16,9 +16,10 @@ from index.milvus.client import Client
 from index.milvus.collection import Collection
 from index.prototypes.mmap_bank import MappedBank
 from index.prototypes.registry import BankRegistry
+from models.embedding.adaptation import read_adaptation
 from models.embedding.identity_library import SAMPLE
 from models.embedding.part_weights import MIN_ITEMS
-from models.errors import ModelError
+from models.errors import ModelError, WeightsError
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
@@ -30,10 +31,12 @@ from workers.config.wiring import kafka_of, milvus_config_of, topics_of
 from workers.deploy.lag import WORKERS as LAGGING
 from workers.deploy.lag import behind, group_lag
 from workers.errors import SettingsError, WorkerError
+from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 from workers.model_fit import WAYS_OUT, bank_model, what_differs
 
 UP = "start it with `lookstream up`"
+ADAPT = "adapt the catalog again: `lookstream adapt`, or take that away: `lookstream adapt --undo`"
 TRAIN = "teach the encoder: `lookstream train embedding DIR`"
 
 
@@ -88,6 +91,8 @@ def examine() -> Iterator[Finding]:
         yield index
         if index.good and not settings.models.encoder.startswith(MLLM):
             yield _parts(settings)
+            if adapted := _adapted(settings):
+                yield adapted
     elif BankRegistry(settings.data_dir).current() is not None:
         yield _check("index", lambda: _bank(settings), "lookstream reindex")
     yield _data_dir(settings)
@@ -194,6 +199,25 @@ def _parts(settings: Settings) -> Finding:
         )
         return Finding("parts", True, f"weighed as in other catalogs {why}")
     return Finding("parts", True, fitted.summary)
+
+
+def _adapted(settings: Settings) -> Finding | None:
+    """Whether queries are mapped as the catalog was adapted; None if it was not."""
+    model_id = bank_model(settings) or ""
+    file, fitted = AdaptedFile(settings, model_id), FittedFile(settings, model_id).read()
+    try:
+        adaptation = read_adaptation(file.path)
+    except FileNotFoundError:
+        return None
+    except WeightsError as error:
+        return Finding("adapted", False, str(error), ADAPT)
+    if adaptation.model_id != model_id:
+        state = f"for the encoder {adaptation.model_id}, and not used with this one"
+        return Finding("adapted", True, state, ADAPT)
+    if fitted and fitted.version != adaptation.weights_version:
+        state = f"{adaptation.summary}; the parts were weighed again since"
+        return Finding("adapted", True, state, ADAPT)
+    return Finding("adapted", True, adaptation.summary)
 
 
 def _bank(settings: Settings) -> str:

@@ -36,6 +36,8 @@ QUALITY = 92
 TIMEOUT_S = 1.0
 """The longest wait for another worker's write; what is not written then is left out."""
 NEVER_FULL = 2**63 - 1
+ADAPTATION = "adaptation.safetensors"
+"""The file of `workers.evidence.adapted`."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pictures (
@@ -61,6 +63,12 @@ class SampledPicture:
     digest: str
     jpeg: bytes
 
+    @classmethod
+    def of(cls, product_id: str, digest: str, pixels: Picture) -> SampledPicture | None:
+        """The picture as it is kept; None if it is too narrow for that."""
+        jpeg = _encode(pixels)
+        return None if jpeg is None else cls(product_id, digest, jpeg)
+
     def pixels(self) -> Picture:
         """The picture, RGB uint8 (h, w, 3)."""
         return _decode(self.jpeg)
@@ -74,10 +82,13 @@ def evidence_dir(settings: Settings) -> Path:
 def move_evidence(candidate: Settings, live: Settings) -> None:
     """What a catalog has of its own goes with it when it becomes the live one.
 
-    Where it has none, that of the live one stays: of another model it is ignored.
+    Where it has none, that of the live one stays: of another model it is ignored. The same holds
+    for an adaptation, which carries its own part weights.
     """
     source, target = evidence_dir(candidate), evidence_dir(live)
     if source.is_dir():
+        if (target / ADAPTATION).exists() and not (source / ADAPTATION).exists():
+            (target / ADAPTATION).replace(source / ADAPTATION)
         shutil.rmtree(target, ignore_errors=True)
         source.replace(target)
 

@@ -31,6 +31,7 @@ from workers.deploy.lag import report_lag
 from workers.deploy.signals import WAIT_FOR_INDEX_S, exit_for_settings
 from workers.deploy.telemetry import EVENTS, PARKED, serve_metrics
 from workers.errors import WorkerError
+from workers.evidence.adapt import ADAPT_EVERY_S, Adapting, adapting_of
 from workers.evidence.weigh import WEIGH_EVERY_S, Weighing, weighing_of
 from workers.index_maintenance import (
     PURGE_EVERY_S,
@@ -82,6 +83,7 @@ async def _ingest(
     async with open_fetcher(settings.intake) as fetcher:
         weighing = weighing_of(settings, index, encoder)
         sample = weighing.sample if weighing else None
+        adapting = adapting_of(settings, sample, index, encoder) if sample else None
         steps = Ingest(fetcher, encoder, index, settings.ingest, sample=sample)
         delivery = Delivery(
             _of_our_model(steps.prepare), _of_our_model(steps.write), DeadLetters(kafka, topics)
@@ -103,7 +105,9 @@ async def _ingest(
             ),
             *(
                 maintain(job, delivery, every_s=every_s)
-                for job, every_s in _maintenance(settings, index, assignment, weighing, delivery)
+                for job, every_s in _maintenance(
+                    settings, index, assignment, weighing, delivery, adapting
+                )
             ),
         ]
         tasks = [asyncio.create_task(one) for one in beside]
@@ -215,6 +219,7 @@ def _maintenance(
     assignment: _Assignment,
     weighing: Weighing | None,
     delivery: Delivery[Any],
+    adapting: Adapting | None = None,
 ) -> Iterator[tuple[Callable[[], object], float]]:
     """What is done to the index beside the batches, and every how many seconds."""
     yield lambda: purge_tombstones(index, settings.ingest.remember_deletes_s), PURGE_EVERY_S
@@ -223,6 +228,8 @@ def _maintenance(
     if weighing:
         pause = partial(wait_for_batch, delivery)
         yield lambda: assignment.leads() and weighing.check(pause=pause), WEIGH_EVERY_S
+        if adapting:
+            yield lambda: assignment.leads() and adapting.check(pause=pause), ADAPT_EVERY_S
 
 
 def _stop_event() -> asyncio.Event:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from index.item import Hit, Item
 from models.catalog.folder import PRODUCTS, Catalog, Photo
+from models.embedding.adapt import Exam
 from models.embedding.protocol import CatalogEncoder
-from models.errors import CatalogError
+from models.errors import AdaptationError, CatalogError
 from models.evaluation.metrics import best_possible, score_rankings
 from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed
@@ -28,6 +29,7 @@ from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
 from workers.errors import QueryFailed
+from workers.evidence.adapt import adapt_to_views
 from workers.evidence.fitted import FittedWeights
 from workers.evidence.sample import PictureSample
 from workers.evidence.weigh import weigh, weighing_of
@@ -40,6 +42,8 @@ from workers.ingest.items import (
     picture_references,
 )
 from workers.intake.fetch import Fetcher, open_fetcher
+from workers.jobs.adapt import check_adaptable
+from workers.jobs.folder_pictures import folder_pictures
 from workers.jobs.produce import picture_reference, produce_catalog
 from workers.jobs.query_photos import QueryPhotos, query_photos
 from workers.progress.tasks import Progress
@@ -47,7 +51,7 @@ from workers.query.rerank import rank
 
 ENCODE_TOGETHER = 16
 TOP = 10
-WEIGHING = "weighing the parts"
+WEIGHING, ADAPTING = "weighing the parts", "encoding views"
 # A query waits behind those in flight before it, on a machine that may be slow.
 ANSWER_TIMEOUT_S = 120.0
 INGEST_TIMEOUT_S = 120.0
@@ -66,6 +70,8 @@ class Evaluation:
     seconds: float
     notes: tuple[str, ...] = ()
     """What to know of the figures: where queries or scores are not what they usually are."""
+    adapted: AdaptedRates | None = None
+    """What `lookstream adapt` would give; None where it was not asked."""
 
     def report(self) -> dict[str, object]:
         """The figures under their JSON keys."""
@@ -74,9 +80,32 @@ class Evaluation:
             "queries": self.queries,
             **self.reranked,
             **{f"retrieval_{key}": value for key, value in self.retrieval.items()},
+            **(self.adapted.report() if self.adapted else {}),
             "model_id": self.model_id,
             "seconds": round(self.seconds, 1),
             "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class AdaptedRates:
+    """Hit rates by the weights that adapting leaves in place, and the exam that decided.
+
+    There is no exam where there are too few products.
+    """
+
+    promoted: bool
+    exam: Exam | None
+    reranked: dict[str, float]
+    retrieval: dict[str, float]
+
+    def report(self) -> dict[str, object]:
+        """The figures under their JSON keys."""
+        return {
+            "adapted": self.promoted,
+            "exam": asdict(self.exam) if self.exam else None,
+            **{f"adapted_{key}": value for key, value in self.reranked.items()},
+            **{f"adapted_retrieval_{key}": value for key, value in self.retrieval.items()},
         }
 
 
@@ -110,19 +139,21 @@ def score_lists(
 
 
 async def evaluate_offline(
-    folder: Path, split: str, settings: Settings, progress: Progress
+    folder: Path, split: str, settings: Settings, progress: Progress, *, adapt: bool = False
 ) -> Evaluation:
-    """Exact search in memory over the whole catalog."""
+    """Exact search in memory over the whole catalog; with `adapt` also as that would make it."""
     with query_photos(folder, split) as queried:
-        return await _evaluate_offline(queried, settings, progress)
+        return await _evaluate_offline(queried, settings, progress, adapt)
 
 
 async def _evaluate_offline(
-    queried: QueryPhotos, settings: Settings, progress: Progress
+    queried: QueryPhotos, settings: Settings, progress: Progress, adapt: bool
 ) -> Evaluation:
     start = time.monotonic()
     catalog, photos = queried.catalog, queried.photos
     encoder = encoder_of(settings)
+    if adapt:
+        check_adaptable(encoder)
     reranker = reranker_of(settings, encoder)
     folders = (catalog.folder, *([queried.views] if queried.views else []))
     roots = (*settings.intake.roots, *folders)
@@ -136,21 +167,34 @@ async def _evaluate_offline(
         if sample:
             with progress.task(WEIGHING) as task:
                 fitted = weigh(sample, _InMemory(items), encoder, len(items), progress=task)
-        weights = fitted.weights if fitted else encoder.part_weights(matrix)
-        lists = []
+        trials = [fitted.weights if fitted else encoder.part_weights(matrix)]
+        exam, not_adapted = None, ""
+        if adapt:
+            try:
+                sampled = await folder_pictures(catalog, items, fetcher, progress)
+                with progress.task(ADAPTING) as task:
+                    mapped, exam = adapt_to_views(sampled, encoder, trials[0], progress=task)
+                trials += [mapped] if exam.passed else []
+            except AdaptationError as error:
+                not_adapted = f"not adapted: {error}"
+        lists: list[list[RankedLists]] = [[] for _ in trials]
         for photo in progress.track(photos, "querying", len(photos)):
             decoded = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
             truncated += [photo.image] * decoded.truncated
-            (query,) = encoder.encode_queries([decoded.picture], [photo.text], weights)
-            similarities = matrix @ query.vector
-            nearest = np.argsort(-similarities, kind="stable")[: settings.query.candidates]
-            hits = [Hit(items[i], float(similarities[i])) for i in nearest]
-            answer = rank(query, photo.text, hits, reranker, TOP)
-            reranked = tuple(item.product_id for item in answer.items)
-            lists.append(RankedLists(answer.retrieved, reranked))
+            for weights, ranked in zip(trials, lists, strict=True):
+                (query,) = encoder.encode_queries([decoded.picture], [photo.text], weights)
+                similarities = matrix @ query.vector
+                nearest = np.argsort(-similarities, kind="stable")[: settings.query.candidates]
+                hits = [Hit(items[i], float(similarities[i])) for i in nearest]
+                answer = rank(query, photo.text, hits, reranker, TOP)
+                reranked = tuple(item.product_id for item in answer.items)
+                ranked.append(RankedLists(answer.retrieved, reranked))
     took = time.monotonic() - start
-    notes = (queried.note, reranker.note, _note(truncated), _weights_note(fitted))
-    return score_lists(catalog, photos, lists, encoder.model_id, took, notes)
+    notes = (queried.note, reranker.note, _note(truncated), _weights_note(fitted), not_adapted)
+    found = [score_lists(catalog, photos, one, encoder.model_id, took, notes) for one in lists]
+    plain, last = found[0], found[-1]
+    rates = AdaptedRates(last is not plain, exam, last.reranked, last.retrieval)
+    return replace(plain, adapted=rates) if adapt else plain
 
 
 def _note(truncated: list[str]) -> str:

@@ -23,6 +23,7 @@ from stream.messages import Result
 from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
+from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 from workers.evidence.weigh import weighing_of
 from workers.index_maintenance import Repartitioning
@@ -147,9 +148,12 @@ async def replay_queries(
     report, began = Replayed(), perf_counter()
     index = CatalogIndex(settings, encoder.model_id)
     fitted = FittedFile(settings, encoder.model_id)
+    adapted = AdaptedFile(settings, encoder.model_id)
     try:
         async with open_fetcher(settings.intake) as fetcher:
-            pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query, fitted)
+            pipeline = QueryPipeline(
+                fetcher, encoder, reranker, index, settings.query, fitted, adapted
+            )
             while batch := await asyncio.to_thread(_take, records, settings.query.batch):
                 for record, answer in zip(batch, await pipeline.answer(batch), strict=True):
                     if isinstance(answer, Result):

@@ -1,8 +1,9 @@
 """The part weights of queries to the live catalog: its own, or those without evidence.
 
-Its own are in a file, which is looked at for each batch (`workers.evidence.fitted`). Until there is
-one, they are computed for each prototype bank; while a catalog is small they are refreshed beside
-the queries: reading the sample takes an index that is being written to as long as ten queries.
+Its own are in files, which are looked at for each batch: with a query map where the catalog was
+adapted (`workers.evidence.adapted`), else alone (`workers.evidence.fitted`). Until there is one,
+they are computed for each prototype bank; while a catalog is small they are refreshed beside the
+queries: reading the sample takes an index that is being written to as long as ten queries.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from models.embedding.identity_library import SAMPLE
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import SearchEncoder
 from workers.catalog_index import CatalogIndex
+from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 
 log = structlog.get_logger()
@@ -44,11 +46,13 @@ class CatalogPartWeights:
         fitted: FittedFile | None = None,
         clock: Callable[[], float] = time.monotonic,
         beside: Callable[[Callable[[], None]], None] = _in_thread,
+        adapted: AdaptedFile | None = None,
     ) -> None:
         self._encoder = encoder
         self._index = index
         self._fitted = fitted
-        self._version = ""
+        self._adapted = adapted
+        self._version = self._map_version = ""
         self._clock = clock
         self._beside = beside
         self._bank, self._looked_at, self._small = "", 0.0, False
@@ -57,6 +61,16 @@ class CatalogPartWeights:
 
     def now(self) -> PartWeights:
         """The weights; raises MilvusUnavailable."""
+        # A map means nothing after other weights than those that it was learned after.
+        if self._adapted and (adapted := self._adapted.read()):
+            if self._map_version != adapted.version:
+                gain = round(adapted.exam.gain, 3)
+                log.info("queries are mapped", version=adapted.version, gain=gain)
+                self._map_version = adapted.version
+            return adapted.weights
+        if self._map_version:
+            log.info("queries are not mapped any more")
+            self._map_version = ""
         if self._fitted and (fitted := self._fitted.read()):
             if fitted.version != self._version:
                 log.info("part weights of queries", **fitted.figures())

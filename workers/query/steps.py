@@ -32,6 +32,7 @@ from workers.catalog_index import CatalogIndex
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
 from workers.errors import DeadlineExceeded, IntakeError
+from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher
 from workers.intake.reasons import full_reason, reason_for_asker
@@ -83,12 +84,13 @@ class QueryPipeline:
         index: CatalogIndex,
         settings: QuerySettings,
         fitted: FittedFile | None = None,
+        adapted: AdaptedFile | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._encoder = encoder
         self._reranker = reranker
         self._index = index
-        self._part_weights = CatalogPartWeights(encoder, index, fitted)
+        self._part_weights = CatalogPartWeights(encoder, index, fitted, adapted=adapted)
         self._settings = settings
 
     async def answer(self, records: Sequence[Record]) -> list[Result | RejectedQuery]:

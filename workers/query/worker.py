@@ -21,6 +21,7 @@ from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.signals import WAIT_FOR_INDEX_S, stop_flag, when_ready
 from workers.deploy.telemetry import EVENTS
+from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import open_fetcher
 from workers.model_fit import check_model
@@ -83,9 +84,12 @@ async def _answer_queries(settings: Settings) -> None:
     await asyncio.to_thread(check_model, settings, encoder.model_id, WAIT_FOR_INDEX_S)
     index = CatalogIndex(settings, encoder.model_id)
     fitted = FittedFile(settings, encoder.model_id)
+    adapted = AdaptedFile(settings, encoder.model_id)
     async with open_fetcher(settings.intake) as fetcher:
         with Publisher(kafka, linger_ms=0) as publisher, closing(index):
-            pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query, fitted)
+            pipeline = QueryPipeline(
+                fetcher, encoder, reranker, index, settings.query, fitted, adapted
+            )
             outcomes = QueryPublisher(topics, publisher, DeadLetters(kafka, topics))
             answers = AnswerLoop(pipeline, outcomes.publish, settings.query)
             loop = ConsumerLoop(

@@ -20,6 +20,7 @@ COMMANDS = [
     ["produce"],
     ["search"],
     ["evaluate"],
+    ["adapt"],
     ["bench"],
     ["train", "embedding"],
     ["train", "reranker"],
@@ -68,7 +69,14 @@ def test_every_command_explains_itself(command: list[str]) -> None:
 
 
 def test_every_command_with_arguments_shows_an_example() -> None:
-    for command in (["demo"], ["produce"], ["search"], ["evaluate"], ["train", "embedding"]):
+    for command in (
+        ["demo"],
+        ["produce"],
+        ["search"],
+        ["adapt"],
+        ["evaluate"],
+        ["train", "embedding"],
+    ):
         assert "Example" in CliRunner().invoke(app, [*command, "--help"]).output
 
 
@@ -95,6 +103,9 @@ def test_a_typing_slip_in_the_settings_is_one_line(tmp_path: Path) -> None:
         (["search"], "give a photo, --text, or both"),
         (["search", "missing.jpg"], "no picture at missing.jpg"),
         (["evaluate", "missing"], "missing is no catalog folder"),
+        (["evaluate", "missing", "--adapt", "--through-kafka"], "leave --through-kafka out"),
+        (["adapt"], "there is no index"),
+        (["adapt", "shop", "--undo"], "give a folder to learn from, or --undo"),
         (["bench", "missing"], "there is no benchmark 'missing'"),
         (["prototypes", "show"], "there is no index"),
         (["prototypes", "resolve", "shoe-17"], "there is no index"),

@@ -1,5 +1,6 @@
 """What the doctor says of the reranker, and of how a catalog's parts are weighed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,15 @@ from typer.testing import CliRunner
 
 from index.prototypes.kmeans import build
 from index.prototypes.registry import BankRegistry
+from models.embedding.adapt import Exam
+from models.embedding.adaptation import Adaptation
 from models.embedding.layout import PartWeights
 from models.embedding.part_weights import Weighed
+from models.embedding.query_map import QueryMap
 from workers.cli import app
 from workers.config.settings import Settings
-from workers.deploy.doctor import _parts, _reranker_note
+from workers.deploy.doctor import _adapted, _parts, _reranker_note
+from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile, FittedWeights
 
 
@@ -39,6 +44,39 @@ def test_part_weights_are_shown_with_what_speaks_for_them(tmp_path: Path) -> Non
     shown = _parts(settings)
     assert shown.good
     assert shown.state == fitted.summary
+
+
+def test_an_adaptation_is_shown_with_its_exam_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    bank = build(np.eye(4, dtype=np.float32), "m")
+    registry = BankRegistry(tmp_path)
+    registry.put(bank)
+    registry.make_current(bank.version)
+    assert _adapted(settings) is None
+    weights = PartWeights(query_map=QueryMap(np.eye(3, dtype=np.float32), np.ones(3, np.float32)))
+    exam = Exam(30, 120, 0.5, 0.75, 0.6, 0.8, 0.45, 0.05, -0.2, 0.1)
+    adaptation = Adaptation("m", weights, "", exam, 200, 1_700_000_000)
+    file = AdaptedFile(settings, "m")
+    file.write(adaptation)
+    shown = _adapted(settings)
+    assert shown is not None
+    assert (shown.good, shown.state, shown.remedy) == (True, adaptation.summary, "")
+    assert "self@1 50.0% → 75.0%" in shown.state
+    weighed = Weighed(PartWeights(0.2, 0.3, 0.5), 60, 240, 0.8, 0.5, 0.6, 0.5)
+    FittedFile(settings, "m").write(FittedWeights.of(weighed, "m", of_items=60))
+    shown = _adapted(settings)
+    assert shown is not None
+    assert "weighed again since" in shown.state
+    assert "lookstream adapt --undo" in shown.remedy
+    file.write(replace(adaptation, model_id="other"))
+    shown = _adapted(settings)
+    assert shown is not None
+    assert "other" in shown.state
+    assert "lookstream adapt" in shown.remedy
+    file.path.write_bytes(b"no map")
+    shown = _adapted(settings)
+    assert shown is not None
+    assert not shown.good
 
 
 @pytest.mark.slow

@@ -22,7 +22,13 @@ from tests.doubles.colours import COLOURS, ColourEncoder, pixels
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.errors import EvidenceError
-from workers.evidence.sample import PictureSample, evidence_dir, move_evidence, open_sample
+from workers.evidence.sample import (
+    ADAPTATION,
+    PictureSample,
+    evidence_dir,
+    move_evidence,
+    open_sample,
+)
 from workers.ingest.items import picture_digests
 from workers.ingest.steps import Ingest
 from workers.intake.download import Download, Validators
@@ -213,6 +219,21 @@ async def test_a_broken_sample_is_said_once_and_products_are_ingested(tmp_path: 
     assert [one["file"] for one in logs if "sample" in one["event"]] == [str(path)]
     with pytest.raises(EvidenceError, match="delete it"):
         sample.pictures()
+
+
+def test_an_adaptation_outlives_the_promotion_of_a_generation_without_one(tmp_path: Path) -> None:
+    live, candidate = (Settings(data_dir=tmp_path / name) for name in ("live", "live/generations"))
+    for settings in (live, candidate):
+        sample = open_sample(settings, MODEL)
+        sample.update({"p": {"d"}}, {"p": {"d": b"jpeg"}})
+        sample.close()
+    (evidence_dir(live) / ADAPTATION).write_bytes(b"a map")
+    move_evidence(candidate, live)
+    assert (evidence_dir(live) / ADAPTATION).read_bytes() == b"a map"
+    evidence_dir(candidate).mkdir(parents=True)
+    (evidence_dir(candidate) / ADAPTATION).write_bytes(b"its own")
+    move_evidence(candidate, live)
+    assert (evidence_dir(live) / ADAPTATION).read_bytes() == b"its own"
 
 
 def test_evidence_goes_live_with_its_generation(tmp_path: Path) -> None:
