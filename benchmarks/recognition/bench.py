@@ -86,7 +86,9 @@ def prepare_bench(
     with bars.task("rendering") as task:
         write_synthetic_catalog(synthetic, products=products, photos=2, size=224, progress=task)
     folders = (*catalogs, synthetic)
-    config = TrainingConfig(folders=folders, identity_branch=identity_branch, views=VIEWS)
+    config = TrainingConfig(
+        folders=folders, examined=False, identity_branch=identity_branch, views=VIEWS
+    )
     data = prepare_training_data(config, work, progress=bars.phases())
     pictures = TaskPictures()
     tasks = retrieval_tasks(folders, pictures)

@@ -43,7 +43,9 @@ def fine_tuned_rates(
     save_projection(start, base)
     fitted = train_embedding(
         TrainingConfig(
-            folders=(_products_folder(catalog, products, work / catalog.folder.name),), start=base
+            folders=(_products_folder(catalog, products, work / catalog.folder.name),),
+            examined=False,
+            start=base,
         ),
         work,
         progress=progress,

@@ -61,9 +61,20 @@ def embedding(
 ) -> None:
     """Train the encoder to recognise the products of catalog folders.
 
-    On the products' own pictures, in many augmented views, and on shoppers' photos where there are
-    any. An interrupted run resumes when it is started again. Photos of the split "val" select the
-    model. The loss curve is plotted beside the file.
+    It is for catalogs with photos of many products, for an encoder that several catalogs share, and
+    best on a GPU. What it makes is another encoder: the index has to be built anew. To fit search
+    to one catalog's pictures, `lookstream adapt` takes minutes, and no product is encoded again.
+
+    It learns from the products' own pictures, in many augmented views, and from shoppers' photos of
+    the split "train". Before it starts it says what it learns from, what it leaves out, and about
+    how long it takes. It ends with an exam of the encoder that it started from and of the new one,
+    and writes nothing (status 1) unless the new one is better by more than the error.
+
+    The exam asks by photos of the split "val", of half of the products that they show; the others
+    select the model. Where they show fewer than 16, a tenth of the products (a fifth of few) is
+    kept out of training, and views of their pictures ask.
+
+    An interrupted run resumes when it is started again. The loss curve is plotted beside the file.
 
     With --ranks, or started by torchrun on several machines, processes share every batch and the
     prototypes of all identities; the result is that of one process.
@@ -78,9 +89,11 @@ def embedding(
     from models.embedding.encoder import best_device, packaged_weights
     from models.training.embedding.dataset import TrainingConfig
     from models.training.embedding.loss_curve import plot_curves
+    from models.training.embedding.plan import plan_training
     from models.training.embedding.ranks import process_group, started_as_rank
     from models.training.embedding.train import train_embedding
     from workers.cli.ranks import run_in_ranks
+    from workers.cli.training_report import exam_lines, failure, plan_lines
     from workers.config.settings import load_settings
 
     if ranks > 1 and not started_as_rank():
@@ -105,10 +118,31 @@ def embedding(
     device = best_device() if wanted == "auto" else wanted
     with process_group(device) as (joined, own_device):
         leads = joined is None or not joined.rank
+        plan = None
+        if leads and (passes or contrast_passes):
+            with open_progress(quiet=quiet) as bars, bars.task("timing views and steps") as task:
+                plan = plan_training(
+                    config,
+                    device=own_device,
+                    ranks=1 if joined is None else joined.world,
+                    progress=task,
+                )
+            for line in plan_lines(plan, folder):
+                say(line)
         with open_progress(quiet=quiet or not leads) as bars:
             fitted = train_embedding(config, folder, device=own_device, progress=bars.phases())
     if not leads:
         return
+    report: dict[str, object] = {"out": str(to), "plan": None if plan is None else plan.report}
+    report |= fitted.projection.card
+    if fitted.exam is not None:
+        for line in exam_lines(fitted.exam):
+            say(line)
+        report["exam"] = fitted.exam.report
+        if not fitted.exam.passed:
+            say(failure(to))
+            finish({**report, "written": False}, json)
+            raise typer.Exit(1)
     fitted.save(to)
     if fitted.history:
         plot_curves(fitted.history, to.with_suffix(".png"))
@@ -116,7 +150,7 @@ def embedding(
     say(
         "a reranker of its own: lookstream train reranker DIR --out FILE; it works without one, too"
     )
-    finish({"out": str(to), **fitted.projection.card}, json)
+    finish({**report, "written": True}, json)
 
 
 @train.command()

@@ -25,12 +25,14 @@ from models.errors import TrainingError
 from models.images.colour_histogram import COARSE, FINE
 from models.images.files import open_picture
 from models.images.letterbox import Picture, letterbox, normalise
+from models.images.views import catalog_view
 from models.juicer.juicer import pool_patches, pooling_weights
 from models.training.embedding.augmentation import random_view
 from models.training.embedding.identity_tower import ViewFeatures
 
 Rows = NDArray[np.int64]
 JOBS_PER_TASK = 8
+FILES = ("trunk", "weights", "features")
 FEATURES_VERSION = 2
 """Raise it when a row of the files changes: older caches are computed anew."""
 
@@ -47,12 +49,15 @@ class CacheSettings:
     """What the cached features depend on, beside the sources.
 
     Without ``trunk`` no trunk maps are cached: maps can be trained, an identity branch cannot.
+    ``catalog_views`` are those of `models.images.views`, which nothing is trained on; else they are
+    those of `models.training.embedding.augmentation`.
     """
 
     spec: BackboneSpec
     backgrounds: tuple[str, ...] = ()
     seed: int = 0
     trunk: bool = True
+    catalog_views: bool = False
 
 
 class FeatureCache:
@@ -82,7 +87,7 @@ class FeatureCache:
 
     def fetch(self, rows: Rows) -> ViewFeatures:
         """The features of some rows, in their order."""
-        in_file = rows if self._rows is None else self._rows[rows]
+        in_file = self._in_file(rows)
         order = np.argsort(in_file, kind="stable")  # a mapped file is read from front to back
         inverse = np.argsort(order, kind="stable")
         return ViewFeatures(
@@ -93,16 +98,8 @@ class FeatureCache:
 
     def pooled_features(self, rows: Rows) -> Floats:
         """Those of `models.embedding.projection.pooled_features` for some rows, (n, f)."""
-        in_file = rows if self._rows is None else self._rows[rows]
-        features: Floats = self._features[in_file, : -FINE.width].astype(np.float32)
+        features: Floats = self._features[self._in_file(rows), : -FINE.width].astype(np.float32)
         return features
-
-    def colours(self, rows: Rows) -> Floats:
-        """The vector's colours of some rows, (n, 128), of length 1."""
-        in_file = rows if self._rows is None else self._rows[rows]
-        return self.projection.project_colour(
-            self._features[in_file, -FINE.width :].astype(np.float32)
-        )
 
     def whitened(self, rows: Rows) -> Floats:
         """Whitened depths and colours of some rows, (n, d): see `Projection.whitened`."""
@@ -111,6 +108,11 @@ class FeatureCache:
     def appearances(self, rows: Rows) -> Floats:
         """Appearances of some rows, (n, 384), of length 1."""
         return self.projection.project_appearance(self.pooled_features(rows))
+
+    def colours(self, rows: Rows) -> Floats:
+        """The vector's colours of some rows, (n, 128), of length 1."""
+        histograms = self._features[self._in_file(rows), -FINE.width :].astype(np.float32)
+        return self.projection.project_colour(histograms)
 
     def with_projection(self, projection: Projection) -> FeatureCache:
         """The same features with another projection."""
@@ -130,6 +132,9 @@ class FeatureCache:
     def clean_rows(self) -> Rows:
         """The rows of the unaugmented pictures, one per source."""
         return self.starts[:-1]
+
+    def _in_file(self, rows: Rows) -> Rows:
+        return rows if self._rows is None else self._rows[rows]
 
 
 def build_cache(
@@ -192,43 +197,57 @@ def _allocate(folder: Path, sources: Sequence[Source], settings: CacheSettings) 
 def _key(sources: Iterable[Source], settings: CacheSettings) -> str:
     digest = hashlib.sha256(msgspec.json.encode(list(sources)))
     digest.update(settings.spec.fingerprint().encode())
-    digest.update(
-        msgspec.json.encode([FEATURES_VERSION, settings.backgrounds, settings.seed, settings.trunk])
-    )
+    made = [settings.backgrounds, settings.seed, settings.trunk, settings.catalog_views]
+    digest.update(msgspec.json.encode([FEATURES_VERSION, *made]))
     return digest.hexdigest()
+
+
+class ViewMaker:
+    """Makes views and their frozen features, in one thread."""
+
+    def __init__(self, settings: CacheSettings) -> None:
+        self._settings = settings
+        self._backbone: Backbone = load_backbone(settings.spec, threads=1)
+        self._backgrounds: list[Picture] = [open_picture(Path(p)) for p in settings.backgrounds]
+
+    def view(self, picture: Picture, job: int, number: int) -> Picture:
+        """View ``number`` of source ``job``, whose picture this is; 0 is the picture itself."""
+        if not number:
+            return picture
+        rng = np.random.default_rng((self._settings.seed, job, number))
+        if not self._settings.catalog_views:
+            return random_view(picture, rng, self._backgrounds)
+        others = self._backgrounds or [picture]
+        return catalog_view(picture, others[int(rng.integers(len(others)))], number, rng)
+
+    def features(self, view: Picture) -> dict[str, Floats]:
+        """A row for each of `FILES`."""
+        canvas, frame = letterbox(view, self._settings.spec.size)
+        rows, trunk = self._backbone.trunks(normalise(canvas)[None])
+        layout = self._backbone.layout
+        features = pool_patches(rows[0], canvas, frame, layout)
+        return {
+            "trunk": trunk[0],
+            "weights": pooling_weights(features.saliency, frame.cells(layout.grid)),
+            "features": np.concatenate([pooled_features(features), features.fine_colour]),
+        }
 
 
 class _Worker:
     """A process that computes features of views."""
 
     def __init__(self, folder: Path, starts: Rows, settings: CacheSettings) -> None:
-        self.starts, self.settings = starts, settings
-        self.backbone: Backbone = load_backbone(settings.spec, threads=1)
-        self.backgrounds: list[Picture] = [open_picture(Path(p)) for p in settings.backgrounds]
-        self.files = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r+")
-            for name in ("trunk", "weights", "features")
-        }
+        self.starts, self.maker = starts, ViewMaker(settings)
+        names = FILES if settings.trunk else FILES[1:]
+        self.files = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in names}
 
     def compute(self, job: int, source: Source) -> None:
         """Write the features of all views of one source."""
         picture = open_picture(Path(source.path))
         for number in range(source.views):
-            view = picture
-            if number:
-                rng = np.random.default_rng((self.settings.seed, job, number))
-                view = random_view(picture, rng, self.backgrounds)
-            canvas, frame = letterbox(view, self.settings.spec.size)
-            rows, trunk = self.backbone.trunks(normalise(canvas)[None])
-            features = pool_patches(rows[0], canvas, frame, self.backbone.layout)
-            row = int(self.starts[job]) + number
-            if self.settings.trunk:
-                self.files["trunk"][row] = trunk[0]
-            inside = frame.cells(self.backbone.layout.grid)
-            self.files["weights"][row] = pooling_weights(features.saliency, inside)
-            self.files["features"][row] = np.concatenate(
-                [pooled_features(features), features.fine_colour]
-            )
+            row = self.maker.features(self.maker.view(picture, job, number))
+            for name, file in self.files.items():
+                file[int(self.starts[job]) + number] = row[name]
 
 
 _worker: list[_Worker] = []

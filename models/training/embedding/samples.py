@@ -7,7 +7,7 @@ on a held-out catalog worse than no training).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +79,7 @@ def collect_pictures(
     limit: int | None = None,
     clusters: Sequence[Clusters] = (),
     views: tuple[int, int] = DEFAULT_VIEWS,
+    held_out: Sequence[Collection[str]] = (),
 ) -> TrainingPictures:
     """All local packshots of the products and photos of one split.
 
@@ -91,6 +92,7 @@ def collect_pictures(
         clusters: of each catalog, in their order; a picture in no cluster is then left out. Without
             clusters the catalogs' own ids are the labels.
         views: of a packshot and of a photo.
+        held_out: of each catalog, the products that are not learned from, nor any picture of them.
 
     Raises:
         TrainingError: fewer than two identities.
@@ -102,9 +104,11 @@ def collect_pictures(
     if clusters and len(clusters) != len(catalogs):
         raise TrainingError(f"{len(clusters)} files of clusters for {len(catalogs)} catalogs")
     for number, catalog in enumerate(catalogs):
-        found = list(_pictures(catalog, split))
+        absent = {f"product {name}" for name in held_out[number]} if held_out else set()
+        found = [one for one in _pictures(catalog, split) if one[1] not in absent]
         if clusters:
             found = list(_relabel(catalog, found, clusters[number]))
+            found = [one for one in found if one[1] not in absent]
         for reference, name, category, packshot in found[
             :: -(-len(found) // limit) if limit else 1
         ]:
@@ -145,10 +149,10 @@ def _pictures(catalog: Catalog, split: str) -> Iterator[Found]:
     for product in training_products(catalog, split):
         references = [product.image] if product.image else []
         for reference in dict.fromkeys([*references, *product.images]):
-            if "://" not in reference and not reference.startswith("data:"):
+            if catalog.local_path(reference) is not None:
                 yield reference, f"product {product.product_id}", product.category, True
     for photo in catalog.photos:
-        if photo.split == split and "://" not in photo.image:
+        if photo.split == split and catalog.local_path(photo.image) is not None:
             name = f"product {photo.product_id}" if photo.product_id else f"photo {photo.image}"
             known = catalog.by_id.get(photo.product_id or "")
             yield photo.image, name, known.category if known else photo.category, False

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.arrays import Floats
 from models.backbone.identity_branch import (
     IdentityBranch,
     identity_branch_tensors,
@@ -21,6 +22,7 @@ from models.backbone.identity_branch import (
 )
 from models.backbone.patch_network import patch_network
 from models.backbone.spec import named_backbone
+from models.embedding.identity_library import IdentityLibrary
 from models.embedding.projection import (
     Projection,
     has_identity_branch,
@@ -40,6 +42,7 @@ from models.training.embedding.dataset import (
     initial_projection,
     prepare_training_data,
 )
+from models.training.embedding.exam import Exam, compare, served_hits
 from models.training.embedding.fit_pca import fit_rotation
 from models.training.embedding.identity_tower import IdentityTower
 from models.training.embedding.initial_tower import initial_tower
@@ -61,11 +64,16 @@ MAPS_RECIPE = replace(BRANCH_RECIPE, learning_rate=2e-3)
 
 @dataclass(frozen=True, eq=False)
 class TrainedEncoder:
-    """The result: all maps, the identity branch if there is one, and the history of the run."""
+    """The result: all maps, the identity branch if there is one, and the history of the run.
+
+    ``exam`` says whether it is better than what training started from; None where nothing was
+    trained or examined.
+    """
 
     projection: Projection
     identity_branch: IdentityBranch | None
     history: list[StepRecord]
+    exam: Exam | None = None
 
     def save(self, path: Path) -> None:
         """Write the encoder's file (safetensors, fp16) and its card."""
@@ -96,12 +104,12 @@ def train_embedding(
             configuration resumes there.
         device: "cpu" or "cuda" for the stages; the cache is built on CPUs.
         processes: that build the cache.
-        progress: of building the cache, each stage's steps, validation, embedding.
+        progress: of building the cache, each stage's steps, validation, embedding, the exam.
 
     Raises:
         CatalogError, CurationError, PictureError: a folder or a file in it cannot be read.
         ProjectionError: too few pictures for principal axes.
-        TrainingError: too few identities; or the loss is not finite.
+        TrainingError: too few identities, or products for an exam; or the loss is not finite.
     """
     ranks = joined_ranks()
     if not config.passes and not config.contrast_passes:
@@ -114,6 +122,9 @@ def train_embedding(
     if ranks is not None:
         broadcast_weights(tower)
     initial = {name: value.clone() for name, value in tower.state_dict().items()}
+    starting = None if projection.identity is None else tower
+    examining = of_phase(progress, "exam before training")
+    before = _exam_hits(starting, projection.library, data, examining)
     recipe = BRANCH_RECIPE if config.identity_branch else MAPS_RECIPE
     name = "checkpoint" if ranks is None else f"checkpoint-{ranks.rank}-of-{ranks.world}"
     trained = train_tower(tower, data, config, recipe, work / name, progress=progress)
@@ -123,9 +134,38 @@ def train_embedding(
     tower.rotate(rotation)
     validating = of_phase(progress, "validation of the result")
     library = build_library(tower, data, identities @ rotation, validating)
+    examining = of_phase(progress, "exam after training")
+    exam = _exam(data, before, _exam_hits(tower, library, data, examining))
     card = _card(config, data, trained, tower, validating)
+    card |= {} if exam is None else {"exam": exam.report}
     projection = replace(tower.to_projection(projection, library), card=card)
-    return TrainedEncoder(projection, tower.identity_branch, trained.history)
+    return TrainedEncoder(projection, tower.identity_branch, trained.history, exam)
+
+
+def _exam_hits(
+    tower: IdentityTower | None,
+    library: IdentityLibrary | None,
+    data: TrainingData,
+    progress: Progress,
+) -> list[Floats]:
+    """What `served_hits` says of each exam."""
+    if data.exam_cache is None:
+        return []
+    hits = []
+    for done, task in enumerate(data.exam_tasks):
+        progress(done, len(data.exam_tasks))
+        hits.append(
+            served_hits(None if tower is None else tower.eval(), library, data.exam_cache, task)
+        )
+    progress(len(hits), len(hits))
+    return hits
+
+
+def _exam(data: TrainingData, before: list[Floats], after: list[Floats]) -> Exam | None:
+    asked = zip(data.catalogs, data.exams, strict=True)
+    names = [catalog.folder.name for catalog, questions in asked if questions is not None]
+    results = map(compare, names, data.exam_tasks, before, after)
+    return Exam(tuple(results)) if names else None
 
 
 def _fit_without_training(config: TrainingConfig, work: Path, progress: Phases) -> TrainedEncoder:
@@ -155,14 +195,7 @@ def train_tower(
 ) -> Trained:
     """Train a tower in place by a recipe, for the passes that ``config`` has of each stage."""
     batches = ViewBatches(data.cache, data.pictures, BATCH, config.seed, joined_ranks())
-    per_pass = batches.steps_per_pass
-    recipe = replace(
-        recipe,
-        contrast_steps=math.ceil(config.contrast_passes * per_pass),
-        identity_steps=math.ceil(config.passes * per_pass),
-        validate_every=2 * per_pass,
-        seed=config.seed,
-    )
+    recipe = scheduled(recipe, config, batches.steps_per_pass)
 
     def announced(stage: StageName, start: int) -> Iterator[Batch]:
         steps = recipe.contrast_steps if stage == "contrast" else recipe.identity_steps
@@ -182,6 +215,17 @@ def train_tower(
         else lambda one: validation_score(one, data, of_phase(progress, "validation")),
         progress=lambda record: progress(f"stage {record.stage}", record.step, record.steps),
         checkpoint=Checkpointing(checkpoint),
+    )
+
+
+def scheduled(recipe: Recipe, config: TrainingConfig, per_pass: int) -> Recipe:
+    """The recipe with as many steps as the passes of ``config`` have, ``per_pass`` each."""
+    return replace(
+        recipe,
+        contrast_steps=math.ceil(config.contrast_passes * per_pass),
+        identity_steps=math.ceil(config.passes * per_pass),
+        validate_every=2 * per_pass,
+        seed=config.seed,
     )
 
 

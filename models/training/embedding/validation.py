@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from models.training.embedding.run_state import TrainableEncoder
 
 BATCH = 64
 DEPTH = 10
+MAX_PHOTOS = 500
 IDENTITY_WEIGHTS = tuple(tenths / 10 for tenths in range(11))
 
 
@@ -32,23 +33,40 @@ class RetrievalTask:
     product_rows: NDArray[np.int64]
 
 
+def known_photos(catalog: Catalog, split: str) -> list[Photo]:
+    """Photos of a split, in files, that show a product of the catalog."""
+    return [
+        photo
+        for photo in catalog.photos
+        if photo.split == split
+        and photo.product_id in catalog.by_id
+        and catalog.local_path(photo.image) is not None
+    ]
+
+
+def documents(catalog: Catalog) -> list[Product]:
+    """The products whose main picture is a file."""
+    return [one for one in catalog.products if one.image and catalog.local_path(one.image)]
+
+
 def collect_tasks(
-    catalogs: Sequence[Catalog], split: str, limit: int = 500
+    catalogs: Sequence[Catalog],
+    split: str,
+    limit: int = MAX_PHOTOS,
+    without: Sequence[Collection[str]] = (),
 ) -> tuple[list[Source], list[RetrievalTask]]:
     """Retrieval tasks and their pictures, of all catalogs with photos of known products.
 
-    At most ``limit`` photos per catalog, taken at even steps.
+    At most ``limit`` photos per catalog, taken at even steps; none of the products ``without``, of
+    each catalog, which are asked about elsewhere.
     """
     sources: list[Source] = []
     tasks: list[RetrievalTask] = []
-    for catalog in catalogs:
-        photos = [
-            photo
-            for photo in catalog.photos
-            if photo.split == split and photo.product_id in catalog.by_id
-        ]
+    for number, catalog in enumerate(catalogs):
+        absent = without[number] if without else ()
+        photos = [one for one in known_photos(catalog, split) if one.product_id not in absent]
         photos = photos[:: max(1, -(-len(photos) // limit))]
-        products = [product for product in catalog.products if product.image]
+        products = documents(catalog)
         if not photos or len(products) < 2:
             continue
         first = len(sources)

@@ -8,13 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.models.training.embedding.shop import (
+    PRODUCTS,
+    one_value,
+    write_shop,
+    write_tiny_backbone,
+    write_weak_encoder,
+)
 from tests.needs import needs_torch
 
 pytestmark = needs_torch()
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from models.arrays import Floats, unit
@@ -39,44 +46,15 @@ from models.weights.files import read_weights
 from stream.child_process import python_module
 from tests.paths import ROOT
 
-PRODUCTS = 70
-
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A backbone with all the stages of a large one, random weights and small pictures."""
-    import timm
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "lite0.safetensors"
-    save_file(timm.create_model("tf_efficientnet_lite0").state_dict(), path)
-    return f"tf_efficientnet_lite0:64:{path}"
+    return write_tiny_backbone(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Products of two colours on white, photos of some, and one product for the test alone."""
-    folder = tmp_path_factory.mktemp("shop")
-    random = np.random.default_rng(0)
-    products: list[dict[str, object]] = []
-    photos: list[dict[str, object]] = []
-    for number in range(PRODUCTS):
-        colours = [tuple(int(v) for v in random.integers(0, 220, 3)) for _ in range(2)]
-        for name, ground in ((f"{number}.png", 255), (f"{number}-photo.png", 90)):
-            image = Image.new("RGB", (72, 64), (ground,) * 3)
-            ImageDraw.Draw(image).rectangle((16, 12, 52, 34), fill=colours[0])
-            ImageDraw.Draw(image).rectangle((16, 34, 52, 56), fill=colours[1])
-            image.save(folder / name)
-        kind = ["Toys", f"Kind {number % 5}"]
-        product: dict[str, object] = {"product_id": f"p{number}", "image": f"{number}.png"}
-        products.append(product | {"category": kind})
-        split = ("val", "test", "train", "train")[number % 4]
-        photos.append({"image": f"{number}-photo.png", "product_id": f"p{number}", "split": split})
-    photos[1] |= {"product_id": None, "split": "train"}
-    for name, rows in (("products", products), ("photos", photos)):
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return folder
+    return write_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +83,9 @@ def test_the_file_serves_the_vectors_that_were_trained(
     tower, _ = initial_tower(data, identity_branch=True)
     names = [Path(source.path).name for source in data.pictures.sources]
     row = data.cache.clean_rows()[[names.index("3.png")]]
-    (learned,) = unit(encode_rows(tower, data.cache, row))
-    (appearance,) = data.cache.appearances(row)
-    for part, expected in zip(picture_parts(served.vector), (learned, appearance), strict=False):
+    (identity,) = unit(encode_rows(tower, data.cache, row))
+    learned = identity, data.cache.appearances(row)[0], data.cache.colours(row)[0]
+    for part, expected in zip(picture_parts(served.vector), learned, strict=True):
         assert part @ expected == pytest.approx(1, abs=1e-3)
     assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
     items = np.stack([one.vector for one in encoder.encode_items([picture], [None])])
@@ -274,7 +252,7 @@ def test_without_validation_photos_the_weight_is_half(
     library = train_embedding(config, tmp_path / "work", processes=1).projection.library
     assert library is not None
     assert library.known_weight == KNOWN_WEIGHT_FROM_PACKSHOTS
-    assert len(library.identities) == PRODUCTS
+    assert len(library.identities) == PRODUCTS - 14  # for the exam
 
 
 class Untrained(TrainableEncoder):
@@ -297,27 +275,24 @@ def test_the_identity_weight_is_selected_by_validation_photos(
     config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
     data = prepare_training_data(config, trained[0], processes=1)
     assert data.task_cache is not None
-    # Against parts of one value: all of it. At random, against real ones: hardly any.
+    # Where all pictures look alike: all of it. At random, where they do not: hardly any.
     cache, axes = data.task_cache, data.cache.projection
-    blurred = cache.with_projection(
-        replace(
-            axes, appearance=_one_value(axes.appearance), fine_colour=_one_value(axes.fine_colour)
-        )
+    alike = replace(
+        axes, appearance=one_value(axes.appearance), fine_colour=one_value(axes.fine_colour)
     )
+    blurred = cache.with_projection(alike)
     assert select_identity_weight(Untrained(random=False), blurred, data.tasks) == 1
     assert select_identity_weight(Untrained(random=True), cache, data.tasks) < 0.7
 
 
-def _one_value(axes: PrincipalAxes) -> PrincipalAxes:
-    return replace(axes, matrix=np.eye(len(axes.mean), 1, dtype=np.float32))
-
-
-def lookstream(*words: str) -> subprocess.CompletedProcess[bytes]:
-    """The command in a process of its own, as from a shell."""
+def lookstream(*words: str, **models: str) -> subprocess.CompletedProcess[bytes]:
+    """The command in a process of its own, as from a shell, with settings of `models`."""
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    settings = {"device": "cpu", **models}
+    environment |= {f"LOOKSTREAM_MODELS__{key.upper()}": value for key, value in settings.items()}
     return subprocess.run(
         python_module("workers.cli", *words),
-        env=os.environ | environment | {"LOOKSTREAM_MODELS__DEVICE": "cpu"},
+        env=os.environ | environment,
         capture_output=True,
         check=False,
     )
@@ -325,11 +300,11 @@ def lookstream(*words: str) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_two_ranks_learn_what_one_process_learns(
-    trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str, tmp_path: Path
-) -> None:
+def test_two_ranks_learn_what_one_process_learns(tiny: str, tmp_path: Path) -> None:
+    shop = write_shop(tmp_path, ground=255)
+    start = write_weak_encoder(shop, tiny, tmp_path / "start.safetensors")
     words = ["train", "embedding", str(shop), "--backbone", tiny, "--no-identity-branch"]
-    words += ["--start", str(trained[0] / "axes.safetensors"), "--views", "2", "2", "--json"]
+    words += ["--start", str(start), "--views", "2", "2", "--json"]
     words += ["--contrast-passes", "1", "--passes", "1", "--work", str(tmp_path / "work")]
     for ranks, name in ((1, "one"), (2, "two")):
         out = str(tmp_path / f"{name}.safetensors")
@@ -348,6 +323,37 @@ def test_two_ranks_learn_what_one_process_learns(
     assert np.allclose(library @ library.T, other_library @ other_library.T, atol=0.01)
     checkpoints = {path.name for path in (tmp_path / "work").iterdir() if path.is_file()}
     assert checkpoints == {"checkpoint", "checkpoint-0-of-2", "checkpoint-1-of-2"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_catalog_of_pictures_alone_goes_all_the_way(tiny: str, tmp_path: Path) -> None:
+    shop = write_shop(tmp_path, photos=False)
+    start = write_weak_encoder(shop, tiny, tmp_path / "start.safetensors")
+    encoder, parameters = tmp_path / "encoder.safetensors", tmp_path / "reranker.json"
+    words = ["train", "embedding", str(shop), "--backbone", tiny, "--no-identity-branch", "--json"]
+    words += ["--start", str(start), "--views", "8", "1", "--passes", "20", "--out", str(encoder)]
+    done = lookstream(*words)
+    assert done.returncode == 0, done.stderr.decode()
+    report = json.loads(done.stdout)
+    (before, after) = (report["exam"]["catalogs"][0][key]["i_hr_1"] for key in ("before", "after"))
+    assert before < after
+    assert report["plan"]["catalogs"][0]["left_out"][0]["reason"] == "kept for the exam"
+    said = done.stderr.decode()
+    assert said.index("exam by views of 14 products") < said.index("encoding views")
+    assert said.index("encoding views") < said.index("exam of")
+    models = {"backbone": tiny, "projection": str(encoder)}
+    done = lookstream("train", "reranker", str(shop), "--out", str(parameters), **models)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "views of the products' pictures" in done.stderr.decode()
+    models["reranker"] = str(parameters)
+    done = lookstream("evaluate", str(shop), "--json", **models)
+    assert done.returncode == 0, done.stderr.decode()
+    evaluated = json.loads(done.stdout)
+    assert evaluated["queries"] == PRODUCTS
+    notes = "\n".join(evaluated["notes"])
+    assert "views of the products' own pictures are the queries" in notes
+    assert "no reranker was fitted" not in notes
 
 
 @pytest.mark.slow
