@@ -114,8 +114,8 @@ def recognition(bench: Bench) -> dict[str, Any]:
     for variant in (CONTRAST, IDENTITY, SPARSE):
         tower = bench.train(variant, bench.data, variant.name, bench.passes)
         bench.table[variant.name] = bench.evaluate(tower)
-    for table in _tables(bench.table):
-        bench.bars.note(table)
+    for line in (line for table in _tables(bench.table) for line in table.splitlines()):
+        bench.bars.note(line)
     contrast = 100 * bench.table[CONTRAST.name][SYNTHETIC]["average"]
     identity = 100 * bench.table[IDENTITY.name][SYNTHETIC]["average"]
     return {

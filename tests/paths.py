@@ -4,4 +4,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "grocery"
-SHARED_GROCERY = ROOT.parent / "shared" / "data" / "grocery"
+SHARED = ROOT.parent / "shared" / "data"
+SHARED_GROCERY = SHARED / "grocery"

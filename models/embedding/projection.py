@@ -63,16 +63,26 @@ class Projection:
 
     def project(self, picture: PictureFeatures) -> PictureParts:
         """The parts of the picture's vector; an untrained encoder gives no identity."""
-        pooled = pooled_features(picture)
+        return self.project_features(
+            pooled_features(picture), picture.fine_colour, picture.identity
+        )
+
+    def project_features(self, pooled: Floats, fine_colour: Floats, branch: Floats) -> PictureParts:
+        """The parts (…, k) of vectors from `pooled_features` and what else pictures have."""
         appearance = self.project_appearance(pooled)
-        colour = self.project_colour(picture.fine_colour)
+        colour = self.project_colour(fine_colour)
         if self.identity is None:
             return PictureParts(None, appearance, colour)
+        identity = unit(self.identity(self.identity_inputs(pooled, branch)))
+        return PictureParts(identity, appearance, colour)
+
+    def identity_inputs(self, pooled: Floats, branch: Floats) -> Floats:
+        """What the identity is a map of, (…, d): whitened features, and the identity branch's."""
         whitened = self.whitened(pooled)
-        if self.branch is not None:
-            branch = np.float32(IDENTITY_BRANCH_WEIGHT) * unit(self.branch(picture.identity))
-            whitened = np.concatenate([whitened, branch])
-        return PictureParts(unit(self.identity(whitened)), appearance, colour)
+        if self.branch is None:
+            return whitened
+        of_branch = np.float32(IDENTITY_BRANCH_WEIGHT) * unit(self.branch(branch))
+        return np.concatenate([whitened, of_branch], axis=-1)
 
     @property
     def widths(self) -> tuple[int, ...]:
