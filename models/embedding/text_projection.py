@@ -23,7 +23,7 @@ from models.weights.files import read_weights, write_weights
 
 FORMAT = 1
 WIDTH = TEXT_WIDTH
-PREFIXES = TEXT_PREFIXES
+PREFIXES = tuple(dict.fromkeys(TEXT_PREFIXES))
 """Each is usable alone, at length 1 again."""
 
 PACKAGED = WEIGHTS / "words.safetensors"

@@ -8,6 +8,7 @@ catalog while batches are delivered.
 
 import asyncio
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -165,6 +166,8 @@ def killed_at_call(number: int, *, done: bool) -> Iterator[None]:
 
     def deadly(client: Client, *args: Any, **kwargs: Any) -> Any:
         nonlocal left
+        if isinstance(threading.current_thread(), threading.Timer):  # a flush when idle
+            return call(client, *args, **kwargs)
         left -= 1
         if left == 0 and not done:
             raise Killed
