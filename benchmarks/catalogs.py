@@ -31,34 +31,28 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import torch
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from benchmarks.assign import timed
 from benchmarks.unseen import variants as by
-from benchmarks.unseen.catalog_task import VIEWS, CatalogTask, Limits, read_task
-from benchmarks.unseen.features import cached_features, picture_of
+from benchmarks.unseen.catalog_task import CatalogTask, Limits, read_task
+from benchmarks.unseen.features import cached_features
 from benchmarks.unseen.left_out import LeftOut, leave_out
 from benchmarks.unseen.measured import RATES, Measured, mean_of_first
 from benchmarks.unseen.plots import plot_catalogs
+from benchmarks.unseen.tables import tables
 from benchmarks.unseen.taught import adapted_apart, trained
+from benchmarks.unseen.timings import timings
 from models.backbone.load import load_backbone
 from models.backbone.spec import named_backbone
-from models.embedding.adapt import examine, learn_query_map
-from models.embedding.encoder import encoder_id, load_encoder, packaged_weights
-from models.embedding.layout import PRIOR_IDENTITY, PartWeights
-from models.embedding.part_weights import Witnesses, weigh_parts
+from models.embedding.encoder import encoder_id, packaged_weights
+from models.embedding.layout import PartWeights
 from models.embedding.projection import has_identity_branch, load_projection
 from models.synthetic.folder import write_synthetic_catalog
 from tests.paths import SHARED
@@ -73,7 +67,7 @@ DEFAULT_CATALOGS = (
 )
 SYNTHETIC = "synthetic"
 SYNTHETIC_SEED, SYNTHETIC_PHOTOS, SYNTHETIC_SIZE = 11, 2, 224
-FEW, TIMED_PICTURES, TIMED_ITEMS = Limits(100, 100, 100), 25, 1000
+FEW = Limits(100, 100, 100)
 SHOWN = (by.BEFORE, by.SERVED, by.ADAPTED, by.TRAINED, by.TRAINED_APART)
 
 
@@ -122,7 +116,9 @@ def main() -> None:
         bench = prepare(folders, options.work, quick=options.quick, bars=bars)
         search(bench)
         learn_apart(bench)
-        found = summary(bench) | timings(bench, options.threads)
+        with bars.task("timing"):
+            timed = timings(bench.catalogs, bench.encoder, options.threads)
+        found = summary(bench) | timed
         for line in (line for text in tables(bench.table) for line in text.splitlines()):
             bars.note(line)
         labels = {one.task.name: label_of(one.task) for one in bench.catalogs}
@@ -264,60 +260,6 @@ def _shares(weights: PartWeights) -> dict[str, float]:
     return {name: round(share / total, 3) for name, share in parts.items()}
 
 
-def timings(bench: Bench, threads: int) -> dict[str, Any]:
-    """Seconds of weighing and of adapting 1,000 items; on a busy machine, see processor time."""
-    witnesses = _first_items([one.witnesses(mild=False) for one in bench.catalogs], TIMED_ITEMS)
-    mild = np.arange(len(witnesses.views)) % 2 == 0
-    half = replace(witnesses, views=witnesses.views[mild], shown=witnesses.shown[mild])
-    prior = PartWeights.with_identity(PRIOR_IDENTITY)
-    encoder = load_encoder(threads=threads, projection=bench.encoder)
-    share = -(-TIMED_PICTURES // len(bench.catalogs)) * VIEWS
-    sources = [one.task.sources[row] for one in bench.catalogs for row in one.task.views[:share]]
-
-    def learn() -> None:
-        examine(witnesses, prior)
-        learn_query_map(witnesses, prior)
-
-    def encode() -> None:
-        for source in sources:
-            encoder.encode_items([picture_of(source)], [None])
-
-    with bench.bars.task("timing"):
-        _, weigh_s, _ = timed(lambda: weigh_parts(half, prior))
-        _, learn_s, learn_cpu_s = timed(learn)
-        _, encode_s, encode_cpu_s = timed(encode)
-    scale = VIEWS * TIMED_ITEMS / len(sources)
-    return {
-        "weigh_seconds": round(weigh_s, 2),
-        "adapt_seconds_1000": round(scale * encode_s + learn_s, 1),
-        "adapt_cpu_seconds_1000": round(scale * encode_cpu_s + learn_cpu_s, 1),
-        "adapt_seconds_1000_measured": (
-            f"exam and map: {learn_s:.1f} s, of {len(witnesses.items):,} items of all catalogs "
-            f"together; encoding: scaled from {len(sources)} views"
-        ),
-    }
-
-
-def _first_items(catalogs: Sequence[Witnesses], most: int) -> Witnesses:
-    """The items of several catalogs as if of one, at most so many."""
-    starts = np.cumsum([0, *(len(one.items) for one in catalogs)])[:-1]
-    count = min(most, sum(len(one.items) for one in catalogs))
-    shown = np.concatenate([one.shown + at for one, at in zip(catalogs, starts, strict=True)])
-    kinds = np.concatenate(
-        [
-            np.where(one.categories >= 0, one.categories + at, -1)
-            for one, at in zip(catalogs, starts, strict=True)
-        ]
-    )
-    return Witnesses(
-        np.concatenate([one.items for one in catalogs])[:count],
-        np.arange(count),
-        kinds[:count],
-        np.concatenate([one.views for one in catalogs])[shown < count],
-        shown[shown < count],
-    )
-
-
 def single_names(bench: Bench) -> list[str]:
     """The names of all single parts."""
     depths = len(bench.catalogs[0].features.depths)
@@ -335,30 +277,6 @@ def label_of(task: CatalogTask) -> str:
     lines += [] if task.has_products else ["C-HR@1"]
     lines += ["no identity"] if task.seen else []
     return "\n".join(lines)
-
-
-def tables(table: Mapping[str, Mapping[str, Measured]]) -> list[str]:
-    """A table for each catalog, within 80 columns."""
-    shown = []
-    for catalog, found in table.items():
-        grid = Table(title=f"{catalog}, left out: %", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for title in ("", "I-HR@1", "C-HR@1", "mean of six"):
-            grid.add_column(title, justify="right" if title else "left", no_wrap=True)
-        for variant, one in found.items():
-            cells = [
-                "–"
-                if np.isnan(one.rates[at])
-                else "{:.1f} ({:.0f}–{:.0f})".format(
-                    100 * one.rates[at], *(100 * edge for edge in one.interval(at))
-                )
-                for at in range(len(RATES))
-            ]
-            grid.add_row(variant, *cells)
-        console = Console(file=StringIO(), width=80)
-        with console.capture() as capture:
-            console.print(grid)
-        shown.append(capture.get())
-    return shown
 
 
 if __name__ == "__main__":

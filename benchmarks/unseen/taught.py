@@ -123,7 +123,18 @@ def _train(catalog: LeftOut, taught: NDArray[np.bool_]) -> Projection:
     )
     config = TrainingConfig(folders=(task.catalog.folder,), identity_branch=False)
     spec = named_backbone(config.backbone)
-    data = TrainingData(spec, Path(), (task.catalog,), pictures, cache, (), None)
+    data = TrainingData(
+        spec,
+        base=Path(),
+        catalogs=(task.catalog,),
+        pictures=pictures,
+        cache=cache,
+        tasks=(),
+        task_cache=None,
+        exams=(None,),
+        exam_tasks=(),
+        exam_cache=None,
+    )
     tower = IdentityTower(projection.identity)
     with tempfile.TemporaryDirectory(prefix="lookstream-catalogs-") as folder:
         train_tower(tower, data, config, MAPS_RECIPE, Path(folder) / "checkpoint")
