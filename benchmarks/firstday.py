@@ -40,6 +40,7 @@ from typing import Any
 import orjson
 
 from benchmarks.shop.account import Account, account
+from benchmarks.shop.broker import BROKERS, settings_for
 from benchmarks.shop.export import (
     Product,
     Row,
@@ -58,10 +59,9 @@ from stream.child_process import python_module, spawn, stop
 from stream.dead_letter import DeadLetter, read_dead_letters
 from stream.request_reply import Client
 from tests.servers import ServerMissing
-from tests.servers.kafka import KafkaCluster
 from tests.servers.picture_host import serving
 from workers.catalog_index import open_catalog
-from workers.config.settings import Settings, load_settings, settings_environment
+from workers.config.settings import Settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import ephemeral_settings
 from workers.deploy.supervisor import Stack, tail
@@ -261,19 +261,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--products", type=int, default=2_000)
     parser.add_argument("--queries", type=int, default=200, help="at most, while it is ingested")
-    parser.add_argument("--broker", choices=["settings", "kafka"], default="settings")
+    parser.add_argument("--broker", choices=BROKERS, default="settings")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if not 1 <= options.products <= MOST_PRODUCTS:
         parser.error(f"--products is from 1 to {MOST_PRODUCTS}")
     try:
         with ExitStack() as stack:
-            settings = load_settings()
-            if options.broker == "kafka":
-                changed = settings.model_dump()
-                cluster = stack.enter_context(KafkaCluster(1))
-                changed["kafka"]["bootstrap"] = cluster.plain.bootstrap
-                settings = Settings.model_validate(changed)
+            settings = stack.enter_context(settings_for(options.broker))
             bars = stack.enter_context(open_progress())
             found = run(settings, options.products, options.queries, options.seed, bars)
     except ServerMissing as missing:

@@ -27,6 +27,7 @@ import numpy as np
 import orjson
 import psutil
 
+from benchmarks.shop.broker import BROKERS, settings_for
 from benchmarks.shop.progress import Progress
 from models.catalog.folder import read_catalog
 from stream.dead_letter import read_dead_letters
@@ -34,9 +35,8 @@ from stream.messages import Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
 from tests.servers import ServerMissing
-from tests.servers.kafka import KafkaCluster
 from workers.catalog_index import open_catalog
-from workers.config.settings import Settings, load_settings
+from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import ephemeral_settings
 from workers.deploy.supervisor import WORKERS, Stack
@@ -281,18 +281,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--load", type=float, default=0.8, help="share of the capacity")
-    parser.add_argument("--broker", choices=["settings", "kafka"], default="settings")
+    parser.add_argument("--broker", choices=BROKERS, default="settings")
     parser.add_argument("--catalog", type=Path, default=Path("examples/grocery"))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:
         with ExitStack() as stack:
-            settings = load_settings()
-            if options.broker == "kafka":
-                changed = settings.model_dump()
-                cluster = stack.enter_context(KafkaCluster(1))
-                changed["kafka"]["bootstrap"] = cluster.plain.bootstrap
-                settings = Settings.model_validate(changed)
+            settings = stack.enter_context(settings_for(options.broker))
             ephemeral = stack.enter_context(ephemeral_settings(settings, "soak"))
             bars = stack.enter_context(open_progress())
             found = run(

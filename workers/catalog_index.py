@@ -43,6 +43,17 @@ class Found:
     bank_version: str
 
 
+def current_bank(settings: Settings) -> str:
+    """The version of the current bank; raises SettingsError where nothing was ever indexed."""
+    version = BankRegistry(settings.data_dir).current()
+    if version is None:
+        raise SettingsError(
+            f"there is no index in {settings.data_dir} yet: produce a catalog first "
+            "(lookstream produce DIR), or set data_dir"
+        )
+    return version
+
+
 def open_catalog(settings: Settings) -> tuple[Collection, BankRegistry]:
     """The catalog's collection, of any model, and the registry of its banks.
 
@@ -51,11 +62,7 @@ def open_catalog(settings: Settings) -> tuple[Collection, BankRegistry]:
         BankError: the bank of the collection is not in `data_dir`.
     """
     registry = BankRegistry(settings.data_dir)
-    if (current := registry.current()) is None:
-        raise SettingsError(
-            f"there is no index in {settings.data_dir} yet: produce a catalog first "
-            "(lookstream produce DIR), or set data_dir"
-        )
+    current = current_bank(settings)
     name, config = settings.milvus.collection, milvus_config_of(settings)
     # The collection's metadata decides: after an interrupted switch the registry is outdated.
     metadata = live_metadata(config, name)

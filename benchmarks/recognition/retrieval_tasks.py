@@ -43,12 +43,17 @@ class RetrievalTask:
         return self.by(queries @ unit(encode_rows(encoder, cache, self.document_rows)).T)
 
     def raw(self, cache: FeatureCache) -> dict[str, float]:
-        """The same by raw features with colour, without anything fitted."""
-        queries, documents = (
-            unit(cache.projection.raw_features(cache.pooled_features(rows)))
+        """The same by raw features with colour, weighed as without an identity: nothing trained."""
+        (queries, query_colours), (documents, document_colours) = (
+            (
+                unit(cache.projection.raw_features(cache.pooled_features(rows))),
+                cache.colours(rows),
+            )
             for rows in (self.query_rows, self.document_rows)
         )
-        return self.by(queries @ documents.T)
+        weights = PartWeights.with_identity(0)
+        by_depths = weights.appearance * (queries @ documents.T)
+        return self.by(by_depths + weights.colour * (query_colours @ document_colours.T))
 
     def served(
         self,

@@ -3,7 +3,7 @@
 Identity recognition gains much on products like those that it was trained to tell apart
 (Pailitao-VL, arXiv 2602.13704 §4: an absolute library, where contrast has only neighbours) and
 loses on others. So the identities of training are kept, and in a catalog identity weighs as much as
-its items are near to some of them; the appearance has the rest
+its items are near to some of them; appearance and colour have the rest
 (`models.embedding.layout.PartWeights`). Deciding that for a catalog and not for each query or item
 is ours: within one catalog some are nearer than others by chance.
 """

@@ -7,6 +7,7 @@ import structlog
 from models.embedding.adaptation import Adaptation, read_adaptation, write_adaptation
 from models.errors import WeightsError
 from workers.config.settings import Settings
+from workers.evidence.followed_file import FollowedFile
 from workers.evidence.sample import ADAPTATION, evidence_dir
 
 log = structlog.get_logger()
@@ -18,20 +19,11 @@ class AdaptedFile:
     def __init__(self, settings: Settings, model_id: str) -> None:
         self.path = evidence_dir(settings) / ADAPTATION
         self._model_id = model_id
-        self._read: tuple[int, ...] = ()
-        self._found: Adaptation | None = None
+        self._followed = FollowedFile(self.path, self._decoded)
 
     def read(self) -> Adaptation | None:
         """The adaptation; None if there is none for this model."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            self._read, self._found = (), None
-            return None
-        version = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if version != self._read:
-            self._read, self._found = version, self._decoded()
-        return self._found
+        return self._followed.read()
 
     def write(self, adaptation: Adaptation) -> None:
         """Replace the file; who reads sees the old one or the new one."""

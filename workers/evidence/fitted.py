@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 import msgspec
 import structlog
 
 from models.embedding.layout import PartWeights
 from models.embedding.part_weights import Weighed
+from models.weights.files import replacing
 from workers.config.settings import Settings
+from workers.evidence.followed_file import FollowedFile
 from workers.evidence.sample import evidence_dir
 
 log = structlog.get_logger()
@@ -96,27 +97,16 @@ class FittedFile:
     def __init__(self, settings: Settings, model_id: str) -> None:
         self.path = evidence_dir(settings) / "weights.json"
         self._model_id = model_id
-        self._read: tuple[int, ...] = ()
-        self._found: FittedWeights | None = None
+        self._followed = FollowedFile(self.path, self._decoded)
 
     def read(self) -> FittedWeights | None:
         """The weights; None if there are none for this model."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            self._read, self._found = (), None
-            return None
-        version = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if version != self._read:
-            self._read, self._found = version, self._decoded()
-        return self._found
+        return self._followed.read()
 
     def write(self, fitted: FittedWeights) -> None:
         """Replace the file; who reads sees the old one or the new one."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(f".{os.getpid()}")
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(fitted)))
-        draft.replace(self.path)
+        with replacing(self.path) as draft:
+            draft.write_bytes(msgspec.json.format(msgspec.json.encode(fitted)))
 
     def _decoded(self) -> FittedWeights | None:
         try:

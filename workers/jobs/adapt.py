@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from index.prototypes.registry import BankRegistry
 from models.catalog.folder import read_catalog
 from models.embedding.adapt import check_products
 from models.embedding.protocol import CatalogEncoder
 from models.errors import AdaptationError
-from workers.catalog_index import CatalogIndex
+from workers.catalog_index import CatalogIndex, current_bank
 from workers.config.load_models import encoder_of
 from workers.config.settings import Settings
 from workers.errors import SettingsError
@@ -41,11 +40,7 @@ async def adapt(settings: Settings, folder: Path | None, progress: Progress) -> 
         ModelMismatch: the index is of another encoder.
         AdaptationError: there are no pictures, or too few products.
     """
-    if BankRegistry(settings.data_dir).current() is None:
-        raise SettingsError(
-            f"there is no index in {settings.data_dir} yet: produce a catalog first "
-            "(lookstream produce DIR), or set data_dir"
-        )
+    current_bank(settings)
     with progress.task("loading the encoder"):
         encoder = encoder_of(settings)
     check_adaptable(encoder)
