@@ -17,9 +17,10 @@ import numpy as np
 from index.item import Hit, Item
 from models.catalog.folder import PRODUCTS, Catalog, Photo
 from models.embedding.adapt import Exam
-from models.embedding.protocol import CatalogEncoder
+from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import AdaptationError, CatalogError
 from models.evaluation.metrics import best_possible, score_rankings
+from models.images.letterbox import Picture
 from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
@@ -181,8 +182,11 @@ async def _evaluate_offline(
         for photo in progress.track(photos, "querying", len(photos)):
             decoded = await fetcher.decode(await fetcher.fetch(catalog.locate(photo.image)))
             truncated += [photo.image] * decoded.truncated
+            shown: Picture | Encoded = decoded.picture
+            if len(trials) > 1:  # the network sees it once
+                (shown,) = encoder.encode_items([decoded.picture], [None])
             for weights, ranked in zip(trials, lists, strict=True):
-                (query,) = encoder.encode_queries([decoded.picture], [photo.text], weights)
+                (query,) = encoder.encode_queries([shown], [photo.text], weights)
                 similarities = matrix @ query.vector
                 nearest = np.argsort(-similarities, kind="stable")[: settings.query.candidates]
                 hits = [Hit(items[i], float(similarities[i])) for i in nearest]
