@@ -2,6 +2,7 @@
 
 ModelError
 ├── WeightsError      weights are missing, changed, or do not fit the network
+│   └── HubError      an encoder cannot be fetched from a hub; `reason` says which way it failed
 ├── PictureError      a picture cannot be decoded or encoded: damaged, too small, no picture
 │   └── TooManyPixels it is larger than it may be
 ├── TextError         a text cannot be encoded: not a string, or too long to be a product's
@@ -25,6 +26,18 @@ class ModelError(Exception):
 
 class WeightsError(ModelError):
     """Weights are missing, differ from their checksum, or do not fit the network."""
+
+
+class HubError(WeightsError):
+    """An encoder that cannot be fetched from a hub; the message says what to do next.
+
+    Attributes:
+        reason: a `models.hub.reasons.Reason`, one word for programs.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class PictureError(ModelError):

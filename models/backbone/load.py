@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from models.backbone.exported import is_exported
 from models.backbone.onnx import OnnxBackbone
 from models.backbone.protocol import Backbone
 from models.backbone.spec import BackboneSpec
+from models.cache import cache_folder
 from models.errors import WeightsError
 
 
@@ -42,11 +42,6 @@ def exported_folder(spec: BackboneSpec) -> Path:
             network, folder
         )
     return folder
-
-
-def cache_folder() -> Path:
-    """Where exported networks are kept: LOOKSTREAM_CACHE, else ~/.cache/lookstream."""
-    return Path(os.environ.get("LOOKSTREAM_CACHE") or Path.home() / ".cache" / "lookstream")
 
 
 def _torch_module(name: str, purpose: str):  # type: ignore[no-untyped-def]

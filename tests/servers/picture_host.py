@@ -94,7 +94,7 @@ def _has(headers: dict[str, str], reply: Reply) -> bool:
     return False
 
 
-Host = TypeVar("Host", bound=PictureHost)
+Host = TypeVar("Host", bound=ThreadingHTTPServer)
 
 
 class _Handler(BaseHTTPRequestHandler):

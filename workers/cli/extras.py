@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 EXTRAS = {
+    "filelock": "hub",
+    "huggingface_hub": "hub",
     "matplotlib": "train",
     "onnx": "train",
     "onnx_ir": "train",

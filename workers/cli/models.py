@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from workers.cli.console import Json, finish, say
+from workers.cli.console import Json, Quiet, finish, print_line, say
+from workers.cli.encoder_lines import encoder_lines
+from workers.progress.open import open_progress
 
 app = typer.Typer(help="The networks that make features of pictures.", no_args_is_help=True)
 
@@ -36,3 +38,69 @@ def export(
     size = sum(file.stat().st_size for file in to.iterdir())
     say(f"written: {to} ({size / 1e6:.1f} MB)")
     finish({"out": str(to), "bytes": size}, json)
+
+
+@app.command("list")
+def list_all(json: Json = False) -> None:
+    """List the encoders that `models.backbone` and `--backbone` take by name.
+
+    Besides these: hf:OWNER/NAME[@REVISION], timm:NAME, or a folder.
+    """
+    from dataclasses import asdict
+
+    from models.hub.inventory import inventory
+
+    entries = inventory()
+    if not json:
+        for line in encoder_lines(entries):
+            print_line(line)
+    finish({"encoders": [asdict(one) for one in entries]}, json)
+
+
+@app.command()
+def fetch(
+    name: Annotated[
+        str, typer.Argument(help="A name of `models list`, hf:OWNER/NAME[@REVISION] or timm:NAME.")
+    ],
+    update: Annotated[
+        bool, typer.Option(help="Ask what a branch stands for now; its vectors will differ.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Fetch an encoder into the cache (LOOKSTREAM_CACHE); needs lookstream[hub].
+
+    Only safetensors are taken, every file is checked by its hash, and a download that broke off
+    goes on where it ended.
+
+    [bold]Examples[/]
+
+      lookstream models fetch siglip2-base
+      lookstream models fetch hf:google/siglip2-base-patch16-224@main
+    """
+    from models.hub.lock import find_snapshot
+    from models.hub.names import source_of
+    from models.hub.resolve import local_folder
+    from workers.config.settings import load_settings
+
+    source = source_of(name)
+    with open_progress(quiet=quiet) as bars:
+        folder = local_folder(
+            name,
+            progress=bars.phases(),
+            offline=load_settings().models.offline,
+            update=update,
+        )
+    found = find_snapshot(source)
+    files = {} if found is None else found[1].files
+    size = sum(file.size for file in files.values())
+    say(f"{name} is in {folder} ({size / 1e6:,.1f} MB)")
+    report = {
+        "name": name,
+        "folder": str(folder),
+        "commit": folder.name,
+        "bytes": size,
+        "licence": "" if found is None else found[1].licence,
+        "sha256": {file: locked.sha256 for file, locked in files.items()},
+    }
+    finish(report, json)

@@ -161,6 +161,7 @@ class ModelSettings(Section):
     backbone: str = Field(
         "lite2", description="lite2, lite0 (faster), or TIMM_NAME:SIZE:PATH of local weights"
     )
+    offline: bool = Field(False, description="never fetch an encoder: it must be in the cache")
     projection: Path | None = Field(
         None, description="what `train embedding` wrote; by default the packaged one"
     )

@@ -1,0 +1,60 @@
+"""The presets: what they pin, and that they tell the truth of the class they name."""
+
+from math import prod
+
+import pytest
+
+from models.errors import HubError
+from models.hub.names import is_commit, is_hub_name, source_of
+from models.hub.presets import PRESETS, Preset
+
+TEXT_OF_MOBILECLIP2 = 63_428_096
+"""Parameters of open_clip's text tower: 12 layers of width 512, 49,408 words, 77 places."""
+
+
+def test_each_is_pinned_to_a_commit_and_names_its_licence() -> None:
+    for preset in PRESETS.values():
+        assert is_commit(preset.revision)
+        assert preset.sha256 is None or len(preset.sha256) == 64
+        assert preset.weights.endswith(".safetensors")
+        assert preset.licence
+        assert bool(preset.languages) == (preset.kind == "two-tower")
+        assert preset.picture_parameters <= preset.parameters
+
+
+def test_a_word_stands_for_its_pinned_commit() -> None:
+    source = source_of("siglip2-base")
+    assert (source.repo, source.pinned) == ("google/siglip2-base-patch16-224", True)
+
+
+def test_other_names_say_repository_and_revision() -> None:
+    assert source_of("hf:shop/encoder").revision == "main"
+    assert source_of("hf:shop/encoder@v1.2").revision == "v1.2"
+    timm = source_of("timm:resnet50.a1_in1k")
+    assert (timm.repo, timm.revision) == ("timm/resnet50.a1_in1k", "main")
+    assert not is_hub_name("resnet50:224:/data/resnet50.safetensors")
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(HubError, match=r"dinov2-small.*hf:OWNER/NAME"):
+        source_of("siglip9")
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_parameters_are_those_of_the_class(preset: Preset) -> None:
+    assert _counted(preset) == (preset.parameters, preset.picture_parameters)
+
+
+def _counted(preset: Preset) -> tuple[int, int]:
+    """All parameters of a preset's class, and those of its picture tower; takes no memory."""
+    import torch
+
+    from models.hub.architecture import picture_tower, whole_network
+
+    with torch.device("meta"):
+        pictures = sum(prod(one.shape) for one in picture_tower(preset).parameters())
+        if preset.library == "open_clip":
+            return pictures + TEXT_OF_MOBILECLIP2 + 1, pictures  # and the logits' scale
+        return sum(prod(one.shape) for one in whole_network(preset).parameters()), pictures
