@@ -98,10 +98,10 @@ class PartWeights:
     def with_identity(cls, share: float) -> PartWeights:
         """The weights fitted over catalogs left out, where the identity has this share, 0..1.
 
-        Appearance counts twice as much as colour, and four times as much where there is no
+        Appearance counts twice as much as colour, and six times as much where there is no
         identity, which makes up for the kinds that colour misleads about (decision 23).
         """
-        colour = (1 - share) * (1 / 3 if share else 1 / 5)
+        colour = (1 - share) * (1 / 3 if share else 1 / 7)
         return cls(identity=share, appearance=1 - share - colour, colour=colour)
 
     @property
