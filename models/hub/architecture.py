@@ -37,6 +37,12 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
 }
 """What differs from the defaults of the configuration of the preset's class in transformers."""
 
+PICTURE_TOWERS = {
+    "SiglipModel": "SiglipVisionModel",
+    "CLIPModel": "CLIPVisionModelWithProjection",
+}
+"""The class of transformers that is the picture tower of a class with two."""
+
 OPEN_CLIP_TOWERS = {"MobileCLIP2-S0": "fastvit_mci0"}
 """timm's name of the picture tower of a network of open_clip."""
 
@@ -44,16 +50,17 @@ OPEN_CLIP_TOWERS = {"MobileCLIP2-S0": "fastvit_mci0"}
 class PictureTower(nn.Module):
     """What encodes a picture: (1, 3, s, s) to a vector (1, dim)."""
 
-    def __init__(self, network: nn.Module, projection: nn.Module | None = None) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.projection = projection
 
     def forward(self, picture: Tensor) -> Tensor:
         """The vector."""
-        given = self.network(picture)
-        vector: Tensor = given if isinstance(given, Tensor) else given.pooler_output
-        return vector if self.projection is None else self.projection(vector)
+        given: Any = self.network(picture)
+        for name in ("image_embeds", "pooler_output"):  # as transformers' classes call it
+            given = getattr(given, name, given)
+        vector: Tensor = given
+        return vector
 
 
 def picture_tower(preset: Preset) -> PictureTower:
@@ -63,10 +70,11 @@ def picture_tower(preset: Preset) -> PictureTower:
     if preset.library == "open_clip":
         name = OPEN_CLIP_TOWERS[preset.architecture]
         return PictureTower(timm.create_model(name, num_classes=preset.dim))
-    whole: Any = whole_network(preset)
     if preset.kind == "vision":
-        return PictureTower(whole)
-    return PictureTower(whole.vision_model, getattr(whole, "visual_projection", None))
+        return PictureTower(whole_network(preset))
+    kind = getattr(transformers, PICTURE_TOWERS[preset.architecture])
+    options = CONFIGS[preset.name].get("vision_config", {})
+    return PictureTower(kind(kind.config_class(**options)))
 
 
 def whole_network(preset: Preset) -> nn.Module:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from models.hub.inventory import Entry
+from models.hub.speed import REFERENCE, Speed
 
-HEAD = ("name", "licence", "M params", "MB", "dim", "px", "texts", "here", "revision")
-RIGHT = {"M params", "MB", "dim", "px"}
+TIMES = f"× {REFERENCE}"
+HEAD = ("name", "licence", "M params", "MB", "dim", "px", "ms", TIMES, "texts", "here", "revision")
+RIGHT = {"M params", "MB", "dim", "px", "ms", TIMES}
 
 
-def encoder_lines(entries: Sequence[Entry]) -> Iterator[str]:
+def encoder_lines(entries: Sequence[Entry], speeds: Mapping[str, Speed]) -> Iterator[str]:
     """A head and a line each; of the parameters, those that encode a picture. Notes follow."""
-    rows = [HEAD, *map(_cells, entries)]
+    rows = [HEAD, *(_cells(one, speeds.get(one.name)) for one in entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(
@@ -24,7 +26,7 @@ def encoder_lines(entries: Sequence[Entry]) -> Iterator[str]:
             yield f"{one.name}: {one.note}"
 
 
-def _cells(one: Entry) -> tuple[str, ...]:
+def _cells(one: Entry, speed: Speed | None) -> tuple[str, ...]:
     return (
         one.name,
         one.licence + (" (gated)" if one.gated else ""),
@@ -32,6 +34,8 @@ def _cells(one: Entry) -> tuple[str, ...]:
         f"{one.megabytes:,.0f}",
         "" if one.dim is None else str(one.dim),
         "" if one.size is None else str(one.size),
+        "" if speed is None else f"{speed.ms:.0f}",
+        "" if speed is None else f"{speed.of_reference:.1f}",
         one.languages or ("none" if one.kind == "vision" else ""),
         "yes" if one.here else "no",
         f"{one.revision[:12]} {one.trust}".strip(),

@@ -41,20 +41,57 @@ def export(
 
 
 @app.command("list")
-def list_all(json: Json = False) -> None:
+def list_all(
+    measure: Annotated[
+        bool,
+        typer.Option(help="Measure here what was not measured yet; seconds each, nothing fetched."),
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
     """List the encoders that `models.backbone` and `--backbone` take by name.
 
-    Besides these: hf:OWNER/NAME[@REVISION], timm:NAME, or a folder.
+    Besides these: hf:OWNER/NAME[@REVISION], timm:NAME, or a folder. Milliseconds are those of a
+    picture on this machine, with random weights of the true shapes; needs lookstream[hub].
+
+    [bold]Example[/]
+
+      lookstream models list --measure
     """
     from dataclasses import asdict
 
-    from models.hub.inventory import inventory
+    import msgspec
 
-    entries = inventory()
+    from models.hub.inventory import inventory
+    from models.hub.speed import known_speeds, machine
+
+    if measure:
+        _measure(quiet)
+    entries, speeds = inventory(), known_speeds()
     if not json:
-        for line in encoder_lines(entries):
+        for line in encoder_lines(entries, speeds):
             print_line(line)
-    finish({"encoders": [asdict(one) for one in entries]}, json)
+        if speeds:
+            print_line(f"ms: {machine()}")
+    measured = {name: msgspec.to_builtins(speed) for name, speed in speeds.items()}
+    rows = [{**asdict(one), "speed": measured.get(one.name)} for one in entries]
+    finish({"encoders": rows, "machine": machine()}, json)
+
+
+def _measure(quiet: bool) -> None:
+    """Measure the encoders of which no speed is known here."""
+    from models.backbone.spec import BACKBONES
+    from models.hub.presets import PRESETS
+    from models.hub.speed import known_speeds
+    from models.hub.speed import measure as measure_one
+
+    known = known_speeds()
+    todo = [name for name in (*BACKBONES, *PRESETS) if name not in known]
+    with open_progress(quiet=quiet) as bars, bars.task("measuring", len(todo)) as task:
+        for done, name in enumerate(todo):
+            task.rename(f"measuring {name}")
+            measure_one(name)
+            task(done + 1)
 
 
 @app.command()
