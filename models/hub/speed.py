@@ -1,8 +1,8 @@
 """How long each encoder takes for a picture on this machine, without fetching any.
 
 Random weights have the true speed. A network is exported to ONNX and runs as it would serve, taking
-turns with `REFERENCE`, so that other load on the machine slows both. The least of the rounds counts,
-because load only adds. What was measured is kept in ``speeds.json`` of the cache.
+turns with `REFERENCE`, so that other load on the machine slows both. The least of the rounds
+counts, because load only adds. What was measured is kept in ``speeds.json`` of the cache.
 """
 
 from __future__ import annotations
