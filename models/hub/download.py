@@ -35,6 +35,7 @@ from models.hub.lock import (
     locked_file,
     read_lock,
     repo_folder,
+    snapshot_folder,
     write_lock,
 )
 from models.hub.names import Source
@@ -86,8 +87,8 @@ def _fetch(source: Source, endpoint: str, progress: Phases) -> Path:
     files = {one.rfilename: one for one in info.siblings or ()}
     names = wanted(source, files)
     commit = _commit_of(source, info)
-    todo = _Download(source, endpoint, commit, repo_folder(source.repo) / commit)
-    todo.folder.mkdir(exist_ok=True)
+    todo = _Download(source, endpoint, commit, snapshot_folder(source.repo, commit))
+    todo.folder.mkdir(parents=True, exist_ok=True)
     sizes = [files[name].size or 0 for name in names]
     _check_room(todo, sum(sizes))
     show = of_phase(progress, f"fetching {source.name}, kB")

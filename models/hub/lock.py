@@ -1,7 +1,7 @@
 """What was fetched: commits, files and their hashes, in a lock file beside them.
 
-    CACHE/hub/OWNER--NAME/lock.json     what is here, and which commit a branch stood for
-    CACHE/hub/OWNER--NAME/COMMIT/       the files, as the repository has them
+    CACHE/hub/OWNER--NAME/lock.json       what is here, and which commit a branch stood for
+    CACHE/hub/OWNER--NAME/COMMIT/NAME/    the files, as the repository has them
 
 A branch is resolved once and then stays with that commit (trust on first use), because vectors of
 another commit must not be compared with those in the index.
@@ -74,6 +74,11 @@ def repo_folder(repo: str) -> Path:
     return hub_folder() / repo.replace("/", "--")
 
 
+def snapshot_folder(repo: str, commit: str) -> Path:
+    """Where the files of a commit are, in a folder that is called as the repository."""
+    return repo_folder(repo) / commit / repo.rpartition("/")[2]
+
+
 def is_safe_name(name: str) -> bool:
     """Whether a file of this name stays in the folder of its repository."""
     path = PurePosixPath(name)
@@ -135,7 +140,7 @@ def find_snapshot(source: Source) -> tuple[Path, Snapshot] | None:
     lock = read_lock(source.repo)
     commit = lock.commit_of(source.revision)
     snapshot = lock.snapshots.get(commit)
-    folder = repo_folder(source.repo) / commit
+    folder = snapshot_folder(source.repo, commit)
     if snapshot is None or not all((folder / name).is_file() for name in snapshot.files):
         return None
     for name, locked in snapshot.files.items():

@@ -49,7 +49,7 @@ class Scene:
     @property
     def fetched(self) -> Path:
         """Where the files of main are, once they were fetched."""
-        return self.cache / "hub" / "shop--encoder" / self.repository.commit
+        return self.cache / "hub" / "shop--encoder" / self.repository.commit / "encoder"
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def fetch(
     report = {
         "name": name,
         "folder": str(folder),
-        "commit": folder.name,
+        "commit": folder.parent.name,
         "bytes": size,
         "licence": "" if found is None else found[1].licence,
         "sha256": {file: locked.sha256 for file, locked in files.items()},

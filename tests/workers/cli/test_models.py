@@ -37,7 +37,7 @@ def run(*arguments: str) -> tuple[list[str], dict[str, object]]:
 
 def test_fetch_says_where_it_is_and_how_far_it_was(hub: ModelHub, tmp_path: Path) -> None:
     lines, report = run("models", "fetch", NAME)
-    folder = tmp_path / "hub" / "shop--encoder" / hub.repositories[REPO].commit
+    folder = tmp_path / "hub" / "shop--encoder" / hub.repositories[REPO].commit / "encoder"
     assert report["folder"] == str(folder)
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert any(line.startswith(f"fetching {NAME}, kB: 240 in") for line in lines)
