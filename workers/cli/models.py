@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workers.cli.console import Json, Quiet, finish, print_line, say
 from workers.cli.encoder_lines import encoder_lines
 from workers.progress.open import open_progress
+
+if TYPE_CHECKING:
+    from workers.jobs.try_encoder import Trial
+    from workers.progress.tasks import Progress
 
 app = typer.Typer(help="The networks that make features of pictures.", no_args_is_help=True)
 
@@ -141,3 +146,63 @@ def fetch(
         "sha256": {file: locked.sha256 for file, locked in files.items()},
     }
     finish(report, json)
+
+
+@app.command("try")
+def try_encoder(
+    name: Annotated[str, typer.Argument(help="The encoder, as models.backbone takes it.")],
+    catalog: Annotated[Path, typer.Argument(help="A catalog folder, with photos or without.")],
+    split: Annotated[str, typer.Option(help="Which photos to search with.")] = "test",
+    most: Annotated[int, typer.Option(min=1, help="Products that are compared at most.")] = 500,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Compare an encoder with the present one on a catalog, before anything is indexed anew.
+
+    Both encode a sample of the catalog. Then its photos, pictures of products that have several,
+    and views of pictures look for their product, and items for others of their category. Ends with
+    an advice; nothing is changed.
+
+    [bold]Examples[/]
+
+      lookstream models try lite0 examples/grocery
+      lookstream models try siglip2-base my-shop --most 200
+    """
+    from workers.cli.trial_lines import trial_lines
+    from workers.jobs.trial_advice import advise
+
+    with open_progress(quiet=quiet) as bars:
+        present, trial = asyncio.run(_try(name, catalog, split, most, bars))
+    advice = advise(trial, present, name)
+    if not json:
+        for line in trial_lines(trial, present, name):
+            print_line(line)
+        print_line(advice.text)
+    finish({**trial.report(), "use": advice.use, "advice": advice.text}, json)
+
+
+async def _try(
+    name: str, folder: Path, split: str, most: int, progress: Progress
+) -> tuple[str, Trial]:
+    """The name of the present encoder, and how the other one compares with it."""
+    from models.catalog.folder import read_catalog
+    from workers.config.load_models import encoder_of
+    from workers.config.settings import load_settings
+    from workers.intake.fetch import open_fetcher
+    from workers.jobs.trial_material import gather_material
+    from workers.jobs.try_encoder import try_encoder as examine
+
+    settings = load_settings()
+    other = {"encoder": "standard", "backbone": name, "projection": None, "reranker": None}
+    models = settings.models.model_copy(update=other)
+    catalog = read_catalog(folder)
+    roots = (*settings.intake.roots, catalog.folder.resolve())
+    with progress.task("loading the encoders"):
+        present = encoder_of(settings)
+        candidate = encoder_of(settings.model_copy(update={"models": models}))
+    async with open_fetcher(settings.intake.model_copy(update={"roots": roots})) as fetcher:
+        material = await gather_material(catalog, split, most, fetcher, progress)
+    weigh = settings.ingest.weigh_parts
+    trial = examine(material, present, candidate, progress, weigh=weigh)
+    standard = settings.models.encoder == "standard"
+    return (settings.models.backbone if standard else settings.models.encoder), trial
