@@ -15,7 +15,16 @@ from types import ModuleType
 import pytest
 
 MISSING = "needs PyTorch: pip install 'lookstream[train]'"
-WITH_TORCH = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnx_ir", "transformers")
+WITH_TORCH = (
+    "torch",
+    "torchvision",
+    "timm",
+    "onnx",
+    "onnxscript",
+    "onnx_ir",
+    "open_clip",
+    "transformers",
+)
 """Packages that come with it, or need it."""
 
 

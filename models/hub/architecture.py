@@ -1,14 +1,17 @@
 """The networks of presets with random weights: of the true size and speed, and never downloaded.
 
-Needs torch, and transformers or timm.
+Needs torch, transformers, timm and open_clip.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+import open_clip
 import timm
+import torch
 import transformers
 from torch import Tensor, nn
 
@@ -43,9 +46,6 @@ PICTURE_TOWERS = {
 }
 """The class of transformers that is the picture tower of a class with two."""
 
-OPEN_CLIP_TOWERS = {"MobileCLIP2-S0": "fastvit_mci0"}
-"""timm's name of the picture tower of a network of open_clip."""
-
 
 class PictureTower(nn.Module):
     """What encodes a picture: (1, 3, s, s) to a vector (1, dim)."""
@@ -68,8 +68,7 @@ def picture_tower(preset: Preset) -> PictureTower:
     if preset.library == "timm":
         return PictureTower(timm.create_model(preset.architecture, num_classes=0))
     if preset.library == "open_clip":
-        name = OPEN_CLIP_TOWERS[preset.architecture]
-        return PictureTower(timm.create_model(name, num_classes=preset.dim))
+        return PictureTower(whole_network(preset).visual)
     if preset.kind == "vision":
         return PictureTower(whole_network(preset))
     kind = getattr(transformers, PICTURE_TOWERS[preset.architecture])
@@ -77,11 +76,20 @@ def picture_tower(preset: Preset) -> PictureTower:
     return PictureTower(kind(kind.config_class(**options)))
 
 
-def whole_network(preset: Preset) -> nn.Module:
-    """All of a preset's network, of transformers or timm."""
+def whole_network(preset: Preset) -> Any:
+    """All of a preset's network."""
     if preset.library == "timm":
-        network: nn.Module = timm.create_model(preset.architecture)
-        return network
+        return timm.create_model(preset.architecture)
+    if preset.library == "open_clip":
+        logging.getLogger().addFilter(_no_weights)
+        try:
+            return open_clip.create_model(preset.architecture, device=torch.get_default_device())
+        finally:
+            logging.getLogger().removeFilter(_no_weights)
     kind = getattr(transformers, preset.architecture)
-    network = kind(kind.config_class(**CONFIGS[preset.name]))
-    return network.eval()
+    return kind(kind.config_class(**CONFIGS[preset.name]))
+
+
+def _no_weights(record: logging.LogRecord) -> bool:
+    """Keeps from the log that there are no weights, which is what is wanted here."""
+    return "pretrained weights" not in record.getMessage()

@@ -7,7 +7,6 @@ it, and a download that broke off goes on where it ended.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -40,6 +39,7 @@ from models.hub.lock import (
 )
 from models.hub.names import Source
 from models.hub.reasons import Reason
+from models.hub.silence import SILENCE
 from models.progress import Phases, Progress, of_phase
 
 HUGGING_FACE = "https://huggingface.co"
@@ -69,11 +69,9 @@ def fetch(source: Source, progress: Phases, *, update: bool = False) -> Path:
     Raises:
         HubError: see `models.hub.reasons`.
     """
-    # What it says of retries names addresses that are signed.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     endpoint = (os.environ.get("HF_ENDPOINT") or HUGGING_FACE).rstrip("/")
     folder = repo_folder(source.repo)
-    with _explained(source, endpoint, folder):
+    with SILENCE, _explained(source, endpoint, folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             # Another process may have fetched it while this one waited.

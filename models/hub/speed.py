@@ -32,7 +32,7 @@ from models.hub.reasons import Reason
 
 REFERENCE = "lite2"
 ROUNDS = 15
-NEEDED = ("torch", "timm", "transformers", "onnxscript")
+NEEDED = ("torch", "timm", "transformers", "open_clip", "onnxscript")
 
 
 class Speed(msgspec.Struct, frozen=True):
@@ -111,7 +111,9 @@ def _preset(preset: Preset) -> Callable[[], object]:
             )
     # By name: listing what there is needs none of these.
     torch, architecture = import_module("torch"), import_module("models.hub.architecture")
-    tower = architecture.picture_tower(preset).eval()
+    tower = import_module("timm.utils").reparameterize_model(
+        architecture.picture_tower(preset).eval()
+    )
     picture = np.zeros((1, 3, preset.size, preset.size), np.float32)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = serving_threads()

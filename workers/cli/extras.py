@@ -9,6 +9,7 @@ EXTRAS = {
     "onnx": "train",
     "onnx_ir": "train",
     "onnxscript": "train",
+    "open_clip": "hub",
     "psutil": "bench",
     "pyvista": "synthetic",
     "scipy": "train",
