@@ -22,6 +22,7 @@ from workers.cli import (
     doctor,
     evaluate,
     generations,
+    keys,
     lag,
     models,
     produce,
@@ -64,6 +65,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
     bench.bench
 )
 app.command()(worker.worker)
+app.command()(keys.keys)
 app.add_typer(train.train, name="train")
 app.add_typer(models.app, name="models")
 app.add_typer(prototypes.app, name="prototypes")

@@ -46,6 +46,8 @@ def up(
             f"ready: Kafka {settings.kafka.servers}, Milvus {settings.milvus.address}, "
             f"logs in {settings.log_dir}"
         )
+        if "web" in names:
+            say(f"the page: http://{settings.web.host}:{settings.web.port}")
         say("next: lookstream produce examples/grocery; lookstream search PHOTO; Ctrl-C ends all")
         try:
             while True:

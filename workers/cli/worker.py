@@ -21,6 +21,7 @@ class WorkerName(StrEnum):
     ingest = "ingest"
     query = "query"
     feedback = "feedback"
+    web = "web"
 
 
 def worker(name: Annotated[WorkerName, typer.Argument(help="Which worker.")]) -> None:
@@ -45,7 +46,7 @@ def worker(name: Annotated[WorkerName, typer.Argument(help="Which worker.")]) ->
 
 
 def _run(name: WorkerName, settings: Settings) -> None:
-    # Each worker imports only what it needs: no Faust in query and feedback.
+    # Each worker imports only what it needs: no Faust but in ingest.
     match name:
         case WorkerName.ingest:
             from workers.ingest.worker import run_ingest
@@ -59,3 +60,7 @@ def _run(name: WorkerName, settings: Settings) -> None:
             from workers.feedback.worker import run_feedback
 
             run_feedback(settings)
+        case WorkerName.web:
+            from workers.web.worker import run_web
+
+            run_web(settings)

@@ -329,3 +329,35 @@ class FeedbackSettings(Section):
     window_s: float = Field(1800.0, gt=0, description="how long an impression can be clicked")
     click_wait_s: float = Field(10.0, gt=0, description="how long a click waits for its impression")
     metrics_port: int = Field(9466, ge=0, le=65535)
+
+
+class WebSettings(Section):
+    """The web worker.
+
+    `keys` are lines "NAME SCOPE[,SCOPE] SHA256", as `lookstream keys` prints them; `keys_file` has
+    more of them. Without any key, requests need none, and the worker listens on loopback alone.
+    """
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8420, ge=1, le=65535)
+    hosts: tuple[str, ...] = Field(
+        (), description="names that the worker is reached by, where there are no keys"
+    )
+    keys: tuple[str, ...] = ()
+    keys_file: Path | None = None
+    cors_origins: tuple[str, ...] = Field(
+        (), description="pages on other servers that may ask: https://shop.example"
+    )
+    max_body_bytes: int = Field(15_000_000, gt=0, description="of a request")
+    rate_per_s: float = Field(100.0, gt=0, description="requests of one key, or address, a second")
+    burst: int = Field(200, ge=1, description="requests of one key, or address, at once")
+    timeout_s: float = Field(10.0, gt=0, description="for the answer to a query")
+    link_secret: SecretStr | None = Field(
+        None, description="what links to pictures are signed with; None: drawn at each start"
+    )
+    link_secret_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        check_one_source(self, SECRETS["web"])
+        return self

@@ -32,6 +32,7 @@ from workers.config.sections import (
     MilvusSettings,
     ModelSettings,
     QuerySettings,
+    WebSettings,
 )
 from workers.errors import SettingsError
 
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     query: QuerySettings = QuerySettings()
     feedback: FeedbackSettings = FeedbackSettings()
+    web: WebSettings = WebSettings()
 
     @classmethod
     def settings_customise_sources(

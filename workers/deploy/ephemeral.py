@@ -39,6 +39,7 @@ def ephemeral_settings(settings: Settings, purpose: str) -> Iterator[Settings]:
             changed["milvus"]["uri"] = f"{EMBEDDED}127.0.0.1:{claim_port()}"
         for worker in ("ingest", "query", "feedback"):
             changed[worker]["metrics_port"] = claim_port()
+        changed["web"]["port"] = claim_port()
         ephemeral = Settings.model_validate(changed)
         try:
             yield ephemeral

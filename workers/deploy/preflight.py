@@ -32,14 +32,14 @@ def check_setup(settings: Settings, workers: Sequence[str]) -> None:
     Raises:
         StackError: everything that is in the way, a line each, with the setting to change.
     """
-    _check_ports([*_embedded_ports(settings), *_metrics_ports(settings, workers)])
+    _check_ports([*_embedded_ports(settings), *_ports(settings, workers)])
 
 
 def check_worker(settings: Settings, worker: str) -> None:
     """Raise `StackError` unless this worker, started by itself, can run here."""
     if worker == "ingest":  # the others write nothing there
         check_data_dir(settings.data_dir)
-    _check_ports(list(_metrics_ports(settings, [worker])))
+    _check_ports(list(_ports(settings, [worker])))
 
 
 def check_data_dir(folder: Path) -> None:
@@ -88,10 +88,17 @@ def _embedded_ports(settings: Settings) -> Iterator[Port]:
             yield Port(setting, _port_of(setting, address))
 
 
-def _metrics_ports(settings: Settings, workers: Sequence[str]) -> Iterator[Port]:
+def worker_port(settings: Settings, worker: str) -> Port:
+    """Where a worker listens once it is ready; port 0 where it does not."""
+    if worker == "web":
+        return Port("web.port", settings.web.port)
+    return Port(f"{worker}.metrics_port", getattr(settings, worker).metrics_port)
+
+
+def _ports(settings: Settings, workers: Sequence[str]) -> Iterator[Port]:
     for worker in workers:
-        if number := getattr(settings, worker).metrics_port:
-            yield Port(f"{worker}.metrics_port", number)
+        if (port := worker_port(settings, worker)).number:
+            yield port
 
 
 def _shared(ports: Sequence[Port]) -> list[str]:

@@ -27,13 +27,13 @@ from stream.topics import create_topics
 from workers.config.load_models import model_id_of
 from workers.config.settings import Settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
-from workers.deploy.preflight import check_data_dir, check_setup
+from workers.deploy.preflight import check_data_dir, check_setup, worker_port
 from workers.deploy.run_lock import RunLock
 from workers.deploy.signals import ERROR, EXIT_SETTINGS
 from workers.errors import StackError
 from workers.model_fit import bank_model, check_model
 
-WORKERS = ("ingest", "query", "feedback")
+WORKERS = ("ingest", "query", "feedback", "web")
 # Waits before the first, second, … restart of a process; one more failure in a row is the end.
 RESTART_WAITS_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 # A process that has been up this long starts again with the shortest wait.
@@ -125,7 +125,7 @@ class Stack:
         self._check_model()
         for name in self.workers:
             self.report(f"starting the {name} worker")
-            port = getattr(self.settings, name).metrics_port
+            port = worker_port(self.settings, name).number
             self._workers[name] = self._start(
                 f"the {name} worker", name, port, partial(self._spawn_worker, name)
             )

@@ -43,6 +43,9 @@ def another_program(script: str, *arguments: str) -> Iterator[int]:
             process.kill()
 
 
+PORT_KEYS = {"web": "port"}
+
+
 @pytest.fixture
 def free(tmp_path: Path) -> Settings:
     """Settings with ports of their own."""
@@ -53,12 +56,16 @@ def with_ports(folder: Path, **changed: Any) -> Settings:
     sections = {
         "kafka": {"bootstrap": f"embedded://127.0.0.1:{claim_port()}"},
         "milvus": {"uri": f"embedded://127.0.0.1:{claim_port()}"},
-        **{worker: {"metrics_port": claim_port()} for worker in WORKERS},
+        **{worker: {PORT_KEYS.get(worker, "metrics_port"): claim_port()} for worker in WORKERS},
     }
     return Settings.model_validate({"data_dir": folder, **sections, **changed})
 
 
-SETTINGS = ["kafka.bootstrap", "milvus.uri", *(f"{worker}.metrics_port" for worker in WORKERS)]
+SETTINGS = [
+    "kafka.bootstrap",
+    "milvus.uri",
+    *(f"{worker}.{PORT_KEYS.get(worker, 'metrics_port')}" for worker in WORKERS),
+]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -67,7 +74,7 @@ def test_a_port_that_is_taken_is_named_with_its_setting_and_holder(
 ) -> None:
     port = claim_port()
     section, key = setting.split(".")
-    value = port if key == "metrics_port" else f"embedded://127.0.0.1:{port}"
+    value = port if section in WORKERS else f"embedded://127.0.0.1:{port}"
     settings = with_ports(tmp_path, **{section: {key: value}})
     with another_program(LISTEN, str(port)) as pid, pytest.raises(StackError) as taken:
         check_setup(settings, WORKERS)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import orjson
 import psutil
 import pytest
@@ -140,6 +141,31 @@ def test_bad_input_ends_as_dead_letters_and_loses_nothing_around_it(
     assert found == {"before", "after"}
     send(settings, None, key="before")
     send(settings, None, key="after")
+
+
+def test_a_product_comes_and_goes_over_http(settings: Settings) -> None:
+    picture = GROCERY / "pictures" / "Granny-Smith.webp"
+    photo = {"image": (picture.name, picture.read_bytes(), "image/webp")}
+    base = f"http://127.0.0.1:{settings.web.port}"
+    with httpx.Client(base_url=base, timeout=60) as client:
+        product = {"title": "Green apple", "image": picture_reference(GROCERY, str(picture))}
+        put = client.put("/products/apple?wait=searchable&timeout_s=60", json=product)
+        assert put.json()["state"] == "searchable"
+        found = client.post("/search", files=photo, data={"top": "1"}).json()
+        assert found["items"][0]["product_id"] == "apple"
+        patch = client.patch("/products/apple?wait=searchable&timeout_s=60", json={"price": 3})
+        assert patch.status_code == 200
+        found = client.post("/search", files=photo).json()
+        assert found["items"][0]["price"] == 3
+        click = {"query_id": found["query_id"], "product_id": "apple"}
+        assert client.post("/events", json=click).status_code == 202
+        bad = client.post("/search", files={"image": b"no picture"})
+        assert (bad.status_code, bad.json()["code"]) == (422, "query-failed")
+        assert client.get("/readyz").json()["ready"]
+        gone = client.delete("/products/apple?wait=searchable&timeout_s=60")
+        assert gone.json()["state"] == "searchable"
+        ids = [one["product_id"] for one in client.post("/search", files=photo).json()["items"]]
+        assert "apple" not in ids
 
 
 def test_a_bad_query_is_answered_with_the_reason(settings: Settings) -> None:

@@ -1,0 +1,207 @@
+"""The page in a real browser, over the real stack: what shoppers see in every state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, Response, Route, expect
+
+from stream.records import read_topic
+from tests.browser.conftest import address
+from workers.config.settings import Settings
+from workers.config.wiring import kafka_of, topics_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
+
+SERIOUS = ("serious", "critical")
+PROBLEM = "application/problem+json"
+
+
+def check_accessible(page: Page) -> None:
+    """Raise where axe-core finds something serious."""
+    found = Axe().run(page).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in SERIOUS] == []
+
+
+def sent_bytes(answer: Response) -> int:
+    """How long the request of an answer was."""
+    return int(answer.request.header_value("content-length") or 0)
+
+
+def search_words(page: Page, words: str) -> None:
+    page.get_by_label("Words, with or instead of a picture").fill(words)
+    page.get_by_role("button", name="Search").click()
+
+
+def test_an_empty_catalog_says_so(page: Page, stack: Settings) -> None:
+    page.goto(address(stack))
+    expect(page.locator("#health")).to_contain_text("ready")
+    search_words(page, "milk")
+    expect(page.locator("#status")).to_contain_text("Is the catalog empty?")
+    check_accessible(page)
+
+
+def test_a_photo_finds_its_product(page: Page, shop: Settings, photo: Path) -> None:
+    page.goto(address(shop))
+    page.locator("#file").set_input_files(photo)
+    first = page.locator(".item").first
+    expect(first.locator(".badge")).to_have_text("the product")
+    expect(first.locator(".probability")).to_contain_text("%")
+    expect(first.locator(".offer")).to_contain_text("2.50")
+    picture = first.locator("img")
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("one => one.naturalWidth") > 50
+    check_accessible(page)
+
+
+def test_a_box_searches_for_that_part(page: Page, shop: Settings, photo: Path) -> None:
+    page.goto(address(shop))
+    with page.expect_response("**/search") as whole:
+        page.locator("#file").set_input_files(photo)
+    assert sent_bytes(whole.value) > photo.stat().st_size
+    edges = page.locator("#stage").bounding_box()
+    assert edges is not None
+    with page.expect_response("**/search") as part:
+        page.mouse.move(edges["x"] + 20, edges["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(edges["x"] + 100, edges["y"] + 120)
+        page.mouse.up()
+    assert part.value.ok
+    expect(page.locator("#box")).to_be_visible()
+    assert sent_bytes(part.value) < sent_bytes(whole.value)
+    with page.expect_response("**/search"):
+        page.get_by_role("button", name="Whole picture").click()
+    expect(page.locator("#box")).to_be_hidden()
+
+
+def test_a_click_reaches_the_topic(page: Page, shop: Settings) -> None:
+    page.goto(address(shop))
+    search_words(page, "apple")
+    link = page.locator(".item .shot").first
+    with page.expect_response("**/events") as sent, page.expect_popup():
+        link.click()
+    assert sent.value.status == 202
+    clicks = [
+        orjson.loads(one.value or b"{}")
+        for one in read_topic(kafka_of(shop), topics_of(shop).click.name)
+    ]
+    assert clicks[-1]["click_id"] == sent.value.json()["click_id"]
+
+
+def test_catalog_events_show_as_they_come(page: Page, shop: Settings) -> None:
+    page.goto(address(shop))
+    with page.expect_response("**/live"):
+        page.reload()
+    rows = page.locator("#live-events li")
+    with httpx.Client(base_url=address(shop), timeout=60) as client:
+        for _ in range(20):  # until the feed has begun
+            client.put("/products/new-one?wait=searchable", json={"title": "A new one"})
+            if rows.count():
+                break
+    expect(rows.first).to_contain_text("new-one")
+    expect(rows.first).to_contain_text("searchable")
+    expect(page.locator("#live-rate")).to_contain_text("searchable after")
+
+
+def test_with_the_keyboard_alone(page: Page, shop: Settings) -> None:
+    page.goto(address(shop))
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "words":
+            break
+    page.keyboard.type("apple")
+    page.keyboard.press("Enter")
+    expect(page.locator(".item").first).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "shot"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone(page: Page, shop: Settings, scheme: str) -> None:
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(address(shop))
+    search_words(page, "apple")
+    expect(page.locator(".item").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    check_accessible(page)
+
+
+def answer_with(status: int, detail: str):  # type: ignore[no-untyped-def]
+    def fulfil(route: Route) -> None:
+        body = orjson.dumps({"status": status, "code": "test", "detail": detail}).decode()
+        route.fulfill(status=status, content_type=PROBLEM, body=body)
+
+    return fulfil
+
+
+@pytest.mark.parametrize(
+    ("status", "detail"),
+    [(422, "the picture is damaged"), (429, "too many requests"), (504, "no answer in 10 s")],
+)
+def test_an_error_is_shown_as_it_is(page: Page, shop: Settings, status: int, detail: str) -> None:
+    page.goto(address(shop))
+    page.route("**/search", answer_with(status, detail))
+    search_words(page, "apple")
+    expect(page.locator("#status.problem")).to_have_text(detail)
+    check_accessible(page)
+    page.unroute("**/search")
+    search_words(page, "apple")
+    expect(page.locator(".item").first).to_be_visible()
+    expect(page.locator("#status.problem")).to_have_count(0)
+
+
+def test_without_a_server(page: Page, shop: Settings) -> None:
+    page.goto(address(shop))
+    page.route("**/search", lambda route: route.abort())
+    search_words(page, "apple")
+    expect(page.locator("#status.problem")).to_contain_text("does not answer")
+
+
+def test_a_slow_answer_and_a_second_question(page: Page, shop: Settings) -> None:
+    page.goto(address(shop))
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright takes no built-in function
+        held.append(route)
+
+    page.route("**/search", hold)
+    search_words(page, "milk")
+    expect(page.locator("#status")).to_have_text("Searching…")
+    expect(page.locator(".skeleton").first).to_be_visible()
+    page.unroute("**/search")
+    search_words(page, "apple")
+    expect(page.locator(".item").first).to_be_visible()
+    assert len(held) == 1
+
+
+def test_a_key_is_asked_for(page: Page, shop: Settings) -> None:
+    page.goto(address(shop))
+    page.route("**/search", answer_with(401, "give an API key"))
+    search_words(page, "apple")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    check_accessible(page)
+    page.unroute("**/search")
+    page.get_by_role("textbox", name="Key").fill("ls_word")
+    with page.expect_request("**/search") as asked:
+        page.get_by_role("button", name="Go on").click()
+    assert asked.value.headers["authorization"] == "Bearer ls_word"
+
+
+def test_what_is_no_picture_is_refused_here(page: Page, shop: Settings, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no picture")
+    page.goto(address(shop))
+    page.locator("#file").set_input_files(text)
+    expect(page.locator("#status.problem")).to_contain_text("notes.txt is not a picture")
+
+
+def test_the_description_of_the_api(page: Page, shop: Settings) -> None:
+    page.goto(address(shop) + "docs")
+    expect(page.get_by_role("heading", name="POST /search")).to_be_visible()
+    check_accessible(page)

@@ -1,0 +1,49 @@
+"""`POST /search`: a query over HTTP, and its result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stream.messages import Result
+from workers.web.context import WebContext, context_of
+from workers.web.guard import needs
+from workers.web.problems import Problem
+from workers.web.read_query import read_query
+
+check_search = needs("search")
+
+
+async def search(request: Request) -> Response:
+    """Products that a photo, words, or both show."""
+    await check_search(request)
+    context = context_of(request)
+    result = await context.gateway.search(await read_query(request))
+    if result.error:
+        raise Problem(422, "query-failed", result.error)
+    return Response(
+        msgspec.json.encode(result_fields(context, result)), media_type="application/json"
+    )
+
+
+def result_fields(context: WebContext, result: Result) -> dict[str, Any]:
+    """A result as HTTP answers it: with a link to each picture, which a browser can open."""
+    fields: dict[str, Any] = msgspec.to_builtins(result)
+    for name in ("type", "schema", "event_time"):
+        fields.pop(name, None)
+    for item in fields.get("items", ()):
+        link = context.pictures.link(item.get("image"))
+        if link:
+            item["image_url"] = link
+    return {"items": [], **fields}
+
+
+async def picture(request: Request) -> Response:
+    """A product's picture that an answer has a link to."""
+    shown = await context_of(request).pictures.thumbnail(request.path_params["name"])
+    return Response(
+        shown, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"}
+    )
