@@ -20,6 +20,7 @@ from stream.messages import Message
 T = TypeVar("T", bound=Message)
 
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`\Z", re.DOTALL)
+_OURS = re.compile(r"field `(?P<name>\w+)`")
 _NAMED = re.compile(r"Object (?P<how>missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -44,7 +45,7 @@ def decode(data: bytes | None, kind: Any) -> Any:
     try:
         return _decoder(kind).decode(data)
     except msgspec.ValidationError as error:
-        raise DecodeError(_explain(str(error), _as_dict(data), kind)) from error
+        raise _explained(str(error), _as_dict(data), kind) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"the message is not JSON: {_syntax(data, error)}") from error
 
@@ -54,12 +55,19 @@ def convert(fields: dict[str, Any], kind: Any) -> Any:
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        raise DecodeError(_explain(str(error), fields, kind)) from error
+        raise _explained(str(error), fields, kind) from error
 
 
 @lru_cache(maxsize=32)
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
+
+
+def _explained(error: str, found: dict[str, Any], kind: Any) -> DecodeError:
+    """The error for a message that is JSON; the field that it names is the outermost one."""
+    text = _explain(error, found, kind)
+    named = _OURS.search(text)
+    return DecodeError(text, named["name"] if named else None)
 
 
 def _explain(error: str, found: dict[str, Any], kind: Any) -> str:
@@ -70,8 +78,8 @@ def _explain(error: str, found: dict[str, Any], kind: Any) -> str:
         return f"field `type` is {found.get('type')!r}; expected {_names(kind)}"
     if path == "schema":
         return (
-            f"field `schema` is {found.get('schema')!r}; this reader knows schema 1: "
-            "send schema 1, or upgrade the reader"
+            f"field `schema` is {found.get('schema')!r}; this reader knows "
+            f"{_schemas(found, kind)}: send that, or upgrade the reader"
         )
     if named := _NAMED.match(what):
         name = f"{path}.{named['name']}" if path else named["name"]
@@ -80,6 +88,8 @@ def _explain(error: str, found: dict[str, Any], kind: Any) -> str:
             return f"field `{name}` is missing{hint}"
         known = "" if path else f"; known fields: {', '.join(_fields(found, kind))}"
         return f"unknown field `{name}`{known}"
+    if what.startswith("field `"):
+        return what  # a check of our own
     if "matching regex" in what:
         what = "control characters are not allowed"
     elif what == "Number out of range":
@@ -121,6 +131,15 @@ def _tag(kind: type[Message]) -> str:
 
 def _names(kind: Any) -> str:
     return "type " + " or ".join(f"'{_tag(t)}'" for t in _types(kind))
+
+
+def _schemas(found: dict[str, Any], kind: Any) -> str:
+    field = msgspec.structs.fields(_chosen(found, kind))
+    return next(
+        "schema " + " and ".join(map(str, get_args(one.type)))
+        for one in field
+        if one.name == "schema"
+    )
 
 
 def _fields(found: dict[str, Any], kind: Any) -> list[str]:

@@ -27,7 +27,15 @@ class Permanent(StreamError):
 
 
 class DecodeError(Permanent):
-    """The bytes are not a message of the expected type; the text names the field and the remedy."""
+    """The bytes are not a message of the expected type; the text names the field and the remedy.
+
+    Attributes:
+        field: the field that it is about; None where it is about none, or about several.
+    """
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class BrokerError(StreamError):

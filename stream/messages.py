@@ -1,7 +1,9 @@
 """The message types of every topic, as frozen msgspec structs.
 
 On the wire a message is one JSON object; its `type` names the struct. Fields that hold their
-default are left out. An absent `schema` will always mean 1: a later schema must be written out.
+default are left out. An absent `schema` will always mean 1: a later schema is written out. Queries
+and results have schema 2; a query is answered in the schema that it was asked in
+(`stream.schema_1`).
 
 Two absences differ in an offer (price, currency, in_stock, attributes): a field left out
 (`UNSET`) keeps what is there, `null` clears it.
@@ -12,7 +14,7 @@ itself (RFC 2397, base64).
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 # Milliseconds up to the year 9999: micro- and nanoseconds are out of range.
 EventTime = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
@@ -27,6 +29,13 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 Position = Annotated[int, Meta(ge=1)]
 Attributes = dict[str, str | int | float | bool]
 QueryText = Annotated[str, Meta(max_length=1000)]
+FilterText = Annotated[str, Meta(max_length=4000)]
+FacetText = Annotated[str, Meta(min_length=1, max_length=2000)]
+Group = Literal["product", "none", "near_duplicate"]
+Sort = Literal["relevance", "price:asc", "price:desc"]
+
+REACHABLE = 1000
+"""The last product that pages reach: `top` × `page` is at most this."""
 
 
 class Message(
@@ -122,29 +131,67 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
 
     Exactly one comes for every query whose `query_id` can be read. One that cannot be answered (a
     field out of its bounds, a picture that is not there) has `error` in place of items.
+
+    Attributes:
+        filter: which products may be found (`index.search.filter` has the grammar).
+        facets: what to count over all products that pass the filter (`index.search.facets`).
+        sort: by relevance, or by price those whose probability is at least `min_probability`.
+        top, page: products a page, and which page of them, from 1.
+        group: one result a product; `none`: one a picture; `near_duplicate`: products that are the
+            same thing collapse into the best of them.
+        min_probability: leaves out what is less probably the very product.
+        explain: why each result stands where it does.
     """
 
+    schema: Literal[1, 2] = 1  # type: ignore[assignment]
     query_id: Id
     image: ImageRef | None = None
     text: QueryText | None = None
+    filter: FilterText | None = None
+    facets: Annotated[tuple[FacetText, ...], Meta(max_length=20)] = ()
+    sort: Sort = "relevance"
     top: Annotated[int, Meta(ge=1, le=100)] = 10
+    page: Annotated[int, Meta(ge=1, le=REACHABLE)] = 1
+    group: Group = "product"
+    min_probability: Probability = 0.0
+    explain: bool = False
 
     def __post_init__(self) -> None:
         if self.image is None and not (self.text or "").strip():
             raise ValueError("the query asks nothing: give an image, a text or both")
+        if self.top * self.page > REACHABLE:
+            raise ValueError(
+                f"field `page`: page {self.page} of {self.top} products is beyond product "
+                f"{REACHABLE}: top × page may be at most {REACHABLE}; narrow the filter instead"
+            )
+
+
+class FeatureContribution(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What one feature of the reranker says of a result.
+
+    `value` is the feature itself, None where it is not known; `contribution` is by how much it
+    raises or lowers the comparative score against that of a usual candidate.
+    """
+
+    feature: str
+    value: float | None = None
+    contribution: float = 0.0
 
 
 class ResultItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One ranked product.
 
-    `score` is the probability that it is the very product (level 0); `level` is 0 instance,
-    1 concept, 2 functional, 3 irrelevant (Pailitao-VL, arXiv 2602.13704 §3). `image` is a
-    reference, never a `data:` URI.
+    `probability` is that it is the very product (level 0); `level` is 0 instance, 1 concept,
+    2 functional, 3 irrelevant (Pailitao-VL, arXiv 2602.13704 §3). `image` is a reference, never a
+    `data:` URI. `also_seen` counts the near duplicates that collapsed into this one, and
+    `near_duplicates` names the first of them: ask with the filter `product_id:=[…]` to see them.
     """
 
     product_id: Id
     item_id: ItemId
-    score: Probability
+    probability: Probability
     level: Annotated[int, Meta(ge=0, le=3)]
     position: Position
     title: str = ""
@@ -155,6 +202,46 @@ class ResultItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     in_stock: bool | None = None
     attributes: Attributes | None = None
     caption: str = ""
+    also_seen: Annotated[int, Meta(ge=0)] = 0
+    near_duplicates: tuple[Id, ...] = ()
+    why: tuple[FeatureContribution, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """The probability, by its name in schema 1."""
+        return self.probability
+
+
+class FacetCount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many products have a value; of numbers between edges it is "LOW..HIGH"."""
+
+    value: str | int | float | bool
+    count: int
+
+
+class FacetCounts(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """A facet as it was asked for, most products first; `more` is how many values are left out."""
+
+    field: str
+    counts: tuple[FacetCount, ...] = ()
+    more: int = 0
+
+
+class QueryError(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Why a query has no items: `message` says what to do, `field` is the query's that is wrong.
+
+    `position` is the character of that field that it is about, from 0.
+    """
+
+    code: str
+    message: str
+    field: str | None = None
+    position: int | None = None
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class QueryJuice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -173,18 +260,42 @@ class QueryJuice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 class Result(Message, tag="result", frozen=True, kw_only=True):
     """The answer to a query, keyed by its `query_id`.
 
-    `items` best first; `retrieved` are product ids in the order of retrieval, before reranking;
-    `error` says why there are no items.
+    Attributes:
+        schema: that it is sent in; a result of schema 1 has other fields on the wire.
+        items: best first, one page of them.
+        no_match: more probably than not none of what was found is the very product.
+        no_match_probability: how probable that is; None without candidates.
+        found: products that pass the filter; with `min_probability`, how many of them are probable
+            enough.
+        found_is_exact: false where not every product that passes could be judged.
+        facets: as asked for; they count every product that passes the filter.
+        page: which one this is.
+        retrieved: product ids in the order of retrieval, before reranking; `top` at most.
+        juice: what was extracted from the query's picture.
+        part_weights: with `explain`, how much the parts of the query's vector counted.
+        generation: the index that was searched.
+        took_ms: milliseconds by stage, and in `total`.
+        error: why there are no items.
     """
 
+    # A factory, so that it is written out.
+    schema: Literal[1, 2] = field(default_factory=lambda: 2)  # type: ignore[assignment]
     query_id: Id
     items: tuple[ResultItem, ...] = ()
+    no_match: bool = False
+    no_match_probability: Probability | None = None
+    found: int = 0
+    found_is_exact: bool = True
+    facets: tuple[FacetCounts, ...] = ()
+    page: int = 1
     retrieved: tuple[str, ...] = ()
     juice: QueryJuice | None = None
+    part_weights: dict[str, float] = {}
+    generation: str = ""
     model_id: str = ""
     bank_version: str = ""
-    took_ms: float = 0.0
-    error: str | None = None
+    took_ms: dict[str, float] = {}
+    error: QueryError | None = None
 
 
 class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from stream.codec import decode, encode
@@ -21,6 +22,7 @@ from stream.connection import PROMPT_FETCH_WAIT_MS, Kafka
 from stream.errors import BrokerError, DecodeError, RequestTimeout, StreamError
 from stream.messages import Query, Result
 from stream.records import assign_end, from_confluent
+from stream.schema_1 import decode_result
 from stream.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -75,10 +77,12 @@ class Client:
     def submit(self, query: Query) -> "Future[Result]":
         """Send the query and return at once; the future gets its result, or a `BrokerError`.
 
-        A query that no worker could answer, out of a field's bounds, is not sent: its future has
-        the `DecodeError`. The future itself never times out; cancel it to forget the query.
+        It is asked in schema 2. A query that no worker could answer, out of a field's bounds, is
+        not sent: its future has the `DecodeError`. The future itself never times out; cancel it to
+        forget the query.
         """
         answer: Future[Result] = Future()
+        query = msgspec.structs.replace(query, schema=2)
         try:
             value = encode(query)
             decode(value, Query)
@@ -187,7 +191,7 @@ class Client:
         if answer is None:
             return  # it is another client's
         try:
-            result = decode(record.value, Result)
+            result = decode_result(record.value)
         except StreamError as problem:
             _settle(answer, problem)
         else:

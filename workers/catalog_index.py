@@ -18,12 +18,12 @@ import structlog
 from numpy.typing import NDArray
 
 from index.errors import GenerationChanged, ModelMismatch, RepartitionCancelled
-from index.item import Hit, Item
+from index.item import Item
 from index.milvus.collection import Collection
 from index.milvus.open import live_metadata, open_collection
 from index.prototypes.kmeans import build
 from index.prototypes.registry import BankRegistry
-from index.search.probe import probe
+from index.search.retrieve import Request, Retrieved, Retriever
 from index.vectors import Matrix
 from workers.config.settings import Settings
 from workers.config.wiring import milvus_config_of
@@ -37,10 +37,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found:
-    """Hits per query, best first, and the version of the bank ("" before there is one)."""
+    """What was retrieved for each request, and from where: both "" before there is an index."""
 
-    hits: list[list[Hit]]
-    bank_version: str
+    retrieved: list[Retrieved]
+    bank_version: str = ""
+    generation: str = ""
 
 
 def current_bank(settings: Settings) -> str:
@@ -85,6 +86,7 @@ class CatalogIndex:
         self._settings = settings
         self._model_id = model_id
         self._collection: Collection | None = None
+        self._retriever: Retriever | None = None
         self._lock = threading.RLock()
         """Held while opening, writing and switching; not while reading."""
         self._written: set[str] | None = None
@@ -133,17 +135,25 @@ class CatalogIndex:
         )
         return collection
 
-    def search(self, vectors: Sequence[NDArray[np.float32]], limit: int) -> Found:
-        """The items nearest to each query vector, at most `limit` each."""
-        default = Found([[] for _ in vectors], "")
-        if not vectors:
-            return default
+    def find(self, requests: Sequence[Request]) -> Found:
+        """Answer the requests of queries; called from one thread at a time."""
+        if not requests:
+            return Found([])
 
         def found(collection: Collection) -> Found:
-            hits = probe(collection, collection.bank, np.stack(vectors), limit)
-            return Found(hits, collection.bank.version)
+            retrieved = self._retriever_of(collection).retrieve(requests)
+            return Found(retrieved, collection.bank.version, collection.generation)
 
-        return self._call(found, default)
+        return self._call(found, Found([Retrieved() for _ in requests]))
+
+    def warm(self) -> None:
+        """Fill the table that `find` needs, so that the first query does not wait for it."""
+        self._call(lambda collection: self._retriever_of(collection).refresh(), None)
+
+    def _retriever_of(self, collection: Collection) -> Retriever:
+        if self._retriever is None or self._retriever.collection is not collection:
+            self._retriever = Retriever(collection)
+        return self._retriever
 
     def bank_version(self) -> str:
         """The version of the catalog's bank; "" before there is one."""
@@ -176,7 +186,7 @@ class CatalogIndex:
     def close(self) -> None:
         """Close the connection and cancel a copy; the next call opens the collection again."""
         with self._lock:
-            self._written = None
+            self._written = self._retriever = None
             if self._collection is not None:
                 self._collection.close()
                 self._collection = None

@@ -22,6 +22,8 @@ class MilvusConfig(msgspec.Struct, frozen=True, kw_only=True):
         consistency: of searches on a server. Bounded is fast and may miss the last seconds; `count`
             always sees everything, and so do searches after it.
         timeout_s: seconds for one call, retries included.
+        mirror_dir: on Lite, the folder where its collections are mirrored for filters
+            (`index.milvus.mirror`), the same for all processes; None: there are no filters.
         flush_idle_s: on Lite, seconds after the last write until the memtable is flushed.
     """
 
@@ -35,6 +37,7 @@ class MilvusConfig(msgspec.Struct, frozen=True, kw_only=True):
     index_type: str = "AUTOINDEX"
     consistency: Literal["Bounded", "Session", "Strong"] = "Bounded"
     timeout_s: float = 30.0
+    mirror_dir: str | None = None
     flush_idle_s: float = 1.0
 
     def tls(self) -> dict[str, str]:

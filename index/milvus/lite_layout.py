@@ -12,20 +12,26 @@ out (50–300 ms) its rows are invisible. Hence a lock in each process, and a se
 thread (`index.milvus.lite_process`).
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from index.errors import SearchIndexError
 from index.item import TOMBSTONE, Item
-from index.milvus.collection import Collection, Prototypes
+from index.milvus.collection import TABLE_FIELDS, Collection, Prototypes, table_item
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
+from index.milvus.mirror import Keyed, Mirror, delete_mirror
 from index.milvus.schema import any_of, index_params, schema
 from index.prototypes.protocol import Bank
+from index.search.table import ProductRows
 
 MAX_PARTITIONS = 64
 MEMTABLE_BYTES = 8_000_000
@@ -55,6 +61,7 @@ class LiteCollection(Collection):
                 os.environ.setdefault(variable, value)
         super().__init__(config, bank, name, published=published)
         self._directory: RowDirectory | None = None
+        self._opened_mirror: Mirror | None = None
         self._idle: threading.Timer | None = None
 
     def _create(self) -> None:
@@ -97,8 +104,11 @@ class LiteCollection(Collection):
             by_partition[self._partition(row["prototype"])].append(row)
         # Without a directory meanwhile: after an error only some partitions may be written.
         directory, self._directory = self._writer_directory(), None
-        for partition, part in by_partition.items():
-            self._call("upsert", data=part, partition_name=partition)
+        with self._mirrored(row["product_id"] for row in rows) as mirror:
+            for partition, part in by_partition.items():
+                self._call("upsert", data=part, partition_name=partition)
+            if mirror:
+                mirror.put([(row["row_id"], table_item(row)) for row in rows])
         for row in rows:
             directory.add(row["row_id"], row["item_id"], row["product_id"])
         self._directory = directory
@@ -106,7 +116,10 @@ class LiteCollection(Collection):
 
     def _delete_rows(self, row_ids: Sequence[str]) -> None:
         directory, self._directory = self._writer_directory(), None
-        self._call("delete", filter=any_of("row_id", row_ids))
+        with self._mirrored(directory.products_of(row_ids)) as mirror:
+            self._call("delete", filter=any_of("row_id", row_ids))
+            if mirror:
+                mirror.remove(row_ids)
         for row in row_ids:
             directory.discard(row)
         self._directory = directory
@@ -118,6 +131,63 @@ class LiteCollection(Collection):
 
     def _search_options(self, limit: int) -> Mapping[str, Any]:
         return {"search_params": {"metric_type": "COSINE", "params": {"ef": max(64, limit)}}}
+
+    def _key_scope(self, row_ids: Sequence[str]) -> Mapping[str, Any]:
+        # A look-up walks every key in scope; the copy number of a row is its prototype.
+        return {
+            "partition_names": self._partitions([int(one.rpartition("-")[2]) for one in row_ids])
+        }
+
+    def changes(self, since: int | None) -> tuple[list[ProductRows], int]:
+        """See `Collection.changes`: reads the mirror, which has every acknowledged write."""
+        with self._lock:
+            if not self.exists():
+                return [], 0
+            mirror = self._mirror()
+            if mirror is None:
+                raise SearchIndexError("this collection has no mirror: set mirror_dir")
+            return mirror.changes(since or 0)
+
+    def drop(self, generation: str) -> None:
+        """Drop a generation, all its rows, and its mirror."""
+        super().drop(generation)
+        if self.config.mirror_dir is not None:
+            delete_mirror(Path(self.config.mirror_dir), generation)
+
+    def copy_mirror(self, folder: Path) -> None:
+        """Copy the mirror into another folder, for those who will find the collection there."""
+        with self._lock:
+            if mirror := self._mirror():
+                mirror.copy_to(folder)
+
+    def _mirror(self) -> Mirror | None:
+        """The mirror, built where it is missing or incomplete; None where none is wanted."""
+        if self.config.mirror_dir is None:
+            return None
+        if self._opened_mirror is None:
+            mirror = Mirror(Path(self.config.mirror_dir), self.generation, self._keyed_rows)
+            mirror.build(self.count, self._keyed_pages)
+            self._opened_mirror = mirror
+        return self._opened_mirror
+
+    @contextlib.contextmanager
+    def _mirrored(self, product_ids: Iterable[str]) -> Iterator[Mirror | None]:
+        """Around a write of these products to Milvus and then to the mirror, if there is one."""
+        mirror = self._mirror()
+        writing: AbstractContextManager[None] = (
+            mirror.writing(product_ids) if mirror else contextlib.nullcontext()
+        )
+        with writing:
+            yield mirror
+
+    def _keyed_rows(self, product_ids: Sequence[str]) -> list[Keyed]:
+        rows = self._query(any_of("product_id", product_ids), [*TABLE_FIELDS, "vector"])
+        rows.sort(key=lambda row: int(row["written_ns"]))  # of two copies the newer one counts
+        return [(row["row_id"], table_item(row)) for row in rows]
+
+    def _keyed_pages(self) -> Iterator[list[Keyed]]:
+        for page in self._all_rows([*TABLE_FIELDS, "vector"]):
+            yield [(row["row_id"], table_item(row)) for row in page]
 
     def _all_rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         # Each page of an iterator sorts all rows in scope, so go through small scopes.
@@ -154,6 +224,9 @@ class LiteCollection(Collection):
             if self._idle is not None:
                 self._idle.cancel()
                 self._idle = None
+            if self._opened_mirror is not None:
+                self._opened_mirror.close()
+                self._opened_mirror = None
         super().close()
 
     def _flush_when_idle(self) -> None:
@@ -179,7 +252,7 @@ class LiteCollection(Collection):
     def _partitions(self, prototypes: Prototypes | range) -> list[str]:
         return sorted({self._partition(int(prototype)) for prototype in prototypes})
 
-    def _writer_directory(self) -> "RowDirectory":
+    def _writer_directory(self) -> RowDirectory:
         """The directory of this generation's rows, read from Milvus at the first call.
 
         Right as long as no other process writes the same products.
@@ -207,6 +280,10 @@ class RowDirectory:
         self._of_row[row] = (item_id, product_id)
         self.items[item_id].add(row)
         self.products[product_id].add(row)
+
+    def products_of(self, rows: Iterable[str]) -> set[str]:
+        """The products of some rows."""
+        return {self._of_row[row][1] for row in rows if row in self._of_row}
 
     def discard(self, row: str) -> None:
         """Remove a row, if it is there."""

@@ -6,18 +6,22 @@ write depends on use consistency level Strong, so that they see the writes of ot
 waits for the next time tick, some 200 ms, however many rows it reads.
 """
 
+from __future__ import annotations
+
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from index.errors import SearchIndexError
 from index.item import TOMBSTONE, Item
-from index.milvus.collection import QUERY_IDS, Collection, Prototypes
+from index.milvus.collection import QUERY_IDS, TABLE_FIELDS, Collection, Prototypes
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
 from index.milvus.schema import any_of, index_params, schema
 from index.prototypes.protocol import Bank
+from index.search.table import ProductRows
 
 NUM_PARTITIONS = 64
 INDEX_PARAMS: dict[str, dict[str, int]] = {
@@ -29,8 +33,24 @@ INDEX_PARAMS: dict[str, dict[str, int]] = {
 }
 """The index types that are supported, and how they are built."""
 
+OVERLAP_NS = 30_000_000_000
+"""How much later than its time a row may be seen: writers' clocks differ, and calls take time."""
 NO_TOMBSTONE = "prototype >= 0"
 STRONG = {"consistency_level": "Strong"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How far a table follows: the time of the newest row, and the rows a little older than it."""
+
+    newest_ns: int
+    rows: frozenset[str] = frozenset()
+
+    def with_rows(self, rows: Sequence[Mapping[str, Any]]) -> Seen:
+        """What was seen after these rows, too."""
+        newest = max([self.newest_ns, *(row["written_ns"] for row in rows)])
+        late = [row["row_id"] for row in rows if row["written_ns"] > newest - OVERLAP_NS]
+        return Seen(newest, frozenset(late))
 
 
 class ServerCollection(Collection):
@@ -104,6 +124,30 @@ class ServerCollection(Collection):
             "search_params": {"metric_type": "COSINE", "params": effort},
             "consistency_level": self.config.consistency,
         }
+
+    def _key_scope(self, row_ids: Sequence[str]) -> Mapping[str, Any]:
+        return {"consistency_level": self.config.consistency}
+
+    def changes(self, since: Seen | None) -> tuple[list[ProductRows], Seen]:
+        """See `Collection.changes`: as far as the consistency of searches lets them be seen.
+
+        Every write has its time and a row id of its own, so what is new is what was written lately
+        and was not seen yet.
+        """
+        began = time.time_ns()
+        if not self.exists():
+            return [], Seen(began)
+        if since is None:
+            rows = [row for page in self._all_rows(TABLE_FIELDS) for row in page]
+            newest = max([began - OVERLAP_NS, *(row["written_ns"] for row in rows)])
+            ids = [row["product_id"] for row in rows]
+            return self._grouped(ids, rows), Seen(newest).with_rows(rows)
+        fields = ["row_id", "product_id", "written_ns"]
+        where = f"written_ns > {since.newest_ns - OVERLAP_NS}"
+        level = {"consistency_level": self.config.consistency}
+        recent = [row for page in self._iterate(fields, where=where, **level) for row in page]
+        new = [row for row in recent if row["row_id"] not in since.rows]
+        return self.products([row["product_id"] for row in new]), since.with_rows(recent)
 
     def _all_rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         return self._iterate(fields, **STRONG)

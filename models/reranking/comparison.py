@@ -30,11 +30,20 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
         An absent candidate, all of whose features are NaN, has score NaN.
         """
+        standard, present = self._standard(features)
+        s = np.where(present, standard @ np.array(self.weights), np.nan)
+        return s, self.null_bias + self.null_slope * np.nanmean(s, axis=1)
+
+    def contributions(self, features: Floats) -> Doubles:
+        """What each feature adds to s, (chunks, size, features): their sum is s."""
+        found: Doubles = self._standard(features)[0] * np.array(self.weights)
+        return found
+
+    def _standard(self, features: Floats) -> tuple[Doubles, NDArray[np.bool_]]:
         imputed, present = impute(features)
         standard = (imputed - np.array(self.mean)) / np.array(self.scale)
         standard[np.isnan(standard)] = 0.0
-        s = np.where(present, standard @ np.array(self.weights), np.nan)
-        return s, self.null_bias + self.null_slope * np.nanmean(s, axis=1)
+        return standard, present
 
 
 def impute(features: Floats) -> tuple[Doubles, NDArray[np.bool_]]:

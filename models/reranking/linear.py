@@ -24,7 +24,7 @@ from models.reranking.chunks import ABSENT, split
 from models.reranking.comparison import Comparison
 from models.reranking.features import FEATURES, collect_features
 from models.reranking.merge import merge, order
-from models.reranking.protocol import Candidate, Ranked
+from models.reranking.protocol import Candidate, Contribution, Ranked
 from models.weights import WEIGHTS
 
 __all__ = ["Candidate", "Ranked", "Reranker", "RerankerParameters", "load_reranker"]
@@ -80,9 +80,14 @@ class Reranker:
         self.note = note
 
     def rerank(
-        self, query: Encoded, query_text: str | None, candidates: Sequence[Candidate]
+        self,
+        query: Encoded,
+        query_text: str | None,
+        candidates: Sequence[Candidate],
+        *,
+        explain: bool = False,
     ) -> list[Ranked]:
-        """All candidates, best first.
+        """All candidates, best first; with `explain`, what each feature contributed.
 
         `candidates` are in retrieval order: neighbours share a chunk, and ties go to the earlier.
         Query and candidates may lack picture or text.
@@ -100,6 +105,7 @@ class Reranker:
         present = chunks != ABSENT
         by_candidate = probabilities[present]  # chunks are contiguous: row i is candidate i
         flat_s, flat_null = s[present], np.broadcast_to(null[:, None], s.shape)[present]
+        contributed = parameters.comparison.contributions(features)[present] if explain else None
         return [
             Ranked(
                 index=index,
@@ -108,6 +114,9 @@ class Reranker:
                 probabilities=tuple(by_candidate[index].tolist()),
                 comparison=float(flat_s[index]),
                 null=float(flat_null[index]),
+                why=()
+                if contributed is None
+                else _why(features[present][index].tolist(), contributed[index].tolist()),
             )
             for index in merge(order(chunks, s), by_candidate[:, 0].tolist())
         ]
@@ -117,6 +126,13 @@ class Reranker:
         by_modality = self.parameters.known if weights.recognised else self.parameters.unknown
         parameters: ModalityParameters = getattr(by_modality, modality)
         return parameters
+
+
+def _why(values: Sequence[float], contributions: Sequence[float]) -> tuple[Contribution, ...]:
+    return tuple(
+        Contribution(name, None if np.isnan(value) else value, contribution)
+        for name, value, contribution in zip(FEATURES, values, contributions, strict=True)
+    )
 
 
 def modality_of(query: Juice, query_text: str | None) -> Modality:

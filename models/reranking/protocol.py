@@ -19,9 +19,14 @@ class ListReranker(Protocol):
     note: str
 
     def rerank(
-        self, query: Encoded, query_text: str | None, candidates: Sequence[Candidate]
+        self,
+        query: Encoded,
+        query_text: str | None,
+        candidates: Sequence[Candidate],
+        *,
+        explain: bool = False,
     ) -> list[Ranked]:
-        """All candidates, which come in retrieval order, best first."""
+        """All candidates, which come in retrieval order, best first; `explain` asks for `why`."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,19 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one feature adds to a candidate's comparative score.
+
+    `value` is the feature itself, None where it is not known; `contribution` is 0 for the value
+    that candidates had on average where the reranker was fitted.
+    """
+
+    feature: str
+    value: float | None
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """One candidate of a ranked list.
 
@@ -45,6 +63,7 @@ class Ranked:
         probabilities: of the levels 0..3, summing to 1.
         comparison: s, comparable within its chunk only.
         null: s_NULL of its chunk; a `comparison` below it means "not this one".
+        why: what each feature contributed to `comparison`, if that was asked for.
     """
 
     index: int
@@ -53,3 +72,4 @@ class Ranked:
     probabilities: tuple[float, ...]
     comparison: float
     null: float
+    why: tuple[Contribution, ...] = ()

@@ -22,7 +22,7 @@ import numpy as np
 from models.arrays import Floats
 from models.embedding.protocol import Encoded
 from models.reranking.calibration import LevelModel
-from models.reranking.protocol import Candidate, Ranked
+from models.reranking.protocol import Candidate, Contribution, Ranked
 
 NEAREST = 1e-3
 """Cosine distance below which two vectors count as equally near."""
@@ -43,11 +43,17 @@ class SimilarityReranker:
         self.note = note
 
     def rerank(
-        self, query: Encoded, query_text: str | None, candidates: Sequence[Candidate]
+        self,
+        query: Encoded,
+        query_text: str | None,
+        candidates: Sequence[Candidate],
+        *,
+        explain: bool = False,
     ) -> list[Ranked]:
         """All candidates in the order of retrieval, with the probability of each level.
 
-        `comparison` is the similarity, and `null` that of the list's median candidate.
+        `comparison` is the similarity, and `null` that of the list's median candidate. With
+        `explain`, the similarity contributes what it is above that one.
         """
         if not candidates:
             return []
@@ -62,6 +68,9 @@ class SimilarityReranker:
                 probabilities=tuple(row.tolist()),
                 comparison=float(similarity),
                 null=null,
+                why=(Contribution("similarity", float(similarity), float(similarity) - null),)
+                if explain
+                else (),
             )
             for index, (row, similarity) in enumerate(zip(probabilities, similarities, strict=True))
         ]

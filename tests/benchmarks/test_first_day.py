@@ -26,7 +26,7 @@ from benchmarks.shop.picture_hosts import (
 from benchmarks.shop.questions import Questions
 from index.item import Item
 from stream.dead_letter import DeadLetter
-from stream.messages import ProductUpsert, Query, Result
+from stream.messages import ProductUpsert, Query, QueryError, Result
 from stream.records import Record
 from workers.ingest.missing import PARTIAL
 from workers.ingest.read_event import read_event
@@ -222,5 +222,7 @@ def test_an_answer_counts_from_the_moment_when_it_was_to_be_asked() -> None:
     now = 105.0
     client.asked[0][1].set_result(Result(query_id="0"))
     client.asked[1][1].set_result(Result(query_id="1"))
-    client.asked[2][1].set_result(Result(query_id="2", error="no index"))
+    client.asked[2][1].set_result(
+        Result(query_id="2", error=QueryError(code="search_unavailable", message="no index"))
+    )
     assert questions.figures(0.0) == {"queries": 3, "unanswered": 1, "p50_ms": 4000, "p95_ms": 4900}

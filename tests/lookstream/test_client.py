@@ -43,7 +43,7 @@ def query_worker(kafka: Kafka, topics: Topics, queries: list[Query]) -> Iterator
         found = partitions(consumer, topics.query.name)
         consumer.assign([TopicPartition(topics.query.name, p, OFFSET_BEGINNING) for p in found])
         item = ResultItem(
-            product_id="7", item_id="7#0", score=0.9, level=0, position=1, title="Oat milk"
+            product_id="7", item_id="7#0", probability=0.9, level=0, position=1, title="Oat milk"
         )
         with Publisher(kafka, linger_ms=0) as publisher:
             while not stopping.is_set():

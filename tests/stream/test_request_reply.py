@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from stream.codec import decode, encode
+from stream.codec import decode
 from stream.connection import Kafka
 from stream.errors import BrokerError, DecodeError, RequestTimeout, StreamError
 from stream.messages import Query, Result
 from stream.publisher import Publisher
 from stream.records import read_topic
 from stream.request_reply import Client
+from stream.schema_1 import encode_result
 from stream.topics import Topics, create_topics, topic_map
 
 
@@ -39,8 +40,11 @@ def echo(kafka: Kafka, topics: Topics) -> Iterator[None]:
             query: Query = decode(message.value(), Query)
             if query.text == "silence":
                 continue
-            result = Result(query_id=query.query_id, model_id=query.text or "")
-            value = b"{" if query.text == "garble" else encode(result)
+            # As a worker does that answers each query in its own schema.
+            result = Result(
+                schema=query.schema, query_id=query.query_id, model_id=query.text or "", found=7
+            )
+            value = b"{" if query.text == "garble" else encode_result(result)
             publisher.publish(topics.result.name, query.query_id, value)
         consumer.close()
         publisher.flush()
@@ -56,7 +60,8 @@ def echo(kafka: Kafka, topics: Topics) -> Iterator[None]:
 @pytest.mark.usefixtures("echo")
 def test_answers_find_their_queries(kafka: Kafka, topics: Topics) -> None:
     with Client(kafka, topics) as client, Client(kafka, topics) as other:
-        assert client.search(ask("first")).model_id == "first"
+        answer = client.search(ask("first"))
+        assert (answer.model_id, answer.schema, answer.found) == ("first", 2, 7)
         assert other.search(ask("second")).model_id == "second"
         queries = [ask(f"text {i}") for i in range(100)]
         answered = list(client.results(iter(queries), window=8))

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workers.cli.console import Json, finish, print_line, say
+
+if TYPE_CHECKING:
+    from stream.messages import Result
+
+
+class Ordering(StrEnum):
+    """The orders of results."""
+
+    RELEVANCE = "relevance"
+    CHEAPEST = "price:asc"
+    DEAREST = "price:desc"
+
+
+class Grouping(StrEnum):
+    """What is one result."""
+
+    PRODUCT = "product"
+    PICTURE = "none"
+    NEAR_DUPLICATE = "near_duplicate"
 
 
 def search(
@@ -17,7 +37,24 @@ def search(
         str | None, typer.Argument(help="A picture: a file or an http(s) URL.", show_default=False)
     ] = None,
     text: Annotated[str | None, typer.Option(help="Words, with or instead of a photo.")] = None,
-    top: Annotated[int, typer.Option(min=1, max=100, help="How many products.")] = 10,
+    passing: Annotated[
+        str | None,
+        typer.Option("--filter", help="Which products: 'price:<20 && attributes.colour:=red'."),
+    ] = None,
+    facet: Annotated[
+        list[str] | None,
+        typer.Option(help="Count this: category, attributes.NAME, 'price(0, 10, 50)'. Repeatable."),
+    ] = None,
+    sort: Annotated[Ordering, typer.Option(help="Their order.")] = Ordering.RELEVANCE,
+    top: Annotated[int, typer.Option(min=1, max=100, help="How many products a page.")] = 10,
+    page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
+    group: Annotated[
+        Grouping, typer.Option(help="One result a product, a picture, or a group of duplicates.")
+    ] = Grouping.PRODUCT,
+    min_probability: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out what is less probably the product.")
+    ] = 0.0,
+    explain: Annotated[bool, typer.Option(help="Say why each stands where it does.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 15.0,
     json: Json = False,
 ) -> None:
@@ -28,6 +65,8 @@ def search(
       lookstream search photo.jpg
       lookstream search photo.jpg --text "oat milk" --top 3
       lookstream search --text "red apples"
+      lookstream search photo.jpg --filter 'in_stock:=true && price:[5..20]' --facet category
+      lookstream search photo.jpg --sort price:asc --min-probability 0.2 --page 2
     """
     from models.catalog.folder import local_path
     from stream.connection import check_broker
@@ -54,25 +93,64 @@ def search(
             image = picture_reference(Path(), photo, inline=limit // 2)
         except OSError as error:
             raise FetchError(f"{photo} can't be read: {error.strerror}") from error
-    query = Query(query_id=uuid.uuid4().hex, image=image, text=text, top=top)
+    try:
+        query = Query(
+            query_id=uuid.uuid4().hex,
+            image=image,
+            text=text,
+            filter=passing,
+            facets=tuple(facet or ()),
+            sort=sort.value,
+            top=top,
+            page=page,
+            group=group.value,
+            min_probability=min_probability,
+            explain=explain,
+        )
+    except ValueError as error:
+        raise QueryFailed(str(error)) from error
     check_broker(kafka_of(settings))
     with Client(kafka_of(settings), topics_of(settings), timeout) as client:
         result = client.search(query)
     if result.error:
-        raise QueryFailed(result.error)
+        raise QueryFailed(result.error.message)
     if not json:
-        if not result.items:
-            say("nothing found: has a catalog been produced? (lookstream produce DIR)")
-        for item in result.items:
-            kind = ("the product", "same kind", "same purpose", "other")[item.level]
-            print_line(
-                f"{item.position:3d}. {item.score:6.1%}  {kind:<12}  "
-                f"{item.title or item.product_id}  [{' / '.join(item.category)}]"
-                f"{_offer(item.price, item.currency, item.in_stock)}"
-            )
+        _show(result, filtered=bool(passing and passing.strip()))
     import msgspec
 
     finish(msgspec.to_builtins(result), json)
+
+
+def _show(result: Result, *, filtered: bool) -> None:
+    """The list for the person at the terminal, the facets below it."""
+    if not result.items and not result.found:
+        say(
+            "nothing passes the filter"
+            if filtered
+            else "nothing found: has a catalog been produced? (lookstream produce DIR)"
+        )
+    for item in result.items:
+        kind = ("the product", "same kind", "same purpose", "other")[item.level]
+        also = f"  (+{item.also_seen} the same)" if item.also_seen else ""
+        print_line(
+            f"{item.position:3d}. {item.probability:6.1%}  {kind:<12}  "
+            f"{item.title or item.product_id}  [{' / '.join(item.category)}]"
+            f"{_offer(item.price, item.currency, item.in_stock)}{also}"
+        )
+        for part in sorted(item.why, key=lambda part: -abs(part.contribution)):
+            value = "not known" if part.value is None else f"{part.value:.3f}"
+            print_line(f"       {part.contribution:+7.2f}  {part.feature} ({value})")
+    if result.part_weights:
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in result.part_weights.items())
+        print_line(f"part weights: {weights}")
+    for facet in result.facets:
+        counts = ", ".join(f"{one.value} ({one.count})" for one in facet.counts) or "none"
+        print_line(f"{facet.field}: {counts}" + (f", {facet.more} more" if facet.more else ""))
+    if result.no_match:
+        say(f"probably none of these is the very product ({result.no_match_probability:.0%})")
+    if result.found:
+        about = "" if result.found_is_exact else "at least "
+        say(f"page {result.page}; {about}{result.found} products found")
 
 
 def _offer(price: float | None, currency: str | None, in_stock: bool | None) -> str:

@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         return self.data_dir / "milvus"
 
     @property
+    def mirror_dir(self) -> Path:
+        """What is in the embedded Milvus Lite, as the query workers follow it."""
+        return self.data_dir / "mirror"
+
+    @property
     def log_dir(self) -> Path:
         """The logs of the processes that `up` starts."""
         return self.data_dir / "logs"

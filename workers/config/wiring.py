@@ -42,4 +42,5 @@ def milvus_config_of(settings: Settings) -> MilvusConfig:
         key_file=str(milvus.key_file) if milvus.key_file else None,
         server_name=milvus.server_name,
         kind=milvus.layout,
+        mirror_dir=str(settings.mirror_dir),
     )

@@ -48,7 +48,7 @@ from workers.jobs.folder_pictures import folder_pictures
 from workers.jobs.produce import picture_reference, produce_catalog
 from workers.jobs.query_photos import QueryPhotos, query_photos
 from workers.progress.tasks import Progress
-from workers.query.rerank import rank
+from workers.query.rerank import best_of_products, rank
 
 ENCODE_TOGETHER = 16
 TOP = 10
@@ -188,11 +188,16 @@ async def _evaluate_offline(
             for weights, ranked in zip(trials, lists, strict=True):
                 (query,) = encoder.encode_queries([shown], [photo.text], weights)
                 similarities = matrix @ query.vector
-                nearest = np.argsort(-similarities, kind="stable")[: settings.query.candidates]
-                hits = [Hit(items[i], float(similarities[i])) for i in nearest]
-                answer = rank(query, photo.text, hits, reranker, TOP)
-                reranked = tuple(item.product_id for item in answer.items)
-                ranked.append(RankedLists(answer.retrieved, reranked))
+                near = best_of_products(
+                    [Hit(*pair) for pair in zip(items, similarities.tolist(), strict=True)]
+                )[: settings.query.candidates]
+                best = rank(query, photo.text, near, reranker, block=settings.query.candidates)
+                ranked.append(
+                    RankedLists(
+                        tuple(hit.item.product_id for hit in near[:TOP]),
+                        tuple(one.hit.item.product_id for one in best[:TOP]),
+                    )
+                )
     took = time.monotonic() - start
     notes = (queried.note, reranker.note, _note(truncated), _weights_note(fitted), not_adapted)
     found = [score_lists(catalog, photos, one, encoder.model_id, took, notes) for one in lists]

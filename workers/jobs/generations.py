@@ -23,6 +23,7 @@ from confluent_kafka.admin import AdminClient
 
 from index.lifecycle.promote import drop_remains, is_live, live_generation
 from index.lifecycle.promote import promote as promote_collection
+from index.milvus.mirror import delete_mirror
 from index.prototypes.registry import BankRegistry
 from stream.errors import BrokerError
 from workers.catalog_index import open_catalog
@@ -117,7 +118,10 @@ def promote(settings: Settings, name: str) -> None:
     registry = BankRegistry(settings.data_dir)
     registry.copy_from(banks, collection.bank.version)
     with collection:
+        collection.copy_mirror(settings.mirror_dir)
         promote_collection(collection, live, registry)
+    if replaced is not None:
+        delete_mirror(settings.mirror_dir, replaced)
     move_evidence(candidate, settings)
     shutil.rmtree(folder)
 

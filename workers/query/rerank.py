@@ -1,67 +1,86 @@
-"""From hits to an answer: one candidate per product, compared, calibrated, sorted."""
+"""From hits to ranked hits: one candidate per hit, compared, calibrated, sorted; and to results."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from index.item import Hit
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
-from models.reranking.protocol import Candidate, ListReranker
-from stream.messages import ResultItem
+from models.reranking.protocol import Candidate, ListReranker, Ranked
+from stream.messages import FeatureContribution, ResultItem
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Items best first, and the product ids in the order of retrieval."""
+@dataclass(frozen=True, eq=False)
+class RankedHit:
+    """A hit and what the reranker says of it."""
 
-    items: tuple[ResultItem, ...]
-    retrieved: tuple[str, ...]
+    hit: Hit
+    ranked: Ranked
+
+    @property
+    def probability(self) -> float:
+        """That it is the very product."""
+        return self.ranked.score
 
 
 def rank(
-    query: Encoded, text: str | None, hits: Sequence[Hit], reranker: ListReranker, top: int
-) -> Answer:
-    """Rerank the hits and keep the `top` best.
+    query: Encoded,
+    text: str | None,
+    hits: Sequence[Hit],
+    reranker: ListReranker,
+    *,
+    block: int,
+    explain: bool = False,
+) -> list[RankedHit]:
+    """Rerank hits, which come nearest first.
 
-    A product with several pictures is represented by the one most similar to the query. The order
-    of the hits does not matter.
+    They are compared in blocks, one after the other, so that the first of a long list are in the
+    order that they have in a short one.
     """
-    best: dict[str, Hit] = {}
-    # The id breaks ties, so that the same hits always give the same list.
-    for hit in sorted(hits, key=lambda hit: (-hit.similarity, hit.item.item_id)):
-        best.setdefault(hit.item.product_id, hit)
-    retrieved = list(best.values())
-    ranked = reranker.rerank(
-        query,
-        text,
-        [
+    ranked: list[RankedHit] = []
+    for start in range(0, len(hits), block):
+        some = hits[start : start + block]
+        candidates = [
             Candidate(
                 item_id=hit.item.item_id,
                 similarity=hit.similarity,
                 juice=Juice.from_bytes(hit.item.juice),
                 title=hit.item.payload["title"],
             )
-            for hit in retrieved
-        ],
-    )
-    return Answer(
-        items=tuple(
-            _result_item(retrieved[one.index], one.score, one.level, position)
-            for position, one in enumerate(ranked[:top], start=1)
-        ),
-        retrieved=tuple(hit.item.product_id for hit in retrieved[:top]),
-    )
+            for hit in some
+        ]
+        found = reranker.rerank(query, text, candidates, explain=explain)
+        ranked += [RankedHit(some[one.index], one) for one in found]
+    return ranked
 
 
-def _result_item(hit: Hit, score: float, level: int, position: int) -> ResultItem:
-    payload, offer = hit.item.payload, hit.item.offer
+def best_of_products(hits: Sequence[Hit]) -> list[Hit]:
+    """The most similar hit of each product, most similar first; ids decide between equal ones."""
+    best: dict[str, Hit] = {}
+    for hit in sorted(hits, key=lambda hit: (-hit.similarity, hit.item.item_id)):
+        best.setdefault(hit.item.product_id, hit)
+    return list(best.values())
+
+
+def none_of_these(ranked: Sequence[RankedHit]) -> float:
+    """How probable it is that none of these is the very product, taken as independent."""
+    return math.prod(1.0 - one.probability for one in ranked)
+
+
+def result_item(
+    one: RankedHit, position: int, also_seen: int = 0, near_duplicates: tuple[str, ...] = ()
+) -> ResultItem:
+    """What a result shows of a ranked hit."""
+    item, ranked = one.hit.item, one.ranked
+    payload, offer = item.payload, item.offer
     return ResultItem(
-        product_id=hit.item.product_id,
-        item_id=hit.item.item_id,
-        score=score,
-        level=level,
+        product_id=item.product_id,
+        item_id=item.item_id,
+        probability=ranked.score,
+        level=ranked.level,
         position=position,
         title=payload["title"],
         category=tuple(payload["category"]),
@@ -71,4 +90,12 @@ def _result_item(hit: Hit, score: float, level: int, position: int) -> ResultIte
         currency=offer.get("currency"),
         in_stock=offer.get("in_stock"),
         attributes=offer.get("attributes"),
+        also_seen=also_seen,
+        near_duplicates=near_duplicates,
+        why=tuple(
+            FeatureContribution(
+                feature=part.feature, value=part.value, contribution=part.contribution
+            )
+            for part in ranked.why
+        ),
     )

@@ -15,20 +15,32 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from index.errors import MilvusUnavailable
+from index.search.facets import Counted
+from index.search.retrieve import Request, Retrieved
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import ModelError
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
 from models.reranking.protocol import ListReranker
-from stream.codec import decode, encode
+from stream.codec import decode
 from stream.connection import MAX_MESSAGE_BYTES
 from stream.delivery import Rejection
 from stream.errors import DecodeError
-from stream.messages import Impression, Query, QueryJuice, Result, Shown
+from stream.messages import (
+    FacetCount,
+    FacetCounts,
+    Impression,
+    Query,
+    QueryError,
+    QueryJuice,
+    Result,
+    Shown,
+)
 from stream.readable_id import readable_id
 from stream.records import Record
-from workers.catalog_index import CatalogIndex
+from stream.schema_1 import encode_result, schema_of, schema_of_unreadable
+from workers.catalog_index import CatalogIndex, Found
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
 from workers.errors import DeadlineExceeded, IntakeError
@@ -36,8 +48,9 @@ from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher
 from workers.intake.reasons import full_reason, reason_for_asker
+from workers.query.page import PageOf, request_of
+from workers.query.parse import Parsed, parse
 from workers.query.part_weights import CatalogPartWeights
-from workers.query.rerank import rank
 
 log = structlog.get_logger()
 
@@ -47,30 +60,47 @@ MAX_RESULT_BYTES = MAX_MESSAGE_BYTES - 100_000
 
 @dataclass(frozen=True)
 class PreparedQuery:
-    """A query ready to be encoded; `received` is on the clock of `time.monotonic`, in seconds."""
+    """A query ready to be encoded.
+
+    `received`, and `fetched` when its picture was there, are on the clock of `time.monotonic`, in
+    seconds.
+    """
 
     record: Record
     query: Query
+    parsed: Parsed
     picture: Picture | None
     received: float
+    fetched: float
 
 
 @dataclass(frozen=True)
 class RejectedQuery:
     """A query that gets no list; `query_id` is None where no id can be read, and none can wait.
 
-    The rejection is for the operator; `told`, if there is one, is what whoever asked may know.
+    The rejection is for the operator; `error` is what whoever asked may know.
     """
 
     record: Record
     query_id: str | None
     rejection: Rejection
-    told: str | None = None
+    error: QueryError
+
+    @classmethod
+    def because(
+        cls, one: PreparedQuery, rejection: Rejection, code: str, field: str | None = None
+    ) -> RejectedQuery:
+        """A prepared query that cannot be answered, for a reason that anybody may know."""
+        error = QueryError(code=code, message=rejection.reason, field=field)
+        return cls(one.record, one.query.query_id, rejection, error)
 
     @property
-    def error(self) -> str:
-        """The error of the result."""
-        return self.rejection.reason if self.told is None else self.told
+    def result(self) -> Result | None:
+        """What is sent to whoever asked, if they can be told."""
+        if self.query_id is None:
+            return None
+        schema = schema_of_unreadable(self.record.value)
+        return Result(schema=schema, query_id=self.query_id, error=self.error)
 
 
 class QueryPipeline:
@@ -104,12 +134,17 @@ class QueryPipeline:
         try:
             query: Query = decode(record.value, Query)
         except DecodeError as error:
-            return RejectedQuery(record, readable_id(record.value), Rejection.of(error))
+            told = QueryError(code="invalid_query", message=str(error), field=error.field)
+            return RejectedQuery(record, readable_id(record.value), Rejection.of(error), told)
+        parsed = parse(query)
+        if isinstance(parsed, QueryError):
+            rejection = Rejection(parsed.message, "FilterError")
+            return RejectedQuery(record, query.query_id, rejection, parsed)
         try:
             picture = None if query.image is None else await self._picture(query.image)
         except IntakeError as error:
             return _without_picture(record, query, error)
-        return PreparedQuery(record, query, picture, received)
+        return PreparedQuery(record, query, parsed, picture, received, time.monotonic())
 
     async def _picture(self, reference: str) -> Picture:
         limit_s = self._settings.deadline_s
@@ -134,48 +169,78 @@ class QueryPipeline:
 
     def _search(self, queries: Sequence[PreparedQuery]) -> list[Result | RejectedQuery]:
         retrying = self._retrying(max(one.received for one in queries))
+        began = time.monotonic()
         try:
             weights = retrying(self._part_weights.now)
             with timed("query", "encode"):
                 encoded = [self._encode(one, weights) for one in queries]
-            valid = [one for one in encoded if isinstance(one, Encoded)]
+            encoded_at = time.monotonic()
+            requests = [
+                request_of(one.query, one.parsed, vector, self._settings.candidates)
+                for one, vector in zip(queries, encoded, strict=True)
+                if isinstance(vector, Encoded)
+            ]
             with timed("query", "probe"):
-                found = retrying(
-                    self._index.search, [one.vector for one in valid], self._settings.candidates
-                )
+                found = retrying(self._index.find, requests)
         except MilvusUnavailable as error:
-            unavailable = Rejection(f"search is unavailable: {error}", "MilvusUnavailable")
-            return [RejectedQuery(one.record, one.query.query_id, unavailable) for one in queries]
-        found_for = zip(valid, found.hits, strict=True)
-        results: list[Result | RejectedQuery] = []
-        for one, vector in zip(queries, encoded, strict=True):
-            if isinstance(vector, RejectedQuery):
-                results.append(vector)
-                continue
-            query, hits = next(found_for)
-            try:
-                with timed("query", "rerank"):
-                    answer = rank(query, one.query.text, hits, self._reranker, one.query.top)
-            except ModelError as error:
-                results.append(RejectedQuery(one.record, one.query.query_id, Rejection.of(error)))
-                continue
-            result = Result(
-                query_id=one.query.query_id,
-                items=answer.items,
-                retrieved=answer.retrieved,
-                juice=query_juice(query.juice) if one.picture is not None else None,
-                model_id=self._encoder.model_id,
-                bank_version=found.bank_version,
-                took_ms=1000 * (time.monotonic() - one.received),
-            )
-            results.append(_sendable(one.record, result))
-        return results
+            return [_unavailable(one, error) for one in queries]
+        batch = Batch(began, encoded_at, time.monotonic(), found)
+        found_for = zip(requests, found.retrieved, strict=True)
+        return [
+            vector
+            if isinstance(vector, RejectedQuery)
+            else self._answer(one, vector, *next(found_for), batch)
+            for one, vector in zip(queries, encoded, strict=True)
+        ]
+
+    def _answer(
+        self,
+        one: PreparedQuery,
+        encoded: Encoded,
+        request: Request,
+        retrieved: Retrieved,
+        batch: Batch,
+    ) -> Result | RejectedQuery:
+        def more(deeper: Request) -> Retrieved:
+            [answer] = self._retrying(one.received)(self._index.find, [deeper]).retrieved
+            return answer
+
+        query, began = one.query, time.monotonic()
+        has_parts = self._encoder.has_parts
+        making = PageOf(query, encoded, request, self._reranker, more, has_parts)
+        try:
+            with timed("query", "rerank"):
+                page = making.page(retrieved)
+        except ModelError as error:
+            return RejectedQuery.because(one, Rejection.of(error), "not_comparable")
+        except MilvusUnavailable as error:
+            return _unavailable(one, error)
+        none = page.no_match_probability
+        result = Result(
+            schema=schema_of(query),
+            query_id=query.query_id,
+            items=page.items,
+            no_match=none is not None and none > 0.5,
+            no_match_probability=none,
+            found=page.found,
+            found_is_exact=page.found_is_exact,
+            facets=tuple(map(_facet_counts, retrieved.facets)),
+            page=query.page,
+            retrieved=page.retrieved,
+            juice=query_juice(encoded.juice) if one.picture is not None else None,
+            part_weights=_shares(encoded.weights) if query.explain else {},
+            generation=batch.found.generation,
+            model_id=self._encoder.model_id,
+            bank_version=batch.found.bank_version,
+            took_ms=_stages(one, batch, began, time.monotonic()),
+        )
+        return _sendable(one, result)
 
     def _encode(self, one: PreparedQuery, weights: PartWeights) -> Encoded | RejectedQuery:
         try:
             return self._encoder.encode_queries([one.picture], [one.query.text], weights)[0]
         except ModelError as error:
-            return RejectedQuery(one.record, one.query.query_id, Rejection.of(error))
+            return RejectedQuery.because(one, Rejection.of(error), "not_encodable")
 
     def _retrying(self, received: float) -> Retrying:
         """Retries the index up to the deadline of a query received then, or `retry_s` seconds."""
@@ -189,22 +254,72 @@ class QueryPipeline:
         )
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What queries that are searched together share; times of `time.monotonic` in seconds."""
+
+    began: float
+    encoded: float
+    retrieved: float
+    found: Found
+
+
+def _stages(one: PreparedQuery, batch: Batch, ranking: float, now: float) -> dict[str, float]:
+    """Milliseconds of each stage; of those that a batch has in common, the batch's."""
+    seconds = {
+        "fetch": one.fetched - one.received,
+        "wait": batch.began - one.fetched,
+        "encode": batch.encoded - batch.began,
+        "retrieve": batch.retrieved - batch.encoded,
+        "rerank": now - ranking,
+        "total": now - one.received,
+    }
+    return {stage: round(1000 * took, 3) for stage, took in seconds.items()}
+
+
 def _without_picture(record: Record, query: Query, error: IntakeError) -> RejectedQuery:
     """Why its picture could not be had: all of it for the operator, less for whoever asked."""
     reference = query.image or ""
     rejection = Rejection(full_reason(reference, error), type(error).__name__)
-    return RejectedQuery(record, query.query_id, rejection, reason_for_asker(reference, error))
+    late = isinstance(error, DeadlineExceeded)
+    told = QueryError(
+        code="deadline_exceeded" if late else "picture_unavailable",
+        message=reason_for_asker(reference, error) or rejection.reason,
+        field="image",
+    )
+    return RejectedQuery(record, query.query_id, rejection, told)
 
 
-def _sendable(record: Record, result: Result) -> Result | RejectedQuery:
+def _unavailable(one: PreparedQuery, error: MilvusUnavailable) -> RejectedQuery:
+    rejection = Rejection(f"search is unavailable: {error}", "MilvusUnavailable")
+    return RejectedQuery.because(one, rejection, "search_unavailable")
+
+
+def _sendable(one: PreparedQuery, result: Result) -> Result | RejectedQuery:
     """The result, unless Kafka would refuse it: a hundred products may have long attributes."""
-    if len(encode(result)) <= MAX_RESULT_BYTES:
+    if len(encode_result(result)) <= MAX_RESULT_BYTES:
         return result
     reason = (
         f"the list of {len(result.items)} products is larger than a Kafka message may be "
         f"({MAX_RESULT_BYTES:,} bytes): ask for fewer (`top`)"
     )
-    return RejectedQuery(record, result.query_id, Rejection(reason, "ResultTooLarge"))
+    return RejectedQuery.because(
+        one, Rejection(reason, "ResultTooLarge"), "result_too_large", "top"
+    )
+
+
+def _facet_counts(counted: Counted) -> FacetCounts:
+    return FacetCounts(
+        field=counted.facet.text,
+        counts=tuple(FacetCount(value=one.value, count=one.count) for one in counted.counts),
+        more=counted.more,
+    )
+
+
+def _shares(weights: PartWeights) -> dict[str, float]:
+    """The weights in use, by part."""
+    parts = ("identity", "appearance", "colour", "text")
+    return {part: round(getattr(weights, part), 6) for part in parts}
 
 
 def query_juice(juice: Juice) -> QueryJuice:
@@ -222,7 +337,7 @@ def impression(result: Result, now_ms: int) -> Impression:
                 product_id=item.product_id,
                 item_id=item.item_id,
                 position=item.position,
-                score=item.score,
+                score=item.probability,
             )
             for item in result.items
         ),

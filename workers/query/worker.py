@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from index.errors import MilvusUnavailable
 from stream.codec import encode
 from stream.connection import PROMPT_FETCH_WAIT_MS
 from stream.consumer_loop import ConsumerLoop
 from stream.dead_letter import DeadLetters
 from stream.messages import Result
 from stream.publisher import Publisher
+from stream.schema_1 import encode_result
 from stream.topics import Topics
 from workers.catalog_index import CatalogIndex
 from workers.config.load_models import encoder_of, reranker_of
@@ -51,7 +53,7 @@ class QueryPublisher:
 
     def _publish(self, result: Result) -> None:
         key, now_ms = result.query_id, time.time_ns() // 1_000_000
-        self.publisher.publish(self.topics.result.name, key, encode(result))
+        self.publisher.publish(self.topics.result.name, key, encode_result(result))
         shown = impression(result, now_ms)
         self.publisher.publish(self.topics.impression.name, key, encode(shown))
         EVENTS.labels("query", "applied").inc()
@@ -63,9 +65,9 @@ class QueryPublisher:
             source=rejected.record.source,
             why=rejected.rejection.reason,
         )
-        if rejected.query_id is not None:
-            result = Result(query_id=rejected.query_id, error=rejected.error)
-            self.publisher.publish(self.topics.result.name, rejected.query_id, encode(result))
+        if result := rejected.result:
+            value = encode_result(result)
+            self.publisher.publish(self.topics.result.name, result.query_id, value)
         self.dead_letters.send(rejected.record, rejected.rejection, attempts=1)
         EVENTS.labels("query", "dead_lettered").inc()
 
@@ -83,6 +85,7 @@ async def _answer_queries(settings: Settings) -> None:
         log.warning("scores are not calibrated on this encoder", why=reranker.note)
     await asyncio.to_thread(check_model, settings, encoder.model_id, WAIT_FOR_INDEX_S)
     index = CatalogIndex(settings, encoder.model_id)
+    await asyncio.to_thread(_warm, index)
     fitted = FittedFile(settings, encoder.model_id)
     adapted = AdaptedFile(settings, encoder.model_id)
     async with open_fetcher(settings.intake) as fetcher:
@@ -106,3 +109,11 @@ async def _answer_queries(settings: Settings) -> None:
             async with answers.running():
                 ready = when_ready("query", settings)
                 await asyncio.to_thread(loop.run, stop_flag(), ready)
+
+
+def _warm(index: CatalogIndex) -> None:
+    """Fill the table before the first query comes; where Milvus is away now, that one fills it."""
+    try:
+        index.warm()
+    except MilvusUnavailable as error:
+        log.warning("the table of products is filled later", why=str(error))

@@ -65,7 +65,7 @@ class _Answering:
         item = ResultItem(
             product_id="p",
             item_id="p#0",
-            score=0.5,
+            probability=0.5,
             level=0,
             position=1,
             title=HOSTILE,

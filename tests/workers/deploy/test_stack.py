@@ -172,7 +172,7 @@ def test_a_bad_query_is_answered_with_the_reason(settings: Settings) -> None:
     with Client(kafka_of(settings), topics_of(settings), timeout_s=60) as client:
         result = client.search(Query(query_id="bad", image="data:image/png;base64,AAAA"))
     assert result.error is not None
-    assert "no picture that can be read" in result.error
+    assert "no picture that can be read" in result.error.message
     assert result.items == ()
 
 

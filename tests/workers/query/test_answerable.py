@@ -23,7 +23,7 @@ from workers.ingest.items import (
     picture_digest,
 )
 from workers.ingest.last_write_wins import item_id
-from workers.query.rerank import rank
+from workers.query.rerank import rank, result_item
 from workers.query.steps import impression
 
 LONGEST_ID = 128
@@ -75,8 +75,9 @@ def test_every_accepted_product_can_be_shown_and_clicked(fields: dict[str, Any])
     }
     for item in items:
         hit = Hit(msgspec.structs.replace(item, offer=offer), 1.0)
-        answer = rank(query, None, [hit], reranker, 1)
-        result = m.Result(query_id="q", items=answer.items, retrieved=answer.retrieved)
+        [one] = rank(query, None, [hit], reranker, block=1, explain=True)
+        shown, retrieved = result_item(one, 1, 1, (event.product_id,)), (event.product_id,)
+        result = m.Result(query_id="q", items=(shown,), retrieved=retrieved)
         comes_back(result)
         comes_back(impression(result, NOW_MS))
         click = m.Click(click_id="c", query_id="q", product_id=event.product_id)

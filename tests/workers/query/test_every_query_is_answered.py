@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from models.errors import RerankerError
 from models.reranking.linear import load_reranker
-from stream.codec import decode, encode
+from stream.codec import encode
 from stream.delivery import Rejection
 from stream.messages import Query, Result, ResultItem
 from stream.records import Record
+from stream.schema_1 import decode_result
 from stream.topics import topic_map
 from tests.doubles.colours import ColourEncoder
 from tests.stream.test_readable_id import KEYS, VALUES
@@ -23,8 +24,7 @@ from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
 from workers.intake.fetch import open_fetcher
-from workers.query import steps
-from workers.query.rerank import Answer
+from workers.query.page import Page, PageOf
 from workers.query.steps import QueryPipeline
 from workers.query.worker import QueryPublisher
 
@@ -45,7 +45,7 @@ class Published:
     def results(self) -> list[Result]:
         """The results, under their keys, as a client reads them."""
         found = [one for one in self.messages if one[0] == TOPICS.result.name]
-        results: list[Result] = [decode(value, Result) for _, _, value in found]
+        results = [decode_result(value) for _, _, value in found]
         assert [key for _, key, _ in found] == [result.query_id for result in results]
         return results
 
@@ -126,7 +126,7 @@ def test_any_object_with_an_id_gets_one_result(
         ({"text": "b", "top": "7"}, ["`top`", "expected int, got str"]),
         ({"image": ""}, ["`image`", "at least 1 characters, got 0"]),
         ({"text": "b", "event_time": -1}, ["`event_time`", "0 to 253402300799999, got -1"]),
-        ({"text": "b", "colour": "red"}, ["unknown field `colour`", "text, top"]),
+        ({"text": "b", "colour": "red"}, ["unknown field `colour`", "text, filter"]),
         ({"text": " "}, ["the query asks nothing"]),
         ({"type": "click"}, ["field `type` is 'click'", "'query'"]),
     ],
@@ -140,7 +140,7 @@ def test_the_error_names_the_field_and_its_bounds(
     assert set(results) == {"good", "bad"}
     assert results["good"].error is None
     for word in words:
-        assert word in (results["bad"].error or "")
+        assert word in str(results["bad"].error)
 
 
 def test_a_list_that_is_too_large_is_answered_by_an_error(
@@ -150,21 +150,25 @@ def test_a_list_that_is_too_large_is_answered_by_an_error(
         ResultItem(
             product_id="p",
             item_id="p#0",
-            score=0.5,
+            probability=0.5,
             level=0,
             position=n,
             attributes={"essay": "x" * 200_000},
         )
         for n in range(1, 101)
     ]
-    monkeypatch.setattr(steps, "rank", lambda *asked: Answer(tuple(items[: asked[-1]]), ()))
+
+    def page(making: PageOf, _: object) -> Page:
+        return Page(tuple(items[: making._query.top]), (), 100, True, 0.0)
+
+    monkeypatch.setattr(PageOf, "page", page)
     large, small = worker.answers(
         encode(Query(query_id="large", text="apple", top=100)),
         encode(Query(query_id="small", text="apple", top=1)),
     )
     assert (large.query_id, large.items) == ("large", ())
-    assert "100 products" in (large.error or "")
-    assert "ask for fewer (`top`)" in (large.error or "")
+    assert "100 products" in str(large.error)
+    assert "ask for fewer (`top`)" in str(large.error)
     assert (small.items, small.error) == (tuple(items[:1]), None)
 
 
@@ -174,6 +178,6 @@ def test_a_list_that_cannot_be_reranked_is_answered_by_an_error(
     def fail(*_: object) -> None:
         raise RerankerError("made by different models; reindex the catalog")
 
-    monkeypatch.setattr(steps, "rank", fail)
+    monkeypatch.setattr(PageOf, "page", fail)
     [result] = worker.answers(encode(Query(query_id="q", text="apple")))
-    assert "reindex the catalog" in (result.error or "")
+    assert "reindex the catalog" in str(result.error)

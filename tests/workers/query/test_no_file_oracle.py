@@ -120,7 +120,7 @@ class Worker:
             outcomes.publish(self.runner.run(self.pipeline.answer([record])))
         [result], [letter], [line] = published.results(), letters.rejections, logs
         assert line["query_id"] == "q"
-        return Asked(result.error or "", letter.reason, line["why"])
+        return Asked(str(result.error), letter.reason, line["why"])
 
     def ask_for(self, make: Make, reference: str) -> Asked:
         """Ask with a file that is made for it, and gone afterwards."""

@@ -1,0 +1,268 @@
+"""The mirror of a Milvus Lite collection: its rows in SQLite, for the processes that search.
+
+A filter on Lite walks every row in Python, and reading a thousand rows by key takes 0.4 s. So
+whoever writes to a collection also writes what filters need (category, offer, key, vector) into a
+file beside it, and readers follow that file: every change has a number, and what is newer than the
+last number seen is read in well under a millisecond. All of them are on one machine, as Lite is.
+
+The two writes are one step: under a lock on a file the products are noted as intended, Milvus is
+written, then the mirror, which takes the notes away. The kernel drops the lock of a process that
+dies; so whoever gets the lock and finds a note knows that the write was cut off, and reads that
+product from Milvus again. A mirror that is missing, or does not hold as many items as Milvus, is
+built anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from index.item import Item
+from index.search.table import ItemRow, ProductRows
+
+FORMAT = 1
+DATABASE, LOCK = ".sqlite3", ".lock"
+PAGE = 5000
+"""Products read at a time."""
+BUSY_S = 60.0
+"""How long SQLite waits for another process: writes are short."""
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS product (product_id TEXT PRIMARY KEY, change INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_change ON product (change);
+CREATE TABLE IF NOT EXISTS item (
+    item_id TEXT PRIMARY KEY, product_id TEXT, row_id TEXT, fields BLOB, vector BLOB);
+CREATE INDEX IF NOT EXISTS by_product ON item (product_id);
+CREATE INDEX IF NOT EXISTS by_row ON item (row_id);
+CREATE TABLE IF NOT EXISTS intended (product_id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+Keyed = tuple[str, Item]
+"""The key of a row in Milvus, and its item with vector."""
+
+
+class Mirror:
+    """The file of one collection, opened by one process; the caller's lock makes it thread-safe.
+
+    Args:
+        folder: where the mirrors are; made where it is missing.
+        generation: the collection.
+        read: reads products from Milvus.
+    """
+
+    def __init__(
+        self, folder: Path, generation: str, read: Callable[[Sequence[str]], list[Keyed]]
+    ) -> None:
+        self.path = folder / f"{generation}{DATABASE}"
+        self._read = read
+        self._db: sqlite3.Connection | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock_path = folder / f"{generation}{LOCK}"
+
+    # For writers.
+
+    @contextmanager
+    def writing(self, product_ids: Iterable[str]) -> Iterator[None]:
+        """Around a write to Milvus, and to the mirror after it, of these products."""
+        with self._locked():
+            self._heal()
+            with self._opened() as db:
+                db.executemany("INSERT OR IGNORE INTO intended VALUES (?)", _each(product_ids))
+            yield
+
+    def put(self, rows: Sequence[Keyed]) -> None:
+        """These rows were written to Milvus; a tombstone takes its item away."""
+        with self._opened() as db:
+            self._put(db, rows)
+            self._changed(db, {item.product_id for _, item in rows})
+
+    def remove(self, row_ids: Sequence[str]) -> None:
+        """These rows were deleted from Milvus."""
+        with self._opened() as db:
+            gone = set[str]()
+            for row_id in row_ids:
+                found = db.execute(
+                    "DELETE FROM item WHERE row_id = ? RETURNING product_id", [row_id]
+                )
+                gone.update(product_id for (product_id,) in found)
+            self._changed(db, gone)
+
+    def build(
+        self, count: Callable[[], int], scan: Callable[[], Iterable[Sequence[Keyed]]]
+    ) -> None:
+        """Make sure that the mirror holds what Milvus holds; build it anew where it does not.
+
+        Args:
+            count: how many items Milvus holds.
+            scan: every row of Milvus, page by page.
+        """
+        with self._locked():
+            self._heal()
+            if self._complete() and self._count() == count():
+                return
+            with self._opened() as db:
+                last = self.last_change()
+                db.execute("DELETE FROM item")
+                db.execute("UPDATE product SET change = ?", [last + 1])
+                for page in scan():
+                    self._put(db, page)
+                    self._changed(db, {item.product_id for _, item in page})
+                db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    # For readers.
+
+    def last_change(self) -> int:
+        """The number of the newest change; 0 before there is one."""
+        [(number,)] = self._connected().execute("SELECT MAX(change) FROM product")
+        return number or 0
+
+    def changes(self, since: int) -> tuple[list[ProductRows], int]:
+        """Products that changed after a number, as they are now, and the number to go on from.
+
+        It is `since` again when there are no more; some thousand come at a time.
+        """
+        if self._intended():
+            with suppress(BlockingIOError), self._locked(wait=False):  # else its writer lives
+                self._heal()
+        db = self._connected()
+        db.execute("BEGIN")
+        try:
+            until = self._until(since)
+            if until == since:
+                return [], since
+            items: dict[str, list[tuple[str, bytes, bytes]]] = defaultdict(list)
+            for product_id, *item in db.execute(
+                "SELECT product_id, row_id, fields, vector FROM item NATURAL JOIN product "
+                "WHERE change > ? AND change <= ? ORDER BY item_id",
+                [since, until],
+            ):
+                items[product_id].append(tuple(item))
+            changed = db.execute(
+                "SELECT product_id FROM product WHERE change > ? AND change <= ?", [since, until]
+            )
+            return [_product(one, items.get(one, [])) for (one,) in changed], until
+        finally:
+            db.execute("COMMIT")
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy it into another folder of mirrors."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(folder / self.path.name)) as target:
+            self._connected().backup(target)
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _put(self, db: sqlite3.Connection, rows: Sequence[Keyed]) -> None:
+        db.executemany("DELETE FROM item WHERE item_id = ?", _each(i.item_id for _, i in rows))
+        db.executemany(
+            "INSERT INTO item VALUES (?, ?, ?, ?, ?)",
+            [
+                (item.item_id, item.product_id, row_id, _fields(item), _bytes(item))
+                for row_id, item in rows
+                if not item.is_tombstone
+            ],
+        )
+
+    def _changed(self, db: sqlite3.Connection, product_ids: Iterable[str]) -> None:
+        """Give products the next number; what was intended for them is done."""
+        number = self.last_change() + 1
+        ids = list(product_ids)
+        db.executemany("REPLACE INTO product VALUES (?, ?)", [(one, number) for one in ids])
+        db.executemany("DELETE FROM intended WHERE product_id = ?", _each(ids))
+
+    def _heal(self) -> None:
+        """Read from Milvus what a writer that died may have written; call it under the lock."""
+        intended = self._intended()
+        if not intended:
+            return
+        rows = self._read(intended)
+        with self._opened() as db:
+            db.executemany("DELETE FROM item WHERE product_id = ?", _each(intended))
+            self._put(db, rows)
+            self._changed(db, intended)
+
+    def _intended(self) -> list[str]:
+        return [one for (one,) in self._connected().execute("SELECT product_id FROM intended")]
+
+    def _until(self, since: int) -> int:
+        """The last number of the next page of changes."""
+        found = self._connected().execute(
+            "SELECT change FROM product WHERE change > ? ORDER BY change LIMIT 1 OFFSET ?",
+            [since, PAGE],
+        )
+        return next((number for (number,) in found), self.last_change())
+
+    def _count(self) -> int:
+        [(number,)] = self._connected().execute("SELECT COUNT(*) FROM item")
+        return int(number)
+
+    def _complete(self) -> bool:
+        [(number,)] = self._connected().execute("PRAGMA user_version")
+        return bool(number == FORMAT)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._db is None:
+            # Threads take turns: the collection has a lock.
+            self._db = sqlite3.connect(
+                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # What was acknowledged must outlive a loss of power: a note that is lost heals nothing.
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(SCHEMA)
+        return self._db
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """A transaction."""
+        db = self._connected()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    @contextmanager
+    def _locked(self, *, wait: bool = True) -> Iterator[None]:
+        """The lock between processes; raises BlockingIOError without it where it may not wait."""
+        with self._lock_path.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            yield
+
+
+def delete_mirror(folder: Path, generation: str) -> None:
+    """Delete the mirror of a collection that was dropped, if there is one."""
+    for ending in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", LOCK):  # two are SQLite's
+        (folder / f"{generation}{ending}").unlink(missing_ok=True)
+
+
+def _each(values: Iterable[str]) -> list[tuple[str]]:
+    return [(value,) for value in values]
+
+
+def _fields(item: Item) -> bytes:
+    return orjson.dumps([item.payload.get("category", ()), item.offer])
+
+
+def _bytes(item: Item) -> bytes:
+    return b"" if item.vector is None else item.vector.astype("<f4").tobytes()
+
+
+def _product(product_id: str, items: Sequence[tuple[str, bytes, bytes]]) -> ProductRows:
+    if not items:
+        return ProductRows(product_id)
+    category, offer = orjson.loads(items[0][1])
+    rows = tuple(ItemRow(row_id, np.frombuffer(vector, "<f4")) for row_id, _, vector in items)
+    return ProductRows(product_id, tuple(category), offer, rows)

@@ -1,0 +1,269 @@
+"""The table: what filters, facets and sorting need of every product, in columns in memory.
+
+Each process that searches keeps one, filled from the collection when it is opened and brought up to
+date before each search (`index.milvus.collection.Collection.changes`). A product has one slot, so
+that counts are of products, not of pictures; each of its items has a row with the key that Milvus
+knows it by and, where the layout gives them (Milvus Lite), its vector.
+
+Why a table, and why this one: decision 27.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from index.item import Item, Vector
+from index.search.columns import CategoryColumn, Column, Mask
+from index.search.facets import Counted, Facet, count
+from index.search.filter import AllOf, AnyOf, Field, Filter
+from index.vectors import Matrix, Rows
+
+NO_SLOT = -1
+
+
+class ItemRow(msgspec.Struct, frozen=True, eq=False):
+    """One item of a product: its key in Milvus, and its vector where the layout has it at hand."""
+
+    row_id: str
+    vector: Vector | None = None
+
+
+class ProductRows(msgspec.Struct, frozen=True, eq=False):
+    """A product as it is stored now; without items it is gone."""
+
+    product_id: str
+    category: tuple[str, ...] = ()
+    offer: dict[str, Any] = {}
+    items: tuple[ItemRow, ...] = ()
+
+
+class Table:
+    """Products in columns; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._slot_of: dict[str, int] = {}
+        self._product_ids: list[str] = []
+        self._alive = np.zeros(0, bool)
+        self._free_slots: list[int] = []
+        self._rows_of: list[list[int]] = []
+        self._row_of: dict[str, int] = {}
+        self._row_ids: list[str] = []
+        self._slot_of_row = np.zeros(0, np.int64)
+        self._free_rows: list[int] = []
+        self._vectors: Matrix | None = None
+        self._fields = {
+            "category": CategoryColumn(),
+            "price": Column(),
+            "currency": Column(),
+            "in_stock": Column(),
+            "product_id": Column(),
+        }
+        self._attributes: dict[str, Column] = {}
+        self._has: list[tuple[str, ...]] = []
+        """The names of the attributes in each slot."""
+
+    def __len__(self) -> int:
+        """How many products there are."""
+        return len(self._slot_of)
+
+    @property
+    def items(self) -> int:
+        """How many items they have."""
+        return len(self._row_of)
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the vectors are here."""
+        return self._vectors is not None
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> Table:
+        """A table of some items, a product each, in slots 0, 1, …"""
+        table = cls()
+        for number, item in enumerate(items):
+            one = product_rows(item.product_id, [(str(number), item)])
+            table.put(msgspec.structs.replace(one, product_id=str(number)))
+            table._fields["product_id"].put(number, item.product_id)
+        return table
+
+    def apply(self, products: Sequence[ProductRows]) -> None:
+        """Bring products up to date."""
+        for product in products:
+            self.put(product)
+        for column in (*self._fields.values(), *self._attributes.values()):
+            column.shrink()
+        for name in [name for name, column in self._attributes.items() if column.empty]:
+            del self._attributes[name]
+
+    def put(self, product: ProductRows) -> None:
+        """Put a product in place of what was there under its id; without items it is taken out."""
+        slot = self._slot_of.get(product.product_id, NO_SLOT)
+        if slot != NO_SLOT:
+            self._drop_rows(slot)
+        if not product.items:
+            if slot != NO_SLOT:
+                self._take_out(slot)
+            return
+        if slot == NO_SLOT:
+            slot = self._new_slot(product.product_id)
+        self._set_fields(slot, product)
+        for item in product.items:
+            self._add_row(slot, item)
+
+    def select(self, wanted: Filter | None) -> Mask:
+        """Which slots hold a product that passes a filter, (slots,)."""
+        size = len(self._product_ids)
+        alive = self._alive[:size]
+        return alive.copy() if wanted is None else alive & self._holds(wanted, size)
+
+    def count(self, facets: Sequence[Facet], mask: Mask) -> list[Counted]:
+        """Count facets over the products in a mask."""
+        return [count(facet, self._column(facet.field), mask) for facet in facets]
+
+    def prices(self, slots: Rows) -> NDArray[np.float64]:
+        """The prices of some slots; NaN where there is none."""
+        return self._fields["price"].numbers(len(self._product_ids))[slots]
+
+    def product_id(self, slot: int) -> str:
+        """The product in a slot."""
+        return self._product_ids[slot]
+
+    def row_id(self, row: int) -> str:
+        """The key of a row in Milvus."""
+        return self._row_ids[row]
+
+    def row(self, row_id: str) -> int:
+        """The row of a key in Milvus; `NO_SLOT` where there is none."""
+        return self._row_of.get(row_id, NO_SLOT)
+
+    def slots_of(self, rows: Rows) -> Rows:
+        """The slots of some rows."""
+        return self._slot_of_row[rows]
+
+    def slots(self, product_ids: Sequence[str]) -> list[int]:
+        """The slots of those of some products that are there."""
+        return [self._slot_of[one] for one in product_ids if one in self._slot_of]
+
+    def rows(self, mask: Mask) -> Rows:
+        """The rows of the products in a mask, ascending."""
+        size = len(self._row_ids)
+        slots = self._slot_of_row[:size]
+        found: Rows = np.flatnonzero((slots != NO_SLOT) & np.append(mask, False)[slots])
+        return found
+
+    def similarities(self, rows: Rows, vector: Vector) -> NDArray[np.float32]:
+        """The cosines of some rows with a unit vector; only where the vectors are here."""
+        assert self._vectors is not None  # noqa: S101 - see `has_vectors`
+        if 4 * len(rows) > len(self._row_ids):  # cheaper than a copy of the rows
+            every: NDArray[np.float32] = self._vectors[: len(self._row_ids)] @ vector
+            return every[rows]
+        some: NDArray[np.float32] = self._vectors[rows] @ vector
+        return some
+
+    def vectors(self, rows: Rows) -> Matrix:
+        """The vectors of some rows, (n, d); only where they are here."""
+        assert self._vectors is not None  # noqa: S101 - see `has_vectors`
+        return self._vectors[rows]
+
+    def _holds(self, wanted: Filter, size: int) -> Mask:
+        if isinstance(wanted, AllOf | AnyOf):
+            masks = [self._holds(part, size) for part in wanted.parts]
+            combined: Mask = (np.all if isinstance(wanted, AllOf) else np.any)(masks, axis=0)
+            return combined
+        return self._column(wanted.field).select(wanted, size)
+
+    def _column(self, field: Field) -> Column:
+        if not field.attribute:
+            return self._fields[field.name]
+        return self._attributes.get(field.name) or Column()
+
+    def _set_fields(self, slot: int, product: ProductRows) -> None:
+        offer = product.offer
+        self._fields["category"].put(slot, product.category)
+        self._fields["product_id"].put(slot, product.product_id)
+        for name in ("price", "currency", "in_stock"):
+            self._fields[name].put(slot, offer.get(name))
+        attributes = offer.get("attributes") or {}
+        for name in self._has[slot]:
+            if name not in attributes:
+                self._attributes[name].put(slot, None)
+        for name, value in attributes.items():
+            self._attributes.setdefault(name, Column()).put(slot, value)
+        self._has[slot] = tuple(attributes)
+
+    def _new_slot(self, product_id: str) -> int:
+        if self._free_slots:
+            slot = self._free_slots.pop()
+            self._product_ids[slot] = product_id
+        else:
+            slot = len(self._product_ids)
+            self._product_ids.append(product_id)
+            self._rows_of.append([])
+            self._has.append(())
+            if slot >= len(self._alive):
+                self._alive = np.resize(self._alive, max(64, 2 * slot))
+                self._alive[slot:] = False
+        self._slot_of[product_id] = slot
+        self._alive[slot] = True
+        return slot
+
+    def _take_out(self, slot: int) -> None:
+        self._set_fields(slot, ProductRows(""))
+        self._fields["product_id"].put(slot, None)
+        self._fields["category"].put(slot, None)
+        del self._slot_of[self._product_ids[slot]]
+        self._product_ids[slot] = ""
+        self._alive[slot] = False
+        self._free_slots.append(slot)
+
+    def _add_row(self, slot: int, item: ItemRow) -> None:
+        if self._free_rows:
+            row = self._free_rows.pop()
+            self._row_ids[row] = item.row_id
+        else:
+            row = len(self._row_ids)
+            self._row_ids.append(item.row_id)
+            if row >= len(self._slot_of_row):
+                self._slot_of_row = np.resize(self._slot_of_row, max(64, 2 * row))
+                self._slot_of_row[row:] = NO_SLOT
+        self._row_of[item.row_id] = row
+        self._slot_of_row[row] = slot
+        self._rows_of[slot].append(row)
+        if item.vector is not None:
+            self._set_vector(row, item.vector)
+
+    def _set_vector(self, row: int, vector: Vector) -> None:
+        if self._vectors is None:
+            self._vectors = np.zeros((64, len(vector)), np.float32)
+        if row >= len(self._vectors):
+            longer = np.zeros((row + max(64, row // 4), len(vector)), np.float32)
+            longer[: len(self._vectors)] = self._vectors
+            self._vectors = longer
+        self._vectors[row] = vector
+
+    def _drop_rows(self, slot: int) -> None:
+        for row in self._rows_of[slot]:
+            del self._row_of[self._row_ids[row]]
+            self._row_ids[row] = ""
+            self._slot_of_row[row] = NO_SLOT
+            self._free_rows.append(row)
+        self._rows_of[slot] = []
+
+
+def product_rows(product_id: str, items: Sequence[tuple[str, Item]]) -> ProductRows:
+    """A product of its items and their keys in Milvus, tombstones left out."""
+    alive = [(key, item) for key, item in items if not item.is_tombstone]
+    if not alive:
+        return ProductRows(product_id)
+    first = alive[0][1]
+    return ProductRows(
+        product_id,
+        tuple(first.payload.get("category", ())),
+        first.offer,
+        tuple(ItemRow(key, item.vector) for key, item in alive),
+    )

@@ -1,0 +1,201 @@
+"""The mirror holds what Milvus Lite holds, whatever died when."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from index.errors import MilvusUnavailable, SearchIndexError
+from index.item import Item, tombstone
+from index.milvus.collection import Collection
+from index.milvus.config import MilvusConfig
+from index.milvus.lite_layout import LiteCollection
+from index.milvus.mirror import Mirror
+from index.milvus.open import open_collection
+from index.prototypes.kmeans import build
+from index.search.retrieve import Retriever
+from tests.index.conftest import unit_vectors
+
+VECTORS = unit_vectors(40)
+BANK = build(VECTORS, "m", prototypes=4)
+PROTOTYPES, _ = BANK.assign(VECTORS)
+
+
+def item(number: int, price: float = 1.0) -> Item:
+    """The picture of a product; two have one product."""
+    return Item(
+        item_id=f"p{number // 2}#{number % 2}",
+        product_id=f"p{number // 2}",
+        prototype=int(PROTOTYPES[number]),
+        vector=VECTORS[number],
+        payload={"category": ["a", "b"]},
+        offer={"price": price},
+    )
+
+
+@pytest.fixture
+def config(lite_config: MilvusConfig, tmp_path: Path) -> MilvusConfig:
+    return msgspec.structs.replace(lite_config, mirror_dir=str(tmp_path / "mirror"))
+
+
+@pytest.fixture
+def collection(config: MilvusConfig, name: str) -> Iterator[Collection]:
+    with open_collection(config, BANK, name) as opened:
+        opened.write([item(number) for number in range(20)])
+        yield opened
+        opened.drop_all()
+
+
+@pytest.fixture
+def reader(config: MilvusConfig, collection: Collection) -> Iterator[Retriever]:
+    with open_collection(config, BANK, collection.name) as opened:
+        yield Retriever(opened)
+
+
+def held(reader: Retriever) -> dict[str, float | None]:
+    """The keys in the table and the prices of their products."""
+    reader.refresh()
+    table = reader.table
+    rows = table.rows(table.select(None))
+    prices = table.prices(table.slots_of(rows)).tolist()
+    return dict(zip([table.row_id(row) for row in rows], prices, strict=True))
+
+
+def stored(collection: Collection) -> dict[str, float | None]:
+    """The same, as Milvus has it; a product's price is that of its first item."""
+    rows = [
+        row
+        for page in collection._all_rows(["row_id", "item_id", "product_id", "offer", "prototype"])
+        for row in page
+        if row["prototype"] >= 0
+    ]
+    first = {
+        row["product_id"]: row["offer"].get("price")
+        for row in sorted(rows, key=lambda row: str(row["item_id"]), reverse=True)
+    }
+    return {row["row_id"]: first[row["product_id"]] for row in rows}
+
+
+def test_it_follows_every_write(collection: Collection, reader: Retriever) -> None:
+    assert held(reader) == stored(collection)
+    collection.write([item(0, 5.0), item(1, 5.0)])
+    collection.write([msgspec.structs.replace(item(4), prototype=(PROTOTYPES[4] + 1) % 4)])
+    collection.write([tombstone("p3#0", "p3", BANK.dim, {})])
+    collection.delete(["p3#1", "p4#1"])
+    assert held(reader) == stored(collection)
+    assert len(reader.table) == 9
+    vector = reader.table.vectors(np.array([reader.table.row(next(iter(held(reader))))]))
+    assert np.linalg.norm(vector) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["before Milvus", "after Milvus"])
+def test_a_write_that_was_cut_off_is_read_from_milvus(
+    collection: LiteCollection, reader: Retriever, monkeypatch: pytest.MonkeyPatch, half: bool
+) -> None:
+    held(reader)
+    call = type(collection)._call
+
+    def dies(self: Collection, method: str, **kwargs: object) -> object:
+        if method == "upsert":
+            if half:
+                call(self, method, **kwargs)
+            raise MilvusUnavailable("gone")
+        return call(self, method, **kwargs)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(type(collection), "_call", dies)
+        with pytest.raises(MilvusUnavailable):
+            collection.write([item(0, 7.0)])
+    assert held(reader) == stored(collection)
+    assert (7.0 in held(reader).values()) == half
+    collection.write([item(0, 8.0), item(1, 8.0)])
+    assert held(reader) == stored(collection)
+
+
+def test_a_killed_writer_leaves_nothing_behind(
+    config: MilvusConfig, collection: Collection, reader: Retriever
+) -> None:
+    """Killed between the two writes: the kernel drops its lock, and the reader heals."""
+    held(reader)
+    program = """
+import os, sys
+from index.milvus.mirror import Mirror
+from index.milvus.open import open_collection
+from tests.index.milvus.test_mirror import BANK, MilvusConfig, item
+
+Mirror.put = lambda *_: os._exit(9)
+config = MilvusConfig(uri=sys.argv[1], kind="lite", mirror_dir=sys.argv[2])
+open_collection(config, BANK, sys.argv[3]).write([item(0, 6.0), item(1, 6.0), item(30)])
+"""
+    arguments = [config.uri, str(config.mirror_dir), collection.name]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], check=False, timeout=60, env=os.environ
+    )
+    assert done.returncode == 9
+    assert held(reader) == stored(collection)
+    assert list(held(reader).values()).count(6.0) == 2
+
+
+def test_while_a_writer_lives_the_state_before_it_counts(
+    collection: LiteCollection, reader: Retriever
+) -> None:
+    before = held(reader)
+    mirror = collection._mirror()
+    assert mirror is not None
+    with mirror.writing(["p0", "p1"]):
+        assert held(reader) == before
+
+
+def test_a_catalog_without_a_mirror_gets_one(
+    lite_config: MilvusConfig, config: MilvusConfig, name: str
+) -> None:
+    with open_collection(lite_config, BANK, name) as before:
+        before.write([item(number) for number in range(10)])
+        before.write([tombstone("p0#0", "p0", BANK.dim, {})])
+        with pytest.raises(SearchIndexError, match="no mirror"):
+            before.changes(None)
+    with open_collection(config, BANK, name) as collection:
+        reader = Retriever(collection)
+        assert held(reader) == stored(collection)
+        collection.drop_all()
+    assert config.mirror_dir is not None
+    assert list(Path(config.mirror_dir).iterdir()) == []
+
+
+def test_a_mirror_that_lacks_items_is_built_anew(
+    config: MilvusConfig, collection: Collection, name: str
+) -> None:
+    assert config.mirror_dir is not None
+    [file] = Path(config.mirror_dir).glob("*.sqlite3")
+    with sqlite3.connect(file) as database:
+        database.execute("DELETE FROM item WHERE product_id = 'p1'")
+    database.close()
+    with open_collection(config, BANK, collection.name) as opened:
+        reader = Retriever(opened)
+        assert held(reader) == stored(collection)
+
+
+def test_it_can_be_copied(collection: LiteCollection, tmp_path: Path) -> None:
+    collection.copy_mirror(tmp_path / "elsewhere")
+    copy = Mirror(tmp_path / "elsewhere", collection.generation, lambda _: [])
+    products, last = copy.changes(0)
+    assert {row.row_id for one in products for row in one.items} == set(stored(collection))
+    assert copy.changes(last) == ([], last)
+    copy.close()
+
+
+def test_a_large_catalog_is_read_in_pages(
+    collection: Collection, reader: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.milvus.mirror.PAGE", 2)
+    for number in range(0, 20, 2):
+        collection.write([item(number, number)])
+    assert held(reader) == stored(collection)
