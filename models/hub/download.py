@@ -44,6 +44,7 @@ from models.progress import Phases, Progress, of_phase
 
 HUGGING_FACE = "https://huggingface.co"
 KB = 1000
+TIMEOUT_S = 30.0
 SLACK_BYTES = 50_000_000
 """Left free on the disk after a download."""
 
@@ -81,7 +82,9 @@ def fetch(source: Source, progress: Phases, *, update: bool = False) -> Path:
 
 
 def _fetch(source: Source, endpoint: str, progress: Phases) -> Path:
-    info = HfApi(endpoint).model_info(source.repo, revision=source.revision, files_metadata=True)
+    info = HfApi(endpoint).model_info(
+        source.repo, revision=source.revision, files_metadata=True, timeout=TIMEOUT_S
+    )
     files = {one.rfilename: one for one in info.siblings or ()}
     names = wanted(source, files)
     commit = _commit_of(source, info)

@@ -13,43 +13,41 @@ from unittest.mock import patch
 from models.errors import HubError
 from models.hub.resolve import local_folder
 from tests.hub.cases import REPO, Case, Scene, Step, repository
-from tests.servers.model_hub import model_hub
+from tests.servers.model_hub import ModelHub
 
 CHUNK = 8192
 UNSET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE")
 
 
-def problems(case: Case, scratch: Path) -> list[str]:
+def problems(case: Case, hub: ModelHub, scratch: Path) -> list[str]:
     """What differs from what must come of a case; nothing if all is right.
 
     Args:
         case: what to play.
+        hub: where; it is cleared first.
         scratch: an empty folder.
     """
-    wrong: list[str] = []
-    with model_hub() as hub:
-        hub.repositories[REPO] = repository()
-        cache = scratch / "cache"
-        environment = {"HF_ENDPOINT": hub.url, "LOOKSTREAM_CACHE": str(cache)}
-        scene = Scene(hub, cache, environment)
-        folder = None
-        for number, step in enumerate(case.steps, start=1):
-            step.before(scene)
-            asked = len(hub.asked)
-            folder, problem = _play(step, scene)
-            if problem:
-                wrong.append(f"step {number}: {problem}")
-            if not step.requests and len(hub.asked) > asked:
-                wrong.append(f"step {number}: asked for {hub.asked[asked].path}")
-            if step.resumes and "range" not in hub.asked[-1].headers:
-                wrong.append(f"step {number}: fetched all anew")
-        wrong += _leaks(scene)
+    hub.clear()
+    hub.repositories[REPO] = repository()
+    cache = scratch / "cache"
+    environment = {"HF_ENDPOINT": hub.url, "LOOKSTREAM_CACHE": str(cache)}
+    scene, folder, wrong = Scene(hub, cache, environment), None, []
+    for number, step in enumerate(case.steps, start=1):
+        step.before(scene)
+        asked = len(hub.asked)
+        folder, problem = _play(step, scene)
+        if problem:
+            wrong.append(f"step {number}: {problem}")
+        if not step.requests and len(hub.asked) > asked:
+            wrong.append(f"step {number}: asked for {hub.asked[asked].path}")
+        if step.resumes and "range" not in hub.asked[-1].headers:
+            wrong.append(f"step {number}: fetched all anew")
     if case.weights is not None and folder is not None:
         weights = (folder / "model.safetensors").read_bytes()
         if weights != case.weights:
             wrong.append("the weights are not those of the hub")
     outside = [path for path in scratch.rglob("*") if cache not in (path, *path.parents)]
-    return [*wrong, *(f"written outside the cache: {path}" for path in outside)]
+    return [*wrong, *_leaks(scene), *(f"written outside the cache: {path}" for path in outside)]
 
 
 def _play(step: Step, scene: Scene) -> tuple[Path | None, str]:

@@ -84,6 +84,10 @@ class ModelHub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _HubHandler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.files_host = _FilesHost(self)
+        self.clear()
+
+    def clear(self) -> None:
+        """Make it a new hub, without repositories."""
         self.repositories: dict[str, Repository] = {}
         self.known: set[str] = set()
         self.granted: set[str] = set()

@@ -1,6 +1,7 @@
 """From a name to a folder, with a hub on loopback."""
 
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,21 +18,27 @@ from tests.servers.model_hub import ModelHub, model_hub
 pytest.importorskip("huggingface_hub", reason="needs the extra hub")
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[ModelHub]:
+    with model_hub() as server:
+        yield server
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_fetching_ends_as_it_must(case: Case, tmp_path: Path) -> None:
-    assert problems(case, tmp_path) == []
+def test_fetching_ends_as_it_must(case: Case, server: ModelHub, tmp_path: Path) -> None:
+    assert problems(case, server, tmp_path) == []
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def hub(server: ModelHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelHub:
     """A hub with one repository, and an empty cache of ours."""
-    with model_hub() as hub:
-        hub.repositories[REPO] = repository()
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        monkeypatch.setenv("LOOKSTREAM_CACHE", str(tmp_path))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-        yield hub
+    server.clear()
+    server.repositories[REPO] = repository()
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("LOOKSTREAM_CACHE", str(tmp_path))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    return server
 
 
 def test_those_who_come_at_once_fetch_once(hub: ModelHub) -> None:
