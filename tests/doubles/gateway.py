@@ -6,12 +6,12 @@ from concurrent.futures import Future
 
 from stream.errors import StreamError
 from stream.event_sender import Place
-from stream.messages import CatalogEvent, Click, Query, Result, ResultItem
+from stream.messages import CatalogEvent, Click, Query, QueryError, Result, ResultItem
 from stream.outcome_follower import End
 from stream.topics import topic_map
 
 FOUND = ResultItem(
-    product_id="milk", item_id="milk#0", score=0.9, level=0, position=1, title="Oat milk"
+    product_id="milk", item_id="milk#0", probability=0.9, level=0, position=1, title="Oat milk"
 )
 
 
@@ -21,7 +21,7 @@ class FakeGateway:
     def __init__(self) -> None:
         self.topics = topic_map("test")
         self.items: tuple[ResultItem, ...] = (FOUND,)
-        self.error: str | None = None
+        self.error: QueryError | None = None
         self.failure: StreamError | None = None
         self.ends: dict[str, End] = {}
         self.queries: list[Query] = []

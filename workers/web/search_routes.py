@@ -8,10 +8,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stream.messages import Result
+from stream.messages import QueryError, Result
 from workers.web.context import WebContext, context_of
 from workers.web.guard import needs
-from workers.web.problems import Problem
+from workers.web.problems import RETRY_AFTER_S, Problem
 from workers.web.read_query import read_query
 
 check_search = needs("search")
@@ -23,10 +23,18 @@ async def search(request: Request) -> Response:
     context = context_of(request)
     result = await context.gateway.search(await read_query(request))
     if result.error:
-        raise Problem(422, "query-failed", result.error)
+        raise _problem(result.error)
     return Response(
         msgspec.json.encode(result_fields(context, result)), media_type="application/json"
     )
+
+
+def _problem(error: QueryError) -> Problem:
+    """What the query worker says of a query that it could not answer."""
+    code = error.code.replace("_", "-")
+    if error.code == "search_unavailable":
+        return Problem(503, code, error.message, retry_after_s=RETRY_AFTER_S)
+    return Problem(422, code, error.message, field=error.field)
 
 
 def result_fields(context: WebContext, result: Result) -> dict[str, Any]:

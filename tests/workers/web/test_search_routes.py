@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from stream.errors import BrokerError, RequestTimeout
-from stream.messages import ResultItem
+from stream.messages import QueryError, ResultItem
 from tests.doubles.colours import picture_png
 from tests.doubles.gateway import FakeGateway
 from tests.workers.web.conftest import Client
@@ -16,7 +16,7 @@ URI = "data:image/png;base64," + base64.b64encode(PNG).decode()
 
 def shown(image: str | None) -> ResultItem:
     return ResultItem(
-        product_id="a", item_id="a#0", score=0.5, level=1, position=1, image=image, price=2.5
+        product_id="a", item_id="a#0", probability=0.5, level=1, position=1, image=image, price=2.5
     )
 
 
@@ -86,9 +86,16 @@ async def test_another_media_type(client: Client) -> None:
 
 
 async def test_what_the_query_worker_says(client: Client, gateway: FakeGateway) -> None:
-    gateway.error = "the picture is damaged"
+    gateway.error = QueryError(
+        code="picture_unavailable", message="the picture is damaged", field="image"
+    )
     answer = await client.post("/search", json={"text": "milk"})
-    assert (answer.status_code, answer.json()["detail"]) == (422, "the picture is damaged")
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert (problem["code"], problem["field"]) == ("picture-unavailable", "image")
+    assert problem["detail"] == "the picture is damaged"
+    gateway.error = QueryError(code="search_unavailable", message="Milvus is gone")
+    assert (await client.post("/search", json={"text": "milk"})).status_code == 503
 
 
 @pytest.mark.parametrize(
