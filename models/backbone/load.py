@@ -6,12 +6,18 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from models.backbone import tower_files
 from models.backbone.exported import is_exported
 from models.backbone.onnx import OnnxBackbone
 from models.backbone.protocol import Backbone
-from models.backbone.spec import BackboneSpec
+from models.backbone.spec import BACKBONES, BackboneSpec
 from models.cache import cache_folder
 from models.errors import WeightsError
+from models.hub.names import is_hub_name
+from models.hub.resolve import local_folder
+
+HUB_EXTRA = "pip install 'lookstream[hub]'"
+"""What exporting a Hugging Face folder takes; serving it needs none of that."""
 
 
 def load_backbone(spec: BackboneSpec, *, device: str = "cpu", threads: int = 2) -> Backbone:
@@ -42,6 +48,45 @@ def exported_folder(spec: BackboneSpec) -> Path:
             network, folder
         )
     return folder
+
+
+def network_folder(name: str, *, offline: bool = False) -> Path | None:
+    """The Hugging Face folder that a backbone's name stands for; None for networks by timm's names.
+
+    Args:
+        name: a folder, or what `models.hub.resolve.local_folder` knows, which is fetched if it is
+            not here.
+        offline: fetch nothing.
+
+    Raises:
+        HubError: it cannot be fetched.
+    """
+    if name in BACKBONES:
+        return None
+    if is_hub_name(name):
+        return local_folder(name, offline=offline)
+    return Path(name) if Path(name).is_dir() else None
+
+
+def exported_towers(folder: Path) -> Path:
+    """Where the exported network of a Hugging Face folder is; exports it if nobody has.
+
+    A folder that holds an exported network already is its own.
+
+    Raises:
+        WeightsError: the folder cannot be used; or torch or transformers is needed and is not
+            installed.
+    """
+    if tower_files.is_exported(folder):
+        return folder
+    to = cache_folder() / f"{folder.resolve().name}-{tower_files.fingerprint(folder)}"
+    if not tower_files.is_exported(to):
+        purpose = f"{folder} is not exported to ONNX yet, which"
+        for package in ("timm", "transformers", "onnxscript"):
+            if find_spec(package) is None:
+                raise WeightsError(f"{purpose} needs {package}: run `{HUB_EXTRA}`")
+        _torch_module("tower_export", purpose).export_towers(folder, to)
+    return to
 
 
 def _torch_module(name: str, purpose: str):  # type: ignore[no-untyped-def]

@@ -89,8 +89,9 @@ def named_backbone(name: str) -> BackboneSpec:
     size, _, path = rest.partition(":")
     if not size.isdecimal() or not path:
         raise WeightsError(
-            f"unknown backbone {name!r}: use {' or '.join(BACKBONES)}, or TIMM_NAME:SIZE:PATH "
-            "with the input size in pixels and a local .safetensors or .pth file"
+            f"unknown backbone {name!r}: use {' or '.join(BACKBONES)}, an encoder of `lookstream "
+            "models list`, a folder of a Hugging Face model, or TIMM_NAME:SIZE:PATH with the input "
+            "size in pixels and a local .safetensors or .pth file"
         )
     return BackboneSpec(timm_name, Path(path), int(size))
 

@@ -103,10 +103,10 @@ def read_adaptation(path: Path) -> Adaptation:
     try:
         tensors, card = read_weights(path)
         query_map = _checked(QueryMap(tensors["matrix"], tensors["offset"]))
-        parts = {part: float(card["weights"][part]) for part in PARTS}
+        identity, appearance, colour, text = (float(card["weights"][part]) for part in PARTS)
         return Adaptation(
             str(card["model_id"]),
-            PartWeights(**parts, query_map=query_map),
+            PartWeights(identity, appearance, colour, text, query_map),
             str(card["weights_version"]),
             Exam(**card["exam"]),
             int(card["items"]),

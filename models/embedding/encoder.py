@@ -4,40 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
 from models.arrays import Floats, unit
 from models.backbone.checkpoints import MINILM, sha256_of
-from models.backbone.load import load_backbone
-from models.backbone.protocol import Backbone
+from models.backbone.load import exported_towers, load_backbone, network_folder
 from models.backbone.spec import BackboneSpec, named_backbone
+from models.backbone.tower import PictureTower
+from models.backbone.tower_files import TowerCard, read_card
+from models.embedding.identity_library import IdentityLibrary
 from models.embedding.layout import (
     AS_COMPOSED,
     DIM,
+    NO_PICTURE,
     PartWeights,
+    PictureParts,
+    appearance_block,
     compose_item,
+    compose_query,
+    picture_parts,
     query_for_item,
+    query_for_words,
     replace_text,
+    text_part,
 )
-from models.embedding.projection import Projection, has_identity_branch, load_projection
+from models.embedding.projection import has_identity_branch, load_projection
 from models.embedding.protocol import Encoded
 from models.embedding.text_projection import PACKAGED as PACKAGED_TEXT
 from models.embedding.text_projection import TextProjection, load_text_projection
-from models.errors import ProjectionError
+from models.embedding.tower_projection import (
+    PACKAGED_COLOUR,
+    WordReader,
+    fixed_projection,
+    load_tower_projection,
+    own_length,
+)
+from models.embedding.words_to_pictures import PROBES, measure
+from models.errors import ProjectionError, WeightsError
 from models.images.letterbox import Picture
 from models.juicer.caption import enrich_caption, stems
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
-from models.juicer.juicer import PictureFeatures, extract_features
+from models.juicer.juicer import BackboneFeatures, FeatureSource, PictureFeatures
 from models.juicer.object_classes import classify
 from models.juicer.saliency import crop_box, select_patches
+from models.juicer.tower_features import TowerFeatures
 from models.text.minilm import TextEncoder
 from models.weights import WEIGHTS
 
@@ -51,13 +71,35 @@ RULES_VERSION = "6"
 """Part of the model id: raise it when the code that makes vectors or juice changes them."""
 
 
+ReadWords = Callable[[str], Floats]
+"""A text as an appearance (k,) of length 1: where a picture of what it says would lie."""
+
+
+class PictureProjection(Protocol):
+    """From a picture's features to the parts of its vector, and to its tokens."""
+
+    @property
+    def library(self) -> IdentityLibrary | None:
+        """The identities of training; None in an encoder without."""
+        ...
+
+    def project(self, picture: PictureFeatures) -> PictureParts:
+        """The parts of the picture's vector."""
+        ...
+
+    def patch_tokens(self, picture: PictureFeatures) -> Floats:
+        """One token (patches, at most 64) of length 1 per patch."""
+        ...
+
+
 class Encoder:
     """Encodes products and queries. The same input gives the same bytes in any batch.
 
     ``model_id`` names backbone, dimensions and a hash of every weight and of `RULES_VERSION`:
     vectors with different ids must never be compared (law 3). ``dim`` is the length of the vectors.
     ``replaces_text`` says that an encoded item can be given another text without its picture,
-    ``has_parts`` that a query's parts can be weighed.
+    ``has_parts`` that a query's parts can be weighed, ``reads_words`` that words are compared with
+    pictures too, so that they find items without a text.
     """
 
     replaces_text = True
@@ -65,22 +107,24 @@ class Encoder:
 
     def __init__(
         self,
-        spec: BackboneSpec,
-        backbone: Backbone,
-        projection: Projection,
+        source: FeatureSource,
+        projection: PictureProjection,
         text_projection: TextProjection,
         model_id: str,
         dim: int = DIM,
+        read_words: ReadWords | None = None,
     ) -> None:
-        self._spec = spec
-        self._backbone = backbone
+        self._source = source
         self._projection = projection
+        self._read_words = read_words
+        self.reads_words = read_words is not None
         self._sentence_encoder = TextEncoder()
         self._text_projection = text_projection
         self._class_vector = lru_cache(maxsize=2048)(self._sentence)
         # Juice names a class by its first synonym. Two names stand for two classes of ImageNet each
         # (crane, maillot); the synonyms are those of the first.
-        self._label = {_first_synonym(label): label for label in reversed(backbone.layout.labels)}
+        labels = source.layout.labels if source.layout else ()
+        self._label = {_first_synonym(label): label for label in reversed(labels)}
         self.model_id = model_id
         self.dim = dim
         self._no_picture = Encoded(np.zeros(dim, np.float32), Juice())
@@ -133,7 +177,10 @@ class Encoder:
         queries = []
         for picture, text in zip(encoded, texts, strict=True):
             sentence, part = self._encode_text(text or "")
-            vector = query_for_item(picture.vector, part, weights)
+            if part is None or self._read_words is None or picture.juice.has_picture:
+                vector = query_for_item(picture.vector, part, weights)
+            else:
+                vector = query_for_words(self._read_words(text or ""), part, weights, dim=self.dim)
             juice = self._add_text(picture.juice, text or "", sentence)
             queries.append(Encoded(vector, juice, weights))
         return queries
@@ -142,19 +189,31 @@ class Encoder:
         """How much the parts of a query count in a catalog.
 
         Identity counts as far as the catalog's products are near those that the encoder was trained
-        on (`models.embedding.identity_library`). ``items`` are the vectors (n, dim) of some or all
-        of its items.
+        on (`models.embedding.identity_library`), and words as `models.embedding.words_to_pictures`
+        says. ``items`` are the vectors (n, dim) of some or all of its items.
         """
         library = self._projection.library
         share = 0.0 if library is None else library.identity_weight(items)
-        return PartWeights.with_identity(share)
+        weights = PartWeights.with_identity(share)
+        if self._read_words is None or not len(items):
+            return weights
+        _, appearances, _ = picture_parts(items)
+        words = measure(appearances, text_part(items), *self._probes)
+        return replace(weights, words=words)
+
+    @cached_property
+    def _probes(self) -> tuple[Floats, Floats]:
+        """`PROBES` as appearances (m, k) and as texts (m, t), as long as in these vectors."""
+        read = self._read_words
+        words = [] if read is None else [read(probe) for probe in PROBES]
+        sentences = [self._text_projection.project(one, self._sentence(one)) for one in PROBES]
+        texts = [compose_query(NO_PICTURE, one, dim=self.dim) for one in sentences]
+        return appearance_block(np.stack(words), self.dim), text_part(np.stack(texts))
 
     def _encode_pictures(self, pictures: Sequence[Picture | Encoded | None]) -> list[Encoded]:
         """Items of the pictures alone; those that are encoded already come back as they are."""
         fresh = [one for one in pictures if isinstance(one, np.ndarray)]
-        features = map(
-            self._encode_picture, extract_features(fresh, self._backbone, self._spec.size)
-        )
+        features = map(self._encode_picture, self._source.features(fresh))
         return [
             next(features) if isinstance(picture, np.ndarray) else picture or self._no_picture
             for picture in pictures
@@ -188,18 +247,18 @@ class Encoder:
         )
 
     def _make_juice(self, features: PictureFeatures) -> Juice:
-        layout = self._backbone.layout
+        layout, grid = self._source.layout, self._source.grid
         tokens = self._projection.patch_tokens(features)
         kept = select_patches(tokens, features.saliency, TOKENS)
         rest = features.saliency.copy()
         rest[kept] = 0
         fused = unit(rest @ tokens)
-        classes = classify(features.pooled[-1], layout)
+        classes = classify(features.pooled[-1], layout) if layout else ()
         return Juice(
-            grid=layout.grid,
+            grid=grid,
             kept=tuple(int(patch) for patch in kept),
             saliency=np.rint(features.saliency * 255).astype(np.uint8).tobytes(),
-            box=crop_box(kept, layout.grid, features.frame),
+            box=crop_box(kept, grid, features.frame),
             classes=tuple((_first_synonym(label), round(share, 4)) for label, share in classes),
             token_matrix=Int8Matrix.pack(np.vstack([tokens[kept], fused])),
             colour_matrix=Int8Matrix.pack(features.colour[None]),
@@ -215,49 +274,107 @@ def load_encoder(
     backbone: str = "lite2",
     threads: int | None = None,
     projection: Path | None = None,
-    dim: int = DIM,
+    dim: int | None = None,
+    *,
+    offline: bool = False,
 ) -> Encoder:
-    """Load the encoder: "lite2" (default), "lite0" (faster) or a ``TIMM_NAME:SIZE:PATH``.
+    """Load the encoder: "lite2" (default), "lite0" (faster), an encoder of a hub
+    (`models.hub.resolve`), a folder of a Hugging Face model (`models.backbone.tower_files`) or a
+    ``TIMM_NAME:SIZE:PATH``.
 
     ``projection`` is a file that ``lookstream train embedding`` wrote; the packaged one otherwise.
-    ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there. ``threads`` serve one
-    picture on the CPU (all cores by default, at most 4); results do not depend on it. ``dim`` is
-    how long the vectors are: 64, 128, 256, 512 or 768. A network that is
-    not packaged is exported to ONNX on its first use, which needs torch and takes seconds.
+    ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there, but a folder's network
+    runs on the CPU. ``threads`` serve one picture on the CPU (all cores by default, at most 4);
+    results do not depend on it. ``dim`` is how long the vectors are, one of
+    `models.embedding.layout.PREFIXES`; by default 768, or as long as a folder's network needs.
+    A network that is not packaged is exported to ONNX on its first use, which needs torch and takes
+    seconds. ``offline`` forbids to fetch one.
 
     Raises:
-        WeightsError: weights are missing or changed; the message names the package.
+        WeightsError: weights are missing or changed, or cannot be fetched; the message says what to
+            do.
         ProjectionError: no projection, or one of another backbone.
     """
+    threads = threads or min(4, len(os.sched_getaffinity(0)))
+    if folder := network_folder(backbone, offline=offline):
+        return _load_tower_encoder(folder, device, threads, projection, dim)
+    _check_length(backbone, dim)
     spec, path = _files(backbone, projection)
     network = load_backbone(
-        spec,
-        device=best_device() if device == "auto" else device,
-        threads=threads or min(4, len(os.sched_getaffinity(0))),
+        spec, device=best_device() if device == "auto" else device, threads=threads
     )
     maps = load_projection(path, network.layout.widths)
-    words = load_text_projection()
-    return Encoder(spec, network, maps, words, encoder_id(backbone, projection, dim), dim)
+    source, model_id = BackboneFeatures(network, spec.size), encoder_id(backbone, projection, dim)
+    return Encoder(source, maps, load_text_projection(), model_id, dim or DIM)
 
 
-def encoder_id(backbone: str = "lite2", projection: Path | None = None, dim: int = DIM) -> str:
+def _load_tower_encoder(
+    folder: Path, device: str, threads: int, projection: Path | None, dim: int | None
+) -> Encoder:
+    if device == "cuda":
+        raise WeightsError(
+            f"the network in {folder} runs on the CPU: set models.device to auto or cpu"
+        )
+    exported = exported_towers(folder)
+    card = read_card(exported)
+    maps = (
+        fixed_projection(card.width, card.patch_width)
+        if projection is None
+        else load_tower_projection(projection, card.width, card.patch_width, str(folder))
+    )
+    source = TowerFeatures(card, PictureTower(exported, threads))
+    words = None if card.text is None else WordReader(exported, card.text, threads, maps)
+    length = dim or own_length(card.width)
+    model_id = _tower_id(card, projection, length)
+    return Encoder(source, maps, load_text_projection(), model_id, length, words)
+
+
+def encoder_id(
+    backbone: str = "lite2",
+    projection: Path | None = None,
+    dim: int | None = None,
+    *,
+    offline: bool = False,
+) -> str:
     """The model id of what `load_encoder` loads; the files are only hashed, in milliseconds.
+
+    A network of a hub or a folder that is not here, or not exported yet, is fetched and exported.
 
     Raises:
         WeightsError, ProjectionError: as `load_encoder` does for files that are not there.
     """
+    if folder := network_folder(backbone, offline=offline):
+        card = read_card(exported_towers(folder))
+        return _tower_id(card, projection, dim or own_length(card.width))
+    _check_length(backbone, dim)
     spec, path = _files(backbone, projection)
     if not path.is_file():
         raise ProjectionError(f"there is no encoder's file {path} (models.projection)")
-    parts = (
-        RULES_VERSION,
-        spec.fingerprint(),
-        sha256_of(path),
-        sha256_of(PACKAGED_TEXT),
-        MINILM.sha256,
-    )
+    name, weights = backbone.partition(":")[0], spec.fingerprint()
+    return _model_id(name, dim or DIM, weights, sha256_of(path))
+
+
+def _check_length(backbone: str, dim: int | None) -> None:
+    """Raise WeightsError where the vectors of a backbone cannot be as long as that."""
+    if dim and dim > DIM:
+        raise WeightsError(
+            f"models.dim is {dim}, and the vectors of {backbone.partition(':')[0]} have at most "
+            f"{DIM} values"
+        )
+
+
+def _tower_id(card: TowerCard, projection: Path | None, dim: int) -> str:
+    if projection is not None and not projection.is_file():
+        raise ProjectionError(f"there is no encoder's file {projection} (models.projection)")
+    fitted = "" if projection is None else sha256_of(projection)
+    name = re.sub(r"[^A-Za-z0-9.]+", "_", card.name).strip("_")[:40] or "network"
+    return _model_id(name, dim, card.fingerprint, fitted, sha256_of(PACKAGED_COLOUR))
+
+
+def _model_id(name: str, dim: int, *weights: str) -> str:
+    parts = (RULES_VERSION, *weights, sha256_of(PACKAGED_TEXT), MINILM.sha256)
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
-    return f"{backbone.partition(':')[0]}-minilm-{dim}-{digest}"
+    return f"{name}-minilm-{dim}-{digest}"
 
 
 def same_weights(one: str, other: str) -> bool:

@@ -45,10 +45,12 @@ class SearchEncoder(ItemEncoder, Protocol):
     """Encodes items, and queries for a catalog of them.
 
     ``has_parts`` says that vectors have the layout of `models.embedding.layout`, so that a query's
-    parts can be weighed.
+    parts can be weighed; ``reads_words`` that `part_weights` also says how words are compared with
+    pictures.
     """
 
     has_parts: bool = False
+    reads_words: bool = False
 
     def encode_queries(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,46 @@ class PictureFeatures:
     cells: Floats
     colour: Floats
     fine_colour: Floats
+
+
+class FeatureSource(Protocol):
+    """Makes features of pictures."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        ...
+
+    @property
+    def layout(self) -> Layout | None:
+        """The network's layout, which names its classes; None where it has none."""
+        ...
+
+    def features(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
+        """The features of decoded RGB pictures; raises PictureError."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class BackboneFeatures:
+    """A `FeatureSource` of a backbone, whose input has this size in pixels."""
+
+    backbone: Backbone
+    size: int
+
+    @property
+    def layout(self) -> Layout:
+        """The backbone's."""
+        return self.backbone.layout
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.layout.grid
+
+    def features(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
+        """See `extract_features`."""
+        return extract_features(pictures, self.backbone, self.size)
 
 
 def extract_features(

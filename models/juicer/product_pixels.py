@@ -33,7 +33,7 @@ def product_pixels(
     """
     size = canvas.shape[0]
     edges = (frame.left, frame.top, frame.right, frame.bottom)
-    box = tuple(round(edge * size) for edge in edges)
+    box = tuple(round(min(max(edge, 0.0), 1.0) * size) for edge in edges)  # the rest was cut off
     scale = SIDE / max(box[2] - box[0], box[3] - box[1])
     small = max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale))
     pixels = np.asarray(Image.fromarray(canvas).resize(small, Image.Resampling.BOX, box))

@@ -143,8 +143,8 @@ def modality_of(query: Juice, query_text: str | None) -> Modality:
 
 
 def packaged_reranker(backbone: str = "lite2") -> Path:
-    """The packaged parameters for the encoder of a backbone."""
-    return WEIGHTS / f"reranker-{backbone}.json"
+    """The packaged parameters for the encoder of a backbone; there may be none."""
+    return WEIGHTS / f"reranker-{Path(backbone).name}.json"
 
 
 def load_reranker(path: Path | None = None) -> Reranker:

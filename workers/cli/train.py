@@ -1,4 +1,4 @@
-"""`lookstream train embedding|reranker|text`."""
+"""`lookstream train embedding|rotation|reranker|text`."""
 
 from __future__ import annotations
 
@@ -151,6 +151,42 @@ def embedding(
         "a reranker of its own: lookstream train reranker DIR --out FILE; it works without one, too"
     )
     finish({**report, "written": True}, json)
+
+
+@train.command()
+def rotation(
+    catalogs: Annotated[list[Path], typer.Argument(help="Catalog folders to learn from.")],
+    backbone: Annotated[
+        str, typer.Option(help="An encoder of `models list`, or a folder of a Hugging Face model.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="Where the file is written.")],
+    split: Annotated[str, typer.Option(help="Photos of this split are used.")] = "train",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many pictures a folder.")
+    ] = 1000,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Fit the axes that shorter vectors of a hub's encoder keep, and its tokens.
+
+    Vectors of full length need none of this: a rotation changes no similarity. With models.dim
+    below that, the first axes are kept, and those that were fitted on pictures like yours keep more
+    than those that are drawn. Set models.projection to the file.
+
+    [bold]Example[/]
+
+      lookstream train rotation my-shop --backbone dinov2-small --out my-shop/rotation.safetensors
+    """
+    from models.training.embedding.fit_tower import fit_tower
+    from workers.config.settings import load_settings
+
+    offline = load_settings().models.offline
+    with open_progress(quiet=quiet) as bars, bars.task("encoding pictures") as task:
+        card = fit_tower(
+            catalogs, backbone, to, split=split, limit=limit, offline=offline, progress=task
+        )
+    say(f"written: {to}")
+    finish({"out": str(to), **card}, json)
 
 
 @train.command()

@@ -11,6 +11,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from models.embedding.encoder import Encoder, encoder_id, load_encoder, same_weights
+from models.embedding.layout import DIM
 from models.embedding.protocol import CatalogEncoder
 from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from models.reranking.protocol import ListReranker
@@ -33,7 +34,7 @@ def encoder_of(settings: Settings) -> CatalogEncoder:
     mllm = import_module("models.embedding.mllm")
     folder = Path(models.encoder.removeprefix(MLLM))
     encoder: CatalogEncoder = mllm.load_mllm_encoder(
-        folder, standard, models.device, dim=models.dim
+        folder, standard, models.device, dim=models.dim or DIM
     )
     return encoder
 
@@ -49,7 +50,7 @@ def model_id_of(settings: Settings) -> str | None:
     models = settings.models
     if models.encoder.startswith(MLLM):
         return None
-    return encoder_id(models.backbone, models.projection, models.dim)
+    return encoder_id(models.backbone, models.projection, models.dim, offline=models.offline)
 
 
 def standard_encoder_of(settings: Settings) -> Encoder:
@@ -59,7 +60,12 @@ def standard_encoder_of(settings: Settings) -> Encoder:
     threadpool_limits(1, user_api="blas")
     models = settings.models
     return load_encoder(
-        models.device, models.backbone, models.threads or None, models.projection, models.dim
+        models.device,
+        models.backbone,
+        models.threads or None,
+        models.projection,
+        models.dim,
+        offline=models.offline,
     )
 
 

@@ -159,7 +159,9 @@ class ModelSettings(Section):
         description="standard (backbone and projection), or mllm:FOLDER of a vision-language model",
     )
     backbone: str = Field(
-        "lite2", description="lite2, lite0 (faster), or TIMM_NAME:SIZE:PATH of local weights"
+        "lite2",
+        description="lite2, lite0 (faster), a name of `lookstream models list`, hf:OWNER/NAME, "
+        "timm:NAME, the folder of a Hugging Face model, or TIMM_NAME:SIZE:PATH of local weights",
     )
     offline: bool = Field(False, description="never fetch an encoder: it must be in the cache")
     projection: Path | None = Field(
@@ -169,8 +171,12 @@ class ModelSettings(Section):
         None,
         description="what `train reranker` wrote; one for another encoder is not used, with a note",
     )
-    dim: Annotated[Literal[64, 128, 256, 512, 768], BeforeValidator(_number)] = Field(
-        768, description="length of the vectors: shorter ones are prefixes, smaller and faster"
+    dim: Annotated[Literal[64, 128, 256, 512, 768, 1152, 1536] | None, BeforeValidator(_number)] = (
+        Field(
+            None,
+            description="length of the vectors, by default 768, or what a folder's network needs: "
+            "shorter ones are prefixes, smaller and faster",
+        )
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(0, ge=0, description="0: one per core")

@@ -2,8 +2,9 @@
 
 Its own are in files, which are looked at for each batch: with a query map where the catalog was
 adapted (`workers.evidence.adapted`), else alone (`workers.evidence.fitted`). Until there is one,
-they are computed for each prototype bank; while a catalog is small they are refreshed beside the
-queries: reading the sample takes an index that is being written to as long as ten queries.
+and always for how words are compared with pictures, they are computed for each prototype bank;
+while a catalog is small they are refreshed beside the queries: reading the sample takes an index
+that is being written to as long as ten queries.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -61,6 +63,15 @@ class CatalogPartWeights:
 
     def now(self) -> PartWeights:
         """The weights; raises MilvusUnavailable."""
+        evident = self._by_evidence()
+        if evident is None:
+            return self._by_sample()
+        if not self._encoder.reads_words:
+            return evident
+        return replace(evident, words=self._by_sample().words)
+
+    def _by_evidence(self) -> PartWeights | None:
+        """The weights that are in a file; None if there is none."""
         # A map means nothing after other weights than those that it was learned after.
         if self._adapted and (adapted := self._adapted.read()):
             if self._map_version != adapted.version:
@@ -77,6 +88,10 @@ class CatalogPartWeights:
                 self._version = fitted.version
             return fitted.weights
         self._version = ""
+        return None
+
+    def _by_sample(self) -> PartWeights:
+        """The weights by a sample of the catalog's items, which is drawn again when it is time."""
         bank = self._index.bank_version()
         age_s = self._clock() - self._looked_at
         if bank and (bank != self._bank or (self._small and age_s >= OLDEST_S)):
@@ -97,7 +112,7 @@ class CatalogPartWeights:
     def _look(self, bank: str) -> None:
         items = self._index.sample(SAMPLE)
         weights = self._encoder.part_weights(items)
-        if weights != self._now or bank != self._bank:
+        if replace(weights, words=self._now.words) != self._now or bank != self._bank:
             log.info("part weights of queries", identity=weights.identity, of_items=len(items))
         self._now, self._bank = weights, bank
         self._small, self._looked_at = len(items) < SAMPLE // 2, self._clock()

@@ -123,6 +123,12 @@ class QueryPipeline:
         self._part_weights = CatalogPartWeights(encoder, index, fitted, adapted=adapted)
         self._settings = settings
 
+    def warm_up(self) -> None:
+        """Load what only words need, so that nobody waits for it."""
+        if self._encoder.reads_words:
+            (query,) = self._encoder.encode_queries([None], ["shoes"])
+            self._encoder.part_weights(query.vector[None])
+
     async def answer(self, records: Sequence[Record]) -> list[Result | RejectedQuery]:
         """One result or rejection per record, in order, when the last of them is ready."""
         prepared = await asyncio.gather(*map(self.prepare, records))

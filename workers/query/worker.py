@@ -93,6 +93,7 @@ async def _answer_queries(settings: Settings) -> None:
             pipeline = QueryPipeline(
                 fetcher, encoder, reranker, index, settings.query, fitted, adapted
             )
+            await asyncio.to_thread(pipeline.warm_up)
             outcomes = QueryPublisher(topics, publisher, DeadLetters(kafka, topics))
             answers = AnswerLoop(pipeline, outcomes.publish, settings.query)
             loop = ConsumerLoop(

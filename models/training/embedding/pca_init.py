@@ -65,7 +65,7 @@ def fit_projection(
     network = load_backbone(spec, device=device)
     rng = np.random.default_rng(seed)
     catalogs = [read_catalog(folder) for folder in folders]
-    chosen = [_sample_pictures(catalog, split, limit, rng) for catalog in catalogs]
+    chosen = [sample_pictures(catalog, split, limit, rng) for catalog in catalogs]
     total, done = sum(map(len, chosen)), 0
     sources: list[list[PictureFeatures]] = []
     for paths in chosen:
@@ -106,7 +106,7 @@ def _fit(
         [np.stack([one.colour for one in source]) for source in sources], COLOUR_AXES, SHRINKAGE
     )
     tokens = fit_principal_axes(
-        [np.concatenate([_sample_cells(one, rng) for one in source]) for source in sources],
+        [np.concatenate([sample_cells(one, rng) for one in source]) for source in sources],
         TOKEN_WIDTH,
         TOKEN_SHRINKAGE,
     )
@@ -125,9 +125,14 @@ def _extract_features(
         yield from extract_features(some, backbone, size)
 
 
-def _sample_pictures(
+def sample_pictures(
     catalog: Catalog, split: str, limit: int | None, rng: np.random.Generator
 ) -> list[Path]:
+    """The local pictures of a catalog's products and photos of a split, or ``limit`` of them.
+
+    Raises:
+        ProjectionError: there are fewer than 64.
+    """
     pictures: list[Product | Photo] = [*catalog.products]
     pictures += [photo for photo in catalog.photos if photo.split == split]
     paths = [
@@ -143,7 +148,7 @@ def _sample_pictures(
     return paths
 
 
-def _sample_cells(features: PictureFeatures, rng: np.random.Generator) -> Floats:
+def sample_cells(features: PictureFeatures, rng: np.random.Generator) -> Floats:
     """Patches sampled by saliency, so that token axes are those of products, not of backgrounds."""
     shares = features.saliency.astype(np.float64)
     count = min(CELLS_PER_PICTURE, int((shares > 0).sum()))

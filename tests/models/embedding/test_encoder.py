@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.arrays import Floats
+from models.backbone.onnx import OnnxBackbone
 from models.catalog.folder import read_catalog
 from models.embedding.encoder import TOKENS, Encoder, load_encoder
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
@@ -54,13 +55,13 @@ def test_an_encoded_picture_with_another_text_has_the_bytes_of_encoding_it_anew(
     texts, paths = ["a blue ball", "striped", "oat milk", None], [("Toys",), (), (), ()]
     anew = encoder.encode_items(pictures, texts, paths)
     seen: list[int] = []
-    patches = encoder._backbone.patches
+    patches = OnnxBackbone.patches
 
-    def counted(rows: Floats) -> Floats:
+    def counted(backbone: OnnxBackbone, rows: Floats) -> Floats:
         seen.append(len(rows))
-        return patches(rows)
+        return patches(backbone, rows)
 
-    monkeypatch.setattr(encoder._backbone, "patches", counted)
+    monkeypatch.setattr(OnnxBackbone, "patches", counted)
     reused = encoder.encode_items(known, texts, paths)
     assert seen == []
     for one, other in zip(reused, anew, strict=True):

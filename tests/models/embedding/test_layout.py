@@ -148,7 +148,9 @@ def test_the_parts_are_found_in_the_vector_again(place: int) -> None:
     widths = (IDENTITY_PREFIXES[place], APPEARANCE_PREFIXES[place], COLOUR_PREFIXES[place])
     for found, part, width in zip(picture_parts(item[None]), parts, widths, strict=True):
         assert part is not None
-        assert np.allclose(found[0], unit(part[:width]), atol=1e-6)
+        cut = unit(part[:width])
+        assert np.allclose(found[0][: len(cut)], cut, atol=1e-6)
+        assert not found[0][len(cut) :].any()  # a part of fewer values than its place
     assert (identity_part(item[None]) == picture_parts(item[None])[0]).all()
     assert not identity_part(compose_item(replace(parts, identity=None), None)).any()
 

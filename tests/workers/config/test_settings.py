@@ -73,12 +73,14 @@ def test_any_value_can_be_written_in_the_environment(
 def test_the_lengths_of_vectors_are_numbers_wherever_they_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for dim in (64, 128, 256, 512, 768):
+    for dim in (64, 128, 256, 512, 768, 1152, 1536):
         monkeypatch.setenv("LOOKSTREAM_MODELS__DIM", str(dim))
         assert load_settings().models.dim == dim
     for wrong in ("100", "many", "128.5", ""):
         monkeypatch.setenv("LOOKSTREAM_MODELS__DIM", wrong)
-        with pytest.raises(SettingsError, match=r"models\.dim: .*64, 128, 256, 512 or 768"):
+        with pytest.raises(
+            SettingsError, match=r"models\.dim: .*64, 128, 256, 512, 768, 1152 or 1536"
+        ):
             load_settings()
     monkeypatch.delenv("LOOKSTREAM_MODELS__DIM")
     (tmp_path / "own.toml").write_text("[models]\ndim = 128\n")
