@@ -8,8 +8,8 @@ last number seen is read in well under a millisecond. All of them are on one mac
 The two writes are one step: under a lock on a file the products are noted as intended, Milvus is
 written, then the mirror, which takes the notes away. The kernel drops the lock of a process that
 dies; so whoever gets the lock and finds a note knows that the write was cut off, and reads that
-product from Milvus again. A mirror that is missing, or does not hold as many items as Milvus, is
-built anew.
+product from Milvus again. A mirror that is missing or damaged, does not hold as many items as
+Milvus, or was built before the machine was started, is built anew.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from index.errors import MilvusUnavailable
 from index.item import Item
 from index.search.table import ItemRow, ProductRows
 
 FORMAT = 1
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 DATABASE, LOCK = ".sqlite3", ".lock"
+FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
+"""The endings of a database, with those that SQLite keeps beside it."""
 PAGE = 5000
 """Products read at a time."""
 BUSY_S = 60.0
@@ -40,6 +44,7 @@ CREATE TABLE IF NOT EXISTS item (
     item_id TEXT PRIMARY KEY, product_id TEXT, row_id TEXT, fields BLOB, vector BLOB);
 CREATE INDEX IF NOT EXISTS by_product ON item (product_id);
 CREATE INDEX IF NOT EXISTS by_row ON item (row_id);
+CREATE TABLE IF NOT EXISTS built (boot TEXT);
 CREATE TABLE IF NOT EXISTS intended (product_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
@@ -102,9 +107,22 @@ class Mirror:
             count: how many items Milvus holds.
             scan: every row of Milvus, page by page.
         """
+        try:
+            self._build(count, scan)
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            self.close()  # it is damaged, or no database
+            with self._locked():
+                _delete(self.path.parent, self.path.stem, FILES)
+            self._build(count, scan)
+
+    def _build(
+        self, count: Callable[[], int], scan: Callable[[], Iterable[Sequence[Keyed]]]
+    ) -> None:
         with self._locked():
             self._heal()
-            if self._complete() and self._count() == count():
+            if self._built_in_this_boot() and self._count() == count():
                 return
             with self._opened() as db:
                 last = self.last_change()
@@ -113,6 +131,8 @@ class Mirror:
                 for page in scan():
                     self._put(db, page)
                     self._changed(db, {item.product_id for _, item in page})
+                db.execute("DELETE FROM built")
+                db.execute("INSERT INTO built VALUES (?)", [_boot()])
                 db.execute(f"PRAGMA user_version = {FORMAT}")
 
     # For readers.
@@ -127,6 +147,10 @@ class Mirror:
 
         It is `since` again when there are no more; some thousand come at a time.
         """
+        with self._errors():
+            return self._changes(since)
+
+    def _changes(self, since: int) -> tuple[list[ProductRows], int]:
         if self._intended():
             with suppress(BlockingIOError), self._locked(wait=False):  # else its writer lives
                 self._heal()
@@ -206,9 +230,10 @@ class Mirror:
         [(number,)] = self._connected().execute("SELECT COUNT(*) FROM item")
         return int(number)
 
-    def _complete(self) -> bool:
-        [(number,)] = self._connected().execute("PRAGMA user_version")
-        return bool(number == FORMAT)
+    def _built_in_this_boot(self) -> bool:
+        db = self._connected()
+        [(number,)] = db.execute("PRAGMA user_version")
+        return number == FORMAT and [*db.execute("SELECT boot FROM built")] == [(_boot(),)]
 
     def _connected(self) -> sqlite3.Connection:
         if self._db is None:
@@ -217,22 +242,35 @@ class Mirror:
                 self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode = WAL")
-            # What was acknowledged must outlive a loss of power: a note that is lost heals nothing.
-            self._db.execute("PRAGMA synchronous = FULL")
+            # After a loss of power the boot is another one, and the mirror is built anew; where the
+            # boot cannot be told, every write must outlive it. That takes half as long as Milvus.
+            self._db.execute(f"PRAGMA synchronous = {'NORMAL' if _boot() else 'FULL'}")
             self._db.executescript(SCHEMA)
         return self._db
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """A transaction."""
-        db = self._connected()
-        db.execute("BEGIN IMMEDIATE")
+        with self._errors():
+            db = self._connected()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What SQLite cannot do now may work later."""
         try:
-            yield db
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
+            yield
+        except sqlite3.OperationalError as error:
+            raise MilvusUnavailable(
+                f"the mirror {self.path} cannot be used ({error}): is there room on the disk, and "
+                "may this process write there?"
+            ) from error
 
     @contextmanager
     def _locked(self, *, wait: bool = True) -> Iterator[None]:
@@ -244,8 +282,20 @@ class Mirror:
 
 def delete_mirror(folder: Path, generation: str) -> None:
     """Delete the mirror of a collection that was dropped, if there is one."""
-    for ending in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", LOCK):  # two are SQLite's
+    _delete(folder, generation, (*FILES, LOCK))
+
+
+def _delete(folder: Path, generation: str, endings: Iterable[str]) -> None:
+    for ending in endings:
         (folder / f"{generation}{ending}").unlink(missing_ok=True)
+
+
+def _boot() -> str:
+    """Names the time since the machine was started; "" where that has no name (not Linux)."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _each(values: Iterable[str]) -> list[tuple[str]]:

@@ -16,7 +16,12 @@ from models.embedding.layout import picture_indices
 from workers.query.rerank import RankedHit
 
 SAME_COSINE = 0.97
-"""From this cosine on two pictures are the same."""
+"""From this cosine on two pictures are the same.
+
+Of the pictures of three catalogs (grocery, apc, demo_merch) none is as near to that of another
+product, of a fashion shop's with variants of one garment (venia) one in twenty. Of copies at JPEG
+quality 50 or 300 px long nearly all are, of those at half the size or in a margin three in four.
+"""
 NAMED = 20
 """How many of the products that collapsed into one are named."""
 

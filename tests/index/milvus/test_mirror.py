@@ -183,6 +183,50 @@ def test_a_mirror_that_lacks_items_is_built_anew(
         assert held(reader) == stored(collection)
 
 
+def test_a_mirror_of_before_the_machine_was_started_is_built_anew(
+    config: MilvusConfig,
+    collection: Collection,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A loss of power may have taken the last writes to it."""
+    assert config.mirror_dir is not None
+    [file] = Path(config.mirror_dir).glob("*.sqlite3")
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE item SET fields = '[[], {}]'")
+    database.close()
+    (tmp_path / "boot_id").write_text("another")
+    with open_collection(config, BANK, collection.name) as same_boot:
+        assert held(Retriever(same_boot)) != stored(collection)
+    monkeypatch.setattr("index.milvus.mirror.BOOT_ID", tmp_path / "boot_id")
+    with open_collection(config, BANK, collection.name) as next_boot:
+        assert held(Retriever(next_boot)) == stored(collection)
+
+
+def test_a_damaged_mirror_is_built_anew(config: MilvusConfig, collection: Collection) -> None:
+    assert config.mirror_dir is not None
+    collection.close()
+    [file] = Path(config.mirror_dir).glob("*.sqlite3")
+    file.write_bytes(b"no database" * 1000)
+    with open_collection(config, BANK, collection.name) as opened:
+        assert held(Retriever(opened)) == stored(collection)
+
+
+def test_a_mirror_that_cannot_be_written_stops_writing(
+    collection: Collection, reader: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written to Milvus that filters would not know of."""
+    before = held(reader)
+    mirror = collection._mirror()  # type: ignore[attr-defined]
+    mirror._connected().execute("PRAGMA query_only = 1")
+    with pytest.raises(MilvusUnavailable, match="cannot be used"):
+        collection.write([item(0, 9.0), item(1, 9.0)])
+    mirror._connected().execute("PRAGMA query_only = 0")
+    assert held(reader) == stored(collection) == before
+    collection.write([item(0, 9.0), item(1, 9.0)])
+    assert held(reader) == stored(collection) != before
+
+
 def test_it_can_be_copied(collection: LiteCollection, tmp_path: Path) -> None:
     collection.copy_mirror(tmp_path / "elsewhere")
     copy = Mirror(tmp_path / "elsewhere", collection.generation, lambda _: [])
