@@ -351,6 +351,11 @@ class WebSettings(Section):
     )
     keys: tuple[str, ...] = ()
     keys_file: Path | None = None
+    facets: tuple[str, ...] = Field(
+        ("category", "in_stock"),
+        max_length=20,
+        description="what the page offers to filter by: attributes.colour, price(0, 10, 50, 100)",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="pages on other servers that may ask: https://shop.example"
     )

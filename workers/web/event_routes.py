@@ -46,7 +46,7 @@ def click_of(fields: dict[str, Any]) -> Click:
     kind = fields.get("type", CLICK)
     if kind != CLICK:
         raise Problem(
-            422, "invalid-field", f"type is {kind!r}; only {CLICK!r} is known", field="type"
+            422, "invalid_field", f"type is {kind!r}; only {CLICK!r} is known", field="type"
         )
     click: Click = convert({"click_id": uuid.uuid4().hex, **fields, "type": CLICK}, Click)
     return click

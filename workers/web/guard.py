@@ -71,7 +71,7 @@ class Guard:
         if not self._access.keys and name not in LOCAL_HOSTS | self._access.hosts:
             raise Problem(
                 421,
-                "unknown-host",
+                "unknown_host",
                 f"this server is not known as {name!r}: add the name to web.hosts, or make keys",
             )
         origin = request.headers.get("origin", "")
@@ -79,7 +79,7 @@ class Guard:
         if not own and origin.lower() not in self._access.origins:
             raise Problem(
                 403,
-                "foreign-origin",
+                "foreign_origin",
                 f"pages of {origin[:200]!r} may not ask here: add it to web.cors_origins",
             )
 
@@ -88,10 +88,10 @@ class Guard:
             return None
         word = _word(request)
         if not word:
-            raise Problem(401, "no-key", "give an API key: the header `Authorization: Bearer KEY`")
+            raise Problem(401, "no_key", "give an API key: the header `Authorization: Bearer KEY`")
         key = self._access.keys.find(word)
         if key is None:
-            raise Problem(401, "unknown-key", "this API key is not accepted")
+            raise Problem(401, "unknown_key", "this API key is not accepted")
         return key
 
     def _check_rate(self, request: Request) -> None:
@@ -101,7 +101,7 @@ class Guard:
         if wait_s:
             raise Problem(
                 429,
-                "too-many-requests",
+                "too_many_requests",
                 "too many requests; go on more slowly (web.rate_per_s)",
                 retry_after_s=wait_s,
             )
@@ -130,7 +130,7 @@ def too_large(limit: int) -> Problem:
     """The problem of a body over the limit, in bytes."""
     return Problem(
         413,
-        "too-large",
+        "too_large",
         f"the request is larger than {limit / 1e6:g} MB (web.max_body_bytes): send a smaller "
         "picture, or the products in several requests",
     )

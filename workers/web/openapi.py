@@ -23,6 +23,7 @@ ADDED = {
             "code": {"type": "string", "description": "What kind of error, for machines."},
             "detail": {"type": "string", "description": "What is wrong and what to do."},
             "field": {"type": "string", "description": "The field that is to blame."},
+            "position": {"type": "integer", "description": "The character of it, from 0."},
         },
     },
     "Accepted": {

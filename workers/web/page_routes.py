@@ -26,11 +26,8 @@ HEADERS = {
 async def page(request: Request) -> HTMLResponse:
     """Search by photo and words."""
     settings = context_of(request).settings.web
-    filled = (
-        _templates()
-        .get_template("page.html.j2")
-        .render(max_body_bytes=settings.max_body_bytes, version=version("lookstream"))
-    )
+    template = _templates().get_template("page.html.j2")
+    filled = template.render(max_body_bytes=settings.max_body_bytes, facets=settings.facets)
     return HTMLResponse(filled, headers=HEADERS)
 
 

@@ -62,11 +62,11 @@ class Pictures:
         signature, reference = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
         text = reference.decode(errors="replace")
         if not hmac.compare_digest(signature, self._sign(text)):
-            raise Problem(404, "no-picture", "this link to a picture was not made here; ask again")
+            raise Problem(404, "no_picture", "this link to a picture was not made here; ask again")
         try:
             decoded = await self._fetcher.decode(await self._fetcher.fetch(text))
         except IntakeError as error:
-            raise Problem(404, "no-picture", "the picture cannot be read any more") from error
+            raise Problem(404, "no_picture", "the picture cannot be read any more") from error
         return await asyncio.to_thread(_jpeg, Image.fromarray(decoded.picture))
 
     def _sign(self, reference: str) -> bytes:

@@ -23,9 +23,10 @@ class Problem(Exception):
 
     Attributes:
         status: of HTTP.
-        code: what kind of error it is, for machines: words with hyphens.
+        code: what kind of error it is, for machines: an identifier.
         detail: a sentence that says what is wrong and what to do.
         field: of the request, where one is to blame.
+        position: the character of that field that it is about, from 0.
         retry_after_s: after how many seconds the same request may work.
     """
 
@@ -36,6 +37,7 @@ class Problem(Exception):
         detail: str,
         *,
         field: str | None = None,
+        position: int | None = None,
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(detail)
@@ -43,6 +45,7 @@ class Problem(Exception):
         self.code = code
         self.detail = detail
         self.field = field
+        self.position = position
         self.retry_after_s = retry_after_s
 
 
@@ -57,6 +60,8 @@ def problem_response(problem: Problem) -> Response:
     }
     if problem.field:
         body["field"] = problem.field
+    if problem.position is not None:
+        body["position"] = problem.position
     headers: dict[str, str] = {}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(problem.retry_after_s)))
@@ -70,12 +75,12 @@ async def on_problem(_request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return problem_response(error)
     if isinstance(error, DecodeError):
-        return problem_response(Problem(422, "invalid-field", str(error), field=field_in(error)))
+        return problem_response(Problem(422, "invalid_field", str(error), field=error.field))
     if isinstance(error, RequestTimeout):
-        return problem_response(Problem(504, "no-answer", str(error), retry_after_s=RETRY_AFTER_S))
+        return problem_response(Problem(504, "no_answer", str(error), retry_after_s=RETRY_AFTER_S))
     log.warning("Kafka did not take a message", why=str(error))
     return problem_response(
-        Problem(503, "kafka-unavailable", str(error), retry_after_s=RETRY_AFTER_S)
+        Problem(503, "kafka_unavailable", str(error), retry_after_s=RETRY_AFTER_S)
     )
 
 
@@ -87,7 +92,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         404: f"there is nothing at {request.url.path}; /docs lists what there is",
         405: f"{request.method} is not allowed at {request.url.path}; /docs says what is",
     }
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     detail = details.get(error.status_code, error.detail)
     response = problem_response(Problem(error.status_code, code, detail))
     response.headers.update(error.headers or {})
@@ -98,11 +103,5 @@ async def on_defect(request: Request, error: Exception) -> Response:
     """Anything else is our fault; it is logged, and its text goes to nobody else."""
     log.error("a request failed", path=request.url.path, exc_info=error)
     return problem_response(
-        Problem(500, "internal-error", "the request failed; the log of the web worker says why")
+        Problem(500, "internal_error", "the request failed; the log of the web worker says why")
     )
-
-
-def field_in(error: DecodeError) -> str | None:
-    """The field that a `DecodeError` names first, between back-ticks."""
-    parts = str(error).split("`")
-    return parts[1] if len(parts) > 2 else None

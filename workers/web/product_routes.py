@@ -19,7 +19,7 @@ from stream.event_sender import Place
 from workers.ingest.read_event import ReadEvent, read_fields
 from workers.web.context import WebContext, context_of
 from workers.web.guard import needs
-from workers.web.problems import Problem, field_in
+from workers.web.problems import Problem
 from workers.web.read_query import json_object
 
 MOST_LINES = 10_000
@@ -39,7 +39,7 @@ async def write(request: Request) -> Response:
         return await _write_lines(request)
     if kind not in ("application/json", ""):
         raise Problem(
-            415, "media-type", f"{kind!r} cannot be read here: use application/json or {NDJSON[0]}"
+            415, "media_type", f"{kind!r} cannot be read here: use application/json or {NDJSON[0]}"
         )
     return await _write_one(request, json_object(await request.body()))
 
@@ -66,7 +66,7 @@ async def _write_named(request: Request, kind: str, fields: dict[str, Any]) -> R
     if fields.get("product_id", product_id) != product_id or fields.get("type", kind) != kind:
         raise Problem(
             422,
-            "invalid-field",
+            "invalid_field",
             f"the body says otherwise than the request, which is {kind} of {product_id!r}: "
             "leave product_id and type out",
             field="product_id",
@@ -94,7 +94,7 @@ async def _write_lines(request: Request) -> Response:
     """Send all lines that can be read; the answer has a report of each of the others."""
     context = context_of(request)
     if request.query_params.get("wait"):
-        raise Problem(422, "invalid-field", "wait is for single products", field="wait")
+        raise Problem(422, "invalid_field", "wait is for single products", field="wait")
     failed: list[dict[str, Any]] = []
     accepted = 0
     lines = list(_lines(await request.body()))
@@ -114,7 +114,7 @@ def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
     if len(lines) > MOST_LINES:
         raise Problem(
             413,
-            "too-many-lines",
+            "too_many_lines",
             f"send at most {MOST_LINES:,} lines in a request, not {len(lines):,}",
         )
     yield from lines
@@ -126,7 +126,7 @@ async def _send_line(context: WebContext, number: int, line: bytes) -> dict[str,
         await context.gateway.send(_read(json_object(line)).event)
     except (Problem, StreamError) as error:
         detail = error.detail if isinstance(error, Problem) else str(error)
-        field = field_in(error) if isinstance(error, DecodeError) else None
+        field = error.field if isinstance(error, DecodeError) else None
         return {"line": number, "detail": detail} | ({"field": field} if field else {})
     return None
 
@@ -142,7 +142,7 @@ def _wait(request: Request) -> float | None:
     if wait is None:
         return None
     if wait != "searchable":
-        raise Problem(422, "invalid-field", "wait can be searchable", field="wait")
+        raise Problem(422, "invalid_field", "wait can be searchable", field="wait")
     given = request.query_params.get("timeout_s", "10")
     try:
         seconds = float(given)
@@ -151,7 +151,7 @@ def _wait(request: Request) -> float | None:
     if not 0 < seconds <= MOST_WAIT_S:
         raise Problem(
             422,
-            "invalid-field",
+            "invalid_field",
             f"timeout_s is over 0 and at most {MOST_WAIT_S:g}",
             field="timeout_s",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import uuid
 from typing import Any
 
@@ -19,8 +20,12 @@ from workers.web.problems import Problem
 REMOTE = ("http://", "https://", "s3://", "data:")
 """What a picture may be named by: never a file, which would be one of another machine."""
 
-NUMBERS = ("top", "page")
-"""Fields that a form has as text."""
+NUMBERS = ("top", "page", "min_probability")
+YES_OR_NO = ("explain",)
+LISTS = ("facets",)
+"""Fields that a form has as text: a number, true or false, one of several."""
+
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 async def read_query(request: Request) -> Query:
@@ -43,7 +48,7 @@ async def read_query(request: Request) -> Query:
     else:
         raise Problem(
             415,
-            "media-type",
+            "media_type",
             f"{kind!r} cannot be read here: send application/json or multipart/form-data",
         )
     return query_of(fields)
@@ -51,11 +56,11 @@ async def read_query(request: Request) -> Query:
 
 def query_of(fields: dict[str, Any]) -> Query:
     """The query that these fields make; raises as `read_query`."""
-    fields = {"query_id": uuid.uuid4().hex, **fields, "type": "query"}
+    fields = {"query_id": uuid.uuid4().hex, **fields, "type": "query", "schema": 2}
     encoded = fields.pop("image_base64", None)
     if encoded is not None:
         if fields.get("image") is not None:
-            raise Problem(422, "invalid-field", "give image or image_base64, not both")
+            raise Problem(422, "invalid_field", "give image or image_base64, not both")
         fields["image"] = _uri_of_base64(encoded)
     _check_reference(fields.get("image"), "image")
     images = fields.get("images")
@@ -71,7 +76,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     try:
         return read_object(body, "the request")
     except CatalogError as error:
-        raise Problem(400, "not-json", str(error)) from error
+        raise Problem(400, "not_json", str(error)) from error
 
 
 def picture_uri(content: bytes, media_type: str | None) -> str:
@@ -87,26 +92,36 @@ async def _form_fields(form: FormData) -> dict[str, Any]:
         if isinstance(value, UploadFile):
             if name != "image":
                 raise Problem(
-                    422, "invalid-field", f"the file {name!r} has no use; name it image", field=name
+                    422, "invalid_field", f"the file {name!r} has no use; name it image", field=name
                 )
             fields["image"] = picture_uri(await value.read(), value.content_type)
         elif name == "query":
             fields = {**json_object(value.encode()), **fields}
-        elif name in NUMBERS and value.strip().isdecimal():
-            fields[name] = int(value)
         elif value != "":
-            fields[name] = value
+            _add(fields, name, value)
     return fields
+
+
+def _add(fields: dict[str, Any], name: str, value: str) -> None:
+    """Add a part of a form, as what the field is; other values stay for the query to refuse."""
+    if name in LISTS:
+        fields.setdefault(name, []).append(value)
+    elif name in NUMBERS and _NUMBER.fullmatch(value.strip()):
+        fields[name] = float(value) if "." in value else int(value)
+    elif name in YES_OR_NO and value in ("true", "false"):
+        fields[name] = value == "true"
+    else:
+        fields[name] = value
 
 
 def _uri_of_base64(encoded: Any) -> str:
     if not isinstance(encoded, str):
-        raise Problem(422, "invalid-field", "image_base64 is a text", field="image_base64")
+        raise Problem(422, "invalid_field", "image_base64 is a text", field="image_base64")
     try:
         return picture_uri(base64.b64decode(encoded, validate=True), None)
     except (binascii.Error, ValueError) as error:
         raise Problem(
-            422, "invalid-field", f"image_base64 is not base64: {error}", field="image_base64"
+            422, "invalid_field", f"image_base64 is not base64: {error}", field="image_base64"
         ) from error
 
 
@@ -114,7 +129,7 @@ def _check_reference(reference: Any, field: str) -> None:
     if isinstance(reference, str) and not reference.lower().startswith(REMOTE):
         raise Problem(
             422,
-            "invalid-field",
+            "invalid_field",
             f"{field} is {reference[:100]!r}: give an http(s) address, a data: URI, image_base64, "
             "or send the picture as a file in a form",
             field=field,

@@ -68,11 +68,11 @@ class Readiness:
         return {"ingest_lag": behind(lags)}
 
     async def _ask(self) -> dict[str, Any]:
-        query = Query(query_id=f"ready-{uuid.uuid4().hex}", text="ready", top=1)
+        query = Query(query_id=f"ready-{uuid.uuid4().hex}", text="ready", top=1, schema=2)
         began = self._clock()
         result = await self._gateway.search(query)
         if result.error:
-            return {"error": result.error}
+            return {"error": result.error.message}
         took_ms = round(1000 * (self._clock() - began), 1)
         return {
             "model_id": result.model_id,

@@ -8,13 +8,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stream.messages import QueryError, Result
+from stream.messages import Result
 from workers.web.context import WebContext, context_of
 from workers.web.guard import needs
-from workers.web.problems import RETRY_AFTER_S, Problem
+from workers.web.problems import Problem
 from workers.web.read_query import read_query
 
 check_search = needs("search")
+
+STATUS_OF = {"search_unavailable": 503, "deadline_exceeded": 504}
+"""Of the codes of a result's error those that are not the query's fault."""
 
 
 async def search(request: Request) -> Response:
@@ -23,18 +26,16 @@ async def search(request: Request) -> Response:
     context = context_of(request)
     result = await context.gateway.search(await read_query(request))
     if result.error:
-        raise _problem(result.error)
+        raise Problem(
+            STATUS_OF.get(result.error.code, 422),
+            result.error.code,
+            result.error.message,
+            field=result.error.field,
+            position=result.error.position,
+        )
     return Response(
         msgspec.json.encode(result_fields(context, result)), media_type="application/json"
     )
-
-
-def _problem(error: QueryError) -> Problem:
-    """What the query worker says of a query that it could not answer."""
-    code = error.code.replace("_", "-")
-    if error.code == "search_unavailable":
-        return Problem(503, code, error.message, retry_after_s=RETRY_AFTER_S)
-    return Problem(422, code, error.message, field=error.field)
 
 
 def result_fields(context: WebContext, result: Result) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def test_a_product_comes_and_goes_over_http(settings: Settings) -> None:
         click = {"query_id": found["query_id"], "product_id": "apple"}
         assert client.post("/events", json=click).status_code == 202
         bad = client.post("/search", files={"image": b"no picture"})
-        assert (bad.status_code, bad.json()["code"]) == (422, "query-failed")
+        assert (bad.status_code, bad.json()["code"]) == (422, "picture_unavailable")
         assert client.get("/readyz").json()["ready"]
         gone = client.delete("/products/apple?wait=searchable&timeout_s=60")
         assert gone.json()["state"] == "searchable"

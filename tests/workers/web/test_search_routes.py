@@ -32,6 +32,23 @@ async def test_words_and_a_picture_as_json(client: Client, gateway: FakeGateway)
     assert "type" not in found
 
 
+async def test_a_form_has_every_field(client: Client, gateway: FakeGateway) -> None:
+    form = {
+        "text": "milk",
+        "filter": "price:<3",
+        "facets": ["category", "price(0, 10)"],
+        "page": "2",
+        "min_probability": "0.5",
+        "explain": "true",
+        "sort": "price:asc",
+    }
+    assert (await client.post("/search", data=form)).status_code == 200
+    (query,) = gateway.queries
+    assert (query.filter, query.facets) == ("price:<3", ("category", "price(0, 10)"))
+    assert (query.page, query.min_probability, query.explain) == (2, 0.5, True)
+    assert (query.sort, query.schema) == ("price:asc", 2)
+
+
 async def test_a_picture_as_base64_or_as_a_file(client: Client, gateway: FakeGateway) -> None:
     encoded = base64.b64encode(PNG).decode()
     await client.post("/search", json={"image_base64": encoded})
@@ -77,7 +94,7 @@ async def test_a_wrong_field_is_named(
 async def test_what_is_no_json_object(client: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await client.post("/search", content=body, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (400, "not-json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "not_json")
 
 
 async def test_another_media_type(client: Client) -> None:
@@ -87,15 +104,13 @@ async def test_another_media_type(client: Client) -> None:
 
 async def test_what_the_query_worker_says(client: Client, gateway: FakeGateway) -> None:
     gateway.error = QueryError(
-        code="picture_unavailable", message="the picture is damaged", field="image"
+        code="invalid_filter", message="`prize` is no field", field="filter", position=4
     )
     answer = await client.post("/search", json={"text": "milk"})
     assert answer.status_code == 422
     problem = answer.json()
-    assert (problem["code"], problem["field"]) == ("picture-unavailable", "image")
-    assert problem["detail"] == "the picture is damaged"
-    gateway.error = QueryError(code="search_unavailable", message="Milvus is gone")
-    assert (await client.post("/search", json={"text": "milk"})).status_code == 503
+    assert (problem["code"], problem["detail"]) == ("invalid_filter", "`prize` is no field")
+    assert (problem["field"], problem["position"]) == ("filter", 4)
 
 
 @pytest.mark.parametrize(

@@ -42,16 +42,60 @@ function card(template, item, result, actions) {
     picture.remove();
   }
   link.addEventListener("click", () => actions.click(result.query_id, item.product_id));
-  for (const [label, act] of actions.buttons(item)) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "quiet";
-    button.textContent = label;
-    button.setAttribute("aria-label", `${label}: ${title}`);
-    button.addEventListener("click", () => act(root));
-    root.querySelector(".actions").append(button);
+  const buttons = root.querySelector(".actions");
+  if (item.why?.length) buttons.append(whyButton(root, item, title));
+  if (item.also_seen) {
+    const others = [item.product_id, ...(item.near_duplicates ?? [])];
+    buttons.append(button(`+ ${item.also_seen} alike`, title, () => actions.alike(others)));
   }
   return root;
+}
+
+function button(label, title, act) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = "quiet";
+  made.textContent = label;
+  made.setAttribute("aria-label", `${label}: ${title}`);
+  made.addEventListener("click", act);
+  return made;
+}
+
+// What raised and lowered it, as bars: of the reranker's features those that moved it most.
+function whyButton(root, item, title) {
+  const toggle = button("Why?", title, () => {
+    const there = root.querySelector(".why");
+    toggle.setAttribute("aria-expanded", String(!there));
+    if (there) there.remove();
+    else root.querySelector(".facts").append(why(item));
+  });
+  toggle.setAttribute("aria-expanded", "false");
+  return toggle;
+}
+
+function why(item) {
+  const list = document.createElement("dl");
+  const moved = item.why.map((one) => ({ ...one, contribution: one.contribution ?? 0 }));
+  moved.sort((one, other) => Math.abs(other.contribution) - Math.abs(one.contribution));
+  const most = Math.max(...moved.map((one) => Math.abs(one.contribution)), 1e-9);
+  for (const one of moved.slice(0, 6)) {
+    const name = document.createElement("dt");
+    name.textContent = one.feature.replaceAll("_", " ");
+    const value = document.createElement("dd");
+    const bar = document.createElement("div");
+    bar.className = one.contribution < 0 ? "bar minus" : "bar";
+    bar.style.width = `${(100 * Math.abs(one.contribution)) / most}%`;
+    const amount = `${one.contribution < 0 ? "lowers" : "raises"} it by ${Math.abs(one.contribution).toFixed(2)}`;
+    bar.setAttribute("role", "img");
+    bar.setAttribute("aria-label", amount);
+    bar.title = amount;
+    value.append(bar);
+    list.append(name, value);
+  }
+  const box = document.createElement("div");
+  box.className = "why";
+  box.append(list);
+  return box;
 }
 
 function offer(place, item) {

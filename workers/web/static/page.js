@@ -4,35 +4,56 @@ import { Problem, click, ready, search, setKey } from "./api.js";
 import { percent, show, showWaiting } from "./items.js";
 import { watch } from "./live.js";
 import { Picture } from "./picture.js";
+import { Refine } from "./refine.js";
 
 const HEALTH_MS = 10_000;
-const UNSURE = 0.5;
+const TOP = 24;
+const REACHABLE = 1000; // products that pages go to
 
 const status = document.getElementById("status");
 const items = document.getElementById("items");
 const words = document.getElementById("words");
+const sort = document.getElementById("sort");
 let running = null;
+let page = 1;
 
-const picture = new Picture(() => run(), (why) => tell(why, "problem"));
+const picture = new Picture(() => begin(), (why) => tell(why, "problem"));
+const refine = new Refine(() => run(1));
 
 function tell(text, kind = "") {
   status.className = kind;
   status.textContent = text;
 }
 
-async function run() {
+// Another question: what was chosen for the last one does not count.
+function begin() {
+  refine.clear();
+  run(1);
+}
+
+function question(text) {
+  const filter = refine.filter();
+  return {
+    top: TOP, page, sort: sort.value, group: "near_duplicate", explain: true, facets: refine.asked,
+    ...(text && { text }), ...(filter && { filter }),
+  };
+}
+
+async function run(wanted) {
   const text = words.value.trim();
   if (!picture.file && !text) {
     tell("Give a picture, words, or both.");
     return;
   }
+  page = wanted;
   running?.abort();
   const mine = (running = new AbortController());
   tell("Searching…");
   showWaiting(items);
+  document.getElementById("pages").hidden = true;
   const began = performance.now();
   try {
-    const result = await search({ top: 24, ...(text && { text }) }, await picture.sendable(), mine.signal);
+    const result = await search(question(text), await picture.sendable(), mine.signal);
     answer(result, performance.now() - began);
   } catch (problem) {
     if (problem.name === "AbortError") return;
@@ -46,21 +67,47 @@ async function run() {
 function answer(result, ms) {
   show(items, result, {
     click: (query_id, product_id) => click(query_id, product_id).catch(() => {}),
-    buttons: () => [],
+    alike: (product_ids) => { refine.only(product_ids); run(1); },
   });
-  const found = result.items;
-  if (!found.length) {
-    tell("Nothing found. Is the catalog empty? `lookstream produce DIR` sends one.", "nomatch");
-    return;
+  picture.setKept(result.juice);
+  if (result.items.length || refine.filter()) {
+    refine.show(result.facets ?? []);
+    document.getElementById("order").hidden = false;
   }
-  const best = found[0].probability ?? found[0].score;
+  turn(result);
+  summary(result, ms);
+}
+
+function summary(result, ms) {
+  const found = result.found ?? result.items.length;
   const time = `${Math.round(ms)} ms`;
-  if (result.no_match || best < UNSURE) {
-    tell(`Probably none of these is the very product (the first one with ${percent(best)}). The nearest ones, ${time}:`, "nomatch");
+  if (!result.items.length) {
+    const why = refine.filter() ? "No product passes the filter." : "Nothing found. Is the catalog empty? `lookstream produce DIR` sends one.";
+    tell(why, "nomatch");
+  } else if (result.no_match && sort.value === "relevance" && page === 1) {
+    const first = percent(result.items[0].probability ?? 0);
+    tell(`Probably none of these is the very product (the first one with ${first}). The nearest ones, ${time}:`, "nomatch");
   } else {
-    tell(`${found.length} products, best first · ${time}`);
+    tell(`${found} ${found === 1 ? "product" : "products"} · ${time}`);
   }
 }
+
+function turn(result) {
+  const last = Math.ceil(Math.min(result.found ?? 0, REACHABLE) / TOP);
+  document.getElementById("pages").hidden = last < 2;
+  document.getElementById("page-number").textContent = `Page ${page} of ${last}`;
+  document.getElementById("previous").disabled = page <= 1;
+  document.getElementById("next").disabled = page >= last || result.items.length === 0;
+}
+
+for (const [id, step] of [["previous", -1], ["next", 1]]) {
+  document.getElementById(id).addEventListener("click", async () => {
+    await run(page + step);
+    document.getElementById("results").focus();
+  });
+}
+
+sort.addEventListener("change", () => run(1));
 
 function askKey() {
   tell("This server asks for an API key.", "problem");
@@ -69,13 +116,13 @@ function askKey() {
 
 document.querySelector("#ask-key form").addEventListener("submit", () => {
   setKey(document.getElementById("key").value.trim());
-  run();
+  run(1);
   watchCatalog();
 });
 
 document.getElementById("query").addEventListener("submit", (event) => {
   event.preventDefault();
-  run();
+  begin();
 });
 
 function watchCatalog() {

@@ -19,6 +19,12 @@ export class Picture {
     input.addEventListener("change", () => { this.take(input.files[0]); input.value = ""; });
     document.getElementById("no-picture").addEventListener("click", () => this.clear());
     document.getElementById("no-box").addEventListener("click", () => { this.setBox(null); this.changed(); });
+    const toggle = document.getElementById("show-kept");
+    toggle.addEventListener("click", () => {
+      const shown = toggle.getAttribute("aria-pressed") !== "true";
+      toggle.setAttribute("aria-pressed", String(shown));
+      document.getElementById("kept").hidden = !shown;
+    });
     const drop = document.getElementById("drop");
     for (const type of ["dragenter", "dragover"]) {
       drop.addEventListener(type, (event) => { event.preventDefault(); drop.classList.add("over"); });
@@ -55,8 +61,35 @@ export class Picture {
     this.changed();
   }
 
+  // The patches of the answer that were compared, drawn over the picture.
+  setKept(juice) {
+    const drawn = document.getElementById("kept");
+    const toggle = document.getElementById("show-kept");
+    const there = Boolean(this.file && juice?.kept?.length);
+    toggle.hidden = !there;
+    drawn.replaceChildren();
+    if (!there) return;
+    const [left, top, right, bottom] = this.box ?? [0, 0, 1, 1];
+    Object.assign(drawn.style, percents(left, top, right, bottom));
+    const preview = document.getElementById("preview");
+    // Patches lie on a square in whose middle the picture is.
+    const width = (right - left) * preview.naturalWidth;
+    const height = (bottom - top) * preview.naturalHeight;
+    const side = Math.max(width, height);
+    const [rows, columns] = juice.grid;
+    for (const patch of juice.kept) {
+      const [row, column] = [Math.floor(patch / columns), patch % columns];
+      const across = (at) => limit(((at / columns) * side - (side - width) / 2) / width);
+      const down = (at) => limit(((at / rows) * side - (side - height) / 2) / height);
+      const cell = document.createElement("i");
+      Object.assign(cell.style, percents(across(column), down(row), across(column + 1), down(row + 1)));
+      drawn.append(cell);
+    }
+  }
+
   clear() {
     this.file = null;
+    this.setKept(null);
     this.setBox(null);
     this.toggle(false);
     document.getElementById("file").focus();
@@ -120,15 +153,18 @@ export class Picture {
     const drawn = document.getElementById("box");
     drawn.hidden = !box;
     document.getElementById("no-box").hidden = !box;
-    if (box) {
-      const [left, top, right, bottom] = box.map((edge) => 100 * edge);
-      Object.assign(drawn.style, { left: `${left}%`, top: `${top}%`, width: `${right - left}%`, height: `${bottom - top}%` });
-    }
+    if (box) Object.assign(drawn.style, percents(...box));
   }
 }
 
 function between([x, y], [u, v]) {
   return [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)].map((edge) => Number(edge.toFixed(4)));
+}
+
+function percents(left, top, right, bottom) {
+  return {
+    left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%`,
+  };
 }
 
 function limit(value) {
