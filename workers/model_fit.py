@@ -75,6 +75,8 @@ def _setting(found: str, wanted: str) -> str:
     if len(one) == len(other) == 4:
         if one[0] != other[0]:
             return f"models.backbone was {one[0]} and is {other[0]}"
+        if one[1] != other[1]:
+            return f"models.text was {one[1]} and is {other[1]}"
         if one[2] != other[2]:
             return f"models.dim was {one[2]} and is {other[2]}"
         return "models.projection names other weights, or this is another release of Lookstream"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 KEYBOARD_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 PHONETIC_SPELLINGS = (
     ("ck", "k"),
@@ -39,8 +41,10 @@ def mistype(text: str, rng: random.Random, count: int = 1) -> str:
     """The text with ``count`` typos, each in another word while there are words of four letters.
 
     A typo is a letter deleted, inserted, doubled, transposed with the next or replaced by one of an
-    adjacent key, or a phonetic spelling; a few change nothing, like equal letters transposed. The
-    first letter mostly stays. Texts without a word of four letters come back as they are.
+    adjacent key, or a phonetic spelling; a few change nothing, like equal letters transposed. In
+    other alphabets letters of the word itself stand for those of the keyboard, and an accent may be
+    left out. The first letter mostly stays. Texts without a word of four letters come back as they
+    are.
     """
     words = text.split()
     untouched: list[int] = []
@@ -83,13 +87,13 @@ def _add_typo(word: str, rng: random.Random) -> str:
         case 0:
             typed = before + behind
         case 1:
-            typed = before + rng.choice("abcdefghijklmnopqrstuvwxyz") + letter + behind
+            typed = before + _any_letter(word, rng) + letter + behind
         case 2:
             typed = before + letter + letter + behind
         case 3:
             typed = before[:-1] + letter + before[-1:] + behind
         case 4:
-            typed = before + _adjacent_key(letter, rng) + behind
+            typed = before + _adjacent_key(letter, word, rng) + behind
         case _:
             typed = _spell_phonetically(word, rng) or before + behind
     return typed
@@ -104,14 +108,23 @@ def _spell_phonetically(word: str, rng: random.Random) -> str:
     return word[0] + re.sub(old, new, word[1:], count=1, flags=re.IGNORECASE)
 
 
-def _adjacent_key(letter: str, rng: random.Random) -> str:
+def _any_letter(word: str, rng: random.Random) -> str:
+    """Any letter of the alphabet, or of a word in another one."""
+    return rng.choice(_ALPHABET if word.isascii() else word)
+
+
+def _adjacent_key(letter: str, word: str, rng: random.Random) -> str:
+    """A letter beside it; of one that no key has, the one without its accent, or another's."""
+    bare = unicodedata.normalize("NFD", letter)[0]
+    if bare != letter and bare.lower() in _ALPHABET:
+        return bare
     for number, row in enumerate(KEYBOARD_ROWS):
         column = row.find(letter.lower())
         if column >= 0:
             near = [row[other] for other in (column - 1, column + 1) if 0 <= other < len(row)]
             near += [one[column] for one in KEYBOARD_ROWS[number - 1 : number] if column < len(one)]
             return rng.choice(near)
-    return rng.choice(KEYBOARD_ROWS[1])
+    return rng.choice(KEYBOARD_ROWS[1] if word.isascii() else word)
 
 
 def _toggle_plural(word: str) -> str:

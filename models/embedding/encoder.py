@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from models.arrays import Floats, unit
-from models.backbone.checkpoints import MINILM, sha256_of
+from models.backbone.checkpoints import sha256_of
 from models.backbone.load import exported_towers, load_backbone, network_folder
 from models.backbone.spec import BackboneSpec, named_backbone
 from models.backbone.tower import PictureTower
@@ -58,7 +58,8 @@ from models.juicer.juicer import BackboneFeatures, FeatureSource, PictureFeature
 from models.juicer.object_classes import classify
 from models.juicer.saliency import crop_box, select_patches
 from models.juicer.tower_features import TowerFeatures
-from models.text.minilm import TextEncoder
+from models.text.sentence_encoders import DEFAULT as DEFAULT_TEXT
+from models.text.sentence_encoders import text_model
 from models.weights import WEIGHTS
 
 TOKENS = 16
@@ -118,7 +119,7 @@ class Encoder:
         self._projection = projection
         self._read_words = read_words
         self.reads_words = read_words is not None
-        self._sentence_encoder = TextEncoder()
+        self._sentence_encoder = text_projection.model.load()
         self._text_projection = text_projection
         self._class_vector = lru_cache(maxsize=2048)(self._sentence)
         # Juice names a class by its first synonym. Two names stand for two classes of ImageNet each
@@ -224,7 +225,7 @@ class Encoder:
         return Encoded(vector, self._make_juice(features))
 
     def _encode_text(self, text: str) -> tuple[Floats, Floats | None]:
-        """The sentence (384,), zeros without a word, and the text's part of the vector (127,)."""
+        """The sentence vector, zeros without a word, and the text's part of the vector (127,)."""
         sentence = self._sentence(text)
         return sentence, self._text_projection.project(text, sentence) if sentence.any() else None
 
@@ -275,6 +276,7 @@ def load_encoder(
     threads: int | None = None,
     projection: Path | None = None,
     dim: int | None = None,
+    text: str = DEFAULT_TEXT,
     *,
     offline: bool = False,
 ) -> Encoder:
@@ -287,8 +289,9 @@ def load_encoder(
     runs on the CPU. ``threads`` serve one picture on the CPU (all cores by default, at most 4);
     results do not depend on it. ``dim`` is how long the vectors are, one of
     `models.embedding.layout.PREFIXES`; by default 768, or as long as a folder's network needs.
-    A network that is not packaged is exported to ONNX on its first use, which needs torch and takes
-    seconds. ``offline`` forbids to fetch one.
+    ``text`` names the sentence encoder: "minilm" (English) or "multilingual" (the extra of that
+    name). A network that is not packaged is exported to ONNX on its first use, which needs torch
+    and takes seconds. ``offline`` forbids to fetch one.
 
     Raises:
         WeightsError: weights are missing or changed, or cannot be fetched; the message says what to
@@ -297,19 +300,20 @@ def load_encoder(
     """
     threads = threads or min(4, len(os.sched_getaffinity(0)))
     if folder := network_folder(backbone, offline=offline):
-        return _load_tower_encoder(folder, device, threads, projection, dim)
+        return _load_tower_encoder(folder, device, threads, projection, dim, text)
     _check_length(backbone, dim)
     spec, path = _files(backbone, projection)
     network = load_backbone(
         spec, device=best_device() if device == "auto" else device, threads=threads
     )
     maps = load_projection(path, network.layout.widths)
-    source, model_id = BackboneFeatures(network, spec.size), encoder_id(backbone, projection, dim)
-    return Encoder(source, maps, load_text_projection(), model_id, dim or DIM)
+    source = BackboneFeatures(network, spec.size)
+    model_id = encoder_id(backbone, projection, dim, text)
+    return Encoder(source, maps, load_text_projection(text), model_id, dim or DIM)
 
 
 def _load_tower_encoder(
-    folder: Path, device: str, threads: int, projection: Path | None, dim: int | None
+    folder: Path, device: str, threads: int, projection: Path | None, dim: int | None, text: str
 ) -> Encoder:
     if device == "cuda":
         raise WeightsError(
@@ -325,14 +329,15 @@ def _load_tower_encoder(
     source = TowerFeatures(card, PictureTower(exported, threads))
     words = None if card.text is None else WordReader(exported, card.text, threads, maps)
     length = dim or own_length(card.width)
-    model_id = _tower_id(card, projection, length)
-    return Encoder(source, maps, load_text_projection(), model_id, length, words)
+    model_id = _tower_id(card, projection, length, text)
+    return Encoder(source, maps, load_text_projection(text), model_id, length, words)
 
 
 def encoder_id(
     backbone: str = "lite2",
     projection: Path | None = None,
     dim: int | None = None,
+    text: str = DEFAULT_TEXT,
     *,
     offline: bool = False,
 ) -> str:
@@ -345,13 +350,13 @@ def encoder_id(
     """
     if folder := network_folder(backbone, offline=offline):
         card = read_card(exported_towers(folder))
-        return _tower_id(card, projection, dim or own_length(card.width))
+        return _tower_id(card, projection, dim or own_length(card.width), text)
     _check_length(backbone, dim)
     spec, path = _files(backbone, projection)
     if not path.is_file():
         raise ProjectionError(f"there is no encoder's file {path} (models.projection)")
     name, weights = backbone.partition(":")[0], spec.fingerprint()
-    return _model_id(name, dim or DIM, weights, sha256_of(path))
+    return _model_id(name, text, dim or DIM, weights, sha256_of(path))
 
 
 def _check_length(backbone: str, dim: int | None) -> None:
@@ -363,18 +368,19 @@ def _check_length(backbone: str, dim: int | None) -> None:
         )
 
 
-def _tower_id(card: TowerCard, projection: Path | None, dim: int) -> str:
+def _tower_id(card: TowerCard, projection: Path | None, dim: int, text: str) -> str:
     if projection is not None and not projection.is_file():
         raise ProjectionError(f"there is no encoder's file {projection} (models.projection)")
     fitted = "" if projection is None else sha256_of(projection)
     name = re.sub(r"[^A-Za-z0-9.]+", "_", card.name).strip("_")[:40] or "network"
-    return _model_id(name, dim, card.fingerprint, fitted, sha256_of(PACKAGED_COLOUR))
+    return _model_id(name, text, dim, card.fingerprint, fitted, sha256_of(PACKAGED_COLOUR))
 
 
-def _model_id(name: str, dim: int, *weights: str) -> str:
-    parts = (RULES_VERSION, *weights, sha256_of(PACKAGED_TEXT), MINILM.sha256)
+def _model_id(name: str, text: str, dim: int, *weights: str) -> str:
+    of_text = [file.sha256 for file in text_model(text).files]
+    parts = (RULES_VERSION, *weights, sha256_of(PACKAGED_TEXT[text]), *of_text)
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
-    return f"{name}-minilm-{dim}-{digest}"
+    return f"{name}-{text}-{dim}-{digest}"
 
 
 def same_weights(one: str, other: str) -> bool:

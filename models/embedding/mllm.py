@@ -26,7 +26,7 @@ from models.embedding.protocol import Encoded, ItemEncoder, SearchEncoder
 from models.errors import PictureError, TextError, WeightsError
 from models.images.letterbox import Picture, letterbox
 from models.juicer.caption import stems
-from models.text.minilm import fold_text
+from models.text.folding import fold_text
 
 if TYPE_CHECKING:
     import torch

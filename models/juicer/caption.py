@@ -12,7 +12,7 @@ from functools import cache
 
 import snowballstemmer
 
-from models.text.minilm import fold_text
+from models.text.folding import fold_text
 
 MIN_PROBABILITY = 0.6
 """Probability from which a class may be added: two in three are right there, before those are left

@@ -25,6 +25,7 @@ from models.reranking.comparison import Comparison
 from models.reranking.features import FEATURES, collect_features
 from models.reranking.merge import merge, order
 from models.reranking.protocol import Candidate, Contribution, Ranked
+from models.text.sentence_encoders import DEFAULT
 from models.weights import WEIGHTS
 
 __all__ = ["Candidate", "Ranked", "Reranker", "RerankerParameters", "load_reranker"]
@@ -142,9 +143,10 @@ def modality_of(query: Juice, query_text: str | None) -> Modality:
     return "both" if query.has_picture else "text"
 
 
-def packaged_reranker(backbone: str = "lite2") -> Path:
-    """The packaged parameters for the encoder of a backbone; there may be none."""
-    return WEIGHTS / f"reranker-{Path(backbone).name}.json"
+def packaged_reranker(backbone: str = "lite2", text: str = DEFAULT) -> Path:
+    """The packaged parameters for a backbone and a sentence encoder; there may be none."""
+    suffix = "" if text == DEFAULT else f"-{text}"
+    return WEIGHTS / f"reranker-{Path(backbone).name}{suffix}.json"
 
 
 def load_reranker(path: Path | None = None) -> Reranker:

@@ -1,4 +1,4 @@
-"""Text in, sentence vectors out: all-MiniLM-L6-v2 (Reimers and Gurevych 2019) on ONNX Runtime.
+"""English in, sentence vectors out: all-MiniLM-L6-v2 (Reimers and Gurevych 2019) on ONNX Runtime.
 
 One text per run: the int8 network scales its activations over the whole input, so a neighbour in
 a batch would change a text's vector, and replay needs the same bytes.
@@ -7,7 +7,6 @@ a batch would change a text's vector, and replay needs the same bytes.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from tokenizers import Tokenizer
 
 from models.arrays import Floats
 from models.backbone.checkpoints import MINILM
+from models.text.folding import fold_text
 from models.weights import WEIGHTS
 
 WIDTH = 384
@@ -26,13 +26,6 @@ MAX_TOKENS = 128
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 _SINGULAR_ENDINGS = ("ss", "us", "is", "os")
 """Endings of words that look like a plural and are none: glass, citrus, iris, cosmos."""
-
-
-def fold_text(text: str) -> str:
-    """Fold case and width, drop control characters, join white space; may return ""."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    printable = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in folded)
-    return " ".join(printable.split())
 
 
 def singular(word: str) -> str:
@@ -55,8 +48,10 @@ def normalise(text: str) -> str:
     return _WORD.sub(lambda match: singular(match.group()), fold_text(text))
 
 
-class TextEncoder:
+class MiniLMEncoder:
     """MiniLM, mean-pooled; a normalised text always gives the same bytes."""
+
+    width = WIDTH
 
     def __init__(self, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()

@@ -90,6 +90,7 @@ def test_milvus_may_be_late_or_away(indexed: Settings, monkeypatch: pytest.Monke
     ("found", "setting"),
     [
         ("lite0-minilm-512-aaaaaaaa", "models.backbone was lite0 and is lite2"),
+        ("lite2-multilingual-512-cccccccc", "models.text was multilingual and is minilm"),
         ("lite2-minilm-128-cccccccc", "models.dim was 128 and is 512"),
         ("lite2-minilm-512-bbbbbbbb", "models.projection names other weights"),
         ("mllm-512-bbbbbbbb", "models.encoder is another one"),

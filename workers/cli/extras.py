@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXTRAS = {
+    "emoji": "train",
     "filelock": "hub",
     "huggingface_hub": "hub",
     "matplotlib": "train",

@@ -244,6 +244,9 @@ def reranker(
 @train.command()
 def text(
     to: Annotated[Path, typer.Option("--out", help="Where the maps are written.")],
+    encoder: Annotated[
+        str, typer.Option("--text", help="Sentence encoder: minilm or multilingual.")
+    ] = "minilm",
     documents: Annotated[
         int | None, typer.Option(min=320, help="At most so many classes and made-up products.")
     ] = None,
@@ -254,18 +257,20 @@ def text(
 ) -> None:
     """Train the text projection: queries with typos lie near what is meant.
 
-    Learns from names and definitions of ImageNet's classes and made-up products; no catalog.
+    Learns from names and definitions of ImageNet's classes and made-up products, for the
+    multilingual encoder from names of emoji in fourteen languages too; no catalog.
 
-    [bold]Example[/]
+    [bold]Examples[/]
 
-      lookstream train text --out models/weights/words.safetensors
+      lookstream train text --steps 800 --out models/weights/words.safetensors
+      lookstream train text --text multilingual --steps 800 --out words.safetensors
     """
     from models.embedding.text_projection import save_text_projection
     from models.training.text.train import fit_text_projection
 
     with open_progress(quiet=quiet) as bars:
         fitted = fit_text_projection(
-            seed=seed, documents=documents, steps=steps, progress=bars.phases()
+            text=encoder, seed=seed, documents=documents, steps=steps, progress=bars.phases()
         )
     save_text_projection(fitted, to)
     say(f"written: {to}")

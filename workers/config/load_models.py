@@ -50,7 +50,9 @@ def model_id_of(settings: Settings) -> str | None:
     models = settings.models
     if models.encoder.startswith(MLLM):
         return None
-    return encoder_id(models.backbone, models.projection, models.dim, offline=models.offline)
+    return encoder_id(
+        models.backbone, models.projection, models.dim, models.text, offline=models.offline
+    )
 
 
 def standard_encoder_of(settings: Settings) -> Encoder:
@@ -65,6 +67,7 @@ def standard_encoder_of(settings: Settings) -> Encoder:
         models.threads or None,
         models.projection,
         models.dim,
+        models.text,
         offline=models.offline,
     )
 
@@ -84,7 +87,8 @@ def reranker_for(settings: Settings, model_id: str) -> ListReranker:
     Raises:
         RerankerError: the file that `models.reranker` names is missing or damaged.
     """
-    named, packaged = settings.models.reranker, packaged_reranker(settings.models.backbone)
+    models = settings.models
+    named, packaged = models.reranker, packaged_reranker(models.backbone, models.text)
     files = [*([named] if named else []), *([packaged] if packaged.is_file() else [])]
     fitted = [(path, load_reranker(path)) for path in files]
     for path, one in fitted:

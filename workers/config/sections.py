@@ -164,6 +164,11 @@ class ModelSettings(Section):
         "timm:NAME, the folder of a Hugging Face model, or TIMM_NAME:SIZE:PATH of local weights",
     )
     offline: bool = Field(False, description="never fetch an encoder: it must be in the cache")
+    text: Literal["minilm", "multilingual"] = Field(
+        "minilm",
+        description="reads titles and queries: minilm (English), or multilingual (sixteen "
+        "languages; the extra of that name)",
+    )
     projection: Path | None = Field(
         None, description="what `train embedding` wrote; by default the packaged one"
     )

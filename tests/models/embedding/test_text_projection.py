@@ -17,9 +17,12 @@ from models.embedding.text_projection import (
     load_text_projection,
     save_text_projection,
 )
-from models.errors import ProjectionError
-from models.text.minilm import TextEncoder
+from models.errors import ProjectionError, WeightsError
+from models.text.minilm import MiniLMEncoder
+from models.text.multilingual import MultilingualEncoder
+from models.text.sentence_encoders import TEXT_MODELS, SentenceEncoder
 from models.training.text.queries import QUERIES_PER_DOCUMENT, QueryExample, make_query_examples
+from tests.needs import needs_multilingual
 
 PRODUCTS = (
     "Granny Smith. Granny Smith is a green apple with white, firm pulp and a clear acidity. Apple",
@@ -39,8 +42,8 @@ def projection() -> TextProjection:
 
 
 @pytest.fixture(scope="module")
-def encoder() -> TextEncoder:
-    return TextEncoder()
+def encoder() -> SentenceEncoder:
+    return MiniLMEncoder()
 
 
 @pytest.mark.parametrize(
@@ -57,7 +60,7 @@ def encoder() -> TextEncoder:
     ],
 )
 def test_mistyped_words_find_what_was_meant(
-    projection: TextProjection, encoder: TextEncoder, typed: str, at: int
+    projection: TextProjection, encoder: SentenceEncoder, typed: str, at: int
 ) -> None:
     documents = np.stack([projection.encode(text, encoder) for text in PRODUCTS])
     query = projection.encode(typed, encoder)
@@ -66,7 +69,7 @@ def test_mistyped_words_find_what_was_meant(
 
 
 def test_a_text_has_the_same_bytes_with_its_sentence_vector_at_hand(
-    projection: TextProjection, encoder: TextEncoder
+    projection: TextProjection, encoder: SentenceEncoder
 ) -> None:
     text = "Granny Smith"
     sentence = encoder.encode(["milk", text])[1]
@@ -76,7 +79,7 @@ def test_a_text_has_the_same_bytes_with_its_sentence_vector_at_hand(
 
 
 def test_vectors_have_length_one_and_a_text_without_words_none(
-    projection: TextProjection, encoder: TextEncoder
+    projection: TextProjection, encoder: SentenceEncoder
 ) -> None:
     vector = projection.encode("milk", encoder)
     assert vector.shape == (WIDTH,)
@@ -87,10 +90,11 @@ def test_vectors_have_length_one_and_a_text_without_words_none(
 
 def test_what_is_saved_is_read_again_and_small(projection: TextProjection, tmp_path: Path) -> None:
     save_text_projection(projection, tmp_path / "new" / "words.safetensors")
-    again = load_text_projection(tmp_path / "new" / "words.safetensors")
+    again = load_text_projection(path=tmp_path / "new" / "words.safetensors")
     assert again.letters.tobytes() == projection.letters.tobytes()
     assert again.card == projection.card
-    assert PACKAGED.stat().st_size < 1_500_000
+    assert again.model == projection.model
+    assert all(path.stat().st_size < 1_500_000 for path in PACKAGED.values())
 
 
 def test_maps_that_cannot_be_read_say_what_to_do(
@@ -98,18 +102,44 @@ def test_maps_that_cannot_be_read_say_what_to_do(
 ) -> None:
     path = tmp_path / "words.safetensors"
     with pytest.raises(ProjectionError, match="lookstream train text"):
-        load_text_projection(path)
+        load_text_projection(path=path)
     save_text_projection(projection, path)
     tensors = load_file(path)
     save_file({**tensors, "letters": tensors["letters"][:10]}, path)
     with pytest.raises(ProjectionError, match="shapes"):
-        load_text_projection(path)
+        load_text_projection(path=path)
     path.with_suffix(".json").write_bytes(orjson.dumps({"format": 0}))
     with pytest.raises(ProjectionError, match="another version"):
-        load_text_projection(path)
+        load_text_projection(path=path)
     path.write_bytes(b"{")
     with pytest.raises(ProjectionError, match="cannot be read"):
-        load_text_projection(path)
+        load_text_projection(path=path)
+
+
+def test_each_encoder_has_maps_of_its_own(projection: TextProjection, tmp_path: Path) -> None:
+    assert PACKAGED.keys() == TEXT_MODELS.keys()
+    path = tmp_path / "words.safetensors"
+    save_text_projection(projection, path)
+    with pytest.raises(ProjectionError, match=r"'minilm'; fit them with .* --text multilingual"):
+        load_text_projection("multilingual", path)
+    with pytest.raises(WeightsError, match="'klingon': there are minilm, multilingual"):
+        load_text_projection("klingon")
+
+
+@needs_multilingual()
+def test_words_of_other_languages_find_what_is_meant() -> None:
+    maps, encoder = load_text_projection("multilingual"), MultilingualEncoder()
+    documents = np.stack([maps.encode(text, encoder) for text in PRODUCTS])
+    for typed, at in (
+        ("pomidory na gałązce", 2),
+        ("jogurt naturalny", 4),
+        ("橙汁", 5),
+        ("حليب الشوفان", 6),
+        ("Laufschuhe", 7),
+        ("zorvx shoes", 7),
+        ("orage juce", 5),
+    ):
+        assert np.argmax(documents @ maps.encode(typed, encoder)) == at, typed
 
 
 def test_typos_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
@@ -121,6 +151,14 @@ def test_typos_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
     assert mistype("a bc xyz", random.Random(0)) == "a bc xyz"
     assert len({corrupt_query(text, random.Random(seed)) for seed in range(50)}) > 25
     assert corrupt_query("milk", random.Random(0))
+
+
+def test_typos_in_other_alphabets_have_letters_of_these() -> None:
+    for text in ("помидоры черри", "حليب الشوفان", "有机牛奶饮料"):
+        typed = {mistype(text, random.Random(seed)) for seed in range(60)}
+        assert len(typed) > 5
+        assert set("".join(typed)) <= set(text)
+    assert "platano" in {mistype("plátano", random.Random(seed)) for seed in range(200)}
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +191,18 @@ def test_fitting_is_repeatable_and_learns(tmp_path: Path) -> None:
     key = "held_out_recall_at_1"
     assert later.card[key]["127"] >= first.card[key]["127"]  # type: ignore[index]
     assert "--documents 640" in str(later.card["command"])
+
+
+@pytest.mark.slow
+def test_names_in_other_languages_come_in_whole_runs() -> None:
+    pytest.importorskip("emoji", reason="needs emoji: pip install 'lookstream[train]'")
+    from models.training.text.translations import make_translation_examples
+
+    examples = make_translation_examples(2, 16)
+    assert make_translation_examples(2, 16) == examples
+    assert len(examples) % 32 == 0
+    assert len(examples) > 4000
+    assert all(one.query and one.document for one in examples)
+    assert {"lemon", "ليمون", "柠檬"} <= {
+        one.query for one in examples + make_translation_examples(8, 16)
+    }

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from models.catalog.folder import read_catalog
-from models.embedding.encoder import load_encoder
+from models.embedding.encoder import encoder_id, load_encoder
 from models.images.files import open_picture
-from models.reranking.linear import Candidate, load_reranker
+from models.reranking.linear import Candidate, load_reranker, packaged_reranker
+from models.text.sentence_encoders import TEXT_MODELS
 from tests.paths import SHARED_GROCERY as GROCERY
 
 
@@ -21,6 +22,14 @@ def test_reranking_does_not_lower_the_hit_rates_of_the_card() -> None:
             before, after = report["retrieval"], report["cross_validated"]
             assert after["i_hr_1"] >= before["i_hr_1"]
             assert after["calibration_error"] < 0.12
+
+
+def test_there_is_one_for_each_sentence_encoder() -> None:
+    for text in TEXT_MODELS:
+        fitted = load_reranker(packaged_reranker("lite2", text)).parameters.encoder
+        assert fitted == encoder_id("lite2", text=text), (
+            f"fit it again: LOOKSTREAM_MODELS__TEXT={text} lookstream train reranker"
+        )
 
 
 @pytest.mark.skipif(not GROCERY.is_dir(), reason="../shared/data/grocery is not there")
