@@ -52,6 +52,11 @@ class Client(request_reply.Client):
         """
         if query.image is not None:
             query = msgspec.structs.replace(query, image=_sendable(query.image))
+        if query.images:
+            images = [
+                msgspec.structs.replace(one, image=_sendable(one.image)) for one in query.images
+            ]
+            query = msgspec.structs.replace(query, images=tuple(images))
         return super().submit(query)
 
     def send(self, *events: CatalogEvent | Click) -> None:

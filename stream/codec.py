@@ -20,7 +20,7 @@ from stream.messages import Message
 T = TypeVar("T", bound=Message)
 
 _AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<path>.*)`\Z", re.DOTALL)
-_OURS = re.compile(r"field `(?P<name>\w+)`")
+_OURS = re.compile(r"field `(?P<name>[\w.\[\]]+)`")
 _NAMED = re.compile(r"Object (?P<how>missing required|contains unknown) field `(?P<name>[^`]*)`")
 
 
@@ -64,7 +64,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _explained(error: str, found: dict[str, Any], kind: Any) -> DecodeError:
-    """The error for a message that is JSON; the field that it names is the outermost one."""
+    """The error for a message that is JSON, with the field that it names."""
     text = _explain(error, found, kind)
     named = _OURS.search(text)
     return DecodeError(text, named["name"] if named else None)

@@ -26,6 +26,7 @@ ImageRef = Annotated[str, Meta(min_length=1)]
 Version = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Price = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Position = Annotated[int, Meta(ge=1)]
 Attributes = dict[str, str | int | float | bool]
 QueryText = Annotated[str, Meta(max_length=1000)]
@@ -126,13 +127,40 @@ class Outcomes(Message, tag="outcomes", frozen=True, kw_only=True):
     coerced: dict[str, tuple[int, ...]] = {}
 
 
+class QueryImage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One of several pictures of a query.
+
+    `weight`, −1 to 1, is how much it counts; below 0 it says what is not wanted. `box` selects a
+    part of it: (x0, y0, x1, y1) in shares of its width and height, from the upper left.
+    """
+
+    image: ImageRef
+    weight: Annotated[float, Meta(ge=-1, le=1)] = 1.0
+    box: tuple[Share, Share, Share, Share] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.weight:
+            raise ValueError("a picture of weight 0 asks nothing: leave it out")
+        if self.box is not None:
+            left, top, right, bottom = self.box
+            if left >= right or top >= bottom:
+                raise ValueError(
+                    "box is (x0, y0, x1, y1) from the upper left to the lower right: x0 < x1 and "
+                    "y0 < y1"
+                )
+
+
 class Query(Message, tag="query", frozen=True, kw_only=True):
-    """A shopper's photo, words, or both; the answer is a `Result` with the same `query_id`.
+    """A shopper's photos, words, or both; the answer is a `Result` with the same `query_id`.
 
     Exactly one comes for every query whose `query_id` can be read. One that cannot be answered (a
     field out of its bounds, a picture that is not there) has `error` in place of items.
 
     Attributes:
+        image, images: a picture; or several, each with a weight, or a part of one.
+        text: words, which go with every picture that is wanted.
+        like: products to find more of, from what is stored of their first pictures; they
+            themselves are not found.
         filter: which products may be found (`index.search.filter` has the grammar).
         facets: what to count over all products that pass the filter (`index.search.facets`).
         sort: by relevance, or by price those whose probability is at least `min_probability`.
@@ -146,7 +174,9 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
     schema: Literal[1, 2] = 1  # type: ignore[assignment]
     query_id: Id
     image: ImageRef | None = None
+    images: Annotated[tuple[QueryImage, ...], Meta(max_length=8)] = ()
     text: QueryText | None = None
+    like: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
     filter: FilterText | None = None
     facets: Annotated[tuple[FacetText, ...], Meta(max_length=20)] = ()
     sort: Sort = "relevance"
@@ -157,8 +187,12 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
     explain: bool = False
 
     def __post_init__(self) -> None:
-        if self.image is None and not (self.text or "").strip():
-            raise ValueError("the query asks nothing: give an image, a text or both")
+        if self.image is not None and self.images:
+            raise ValueError("field `images`: give image or images, not both")
+        wanted = self.image is not None or any(one.weight > 0 for one in self.images)
+        if not wanted and not self.like and not (self.text or "").strip():
+            what = "says only what is not wanted" if self.images else "asks nothing"
+            raise ValueError(f"the query {what}: give an image, a text, both, or like")
         if self.top * self.page > REACHABLE:
             raise ValueError(
                 f"field `page`: page {self.page} of {self.top} products is beyond product "

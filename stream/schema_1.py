@@ -30,7 +30,17 @@ from stream.messages import (
     ResultItem,
 )
 
-_NEW = ("filter", "facets", "sort", "page", "group", "min_probability", "explain")
+_NEW = (
+    "images",
+    "like",
+    "filter",
+    "facets",
+    "sort",
+    "page",
+    "group",
+    "min_probability",
+    "explain",
+)
 """Fields of a query that schema 1 does not have."""
 UNNAMED = "unnamed"
 """The code of an error that came as a sentence."""

@@ -146,6 +146,16 @@ class CatalogIndex:
 
         return self._call(found, Found([Retrieved() for _ in requests]))
 
+    def first_items(self, product_ids: Sequence[str]) -> dict[str, Item]:
+        """The first item of each of these products that is there, with its vector."""
+        if not product_ids:
+            return {}
+
+        def first(collection: Collection) -> dict[str, Item]:
+            return self._retriever_of(collection).first_items(product_ids)
+
+        return self._call(first, {})
+
     def warm(self) -> None:
         """Fill the table that `find` needs, so that the first query does not wait for it."""
         self._call(lambda collection: self._retriever_of(collection).refresh(), None)

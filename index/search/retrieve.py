@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from index.item import Hit, Vector
+from index.item import Hit, Item, Vector
 from index.milvus.collection import MAX_HITS, Collection
 from index.search.columns import Mask
 from index.search.facets import Counted, Facet
@@ -117,6 +117,19 @@ class Retriever:
             self._exact(request) if hits is None else self._probed_further(request, hits)
             for request, hits in zip(requests, probed, strict=True)
         ]
+
+    def first_items(self, product_ids: Sequence[str]) -> dict[str, Item]:
+        """The first item of each of these products that is there, with its vector."""
+        self.refresh()
+        mask = np.zeros_like(self.table.select(None))
+        mask[self.table.slots(product_ids)] = True
+        row_ids = [self.table.row_id(row) for row in self.table.rows(mask).tolist()]
+        first: dict[str, Item] = {}
+        for item in self.collection.fetch(row_ids, vectors=True).values():
+            known = first.setdefault(item.product_id, item)
+            if (len(item.item_id), item.item_id) < (len(known.item_id), known.item_id):
+                first[item.product_id] = item
+        return first
 
     def _probed(self, requests: Sequence[Request]) -> list[list[Hit] | None]:
         """The first hits of those requests that probing answers, a search for each block."""

@@ -13,7 +13,7 @@ import typer
 from workers.cli.console import Json, finish, print_line, say
 
 if TYPE_CHECKING:
-    from stream.messages import Result
+    from stream.messages import QueryImage, Result
 
 
 class Ordering(StrEnum):
@@ -37,6 +37,13 @@ def search(
         str | None, typer.Argument(help="A picture: a file or an http(s) URL.", show_default=False)
     ] = None,
     text: Annotated[str | None, typer.Option(help="Words, with or instead of a photo.")] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(help="A product's id: find more like it. Repeatable."),
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option(help="A part of the photo: X0,Y0,X1,Y1 in shares, 0 to 1.")
+    ] = None,
     passing: Annotated[
         str | None,
         typer.Option("--filter", help="Which products: 'price:<20 && attributes.colour:=red'."),
@@ -66,6 +73,7 @@ def search(
       lookstream search photo.jpg --text "oat milk" --top 3
       lookstream search --text "red apples"
       lookstream search photo.jpg --filter 'in_stock:=true && price:[5..20]' --facet category
+      lookstream search --like 4711 --text "in blue"
       lookstream search photo.jpg --sort price:asc --min-probability 0.2 --page 2
     """
     from models.catalog.folder import local_path
@@ -79,8 +87,8 @@ def search(
     from workers.jobs.produce import picture_reference
 
     settings = load_settings()
-    if photo is None and not (text or "").strip():
-        raise QueryFailed("nothing to search for: give a photo, --text, or both")
+    if photo is None and not (text or "").strip() and not like:
+        raise QueryFailed("nothing to search for: give a photo, --text, or both; or --like")
     image = None
     if photo is not None:
         path, limit = local_path(Path(), photo), settings.intake.max_bytes
@@ -96,8 +104,10 @@ def search(
     try:
         query = Query(
             query_id=uuid.uuid4().hex,
-            image=image,
+            image=image if box is None else None,
+            images=_part(image, box),
             text=text,
+            like=tuple(like or ()),
             filter=passing,
             facets=tuple(facet or ()),
             sort=sort.value,
@@ -119,6 +129,21 @@ def search(
     import msgspec
 
     finish(msgspec.to_builtins(result), json)
+
+
+def _part(image: str | None, box: str | None) -> tuple[QueryImage, ...]:
+    """A part of the photo, if one is wanted; ValueError where it is none."""
+    from stream.messages import QueryImage
+
+    if box is None:
+        return ()
+    if image is None:
+        raise ValueError("--box is a part of a photo: give one")
+    try:
+        left, top, right, bottom = map(float, box.split(","))
+    except ValueError:
+        raise ValueError(f"--box {box}: give X0,Y0,X1,Y1 in shares, as 0.1,0,0.9,0.5") from None
+    return (QueryImage(image=image, box=(left, top, right, bottom)),)
 
 
 def _show(result: Result, *, filtered: bool) -> None:

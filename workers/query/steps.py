@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from index.errors import MilvusUnavailable
+from index.item import Item
 from index.search.facets import Counted
 from index.search.retrieve import Request, Retrieved
 from models.embedding.layout import PartWeights
@@ -33,6 +34,7 @@ from stream.messages import (
     Impression,
     Query,
     QueryError,
+    QueryImage,
     QueryJuice,
     Result,
     Shown,
@@ -48,6 +50,7 @@ from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher
 from workers.intake.reasons import full_reason, reason_for_asker
+from workers.query.compose import BoxTooSmall, WeighedPicture, compose, crop
 from workers.query.page import PageOf, request_of
 from workers.query.parse import Parsed, parse
 from workers.query.part_weights import CatalogPartWeights
@@ -69,7 +72,7 @@ class PreparedQuery:
     record: Record
     query: Query
     parsed: Parsed
-    picture: Picture | None
+    pictures: tuple[WeighedPicture, ...]
     received: float
     fetched: float
 
@@ -146,11 +149,25 @@ class QueryPipeline:
         if isinstance(parsed, QueryError):
             rejection = Rejection(parsed.message, "FilterError")
             return RejectedQuery(record, query.query_id, rejection, parsed)
-        try:
-            picture = None if query.image is None else await self._picture(query.image)
-        except IntakeError as error:
-            return _without_picture(record, query, error)
-        return PreparedQuery(record, query, parsed, picture, received, time.monotonic())
+        single = (QueryImage(image=query.image),) if query.image is not None else ()
+        images = query.images or single
+        fetched = await asyncio.gather(
+            *(self._picture(one.image) for one in images), return_exceptions=True
+        )
+        pictures: list[WeighedPicture] = []
+        for number, (one, picture) in enumerate(zip(images, fetched, strict=True)):
+            field = f"images[{number}]" if query.images else "image"
+            if isinstance(picture, IntakeError):
+                return _without_picture(record, query, one.image, field, picture)
+            if isinstance(picture, BaseException):
+                raise picture
+            try:
+                shown = picture if one.box is None else crop(picture, one.box)
+            except BoxTooSmall as error:
+                told = QueryError(code="invalid_query", message=str(error), field=f"{field}.box")
+                return RejectedQuery(record, query.query_id, Rejection.of(error), told)
+            pictures.append(WeighedPicture(shown, one.weight))
+        return PreparedQuery(record, query, parsed, tuple(pictures), received, time.monotonic())
 
     async def _picture(self, reference: str) -> Picture:
         limit_s = self._settings.deadline_s
@@ -178,8 +195,12 @@ class QueryPipeline:
         began = time.monotonic()
         try:
             weights = retrying(self._part_weights.now)
+            liked = retrying(
+                self._index.first_items,
+                list(dict.fromkeys(like for one in queries for like in one.query.like)),
+            )
             with timed("query", "encode"):
-                encoded = [self._encode(one, weights) for one in queries]
+                encoded = [self._encode(one, liked, weights) for one in queries]
             encoded_at = time.monotonic()
             requests = [
                 request_of(one.query, one.parsed, vector, self._settings.candidates)
@@ -233,7 +254,7 @@ class QueryPipeline:
             facets=tuple(map(_facet_counts, retrieved.facets)),
             page=query.page,
             retrieved=page.retrieved,
-            juice=query_juice(encoded.juice) if one.picture is not None else None,
+            juice=query_juice(encoded.juice) if one.pictures else None,
             part_weights=_shares(encoded.weights) if query.explain else {},
             generation=batch.found.generation,
             model_id=self._encoder.model_id,
@@ -242,9 +263,18 @@ class QueryPipeline:
         )
         return _sendable(one, result)
 
-    def _encode(self, one: PreparedQuery, weights: PartWeights) -> Encoded | RejectedQuery:
+    def _encode(
+        self, one: PreparedQuery, liked: Mapping[str, Item], weights: PartWeights
+    ) -> Encoded | RejectedQuery:
+        query = one.query
+        if unknown := [like for like in query.like if like not in liked]:
+            reason = f"field `like`: there is no product {unknown[0]!r} in the index"
+            return RejectedQuery.because(
+                one, Rejection(reason, "UnknownProduct"), "unknown_product", "like"
+            )
+        items = [liked[like] for like in dict.fromkeys(query.like)]
         try:
-            return self._encoder.encode_queries([one.picture], [one.query.text], weights)[0]
+            return compose(self._encoder, one.pictures, items, query.text, weights)
         except ModelError as error:
             return RejectedQuery.because(one, Rejection.of(error), "not_encodable")
 
@@ -283,15 +313,16 @@ def _stages(one: PreparedQuery, batch: Batch, ranking: float, now: float) -> dic
     return {stage: round(1000 * took, 3) for stage, took in seconds.items()}
 
 
-def _without_picture(record: Record, query: Query, error: IntakeError) -> RejectedQuery:
+def _without_picture(
+    record: Record, query: Query, reference: str, field: str, error: IntakeError
+) -> RejectedQuery:
     """Why its picture could not be had: all of it for the operator, less for whoever asked."""
-    reference = query.image or ""
     rejection = Rejection(full_reason(reference, error), type(error).__name__)
     late = isinstance(error, DeadlineExceeded)
     told = QueryError(
         code="deadline_exceeded" if late else "picture_unavailable",
         message=reason_for_asker(reference, error) or rejection.reason,
-        field="image",
+        field=field,
     )
     return RejectedQuery(record, query.query_id, rejection, told)
 

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from index.item import Item
+from models.arrays import Floats, unit
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
 from models.reranking.linear import load_reranker
@@ -19,7 +20,7 @@ from models.reranking.protocol import Candidate, Contribution, Ranked
 from stream.messages import QueryError, Result
 from stream.records import Record
 from stream.schema_1 import decode_result, encode_result
-from tests.doubles.colours import ColourEncoder
+from tests.doubles.colours import ColourEncoder, data_uri, picture_uri, pixels
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
@@ -27,6 +28,8 @@ from workers.intake.fetch import open_fetcher
 from workers.query.steps import QueryPipeline, RejectedQuery
 
 PRODUCTS, PICTURES = 30, 12
+RED = {"image": picture_uri("red")}
+WEIGHT = "images[1].weight"
 CANDIDATES = 10
 
 
@@ -144,14 +147,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def order(shop: Shop) -> list[str]:
-    """Products by the cosine of their best picture to the query."""
-    query = ColourEncoder().encode_queries([None], ["mug"])[0].vector
-    best: dict[str, float] = {}
-    for item in shop.items:
-        assert item.vector is not None
-        cosine = float(item.vector @ query)
-        best[item.product_id] = max(cosine, best.get(item.product_id, -1.0))
-    return sorted(best, key=lambda one: -best[one])
+    """Products by the cosine of their best picture to the usual query."""
+    return cosines(shop, vector(None, "mug"))
 
 
 def test_a_page_is_full_however_many_pictures_a_product_has(shop: Shop) -> None:
@@ -278,6 +275,56 @@ def test_contributions_add_up_to_the_comparison() -> None:
         assert sum(part.contribution for part in one.why) == pytest.approx(one.comparison)
 
 
+def cosines(shop: Shop, query: Floats) -> list[str]:
+    """Products by the cosine of their best picture to a vector."""
+    best: dict[str, float] = {}
+    for item in shop.items:
+        assert item.vector is not None
+        best[item.product_id] = max(float(item.vector @ query), best.get(item.product_id, -1.0))
+    return sorted(best, key=lambda one: -best[one])
+
+
+def vector(colour: str | None, text: str | None = None) -> Floats:
+    shown = pixels(colour) if colour else None
+    return ColourEncoder().encode_queries([shown], [text])[0].vector
+
+
+def test_more_like_some_products(shop: Shop) -> None:
+    liked = [shop.items[5 * PICTURES].vector, shop.items[9 * PICTURES].vector]
+    mean = unit(np.mean([one for one in liked if one is not None], axis=0))
+    result = shop.ask(like=["p5", "p9"], text=None, top=100)
+    expected = [one for one in cosines(shop, mean) if one not in ("p5", "p9")]
+    assert [item.product_id for item in result.items] == expected
+    assert (result.found, result.juice) == (PRODUCTS - 2, None)
+    with_words = unit(mean * float(np.linalg.norm(np.mean(liked, axis=0))) + vector(None, "mug"))  # type: ignore[arg-type]
+    expected = [one for one in cosines(shop, with_words) if one not in ("p5", "p9")]
+    assert shop.ids(like=["p5", "p9"], top=100) == expected
+
+
+def test_several_pictures_with_weights(shop: Shop) -> None:
+    images = [
+        RED,
+        {"image": picture_uri("blue"), "weight": 0.5},
+        {"image": picture_uri("lime"), "weight": -0.25},
+    ]
+    wanted = unit(vector("red") + 0.5 * vector("blue") - 0.25 * vector("lime"))
+    result = shop.ask(images=images, text=None, top=100)
+    assert [item.product_id for item in result.items] == cosines(shop, wanted)
+    assert result.juice is not None
+    # Words go with what is wanted.
+    wanted = unit(vector("red", "mug") + 0.5 * vector("blue", "mug") - 0.25 * vector("lime"))
+    assert shop.ids(images=images, top=100) == cosines(shop, wanted)
+    only_not = [{"image": picture_uri("lime"), "weight": -0.25}]
+    wanted = unit(vector(None, "mug") - 0.25 * vector("lime"))
+    assert shop.ids(images=only_not, top=100) == cosines(shop, wanted)
+
+
+def test_a_part_of_a_picture(shop: Shop) -> None:
+    halves = np.concatenate([pixels("red"), pixels("blue")], axis=1)
+    images = [{"image": data_uri(halves), "box": [0.5, 0, 1, 1]}]
+    assert shop.ids(images=images, text=None, top=100) == cosines(shop, vector("blue"))
+
+
 def test_each_stage_is_timed(shop: Shop) -> None:
     took = shop.ask(filter="price:>1").took_ms
     assert set(took) == {"fetch", "wait", "encode", "retrieve", "rerank", "total"}
@@ -299,11 +346,21 @@ def test_each_stage_is_timed(shop: Shop) -> None:
         ({"colour": "red", "schema": 2}, ("invalid_query", "colour", None)),
         ({"schema": 3}, ("invalid_query", "schema", None)),
         ({"image": "no.jpg", "schema": 2}, ("picture_unavailable", "image", None)),
+        ({"images": [{"image": "no.jpg"}]}, ("picture_unavailable", "images[0]", None)),
+        ({"images": [RED, {"image": "x", "weight": 2}]}, ("invalid_query", WEIGHT, None)),
+        ({"images": [RED | {"weight": 0}]}, ("invalid_query", "images[0]", None)),
+        ({"images": [RED | {"box": [0, 0, 1, 0]}]}, ("invalid_query", "images[0]", None)),
+        ({"images": [RED | {"box": [0, 0, 1, 0.2]}]}, ("invalid_query", "images[0].box", None)),
+        ({"images": [RED], "image": RED["image"]}, ("invalid_query", "images", None)),
+        ({"images": [RED | {"weight": -1}], "text": None}, ("invalid_query", None, None)),
+        ({"images": [RED, RED | {"weight": -1}], "text": None}, ("not_encodable", None, None)),
+        ({"like": ["p1", "nobody"]}, ("unknown_product", "like", None)),
     ],
 )
 def test_an_error_names_its_field(
-    shop: Shop, fields: dict[str, Any], error: tuple[str, str, int | None]
+    shop: Shop, fields: dict[str, Any], error: tuple[str, str | None, int | None]
 ) -> None:
     found = shop.error(**fields)
     assert (found.code, found.field, found.position) == error
-    assert f"`{found.field}`" in found.message or found.field == "image"
+    if found.code == "invalid_query" and found.field and not found.field.endswith("box"):
+        assert f"`{found.field}`" in found.message
