@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import orjson
@@ -65,7 +67,18 @@ class Asked:
     headers: dict[str, str]
 
 
-class ModelHub(ThreadingHTTPServer):
+class _Host(ThreadingHTTPServer):
+    """A server whose clients may go when they like."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went in the middle of an answer."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class ModelHub(_Host):
     """The hub; `files_host` is the server behind it.
 
     Attributes:
@@ -77,8 +90,6 @@ class ModelHub(ThreadingHTTPServer):
         status: answer everything with this status.
         asked: every request, in order.
     """
-
-    daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _HubHandler)
@@ -101,9 +112,7 @@ class ModelHub(ThreadingHTTPServer):
         return [one for one in self.asked if one.method == "GET" and one.path.endswith(f"/{name}")]
 
 
-class _FilesHost(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _FilesHost(_Host):
     def __init__(self, hub: ModelHub) -> None:
         super().__init__(("127.0.0.1", 0), _FilesHandler)
         self.url = f"http://127.0.0.1:{self.server_port}"
