@@ -30,7 +30,7 @@ from unittest.mock import patch
 import numpy as np
 import orjson
 from huggingface_hub import snapshot_download
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 from safetensors.numpy import save
 
 from models.hub.resolve import local_folder
