@@ -203,6 +203,6 @@ def test_names_in_other_languages_come_in_whole_runs() -> None:
     assert len(examples) % 32 == 0
     assert len(examples) > 4000
     assert all(one.query and one.document for one in examples)
-    assert {"lemon", "ليمون", "柠檬"} <= {
-        one.query for one in examples + make_translation_examples(8, 16)
-    }
+    asked = {one.query for one in examples if one.document == "lemon"}
+    assert len(asked) >= 2
+    assert "lemon" not in asked
