@@ -49,6 +49,8 @@ class Column:
         self._codes = np.zeros(0, np.int32)
         self._keys: list[Key] = []
         self._code_of: dict[Key, int] = {}
+        self._numbers: NDArray[np.float64] | None = None
+        """The keys that are numbers, NaN for the others; None until it is asked for."""
         self._set = 0
         """Slots with a value."""
 
@@ -89,7 +91,7 @@ class Column:
 
     def numbers(self, size: int) -> NDArray[np.float64]:
         """The numbers of the first slots, (size,); NaN where a value is missing, or none."""
-        return np.append(self._numbers(), np.nan)[self.codes(size)]
+        return np.append(self._key_numbers(), np.nan)[self.codes(size)]
 
     def select(self, comparison: OneOf | Between, size: int) -> Mask:
         """For which of the first slots a comparison holds, (size,)."""
@@ -119,6 +121,7 @@ class Column:
         new_code[used] = np.arange(len(used))
         self._keys = [self._keys[code] for code in used]
         self._code_of = {key: code for code, key in enumerate(self._keys)}
+        self._numbers = None
         self._codes = new_code[self._codes]
         if self._few:
             self._few = {slot: int(new_code[code]) for slot, code in self._few.items()}
@@ -142,16 +145,18 @@ class Column:
         code = self._code_of.setdefault(key, len(self._keys))
         if code == len(self._keys):
             self._keys.append(key)
+            self._numbers = None
         return code
 
-    def _numbers(self) -> NDArray[np.float64]:
-        """By code; NaN for what is no number."""
-        return np.array(
-            [value if kind == NUMBER else np.nan for kind, value in self._keys], np.float64
-        )
+    def _key_numbers(self) -> NDArray[np.float64]:
+        if self._numbers is None:
+            self._numbers = np.array(
+                [value if kind == NUMBER else np.nan for kind, value in self._keys], np.float64
+            )
+        return self._numbers
 
     def _between(self, wanted: Between) -> Mask:
-        numbers = self._numbers()  # NaN compares as false
+        numbers = self._key_numbers()  # NaN compares as false
         above = numbers >= wanted.low if wanted.with_low else numbers > wanted.low
         below = numbers <= wanted.high if wanted.with_high else numbers < wanted.high
         both: Mask = above & below

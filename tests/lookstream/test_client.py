@@ -119,7 +119,14 @@ def test_only_a_file_is_sent_as_its_content(kafka: Kafka, topics: Topics) -> Non
     with query_worker(kafka, topics, queries), lookstream.Client() as client:
         for image in images:
             client.search(lookstream.Query(image=image))
-    assert [query.image for query in queries] == images
+        shown = EXAMPLE / "pictures" / "Granny-Smith.webp"
+        several = [lookstream.QueryImage(image=one, weight=0.5) for one in (str(shown), images[0])]
+        client.search(lookstream.Query(images=tuple(several)))
+    *singles, last = queries
+    assert [query.image for query in singles] == images
+    first, second = last.images
+    assert first.image.startswith("data:image/webp;base64,")
+    assert (second.image, first.weight) == (images[0], 0.5)
 
 
 def test_events_go_to_the_topics_of_their_kind(kafka: Kafka, topics: Topics) -> None:

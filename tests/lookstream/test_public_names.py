@@ -36,6 +36,8 @@ def test_the_public_names() -> None:
         "ProductDelete",
         "ProductUpsert",
         "Query",
+        "QueryError",
+        "QueryImage",
         "RequestTimeout",
         "Result",
         "ResultItem",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -142,6 +143,55 @@ open_collection(config, BANK, sys.argv[3]).write([item(0, 6.0), item(1, 6.0), it
     assert done.returncode == 9
     assert held(reader) == stored(collection)
     assert list(held(reader).values()).count(6.0) == 2
+
+
+@pytest.mark.slow
+def test_writers_that_are_killed_at_any_moment(
+    config: MilvusConfig, collection: Collection, reader: Retriever
+) -> None:
+    """Two of them, each with products of its own, killed and started again while it is read."""
+    program = """
+import random, sys
+from index.item import tombstone
+from index.milvus.open import open_collection
+from tests.index.milvus.test_mirror import BANK, MilvusConfig, item
+
+config = MilvusConfig(uri=sys.argv[1], kind="lite", mirror_dir=sys.argv[2], flush_idle_s=0.05)
+collection = open_collection(config, BANK, sys.argv[3])
+share, rng = int(sys.argv[4]), random.Random()
+while True:
+    kept, gone = rng.sample(range(share, 20, 2), 2)
+    price = float(rng.randrange(100))
+    both = [item(2 * kept, price), item(2 * kept + 1, price)]
+    collection.write([*both, tombstone(f"p{gone}#0", f"p{gone}", BANK.dim, {})])
+    collection.delete([f"p{gone}#1"])
+"""
+
+    def start(share: int) -> subprocess.Popen[bytes]:
+        arguments = [config.uri, str(config.mirror_dir), collection.name, str(share)]
+        return subprocess.Popen([sys.executable, "-c", program, *arguments])
+
+    rng = random.Random(0)
+    writers = [start(0), start(1)]
+    for kill in range(6):
+        enough = (reader._seen or 0) + rng.randrange(5, 40)
+        while (reader._seen or 0) < enough:
+            held(reader)
+        share = kill % 2
+        writers[share].kill()
+        writers[share].wait()
+        writers[share] = start(share)
+    for writer in writers:
+        writer.kill()
+        writer.wait()
+    # A writer that comes back deletes what its predecessor left of a move or a delete.
+    again = [item(number, 1.0) for number in range(40)]
+    collection.close()
+    with open_collection(config, BANK, collection.name) as opened:
+        assert held(reader).keys() <= stored(opened).keys()
+        opened.write(again)
+        assert held(reader) == stored(opened)
+        assert reader.table.items == 40
 
 
 def test_while_a_writer_lives_the_state_before_it_counts(

@@ -200,8 +200,13 @@ def test_a_generation_is_built_caught_up_and_promoted(settings: Settings) -> Non
     live = asyncio.run(ingest_live(settings))
     assert lookstream("generations", "promote", "blue") == {"promoted": "blue", "caught_up": 7}
     assert lookstream("generations", "list") == {"generations": []}
+    # Its mirror comes along, and that of what was live goes.
+    mirrors = [file.stem for file in settings.mirror_dir.glob("*.sqlite3")]
     index = CatalogIndex(settings, ColourEncoder.model_id)
     assert index.content_hash() == live
+    opened = index.opened()
+    assert opened is not None
+    assert mirrors == [opened.generation]
     index.close()
 
     # The next of the same name is another one, and dropping it leaves the live one alone.
