@@ -24,7 +24,8 @@ import structlog
 from index.errors import ModelMismatch, SearchIndexError
 from index.item import Item, Vector
 from index.lifecycle.switch import Wait, drop_replaced, switch
-from index.milvus.collection import QUERY_IDS, Collection
+from index.milvus.collection import Collection
+from index.milvus.table_rows import QUERY_IDS
 from index.prototypes.bank import PrototypeBank
 from index.prototypes.kmeans import build, default_prototypes
 from index.prototypes.protocol import Bank

@@ -25,11 +25,12 @@ from typing import Any
 
 from index.errors import SearchIndexError
 from index.item import TOMBSTONE, Item
-from index.milvus.collection import TABLE_FIELDS, Collection, Prototypes, table_item
+from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
 from index.milvus.mirror import Keyed, Mirror, delete_mirror
 from index.milvus.schema import any_of, index_params, schema
+from index.milvus.table_rows import TABLE_FIELDS, Prototypes, table_item
 from index.prototypes.protocol import Bank
 from index.search.table import ProductRows
 

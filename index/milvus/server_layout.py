@@ -16,10 +16,11 @@ from typing import Any
 
 from index.errors import SearchIndexError
 from index.item import TOMBSTONE, Item
-from index.milvus.collection import QUERY_IDS, TABLE_FIELDS, Collection, Prototypes
+from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
 from index.milvus.schema import any_of, index_params, schema
+from index.milvus.table_rows import QUERY_IDS, TABLE_FIELDS, Prototypes
 from index.prototypes.protocol import Bank
 from index.search.table import ProductRows
 

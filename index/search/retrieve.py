@@ -21,7 +21,8 @@ from typing import Any, Literal
 import numpy as np
 
 from index.item import Hit, Item, Vector
-from index.milvus.collection import MAX_HITS, Collection
+from index.milvus.collection import Collection
+from index.milvus.table_rows import MAX_HITS
 from index.search.columns import Mask
 from index.search.facets import Counted, Facet
 from index.search.filter import Filter

@@ -1,7 +1,7 @@
 """The table: what filters, facets and sorting need of every product, in columns in memory.
 
 Each process that searches keeps one, filled from the collection when it is opened and brought up to
-date before each search (`index.milvus.collection.Collection.changes`). A product has one slot, so
+date before each search (`index.milvus.table_rows.TableRows.changes`). A product has one slot, so
 that counts are of products, not of pictures; each of its items has a row with the key that Milvus
 knows it by and, where the layout gives them (Milvus Lite), its vector.
 

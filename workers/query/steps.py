@@ -16,32 +16,20 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from index.errors import MilvusUnavailable
 from index.item import Item
-from index.search.facets import Counted
 from index.search.retrieve import Request, Retrieved
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import ModelError
 from models.images.letterbox import Picture
-from models.juicer.juice import Juice
 from models.reranking.protocol import ListReranker
 from stream.codec import decode
 from stream.connection import MAX_MESSAGE_BYTES
 from stream.delivery import Rejection
 from stream.errors import DecodeError
-from stream.messages import (
-    FacetCount,
-    FacetCounts,
-    Impression,
-    Query,
-    QueryError,
-    QueryImage,
-    QueryJuice,
-    Result,
-    Shown,
-)
+from stream.messages import Query, QueryError, QueryImage, Result
 from stream.readable_id import readable_id
 from stream.records import Record
-from stream.schema_1 import encode_result, schema_of, schema_of_unreadable
+from stream.schema_1 import encode_result, schema_of_unreadable
 from workers.catalog_index import CatalogIndex, Found
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
@@ -54,6 +42,7 @@ from workers.query.compose import BoxTooSmall, WeighedPicture, compose, crop
 from workers.query.page import PageOf, request_of
 from workers.query.parse import Parsed, parse
 from workers.query.part_weights import CatalogPartWeights
+from workers.query.result import result_of
 
 log = structlog.get_logger()
 
@@ -242,25 +231,9 @@ class QueryPipeline:
             return RejectedQuery.because(one, Rejection.of(error), "not_comparable")
         except MilvusUnavailable as error:
             return _unavailable(one, error)
-        none = page.no_match_probability
-        result = Result(
-            schema=schema_of(query),
-            query_id=query.query_id,
-            items=page.items,
-            no_match=none is not None and none > 0.5,
-            no_match_probability=none,
-            found=page.found,
-            found_is_exact=page.found_is_exact,
-            facets=tuple(map(_facet_counts, retrieved.facets)),
-            page=query.page,
-            retrieved=page.retrieved,
-            juice=query_juice(encoded.juice) if one.pictures else None,
-            part_weights=_shares(encoded.weights) if query.explain else {},
-            generation=batch.found.generation,
-            model_id=self._encoder.model_id,
-            bank_version=batch.found.bank_version,
-            took_ms=_stages(one, batch, began, time.monotonic()),
-        )
+        times = _stages(one, batch, began, time.monotonic())
+        model_id = self._encoder.model_id
+        result = result_of(query, encoded, page, retrieved.facets, batch.found, model_id, times)
         return _sendable(one, result)
 
     def _encode(
@@ -288,29 +261,6 @@ class QueryPipeline:
             wait=wait_random_exponential(0.05, 1.0),
             reraise=True,
         )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What queries that are searched together share; times of `time.monotonic` in seconds."""
-
-    began: float
-    encoded: float
-    retrieved: float
-    found: Found
-
-
-def _stages(one: PreparedQuery, batch: Batch, ranking: float, now: float) -> dict[str, float]:
-    """Milliseconds of each stage; of those that a batch has in common, the batch's."""
-    seconds = {
-        "fetch": one.fetched - one.received,
-        "wait": batch.began - one.fetched,
-        "encode": batch.encoded - batch.began,
-        "retrieve": batch.retrieved - batch.encoded,
-        "rerank": now - ranking,
-        "total": now - one.received,
-    }
-    return {stage: round(1000 * took, 3) for stage, took in seconds.items()}
 
 
 def _without_picture(
@@ -345,39 +295,24 @@ def _sendable(one: PreparedQuery, result: Result) -> Result | RejectedQuery:
     )
 
 
-def _facet_counts(counted: Counted) -> FacetCounts:
-    return FacetCounts(
-        field=counted.facet.text,
-        counts=tuple(FacetCount(value=one.value, count=one.count) for one in counted.counts),
-        more=counted.more,
-    )
+@dataclass(frozen=True)
+class Batch:
+    """What queries that are searched together share; times of `time.monotonic` in seconds."""
+
+    began: float
+    encoded: float
+    retrieved: float
+    found: Found
 
 
-def _shares(weights: PartWeights) -> dict[str, float]:
-    """The weights in use, by part."""
-    parts = ("identity", "appearance", "colour", "text")
-    return {part: round(getattr(weights, part), 6) for part in parts}
-
-
-def query_juice(juice: Juice) -> QueryJuice:
-    """What the result shows of the query's own picture."""
-    return QueryJuice(grid=juice.grid, kept=juice.kept, box=juice.box, classes=juice.classes)
-
-
-def impression(result: Result, now_ms: int) -> Impression:
-    """The impression of a result: what was shown, where, by which model."""
-    return Impression(
-        event_time=now_ms,
-        query_id=result.query_id,
-        items=tuple(
-            Shown(
-                product_id=item.product_id,
-                item_id=item.item_id,
-                position=item.position,
-                score=item.probability,
-            )
-            for item in result.items
-        ),
-        model_id=result.model_id,
-        bank_version=result.bank_version,
-    )
+def _stages(one: PreparedQuery, batch: Batch, ranking: float, now: float) -> dict[str, float]:
+    """Milliseconds of each stage; of those that a batch has in common, the batch's."""
+    seconds = {
+        "fetch": one.fetched - one.received,
+        "wait": batch.began - one.fetched,
+        "encode": batch.encoded - batch.began,
+        "retrieve": batch.retrieved - batch.encoded,
+        "rerank": now - ranking,
+        "total": now - one.received,
+    }
+    return {stage: round(1000 * took, 3) for stage, took in seconds.items()}

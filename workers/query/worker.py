@@ -28,7 +28,8 @@ from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import open_fetcher
 from workers.model_fit import check_model
 from workers.query.answer_loop import AnswerLoop
-from workers.query.steps import QueryPipeline, RejectedQuery, impression, log
+from workers.query.result import impression
+from workers.query.steps import QueryPipeline, RejectedQuery, log
 
 # How soon a signal to stop is noticed; a query is taken the moment it comes.
 POLL_S = 0.05

@@ -24,7 +24,7 @@ from workers.ingest.items import (
 )
 from workers.ingest.last_write_wins import item_id
 from workers.query.rerank import rank, result_item
-from workers.query.steps import impression
+from workers.query.result import impression
 
 LONGEST_ID = 128
 MOST_PICTURES = 10_000_000

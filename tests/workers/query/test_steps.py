@@ -21,7 +21,8 @@ from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
-from workers.query.steps import QueryPipeline, RejectedQuery, impression
+from workers.query.result import impression
+from workers.query.steps import QueryPipeline, RejectedQuery
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:
