@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lookstream.client import Client, Query
+    from lookstream.client import AsyncClient, Client, Query
+    from lookstream.errors import AccessDenied
     from models.catalog.folder import read_catalog
     from models.embedding.encoder import load_encoder
     from models.errors import CatalogError, ModelError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from workers.errors import SettingsError
 
 __all__ = [
+    "AccessDenied",
+    "AsyncClient",
     "BrokerError",
     "CatalogError",
     "Click",
@@ -58,7 +61,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "lookstream.client": ("Client", "Query"),
+    "lookstream.client": ("AsyncClient", "Client", "Query"),
+    "lookstream.errors": ("AccessDenied",),
     "models.catalog.folder": ("read_catalog",),
     "models.embedding.encoder": ("load_encoder",),
     "models.errors": ("CatalogError", "ModelError"),

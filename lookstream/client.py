@@ -1,22 +1,29 @@
-"""The client that a program uses: addresses come from the settings, local pictures travel along."""
+"""The client that a program uses: over Kafka or over HTTP, with the same answers."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
+from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 
-from stream import messages, request_reply
-from stream.codec import encode
-from stream.connection import check_broker
+from lookstream.http_transport import HttpTransport
+from lookstream.kafka_transport import KafkaTransport
+from lookstream.products import Products
+from lookstream.transport import Transport
+from stream import messages
+from stream.codec import convert
 from stream.data_uri import INLINE_BYTES, data_uri
+from stream.errors import DecodeError, RequestTimeout
 from stream.messages import CatalogEvent, Click, Id, Result
-from stream.publisher import Publisher
-from workers.config.settings import load_settings
-from workers.config.wiring import kafka_of, topics_of
+
+Photo = str | Path
 
 
 class Query(messages.Query, tag="query", frozen=True, kw_only=True):
@@ -25,31 +32,73 @@ class Query(messages.Query, tag="query", frozen=True, kw_only=True):
     query_id: Id = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
 
 
-class Client(request_reply.Client):
+class Client:
     """Asks a running Lookstream and sends it events; a context manager, for several threads.
 
-    Where Kafka is, its credentials and the prefix of the topics come from the settings, as for the
-    workers: `LOOKSTREAM_PROFILE`, and `LOOKSTREAM_KAFKA__BOOTSTRAP` and so on. `kafka` is another
-    address, `host:port[,host:port…]`. `timeout_s`: how long an answer may take.
+    Without an address it goes over Kafka, where the settings say, as for the workers:
+    `LOOKSTREAM_PROFILE`, `LOOKSTREAM_KAFKA__BOOTSTRAP` and so on.
+
+    Args:
+        address: `http://HOST:PORT` of a web worker, or another Kafka, `HOST:PORT[,HOST:PORT…]`.
+        kafka: another Kafka, by name.
+        key: an API key, for HTTP.
+        timeout_s: how long an answer may take.
+
+    Attributes:
+        products: sends products.
 
     Raises:
         SettingsError: a setting is wrong.
         BrokerError: no Kafka answers there, or it has no topics of Lookstream.
     """
 
-    def __init__(self, kafka: str | None = None, *, timeout_s: float = 10.0) -> None:
-        settings = load_settings()
-        address = kafka_of(settings)
-        if kafka is not None:
-            address = replace(address, bootstrap=kafka)
-        check_broker(address, timeout_s)
-        super().__init__(address, topics_of(settings), timeout_s)
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        kafka: str | None = None,
+        key: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        if address is not None and kafka is not None:
+            raise DecodeError("give one address: that of a web worker, or that of a Kafka")
+        over_http = address is not None and address.startswith(("http://", "https://"))
+        self._transport: Transport = (
+            HttpTransport(str(address), key, timeout_s)
+            if over_http
+            else KafkaTransport(address or kafka, timeout_s)
+        )
+        self._timeout_s = timeout_s
+        self.products = Products(self._transport.send)
+
+    def search(self, query: messages.Query | Photo | None = None, **fields: Any) -> Result:
+        """Ask, and wait for the result.
+
+            client.search("photo.jpg", filter="price:<50", top=3)
+            client.search(text="oat milk")
+
+        A photo that is a file here is sent whole, up to 11 MB. A result whose `error` is set is
+        returned like any other.
+
+        Raises:
+            RequestTimeout: no answer came in time.
+            BrokerError: Kafka, or the web worker, cannot be reached.
+            DecodeError: a field is unknown or out of its bounds.
+            AccessDenied: the server wants a key.
+        """
+        asked = query_of(query, fields)
+        answer = self.submit(asked)
+        try:
+            return answer.result(self._timeout_s)
+        except TimeoutError as error:
+            answer.cancel()
+            raise RequestTimeout(
+                f"no answer to query {asked.query_id} within {self._timeout_s:g} s: is a query "
+                "worker running?"
+            ) from error
 
     def submit(self, query: messages.Query) -> Future[Result]:
-        """Send the query and return at once; the future gets its result, or a `BrokerError`.
-
-        A picture that is a file here is sent whole, up to 11 MB: the worker cannot read it.
-        """
+        """Ask, and return at once; the future gets the result, or an error as `search` raises."""
         if query.image is not None:
             query = msgspec.structs.replace(query, image=_sendable(query.image))
         if query.images:
@@ -57,20 +106,115 @@ class Client(request_reply.Client):
                 msgspec.structs.replace(one, image=_sendable(one.image)) for one in query.images
             ]
             query = msgspec.structs.replace(query, images=tuple(images))
-        return super().submit(query)
+        return self._transport.submit(query)
 
-    def send(self, *events: CatalogEvent | Click) -> None:
-        """Send catalog events and clicks; returns when Kafka has them for good.
+    def send(self, *events: CatalogEvent | Click) -> list[str]:
+        """Send catalog events and clicks; returns their ids when Kafka has them for good.
 
         Pictures are named by URL, or by a path that the ingest worker may read (`intake.roots`).
         Raises `BrokerError` for what Kafka did not confirm.
         """
-        with Publisher(self._kafka) as publisher:
-            for event in events:
-                if isinstance(event, Click):
-                    publisher.publish(self._topics.click.name, event.query_id, encode(event))
-                else:
-                    publisher.publish(self._topics.catalog.name, event.product_id, encode(event))
+        return self._transport.send(events)
+
+    def click(self, result: Result, product_id: str) -> None:
+        """Tell that a product of a result was clicked."""
+        self.send(Click(click_id=uuid.uuid4().hex, query_id=result.query_id, product_id=product_id))
+
+    def wait_until_searchable(
+        self, event_ids: str | Iterable[str], timeout_s: float = 30.0
+    ) -> None:
+        """Return when these events have been applied, or superseded by newer ones.
+
+        Raises:
+            RequestTimeout: one was not within `timeout_s` seconds.
+            DecodeError: one was refused; the text says why.
+        """
+        deadline = time.monotonic() + timeout_s
+        for event_id in [event_ids] if isinstance(event_ids, str) else event_ids:
+            end = self._transport.end_of(event_id, max(0.001, deadline - time.monotonic()))
+            if end is None:
+                raise RequestTimeout(
+                    f"event {event_id} was not applied within {timeout_s:g} s: is an ingest "
+                    "worker running?"
+                )
+            if end.state == "refused":
+                raise DecodeError(end.reason)
+
+    def close(self) -> None:
+        """End what was opened."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The same for an event loop; an async context manager.
+
+    Args:
+        address, options: as of `Client`.
+    """
+
+    def __init__(self, address: str | None = None, **options: Any) -> None:
+        self._open = lambda: Client(address, **options)
+        self._client: Client | None = None
+
+    async def search(self, query: messages.Query | Photo | None = None, **fields: Any) -> Result:
+        """As `Client.search`."""
+        client = self._opened
+        asked = query_of(query, fields)
+        answer = await asyncio.to_thread(client.submit, asked)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(answer), client._timeout_s)
+        except TimeoutError:
+            raise RequestTimeout(
+                f"no answer to query {asked.query_id} within {client._timeout_s:g} s"
+            ) from None
+
+    async def send(self, *events: CatalogEvent | Click) -> list[str]:
+        """As `Client.send`."""
+        return await asyncio.to_thread(self._opened.send, *events)
+
+    async def wait_until_searchable(
+        self, event_ids: str | Iterable[str], timeout_s: float = 30.0
+    ) -> None:
+        """As `Client.wait_until_searchable`."""
+        await asyncio.to_thread(self._opened.wait_until_searchable, event_ids, timeout_s)
+
+    async def __aenter__(self) -> Self:
+        self._client = await asyncio.to_thread(self._open)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        client, self._client = self._opened, None
+        await asyncio.to_thread(client.close)
+
+    @property
+    def _opened(self) -> Client:
+        if self._client is None:
+            raise RuntimeError("open the client first: `async with AsyncClient() as client:`")
+        return self._client
+
+
+def query_of(query: messages.Query | Photo | None, fields: dict[str, Any]) -> messages.Query:
+    """The query that a photo and fields make; raises `DecodeError`."""
+    if isinstance(query, messages.Query):
+        if fields:
+            raise DecodeError(f"the query has its fields already: leave {', '.join(fields)} out")
+        return query
+    given: dict[str, Any] = {"schema": 2, **fields, "type": "query"}
+    if query is not None:
+        given["image"] = str(query)
+    asked: Query = convert(given, Query)
+    return asked
 
 
 def _sendable(reference: str) -> str:

@@ -1,5 +1,6 @@
 """Durable messages one at a time: a future for each, with the place where Kafka put it."""
 
+import re
 import threading
 from concurrent.futures import Future
 from functools import partial
@@ -9,9 +10,12 @@ from typing import NamedTuple, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream.connection import Kafka
-from stream.errors import BrokerError
+from stream.errors import BrokerError, DecodeError
 
 POLL_S = 0.05
+
+
+_EVENT_ID = re.compile(r"([0-9]{1,9})-([0-9]{1,18})")
 
 
 class Place(NamedTuple):
@@ -20,6 +24,21 @@ class Place(NamedTuple):
     topic: str
     partition: int
     offset: int
+
+    @property
+    def event_id(self) -> str:
+        """What an event is called by whoever sent it: its partition and offset."""
+        return f"{self.partition}-{self.offset}"
+
+    @classmethod
+    def of_event(cls, event_id: str, topic: str) -> Self:
+        """Where the event with an id lies; raises `DecodeError` for what is no id."""
+        found = _EVENT_ID.fullmatch(event_id)
+        if not found:
+            raise DecodeError(
+                f"{event_id[:100]!r} is no id of an event: it is like 0-17", "event_id"
+            )
+        return cls(topic, int(found[1]), int(found[2]))
 
 
 class EventSender:

@@ -53,7 +53,8 @@ class FakeGateway:
     def follow(self, place: Place) -> Future[End]:
         """How an event ended, if that is known."""
         ended: Future[End] = Future()
-        if end := self.ends.get(self.events[place.offset].product_id):
+        sent = self.events[place.offset : place.offset + 1]
+        if end := next((self.ends.get(one.product_id) for one in sent), None):
             ended.set_result(end)
         return ended
 

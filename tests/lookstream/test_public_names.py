@@ -27,6 +27,8 @@ def python(code: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_the_public_names() -> None:
     assert lookstream.__all__ == [
+        "AccessDenied",
+        "AsyncClient",
         "BrokerError",
         "CatalogError",
         "Click",

@@ -52,6 +52,7 @@ def make_app(context: WebContext, access: Access) -> Starlette:
             Route("/products/{product_id:path}", product_routes.patch, methods=["PATCH"]),
             Route("/products/{product_id:path}", product_routes.delete, methods=["DELETE"]),
             Route("/events", event_routes.events, methods=["POST"]),
+            Route("/events/{event_id}", product_routes.event),
             Route("/live", live_routes.live),
             Route("/healthz", health_routes.health),
             Route("/readyz", health_routes.ready),

@@ -91,7 +91,7 @@ class LiveFeed:
         """Tell that an event came, and, when it has ended, how long that took."""
         place = Place(record.topic, record.partition, record.offset)
         shown: dict[str, Any] = {
-            "event_id": f"{place.partition}-{place.offset}",
+            "event_id": place.event_id,
             "product_id": printable((record.key or b"").decode(errors="replace")),
             "state": "arrived",
         }

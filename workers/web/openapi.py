@@ -134,6 +134,22 @@ def _paths() -> dict[str, Any]:
                 {"202": ("Kafka has it.", {"type": "object"})},
             )
         },
+        "/events/{event_id}": {
+            "get": _operation(
+                "How a catalog event ended, of late: waits for it up to timeout_s.",
+                {},
+                {"200": ("accepted, searchable, superseded or refused.", {"type": "object"})},
+                [
+                    {
+                        "name": "event_id",
+                        "in": "path",
+                        "required": True,
+                        "schema": {"type": "string"},
+                    },
+                    waiting[1],
+                ],
+            )
+        },
         "/live": {
             "get": _operation(
                 "Catalog events as they come and become searchable.",

@@ -136,6 +136,18 @@ def _read(fields: dict[str, Any]) -> ReadEvent:
     return read_fields({"type": "upsert", **fields})
 
 
+async def event(request: Request) -> Response:
+    """`GET /events/{event_id}`: how an event ended, waiting for it up to `timeout_s`."""
+    await check_write(request)
+    context = context_of(request)
+    event_id = request.path_params["event_id"]
+    place = Place.of_event(event_id, context.gateway.topics.catalog.name)
+    end = await context.gateway.end_of(place, _timeout_s(request))
+    state = "accepted" if end is None else "searchable" if end.state == "applied" else end.state
+    reason = {"reason": end.reason} if end is not None and end.reason else {}
+    return _json({"event_id": event_id, "state": state, **reason}, 200)
+
+
 def _wait(request: Request) -> float | None:
     """How many seconds to wait for the end of the event; None for not at all."""
     wait = request.query_params.get("wait")
@@ -143,6 +155,10 @@ def _wait(request: Request) -> float | None:
         return None
     if wait != "searchable":
         raise Problem(422, "invalid_field", "wait can be searchable", field="wait")
+    return _timeout_s(request)
+
+
+def _timeout_s(request: Request) -> float:
     given = request.query_params.get("timeout_s", "10")
     try:
         seconds = float(given)
@@ -160,7 +176,7 @@ def _wait(request: Request) -> float | None:
 
 def _report(read: ReadEvent, place: Place) -> dict[str, Any]:
     report: dict[str, Any] = {
-        "event_id": f"{place.partition}-{place.offset}",
+        "event_id": place.event_id,
         "product_id": read.event.product_id,
         "state": "accepted",
     }

@@ -12,9 +12,11 @@ import orjson
 import psutil
 import pytest
 
+import lookstream
 from models.catalog.folder import read_catalog
 from stream.child_process import python_module
 from stream.dead_letter import read_dead_letters
+from stream.errors import DecodeError
 from stream.messages import Query
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
@@ -166,6 +168,35 @@ def test_a_product_comes_and_goes_over_http(settings: Settings) -> None:
         assert gone.json()["state"] == "searchable"
         ids = [one["product_id"] for one in client.post("/search", files=photo).json()["items"]]
         assert "apple" not in ids
+
+
+@pytest.mark.parametrize("way", ["kafka", "http"])
+def test_one_client_over_both_ways(
+    settings: Settings, catalog: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOKSTREAM_KAFKA__PREFIX", settings.kafka.prefix)
+    web, broker = f"http://127.0.0.1:{settings.web.port}", settings.kafka.servers
+    picture = GROCERY / "pictures" / "Granny-Smith.webp"
+    image = picture_reference(GROCERY, str(picture))
+    with lookstream.Client(web if way == "http" else broker, timeout_s=60) as client:
+        sent = client.products.upsert("apple", title="Green apple", image=image, price=2)
+        client.wait_until_searchable(sent, timeout_s=60)
+        found = client.search(picture, filter="price:<3", top=1)
+        assert [one.product_id for one in found.items] == ["apple"]
+        client.click(found, "apple")
+        wrong = client.search(text="apple", filter="price:<")
+        assert wrong.error is not None
+        assert (wrong.error.code, wrong.error.field) == ("invalid_filter", "filter")
+        with pytest.raises(DecodeError, match="top"):
+            client.search(text="apple", top=0)
+        refused = client.products.upsert("pear", image="data:image/png;base64,AAAA")
+        with pytest.raises(DecodeError, match="picture"):
+            client.wait_until_searchable(refused, timeout_s=60)
+        batches = list(client.products.from_file(catalog, batch=5))
+        assert [len(one.event_ids) for one in batches] == [5, 5, 2]
+        client.wait_until_searchable([one for each in batches for one in each.event_ids])
+        client.wait_until_searchable(client.products.delete("apple"), timeout_s=60)
+        assert client.search(picture, filter="product_id:=apple").found == 0
 
 
 def test_a_bad_query_is_answered_with_the_reason(settings: Settings) -> None:

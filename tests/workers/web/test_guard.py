@@ -48,6 +48,7 @@ async def test_a_key_is_needed_where_there_are_some(
         ("PATCH", "/products/milk"),
         ("DELETE", "/products/milk"),
         ("POST", "/events"),
+        ("GET", "/events/0-1"),
         ("GET", "/live"),
         ("GET", "/metrics"),
         ("GET", "/nothing"),

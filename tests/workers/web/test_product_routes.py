@@ -46,6 +46,19 @@ async def test_waiting_tells_how_the_event_ended(client: Client, gateway: FakeGa
     assert "not applied yet" in answers[3].json()["note"]
 
 
+async def test_an_event_can_be_asked_for_later(client: Client, gateway: FakeGateway) -> None:
+    gateway.ends = {"a": End("applied"), "b": End("refused", "no picture")}
+    ids = [
+        (await client.put(f"/products/{name}", json={"title": "T"})).json()["event_id"]
+        for name in "abc"
+    ]
+    found = [(await client.get(f"/events/{event_id}")).json() for event_id in (*ids, "7-7")]
+    assert [one["state"] for one in found] == ["searchable", "refused", "accepted", "accepted"]
+    assert found[1]["reason"] == "no picture"
+    answer = await client.get("/events/x")
+    assert (answer.status_code, answer.json()["field"]) == (422, "event_id")
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
