@@ -1,8 +1,8 @@
 """How long each encoder takes for a picture on this machine, without fetching any.
 
 Random weights have the true speed. A network is exported to ONNX and runs as it would serve, taking
-turns with `REFERENCE`, so that other load on the machine slows both. The least of the rounds
-counts, because load only adds. What was measured is kept in ``speeds.json`` of the cache.
+turns with `REFERENCE`, so that other load on the machine slows both. What was measured is kept in
+``speeds.json`` of the cache.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Speed(msgspec.Struct, frozen=True):
     """A measured encoder.
 
     Attributes:
-        ms: for one picture, from the input of the network on.
-        of_reference: its time by that of `REFERENCE`.
+        ms: for one picture, from the input of the network on; the least of the rounds, because
+            other load only adds.
+        of_reference: its time by that of `REFERENCE` right after it, the median of the rounds.
         measured: when, in ISO 8601.
     """
 
@@ -86,10 +87,9 @@ def measure(name: str) -> Speed:
 
 def _compare(run: Callable[[], object], reference: Callable[[], object]) -> Speed:
     rounds = [(_seconds(run), _seconds(reference)) for _ in range(ROUNDS)]
-    own, other = map(min, zip(*rounds, strict=True))
     return Speed(
-        ms=1000 * own,
-        of_reference=own / other,
+        ms=1000 * min(own for own, _ in rounds),
+        of_reference=float(np.median([own / other for own, other in rounds])),
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -117,6 +117,7 @@ def _preset(preset: Preset) -> Callable[[], object]:
     picture = np.zeros((1, 3, preset.size, preset.size), np.float32)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = serving_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as it serves
     for logger in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
