@@ -82,7 +82,8 @@ def exported_towers(folder: Path) -> Path:
     to = cache_folder() / f"{folder.resolve().name}-{tower_files.fingerprint(folder)}"
     if not tower_files.is_exported(to):
         purpose = f"{folder} is not exported to ONNX yet, which"
-        for package in ("timm", "transformers", "onnxscript"):
+        libraries = ["open_clip"] if tower_files.is_open_clip(folder) else []
+        for package in ("timm", "transformers", "onnxscript", *libraries):
             if find_spec(package) is None:
                 raise WeightsError(f"{purpose} needs {package}: run `{HUB_EXTRA}`")
         _torch_module("tower_export", purpose).export_towers(folder, to)

@@ -21,6 +21,8 @@ from models.images.letterbox import Frame, Picture, check_picture
 Channels = tuple[float, float, float]
 IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
 IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
+OPENAI_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
 CROPPED_BELOW = 384
 """Pixels from which ConvNeXt squashes a picture and cuts nothing off."""
 
@@ -165,6 +167,30 @@ def of_timm(config: Mapping[str, Any]) -> Preprocessing:
         resample=int(FILTERS[name]),
         mean=_channels(config.get("mean") or IMAGENET_MEAN),
         std=_channels(config.get("std") or IMAGENET_STD),
+        rounding="nearest",
+    )
+
+
+def of_open_clip(config: Mapping[str, Any]) -> Preprocessing:
+    """What `open_clip_config.json` says, for open_clip's evaluation transform.
+
+    Raises:
+        WeightsError: it asks for a step that is not known here.
+    """
+    settings, pictures = config.get("preprocess_cfg") or {}, config["model_cfg"]["vision_cfg"]
+    side, mode = pictures.get("image_size", 224), settings.get("resize_mode") or "shortest"
+    if not isinstance(side, int) or mode not in {"shortest", "squash"}:
+        raise WeightsError(
+            f"open_clip_config.json has image_size {side} and resize_mode {mode!r}; known are "
+            "squares, and the modes shortest and squash"
+        )
+    return Preprocessing(
+        size=side,
+        resize="squash" if mode == "squash" else "shortest",
+        resized=side,
+        resample=int(FILTERS.get(settings.get("interpolation", ""), FILTERS["bicubic"])),
+        mean=_channels(settings.get("mean") or OPENAI_MEAN),
+        std=_channels(settings.get("std") or OPENAI_STD),
         rounding="nearest",
     )
 

@@ -1,8 +1,8 @@
 """A network from a Hugging Face folder: what its files say, and what is kept once it is exported.
 
 A folder holds `config.json`, `*.safetensors`, `preprocessor_config.json` and, if it reads words,
-its tokenizer. It is exported once (`models.backbone.tower_export`) to a folder of ours, which is
-all that serving reads:
+its tokenizer; one of open_clip has `open_clip_config.json` in place of both configurations. It is
+exported once (`models.backbone.tower_export`) to a folder of ours, which is all that serving reads:
 
     tower.json       what follows here, `TowerCard`
     picture.onnx     ``picture`` (1, 3, s, s) to ``patches``, ``embedding`` and ``attention``
@@ -21,8 +21,9 @@ from typing import Any
 import msgspec
 
 from models.backbone.checkpoints import sha256_of
-from models.backbone.preprocessing import Preprocessing, of_timm, of_transformers
+from models.backbone.preprocessing import Preprocessing, of_open_clip, of_timm, of_transformers
 from models.errors import WeightsError
+from models.hub.lock import known_sha256
 
 CARD, PICTURE_GRAPH, TEXT_GRAPH, TOKENIZER = (
     "tower.json",
@@ -30,6 +31,9 @@ CARD, PICTURE_GRAPH, TEXT_GRAPH, TOKENIZER = (
     "text.onnx",
     "tokenizer.json",
 )
+OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
+"""What a folder of open_clip has in place of config.json and model.safetensors."""
+
 EXPORT_VERSION = "1"
 """Part of the fingerprint: raise it when what is exported changes."""
 
@@ -108,13 +112,18 @@ def fingerprint(folder: Path) -> str:
         return read_card(folder).fingerprint
     check_folder(folder)
     files = sorted({file for pattern in FINGERPRINTED for file in folder.glob(pattern)})
-    key = "/".join([EXPORT_VERSION, *(f"{file.name}:{sha256_of(file)}" for file in files)])
+    key = "/".join([EXPORT_VERSION, *(f"{file.name}:{_sha256(file)}" for file in files)])
     return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def _sha256(file: Path) -> str:
+    """The hash of a file; what was fetched from a hub was hashed then, which saves seconds."""
+    return known_sha256(file) or sha256_of(file)
 
 
 def check_folder(folder: Path) -> None:
     """Raise WeightsError unless the folder has the files of a network."""
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file() and not is_open_clip(folder):
         raise WeightsError(
             f"{folder} holds no network: a folder as Hugging Face has them is needed, with "
             "config.json, *.safetensors and preprocessor_config.json"
@@ -124,6 +133,11 @@ def check_folder(folder: Path) -> None:
             f"{folder} holds no weights: *.safetensors are needed. Other formats are not read: "
             "they can run code"
         )
+
+
+def is_open_clip(folder: Path) -> bool:
+    """Whether a folder holds a network of open_clip, and none of transformers or timm."""
+    return (folder / OPEN_CLIP_CONFIG).is_file() and not (folder / "config.json").is_file()
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
@@ -150,6 +164,8 @@ def read_preprocessing(folder: Path) -> Preprocessing:
     """How a folder's network wants its pictures; raises WeightsError."""
     config = read_json(folder, "config.json")
     try:
+        if is_open_clip(folder):
+            return of_open_clip(read_json(folder, OPEN_CLIP_CONFIG))
         if timm_name(config) is not None:
             return of_timm(config.get("pretrained_cfg") or config)
         settings = read_json(folder, "preprocessor_config.json")

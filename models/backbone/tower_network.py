@@ -7,6 +7,7 @@ text tower whose embeddings lie in the same space.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.backbone.tower_files import check_folder, read_json, timm_name
+from models.backbone.tower_files import check_folder, is_open_clip, read_json, timm_name
 from models.errors import WeightsError
 
 Outputs = tuple[Tensor, Tensor, Tensor]
+Towers = tuple[nn.Module, nn.Module | None, str]
 
 
 class TransformersPictures(nn.Module):
@@ -101,7 +103,7 @@ class TimmPictures(nn.Module):
         return rows, embedding, rows.new_zeros(1, 0)
 
 
-def load_towers(folder: Path, size: int) -> tuple[nn.Module, nn.Module | None, str]:
+def load_towers(folder: Path, size: int) -> Towers:
     """The picture tower, the text tower or None, and the name of the architecture.
 
     Args:
@@ -112,6 +114,9 @@ def load_towers(folder: Path, size: int) -> tuple[nn.Module, nn.Module | None, s
         WeightsError: the folder holds no network that can be used; the message says why.
     """
     check_folder(folder)
+    if is_open_clip(folder):  # by name: other folders don't need open_clip
+        found: Towers = import_module("models.backbone.open_clip_network").load_open_clip(folder)
+        return found
     config = read_json(folder, "config.json")
     name = timm_name(config)
     if name is not None:

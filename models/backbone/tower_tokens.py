@@ -12,7 +12,13 @@ from typing import Any
 import transformers
 from tokenizers import Tokenizer
 
-from models.backbone.tower_files import TOKENIZER, TextCard, read_json
+from models.backbone.tower_files import (
+    OPEN_CLIP_CONFIG,
+    TOKENIZER,
+    TextCard,
+    is_open_clip,
+    read_json,
+)
 from models.errors import WeightsError
 
 SIGLIP = ("siglip", "siglip2")
@@ -31,6 +37,11 @@ def read_tokenizer(folder: Path) -> tuple[TextCard, Tokenizer]:
     tokenizer = _tokenizer(folder)
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    if is_open_clip(folder):
+        texts = read_json(folder, OPEN_CLIP_CONFIG)["model_cfg"]["text_cfg"]
+        length = int(texts.get("context_length", 77))
+        # open_clip fills up with 0, and a network without a causal mask sees that.
+        return TextCard(tokens=length, padding=0, lowercase=False, punctuation=True), tokenizer
     siglip = config.get("model_type") in SIGLIP
     length = int(of_text.get("max_position_embeddings") or settings.get("model_max_length") or 64)
     if config.get("model_type") == "altclip":

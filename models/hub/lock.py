@@ -144,16 +144,34 @@ def find_snapshot(source: Source) -> tuple[Path, Snapshot] | None:
     if snapshot is None or not all((folder / name).is_file() for name in snapshot.files):
         return None
     for name, locked in snapshot.files.items():
-        status = (folder / name).stat()
-        if (status.st_size, status.st_mtime_ns) == (locked.size, locked.mtime_ns):
+        if _is_untouched(folder / name, locked):
             continue
-        if status.st_size != locked.size or sha256_of(folder / name) != locked.sha256:
+        if sha256_of(folder / name) != locked.sha256:
             raise HubError(
                 Reason.CHANGED,
                 f"{folder / name} was changed since it was fetched: delete {folder} and run "
                 f"`lookstream models fetch {source.name}`",
             )
     return folder, snapshot
+
+
+def known_sha256(path: Path) -> str | None:
+    """The hash of a fetched file, by its lock; None of other files, and of one that was touched.
+
+    Raises:
+        HubError: the lock cannot be read.
+    """
+    commit = path.parent.parent
+    if commit.parent.parent != hub_folder():
+        return None
+    snapshot = read_lock(commit.parent.name.replace("--", "/")).snapshots.get(commit.name)
+    locked = None if snapshot is None else snapshot.files.get(path.name)
+    return locked.sha256 if locked is not None and _is_untouched(path, locked) else None
+
+
+def _is_untouched(path: Path, locked: LockedFile) -> bool:
+    status = path.stat()
+    return (status.st_size, status.st_mtime_ns) == (locked.size, locked.mtime_ns)
 
 
 def _names(lock: Lock) -> list[str]:

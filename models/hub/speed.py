@@ -111,7 +111,7 @@ def _preset(preset: Preset) -> Callable[[], object]:
             )
     # By name: listing what there is needs none of these.
     torch, architecture = import_module("torch"), import_module("models.hub.architecture")
-    tower = import_module("timm.utils").reparameterize_model(
+    tower = import_module("timm.utils.model").reparameterize_model(
         architecture.picture_tower(preset).eval()
     )
     picture = np.zeros((1, 3, preset.size, preset.size), np.float32)

