@@ -68,17 +68,20 @@ class LiteCollection(Collection):
     def _create(self) -> None:
         self._directory = None
         if not self._client.call("has_collection", self.generation):
-            index = index_params()
-            # FLAT: where scopes are small, an exact search costs nothing more.
-            kind = "FLAT" if self.config.index_type == "AUTOINDEX" else self.config.index_type
-            index.add_index("vector", index_type=kind, metric_type="COSINE")
             self._client.call(
                 "create_collection",
                 self.generation,
                 schema=schema(self.bank.dim, partition_key=False),
-                index_params=index,
                 properties={PROPERTY: self.metadata.encoded()},
             )
+        if not self._client.call("list_indexes", self.generation):
+            index = index_params()
+            # FLAT: where scopes are small, an exact search costs nothing more.
+            kind = "FLAT" if self.config.index_type == "AUTOINDEX" else self.config.index_type
+            index.add_index("vector", index_type=kind, metric_type="COSINE")
+            # sync=False: the client would look for half a second whether it is there.
+            self._client.call("create_index", self.generation, index, sync=False)
+        self._client.call("load_collection", self.generation)
         existing = set(self._client.call("list_partitions", self.generation))
         for partition in [*self._partitions(range(len(self.bank))), self._partition(TOMBSTONE)]:
             if partition not in existing:
