@@ -127,6 +127,17 @@ def test_why_a_result_stands_where_it_does(page: Page, shop: Settings, photo: Pa
     expect(page.locator(".why")).to_have_count(0)
 
 
+def test_more_like_a_result(page: Page, shop: Settings) -> None:
+    page.goto(address(shop))
+    search_words(page, "juice")
+    title = page.locator(".item .title").first.inner_text()
+    page.get_by_role("button", name="More like this").first.click()
+    expect(page.locator("#status")).to_contain_text(f"More like “{title}”")
+    assert title not in page.locator(".item .title").all_inner_texts()
+    search_words(page, "milk")
+    expect(page.locator("#status")).not_to_contain_text("More like")
+
+
 def test_a_click_reaches_the_topic(page: Page, shop: Settings) -> None:
     page.goto(address(shop))
     search_words(page, "apple")

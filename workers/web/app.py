@@ -46,6 +46,7 @@ def make_app(context: WebContext, access: Access) -> Starlette:
             Route("/docs", page_routes.docs),
             Route("/openapi.json", openapi),
             Route("/search", search_routes.search, methods=["POST"]),
+            Route("/similar", search_routes.similar, methods=["POST"]),
             Route("/picture/{name}", search_routes.picture),
             Route("/products", product_routes.write, methods=["POST"]),
             Route("/products/{product_id:path}", product_routes.put, methods=["PUT"]),

@@ -107,6 +107,13 @@ def _paths() -> dict[str, Any]:
                 {"200": ("The products, best first.", _ref("Result"))},
             )
         },
+        "/similar": {
+            "post": _operation(
+                "More like some products: `like` names them; nothing is fetched or encoded.",
+                {JSON: _ref("Query")},
+                {"200": ("The products, best first, without those.", _ref("Result"))},
+            )
+        },
         "/products": {
             "post": _operation(
                 "Add or change a product; or many, as JSON lines.",

@@ -22,7 +22,7 @@ REMOTE = ("http://", "https://", "s3://", "data:")
 
 NUMBERS = ("top", "page", "min_probability")
 YES_OR_NO = ("explain",)
-LISTS = ("facets",)
+LISTS = ("facets", "like")
 """Fields that a form has as text: a number, true or false, one of several."""
 
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")

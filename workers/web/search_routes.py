@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stream.messages import Result
+from stream.messages import Query, Result
 from workers.web.context import WebContext, context_of
 from workers.web.guard import needs
 from workers.web.problems import Problem
@@ -21,10 +21,22 @@ STATUS_OF = {"search_unavailable": 503, "deadline_exceeded": 504}
 
 
 async def search(request: Request) -> Response:
-    """Products that a photo, words, or both show."""
+    """`POST /search`: products that a photo, words, or both show."""
     await check_search(request)
-    context = context_of(request)
-    result = await context.gateway.search(await read_query(request))
+    return await _answer(context_of(request), await read_query(request))
+
+
+async def similar(request: Request) -> Response:
+    """`POST /similar`: more like one product or several, `{"like": [ID, …]}`."""
+    await check_search(request)
+    query = await read_query(request)
+    if not query.like:
+        raise Problem(422, "invalid_field", "like names the products to find more of", field="like")
+    return await _answer(context_of(request), query)
+
+
+async def _answer(context: WebContext, query: Query) -> Response:
+    result = await context.gateway.search(query)
     if result.error:
         raise Problem(
             STATUS_OF.get(result.error.code, 422),

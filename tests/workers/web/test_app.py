@@ -23,6 +23,7 @@ NAMES = st.sampled_from(
 BODIES = st.dictionaries(NAMES | st.text(max_size=5), JSON, max_size=5) | JSON
 DOORS = [
     ("POST", "/search"),
+    ("POST", "/similar"),
     ("POST", "/products"),
     ("PUT", "/products/a"),
     ("PATCH", "/products/a"),

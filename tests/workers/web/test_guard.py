@@ -43,6 +43,7 @@ async def test_a_key_is_needed_where_there_are_some(
     ("method", "path"),
     [
         ("POST", "/search"),
+        ("POST", "/similar"),
         ("POST", "/products"),
         ("PUT", "/products/milk"),
         ("PATCH", "/products/milk"),

@@ -32,6 +32,13 @@ async def test_words_and_a_picture_as_json(client: Client, gateway: FakeGateway)
     assert "type" not in found
 
 
+async def test_more_like_a_product(client: Client, gateway: FakeGateway) -> None:
+    assert (await client.post("/similar", json={"like": ["milk"], "top": 3})).status_code == 200
+    assert gateway.queries[0].like == ("milk",)
+    answer = await client.post("/similar", json={"text": "milk"})
+    assert (answer.status_code, answer.json()["field"]) == (422, "like")
+
+
 async def test_a_form_has_every_field(client: Client, gateway: FakeGateway) -> None:
     form = {
         "text": "milk",

@@ -43,6 +43,7 @@ function card(template, item, result, actions) {
   }
   link.addEventListener("click", () => actions.click(result.query_id, item.product_id));
   const buttons = root.querySelector(".actions");
+  buttons.append(button("More like this", title, () => actions.like(item)));
   if (item.why?.length) buttons.append(whyButton(root, item, title));
   if (item.also_seen) {
     const others = [item.product_id, ...(item.near_duplicates ?? [])];

@@ -16,6 +16,7 @@ const words = document.getElementById("words");
 const sort = document.getElementById("sort");
 let running = null;
 let page = 1;
+let like = null; // the product that more is asked of, in place of picture and words
 
 const picture = new Picture(() => begin(), (why) => tell(why, "problem"));
 const refine = new Refine(() => run(1));
@@ -27,6 +28,11 @@ function tell(text, kind = "") {
 
 // Another question: what was chosen for the last one does not count.
 function begin() {
+  start(null);
+}
+
+function start(product) {
+  like = product;
   refine.clear();
   run(1);
 }
@@ -35,13 +41,13 @@ function question(text) {
   const filter = refine.filter();
   return {
     top: TOP, page, sort: sort.value, group: "near_duplicate", explain: true, facets: refine.asked,
-    ...(text && { text }), ...(filter && { filter }),
+    ...(like ? { like: [like.id] } : text && { text }), ...(filter && { filter }),
   };
 }
 
 async function run(wanted) {
   const text = words.value.trim();
-  if (!picture.file && !text) {
+  if (!picture.file && !text && !like) {
     tell("Give a picture, words, or both.");
     return;
   }
@@ -53,7 +59,7 @@ async function run(wanted) {
   document.getElementById("pages").hidden = true;
   const began = performance.now();
   try {
-    const result = await search(question(text), await picture.sendable(), mine.signal);
+    const result = await search(question(text), like ? null : await picture.sendable(), mine.signal);
     answer(result, performance.now() - began);
   } catch (problem) {
     if (problem.name === "AbortError") return;
@@ -67,9 +73,10 @@ async function run(wanted) {
 function answer(result, ms) {
   show(items, result, {
     click: (query_id, product_id) => click(query_id, product_id).catch(() => {}),
+    like: (item) => { start({ id: item.product_id, title: item.title || item.product_id }); },
     alike: (product_ids) => { refine.only(product_ids); run(1); },
   });
-  picture.setKept(result.juice);
+  if (!like) picture.setKept(result.juice);
   if (result.items.length || refine.filter()) {
     refine.show(result.facets ?? []);
     document.getElementById("order").hidden = false;
@@ -84,6 +91,8 @@ function summary(result, ms) {
   if (!result.items.length) {
     const why = refine.filter() ? "No product passes the filter." : "Nothing found. Is the catalog empty? `lookstream produce DIR` sends one.";
     tell(why, "nomatch");
+  } else if (like) {
+    tell(`More like “${like.title}” · ${time}`);
   } else if (result.no_match && sort.value === "relevance" && page === 1) {
     const first = percent(result.items[0].probability ?? 0);
     tell(`Probably none of these is the very product (the first one with ${first}). The nearest ones, ${time}:`, "nomatch");
