@@ -11,6 +11,7 @@ import numpy as np
 from models.arrays import Floats
 from models.backbone.checkpoints import sha256_of
 from models.errors import WeightsError
+from models.hub.names import is_hub_name
 from models.weights import WEIGHTS
 
 EXPORT_VERSION = "3"
@@ -85,6 +86,12 @@ def named_backbone(name: str) -> BackboneSpec:
     """
     if name in BACKBONES:
         return BACKBONES[name]
+    if is_hub_name(name) or (name and Path(name).is_dir()):
+        raise WeightsError(
+            f"{name} is served as it is, and cannot be trained: train {' or '.join(BACKBONES)}, or "
+            "TIMM_NAME:SIZE:PATH. What shorter vectors of it keep can be fitted "
+            "(`lookstream train rotation`)"
+        )
     timm_name, _, rest = name.partition(":")
     size, _, path = rest.partition(":")
     if not size.isdecimal() or not path:

@@ -154,6 +154,12 @@ def test_a_backbone_is_named_or_spelled_out() -> None:
             named_backbone(wrong)
 
 
+def test_networks_of_a_hub_are_not_trained(tmp_path: Path) -> None:
+    for name in ("siglip2-base", "hf:shop/encoder", str(tmp_path)):
+        with pytest.raises(WeightsError, match="cannot be trained.*train rotation"):
+            named_backbone(name)
+
+
 def test_unknown_networks_and_devices_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="timm knows no network 'no_such_network'"):
         patch_network(BackboneSpec("no_such_network", None, 96))

@@ -1,14 +1,16 @@
 """From a name to a folder, with a hub on loopback."""
 
 import logging
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from models.backbone.checkpoints import sha256_of
 from models.errors import HubError
-from models.hub.lock import LOCK, repo_folder
+from models.hub.lock import LOCK, known_sha256, repo_folder
 from models.hub.reasons import Reason
 from models.hub.resolve import find_folder, local_folder
 from tests.hub.cases import CASES, FILES, NAME, REPO, TOKEN, Case, repository
@@ -83,6 +85,15 @@ def test_what_was_not_fetched_is_not_found(hub: ModelHub) -> None:
     assert find_folder("siglip2-base") is None
     assert find_folder(NAME) is None
     assert not hub.asked
+
+
+def test_hashes_of_fetched_files_are_known(hub: ModelHub, tmp_path: Path) -> None:
+    path = local_folder(NAME) / "model.safetensors"
+    assert known_sha256(path) == sha256_of(path)
+    os.utime(path, ns=(0, 0))
+    assert known_sha256(path) is None
+    (tmp_path / "other").touch()
+    assert known_sha256(tmp_path / "other") is None
 
 
 @pytest.mark.parametrize(
