@@ -127,7 +127,8 @@ def _write(
     longest: int | None = None,
 ) -> None:
     """Write a graph, and its weights beside it; ``longest`` makes the second axis' length free."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for library in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     free = None if longest is None else ({1: torch.export.Dim("n", min=2, max=longest)},)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals

@@ -44,8 +44,8 @@ def promote(
 ) -> None:
     """Make a generation the live index, and drop what was live.
 
-    Stop the ingest worker first, and start it again afterwards: it goes on where it was. Searches
-    go on meanwhile and find the new index within seconds.
+    The ingest worker of `lookstream up` pauses meanwhile; any other, stop first and start again
+    afterwards: it goes on where it was. Searches go on and find the new index within seconds.
 
     [bold]Example[/]
 
@@ -55,22 +55,22 @@ def promote(
     from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
     from workers.config.wiring import topics_of
-    from workers.jobs.generations import check_no_ingest, existing
+    from workers.jobs.generations import existing, no_ingest
     from workers.jobs.generations import promote as promote_generation
 
     settings = load_settings()
-    check_no_ingest(settings)
     candidate, late = existing(settings, name), 0
-    if catch_up:
-        encoder = encoder_of(settings)
-        span, topic = Span(Edge.LAST, Edge.NOW), topics_of(settings).catalog.name
-        with (
-            open_progress(quiet=quiet) as bars,
-            source(settings, span, candidate, None)(topic, bars, "catching up") as done,
-        ):
-            late = apply_products(done, candidate, encoder).read
-    promote_generation(settings, name)
-    say(f"{name} is the live index now ({late} records caught up); start the ingest worker again")
+    with no_ingest(settings):
+        if catch_up:
+            encoder = encoder_of(candidate)
+            span, topic = Span(Edge.LAST, Edge.NOW), topics_of(settings).catalog.name
+            with (
+                open_progress(quiet=quiet) as bars,
+                source(settings, span, candidate, None)(topic, bars, "catching up") as done,
+            ):
+                late = apply_products(done, candidate, encoder).read
+        promote_generation(settings, name)
+    say(f"{name} is the live index now ({late} records caught up)")
     finish({"promoted": name, "caught_up": late}, json)
 
 

@@ -186,23 +186,22 @@ async def _try(
 ) -> tuple[str, Trial]:
     """The name of the present encoder, and how the other one compares with it."""
     from models.catalog.folder import read_catalog
-    from workers.config.load_models import encoder_of
+    from workers.config.chosen_encoder import models_of, with_backbone
+    from workers.config.load_models import encoder_for, encoder_of
     from workers.config.settings import load_settings
     from workers.intake.fetch import open_fetcher
     from workers.jobs.trial_material import gather_material
     from workers.jobs.try_encoder import try_encoder as examine
 
     settings = load_settings()
-    other = {"encoder": "standard", "backbone": name, "projection": None, "reranker": None}
-    models = settings.models.model_copy(update=other)
     catalog = read_catalog(folder)
     roots = (*settings.intake.roots, catalog.folder.resolve())
     with progress.task("loading the encoders"):
         present = encoder_of(settings)
-        candidate = encoder_of(settings.model_copy(update={"models": models}))
+        candidate = encoder_for(with_backbone(settings.models, name))
     async with open_fetcher(settings.intake.model_copy(update={"roots": roots})) as fetcher:
         material = await gather_material(catalog, split, most, fetcher, progress)
     weigh = settings.ingest.weigh_parts
     trial = examine(material, present, candidate, progress, weigh=weigh)
-    standard = settings.models.encoder == "standard"
-    return (settings.models.backbone if standard else settings.models.encoder), trial
+    models = models_of(settings)
+    return (models.backbone if models.encoder == "standard" else models.encoder), trial

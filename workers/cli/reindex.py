@@ -26,6 +26,10 @@ def reindex(
     into: Annotated[
         str, typer.Option(help="The generation to build or go on with: letters and digits.")
     ] = "reindex",
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Encode with another network from now on: as models.backbone takes it."),
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Build and compare only; the live index stays.")
     ] = False,
@@ -46,24 +50,37 @@ def reindex(
 ) -> None:
     """Build the index anew from the catalog topic, compare it with the live one, and promote it.
 
-    That is what another model asks for, since vectors of two models cannot be in one index. Run it
-    with the new model in the settings. Searches go on meanwhile, and so may an ingest worker until
-    the new index is built; to promote it, the ingest worker must be stopped: run the command again
-    then. It goes on where it ended, also after an interruption.
+    That is what another model asks for, since vectors of two models cannot be in one index: name it
+    by --backbone, or in the settings. Searches go on meanwhile, and so does ingest until the new
+    index is built. Then the ingest worker of `lookstream up` pauses for some seconds; any other has
+    to be stopped: run the command again then. Query workers load the new encoder when its index
+    goes live, and each list is of one index. The command goes on where it ended, also after an
+    interruption.
 
     [bold]Examples[/]
 
       lookstream reindex --dry-run
-      lookstream reindex
+      lookstream reindex --backbone siglip2-base
       lookstream reindex --keep; lookstream generations promote reindex
     """
-    from workers.config.load_models import encoder_of
+    from workers.config.chosen_encoder import with_backbone
+    from workers.config.load_models import encoder_for, encoder_of
     from workers.config.settings import load_settings
-    from workers.jobs.generations import begin, check_no_ingest, drop, finish_promotion, promote
+    from workers.jobs.generations import (
+        begin,
+        drop,
+        finish_promotion,
+        lookup,
+        no_ingest,
+        promote,
+    )
     from workers.jobs.reindex import begun, check_model, plan
 
     settings = load_settings()
-    encoder = encoder_of(settings)
+    if backbone is not None:
+        encoder = encoder_for(with_backbone(settings.models, backbone))
+    else:  # that of what was begun, else that of the live index
+        encoder = encoder_of((None if restart else lookup(settings, into)) or settings)
     if dry_run:
         found = plan(settings, into, encoder.model_id, from_topic=file is None, restart=restart)
         _say_plan(found)
@@ -79,7 +96,7 @@ def reindex(
     elif earlier:
         check_model(earlier, encoder.model_id)
         say(f"going on with {into!r}: {earlier.items} items are in it")
-    candidate = begin(settings, into)
+    candidate = begin(settings, into, backbone)
     with open_progress(quiet=quiet) as bars:
         report["replayed"] = _replay(settings, candidate, encoder, bars, file)
         comparison = _compare(settings, candidate, bars)
@@ -90,17 +107,18 @@ def reindex(
         finish(report, json)
         return
     _confirm(comparison, into, yes=yes)
-    check_no_ingest(settings)
-    with open_progress(quiet=quiet) as bars:
+    with open_progress(quiet=quiet) as bars, no_ingest(settings):
         if file is None:
             report["caught_up"] = _replay(settings, candidate, encoder, bars)["read"]
         with bars.task("promoting"):
             promote(settings, into)
     report["promoted"] = True
-    say(
-        f"the new index is live, with vectors of {encoder.model_id}: start the ingest worker again,"
-    )
-    say("and with another model than before also the query workers")
+    say(f"the new index is live, with vectors of {encoder.model_id}")
+    if backbone is not None:
+        say(
+            f"workers take {backbone} in place of models.backbone = {settings.models.backbone}: "
+            "write it into your settings when it is convenient"
+        )
     finish(report, json)
 
 

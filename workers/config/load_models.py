@@ -19,19 +19,28 @@ from models.hub.resolve import find_folder, local_folder
 from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from models.reranking.protocol import ListReranker
 from models.reranking.similarity import SimilarityReranker
-from workers.config.sections import MLLM
+from workers.config.chosen_encoder import models_of
+from workers.config.sections import MLLM, ModelSettings
 from workers.config.settings import Settings
 from workers.progress.lines import Lines
 
 
 def encoder_of(settings: Settings) -> CatalogEncoder:
-    """The encoder, loaded: the standard one, or a vision-language model (`models.encoder`).
+    """The encoder of the catalog in `data_dir`, loaded.
 
     Raises:
         ModelError: weights are missing or don't fit, or an extra is not installed.
     """
-    standard = standard_encoder_of(settings)
-    models = settings.models
+    return encoder_for(models_of(settings))
+
+
+def encoder_for(models: ModelSettings) -> CatalogEncoder:
+    """The standard encoder, or a vision-language model (`models.encoder`), whatever the catalog.
+
+    Raises:
+        ModelError: weights are missing or don't fit, or an extra is not installed.
+    """
+    standard = _standard_encoder(models)
     if not models.encoder.startswith(MLLM):
         return standard
     # By name: only this encoder needs torch and transformers.
@@ -51,10 +60,10 @@ def model_id_of(settings: Settings) -> str | None:
     Raises:
         ModelError: weights are missing.
     """
-    models = settings.models
+    models = models_of(settings)
     if models.encoder.startswith(MLLM):
         return None
-    fetch_backbone(settings)
+    fetch_backbone(models)
     return encoder_id(
         models.backbone, models.projection, models.dim, models.text, offline=models.offline
     )
@@ -62,11 +71,14 @@ def model_id_of(settings: Settings) -> str | None:
 
 def standard_encoder_of(settings: Settings) -> Encoder:
     """The standard encoder, which can be trained and makes juice for any other; in seconds."""
+    return _standard_encoder(models_of(settings))
+
+
+def _standard_encoder(models: ModelSettings) -> Encoder:
     # The network's own threads use every core; those of matrix products beside them only get in
     # their way: a query took twice as long with both.
     threadpool_limits(1, user_api="blas")
-    fetch_backbone(settings)
-    models = settings.models
+    fetch_backbone(models)
     return load_encoder(
         models.device,
         models.backbone,
@@ -78,7 +90,7 @@ def standard_encoder_of(settings: Settings) -> Encoder:
     )
 
 
-def fetch_backbone(settings: Settings) -> None:
+def fetch_backbone(models: ModelSettings) -> None:
     """Fetch the network that the settings name if it is of a hub and not here.
 
     How far it is goes to standard error, line by line, so that a log has it too.
@@ -86,7 +98,6 @@ def fetch_backbone(settings: Settings) -> None:
     Raises:
         HubError: it cannot be fetched, or must not (`models.offline`).
     """
-    models = settings.models
     if is_hub_name(models.backbone) and find_folder(models.backbone) is None:
         with Lines(sys.stderr) as lines:
             local_folder(models.backbone, progress=lines.phases(), offline=models.offline)
@@ -107,7 +118,7 @@ def reranker_for(settings: Settings, model_id: str) -> ListReranker:
     Raises:
         RerankerError: the file that `models.reranker` names is missing or damaged.
     """
-    models = settings.models
+    models = models_of(settings)
     named, packaged = models.reranker, packaged_reranker(models.backbone, models.text)
     files = [*([named] if named else []), *([packaged] if packaged.is_file() else [])]
     fitted = [(path, load_reranker(path)) for path in files]

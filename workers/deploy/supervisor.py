@@ -27,13 +27,15 @@ from stream.topics import create_topics
 from workers.config.load_models import model_id_of
 from workers.config.settings import Settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
+from workers.deploy.ingest_pause import ingest_is_paused
 from workers.deploy.preflight import check_data_dir, check_setup, worker_port
 from workers.deploy.run_lock import RunLock
 from workers.deploy.signals import ERROR, EXIT_SETTINGS
 from workers.errors import StackError
 from workers.model_fit import bank_model, check_model
 
-WORKERS = ("ingest", "query", "feedback", "web")
+INGEST = "ingest"
+WORKERS = (INGEST, "query", "feedback", "web")
 # Waits before the first, second, … restart of a process; one more failure in a row is the end.
 RESTART_WAITS_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 # A process that has been up this long starts again with the shortest wait.
@@ -150,7 +152,7 @@ class Stack:
             StackError: one did not within `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
-        for child in self._children():
+        for child in self._children().values():
             while not listening(child.port):
                 self.check()
                 if time.monotonic() > deadline:
@@ -171,8 +173,19 @@ class Stack:
                 f"the embedded broker ended; its log is {self._log('broker')}. Its events are "
                 "gone (it keeps them in memory): start again and produce the catalog again"
             )
-        for child in self._children():
-            self._check_child(child)
+        paused = ingest_is_paused(self.settings.data_dir)
+        for name, child in self._children().items():
+            if name == INGEST and paused:
+                self._hold_back(child)
+            else:
+                self._check_child(child)
+
+    def _hold_back(self, child: _Child) -> None:
+        """End a process that is to start again as soon as nobody holds it back."""
+        if child.restart_at is None:
+            self.report(f"{child.title} pauses while another index takes its place")
+            stop(child.process, GRACE_S)
+        child.restart_at, child.failures = time.monotonic(), 0
 
     def stop(self) -> None:
         """End every process, the workers first, so that they can finish what they hold."""
@@ -197,9 +210,9 @@ class Stack:
     def _log(self, name: str) -> Path:
         return self.settings.log_dir / f"{name}.log"
 
-    def _children(self) -> list[_Child]:
-        """What is kept alive, in the order in which it was started."""
-        return [*([self._milvus] if self._milvus else []), *self._workers.values()]
+    def _children(self) -> dict[str, _Child]:
+        """What is kept alive by its name, in the order in which it was started."""
+        return {**({"milvus": self._milvus} if self._milvus else {}), **self._workers}
 
     def _start(
         self, title: str, log: str, port: int, spawn: Callable[[], subprocess.Popen[bytes]]

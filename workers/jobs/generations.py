@@ -15,6 +15,8 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +29,12 @@ from index.milvus.mirror import delete_mirror
 from index.prototypes.registry import BankRegistry
 from stream.errors import BrokerError
 from workers.catalog_index import open_catalog
+from workers.config.chosen_encoder import choose, chosen_in, hand_over, models_of
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, milvus_config_of
+from workers.deploy.ingest_pause import paused_ingest
+from workers.deploy.run_lock import NAME as RUN_LOCK
+from workers.deploy.run_lock import is_locked
 from workers.deploy.supervisor import listening
 from workers.errors import SettingsError
 from workers.evidence.sample import move_evidence
@@ -48,8 +54,13 @@ class Generation:
     bank_version: str
 
 
-def begin(settings: Settings, name: str) -> Settings:
+def begin(settings: Settings, name: str, backbone: str | None = None) -> Settings:
     """The settings for a generation, which is begun if there is none of that name.
+
+    Args:
+        settings: of the live catalog.
+        name: of the generation.
+        backbone: of its encoder, in place of that of the live catalog.
 
     Raises:
         SettingsError: the name is not 1 to 24 letters and digits.
@@ -59,6 +70,8 @@ def begin(settings: Settings, name: str) -> Settings:
     finish_promotion(settings, name)
     folder = _find(settings, name) or _folder(settings) / f"{name}-{uuid.uuid4().hex[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
+    if backbone is not None:
+        choose(folder, settings.models, backbone)
     return _settings_in(settings, folder)
 
 
@@ -119,6 +132,8 @@ def promote(settings: Settings, name: str) -> None:
     registry.copy_from(banks, collection.bank.version)
     with collection:
         collection.copy_mirror(settings.mirror_dir)
+        # Before the alias moves: query workers that find another model there look for its encoder.
+        hand_over(folder, settings)
         promote_collection(collection, live, registry)
     if replaced is not None:
         delete_mirror(settings.mirror_dir, replaced)
@@ -136,6 +151,7 @@ def finish_promotion(settings: Settings, name: str) -> bool:
     if not is_live(config, live, own):
         return False
     drop_remains(config, live, own, _replaced(candidate.data_dir))
+    hand_over(candidate.data_dir, settings)
     move_evidence(candidate, settings)
     shutil.rmtree(candidate.data_dir)
     return True
@@ -160,13 +176,28 @@ def replay_group(settings: Settings, candidate: Settings) -> str:
     return f"{settings.kafka.prefix}-replay-{candidate.data_dir.name}"
 
 
+@contextmanager
+def no_ingest(settings: Settings) -> Iterator[None]:
+    """While inside no ingest worker runs: that of `lookstream up` is paused, any other must be
+    stopped before.
+
+    Raises:
+        SettingsError: one runs that this cannot pause.
+    """
+    if not is_locked(settings.data_dir / RUN_LOCK):
+        check_no_ingest(settings)
+        yield
+        return
+    with paused_ingest(settings.data_dir, lambda: ingest_running(settings)):
+        yield
+
+
 def check_no_ingest(settings: Settings) -> None:
     """Raise SettingsError while an ingest worker runs; see `ingest_running`."""
     if where := ingest_running(settings):
         raise SettingsError(
             f"an ingest worker runs ({where}): stop it first, what it writes meanwhile would be "
-            "left behind; searches go on. Where `lookstream up` runs it, stop that and start "
-            "`lookstream up --only query --only feedback`"
+            "left behind; searches go on"
         )
 
 
@@ -209,4 +240,5 @@ def _replaced(folder: Path) -> str:
 def _settings_in(settings: Settings, folder: Path) -> Settings:
     collection = f"{settings.milvus.collection}_gen_{folder.name.replace('-', '_')}"
     milvus = settings.milvus.model_copy(update={"collection": collection})
-    return settings.model_copy(update={"data_dir": folder, "milvus": milvus})
+    models = chosen_in(folder, settings.models) or models_of(settings)
+    return settings.model_copy(update={"data_dir": folder, "milvus": milvus, "models": models})

@@ -18,6 +18,7 @@ from stream.messages import Result
 from stream.records import Record
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import IN_FLIGHT
+from workers.query.follow import FollowingPipeline
 from workers.query.steps import PreparedQuery, QueryPipeline, RejectedQuery
 
 DRAIN_S = 2.0
@@ -34,7 +35,9 @@ class AnswerLoop:
     loop, in whatever thread it runs.
     """
 
-    def __init__(self, pipeline: QueryPipeline, publish: Publish, settings: QuerySettings) -> None:
+    def __init__(
+        self, pipeline: QueryPipeline | FollowingPipeline, publish: Publish, settings: QuerySettings
+    ) -> None:
         self._pipeline = pipeline
         self._publish = publish
         self._settings = settings

@@ -115,6 +115,10 @@ class QueryPipeline:
         self._part_weights = CatalogPartWeights(encoder, index, fitted, adapted=adapted)
         self._settings = settings
 
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
     def warm_up(self) -> None:
         """Load what only words need, so that nobody waits for it."""
         if self._encoder.reads_words:

@@ -25,9 +25,10 @@ from workers.deploy.signals import WAIT_FOR_INDEX_S, stop_flag, when_ready
 from workers.deploy.telemetry import EVENTS
 from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
-from workers.intake.fetch import open_fetcher
+from workers.intake.fetch import Fetcher, open_fetcher
 from workers.model_fit import check_model
 from workers.query.answer_loop import AnswerLoop
+from workers.query.follow import FollowingPipeline
 from workers.query.result import impression
 from workers.query.steps import QueryPipeline, RejectedQuery, log
 
@@ -80,21 +81,9 @@ def run_query(settings: Settings) -> None:
 
 async def _answer_queries(settings: Settings) -> None:
     kafka, topics = kafka_of(settings), topics_of(settings)
-    encoder = encoder_of(settings)
-    reranker = reranker_of(settings, encoder)
-    if reranker.note:
-        log.warning("scores are not calibrated on this encoder", why=reranker.note)
-    await asyncio.to_thread(check_model, settings, encoder.model_id, WAIT_FOR_INDEX_S)
-    index = CatalogIndex(settings, encoder.model_id)
-    await asyncio.to_thread(_warm, index)
-    fitted = FittedFile(settings, encoder.model_id)
-    adapted = AdaptedFile(settings, encoder.model_id)
     async with open_fetcher(settings.intake) as fetcher:
-        with Publisher(kafka, linger_ms=0) as publisher, closing(index):
-            pipeline = QueryPipeline(
-                fetcher, encoder, reranker, index, settings.query, fitted, adapted
-            )
-            await asyncio.to_thread(pipeline.warm_up)
+        pipeline = await asyncio.to_thread(FollowingPipeline, lambda: _pipeline(settings, fetcher))
+        with Publisher(kafka, linger_ms=0) as publisher, closing(pipeline):
             outcomes = QueryPublisher(topics, publisher, DeadLetters(kafka, topics))
             answers = AnswerLoop(pipeline, outcomes.publish, settings.query)
             loop = ConsumerLoop(
@@ -111,6 +100,26 @@ async def _answer_queries(settings: Settings) -> None:
             async with answers.running():
                 ready = when_ready("query", settings)
                 await asyncio.to_thread(loop.run, stop_flag(), ready)
+
+
+def _pipeline(settings: Settings, fetcher: Fetcher) -> QueryPipeline:
+    """What answers queries with the encoder that is in effect now.
+
+    Raises:
+        ModelMismatch: the index is of another.
+    """
+    encoder = encoder_of(settings)
+    reranker = reranker_of(settings, encoder)
+    if reranker.note:
+        log.warning("scores are not calibrated on this encoder", why=reranker.note)
+    check_model(settings, encoder.model_id, WAIT_FOR_INDEX_S)
+    index = CatalogIndex(settings, encoder.model_id)
+    _warm(index)
+    fitted = FittedFile(settings, encoder.model_id)
+    adapted = AdaptedFile(settings, encoder.model_id)
+    pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query, fitted, adapted)
+    pipeline.warm_up()
+    return pipeline
 
 
 def _warm(index: CatalogIndex) -> None:

@@ -21,9 +21,10 @@ from tests.workers.jobs.test_replay import (
     settings,
 )
 from workers.catalog_index import CatalogIndex, open_catalog
+from workers.config.chosen_encoder import models_of
 from workers.config.settings import Settings
 from workers.errors import SettingsError
-from workers.jobs.generations import list_generations, promote
+from workers.jobs.generations import list_generations, lookup, promote
 
 __all__ = ["settings"]
 
@@ -127,6 +128,27 @@ def test_another_model_takes_over(settings: Settings, monkeypatch: pytest.Monkey
         assert index.count() == LIVE
     with opened(settings, ColourEncoder()) as index, pytest.raises(ModelMismatch):
         index.count()
+
+
+@pytest.mark.slow
+def test_a_backbone_is_chosen_over_that_of_the_settings(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(settings, *events())
+    asyncio.run(ingest_live(settings))
+    monkeypatch.setattr("workers.config.load_models.encoder_for", lambda _models: OtherEncoder())
+    assert lookstream("reindex", "--backbone", "other", "--dry-run")["model_id"] == "colour-10"
+    assert models_of(settings).backbone == "lite2"
+    assert not lookstream("reindex", "--backbone", "other", "--keep")["promoted"]
+    (begun,) = list_generations(settings)
+    assert begun.model_id == "colour-10"
+    candidate = lookup(settings, "reindex")
+    assert candidate is not None
+    assert candidate.models.backbone == "other"  # what goes on with it takes the same
+    assert lookstream("reindex", "--backbone", "other")["promoted"]
+    assert models_of(settings).backbone == "other"
+    with opened(settings, OtherEncoder()) as index:
+        assert index.count() == LIVE
 
 
 @pytest.mark.slow

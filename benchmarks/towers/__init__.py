@@ -1,0 +1,1 @@
+"""What `lookstream bench encoders` is made of."""
