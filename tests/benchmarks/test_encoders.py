@@ -1,4 +1,4 @@
-"""The parts of `bench encoders`: another encoder takes over a running shop; captions stay outside."""
+"""The parts of `bench encoders`: another encoder takes over a shop; captions stay outside."""
 
 import shutil
 from pathlib import Path
