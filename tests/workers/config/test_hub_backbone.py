@@ -43,9 +43,9 @@ def settings_with(*, offline: bool = False) -> Settings:
 def test_a_worker_says_how_far_the_download_is(
     hub: ModelHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fetch_backbone(settings_with())
+    fetch_backbone(settings_with().models)
     assert f"fetching {NAME}, kB: 240" in capsys.readouterr().err
-    fetch_backbone(settings_with(offline=True))
+    fetch_backbone(settings_with(offline=True).models)
     assert capsys.readouterr().err == ""
 
 
