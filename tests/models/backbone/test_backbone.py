@@ -156,7 +156,7 @@ def test_a_backbone_is_named_or_spelled_out() -> None:
 
 def test_networks_of_a_hub_are_not_trained(tmp_path: Path) -> None:
     for name in ("siglip2-base", "hf:shop/encoder", str(tmp_path)):
-        with pytest.raises(WeightsError, match="cannot be trained.*train rotation"):
+        with pytest.raises(WeightsError, match=r"cannot be trained.*train rotation"):
             named_backbone(name)
 
 
