@@ -64,7 +64,7 @@ def advise(trial: Trial, present: str, candidate: str) -> Advice:
         f"But {'; '.join(losses)}." if losses else "",
         f"A picture takes {cost:.1f} times as long.",
         f"Its licence is {preset.licence}: {preset.note}." if preset and preset.note else "",
-        f"To change: `lookstream reindex --backbone {candidate}`, which encodes every picture anew.",
+        f"To change: `lookstream reindex --backbone {candidate}`, which encodes all pictures anew.",
     ]
     return Advice(True, " ".join(filter(None, parts)))
 
