@@ -169,6 +169,8 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
             same thing collapse into the best of them.
         min_probability: leaves out what is less probably the very product.
         explain: why each result stands where it does.
+        consistency: `read_your_writes` also finds what was applied a moment before; on Milvus Lite
+            every query does.
     """
 
     schema: Literal[1, 2] = 1  # type: ignore[assignment]
@@ -185,6 +187,7 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
     group: Group = "product"
     min_probability: Probability = 0.0
     explain: bool = False
+    consistency: Literal["fast", "read_your_writes"] = "fast"
 
     def __post_init__(self) -> None:
         if self.image is not None and self.images:

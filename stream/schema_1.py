@@ -40,6 +40,7 @@ _NEW = (
     "group",
     "min_probability",
     "explain",
+    "consistency",
 )
 """Fields of a query that schema 1 does not have."""
 UNNAMED = "unnamed"

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from index.errors import SearchIndexError
 from index.item import TOMBSTONE, Item
@@ -141,6 +141,10 @@ class LiteCollection(Collection):
         return {
             "partition_names": self._partitions([int(one.rpartition("-")[2]) for one in row_ids])
         }
+
+    def consistent(self) -> Self:
+        """The collection itself: nothing on Lite is seen late."""
+        return self
 
     def changes(self, since: int | None) -> tuple[list[ProductRows], int]:
         """See `Collection.changes`: reads the mirror, which has every acknowledged write."""

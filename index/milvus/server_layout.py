@@ -8,11 +8,14 @@ waits for the next time tick, some 200 ms, however many rows it reads.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from index.errors import SearchIndexError
 from index.item import TOMBSTONE, Item
@@ -128,6 +131,12 @@ class ServerCollection(Collection):
 
     def _key_scope(self, row_ids: Sequence[str]) -> Mapping[str, Any]:
         return {"consistency_level": self.config.consistency}
+
+    def consistent(self) -> Self:
+        """The same collection at consistency Strong: each call waits for the next time tick."""
+        twin = copy.copy(self)
+        twin.config = msgspec.structs.replace(self.config, consistency="Strong")
+        return twin
 
     def changes(self, since: Seen | None) -> tuple[list[ProductRows], Seen]:
         """See `Collection.changes`: as far as the consistency of searches lets them be seen.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,10 @@ class TableRows(Generation):
         The first call hands in None and gets every product. Where more are left, the next call has
         them: go on until one has none.
         """
+
+    @abstractmethod
+    def consistent(self) -> Self:
+        """The same collection, whose searches and reads see every acknowledged write."""
 
     @abstractmethod
     def _key_scope(self, row_ids: Sequence[str]) -> Mapping[str, Any]:

@@ -55,6 +55,7 @@ class Request:
         order: by cosine, or by price; what has none comes last, and ties go by product id.
         by_product: one item for each product, the nearest; otherwise all items.
         vectors: whether the items come with their vectors.
+        consistent: whether what was written a moment before must be seen.
         left_out: products that must not be found, whatever the filter says.
     """
 
@@ -66,6 +67,7 @@ class Request:
     order: Order = "nearest"
     by_product: bool = True
     vectors: bool = False
+    consistent: bool = False
     left_out: tuple[str, ...] = ()
 
     @property
@@ -96,13 +98,15 @@ class Retriever:
 
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
+        self._reading = collection
+        """The collection at the consistency of the requests under way."""
         self.table = Table()
         self._seen: Any = None
 
     def refresh(self) -> None:
         """Bring the table up to date with what was written."""
         while True:
-            products, self._seen = self.collection.changes(self._seen)
+            products, self._seen = self._reading.changes(self._seen)
             if not products:
                 return
             self.table.apply(products)
@@ -112,6 +116,20 @@ class Retriever:
 
         Raises the errors of `index.errors`.
         """
+        answers: dict[int, Retrieved] = {}
+        for consistent in (False, True):
+            chosen = [at for at, one in enumerate(requests) if one.consistent == consistent]
+            if not chosen:
+                continue
+            self._reading = self.collection.consistent() if consistent else self.collection
+            try:
+                found = self._retrieve([requests[at] for at in chosen])
+            finally:
+                self._reading = self.collection
+            answers |= dict(zip(chosen, found, strict=True))
+        return [answers[at] for at in range(len(requests))]
+
+    def _retrieve(self, requests: Sequence[Request]) -> list[Retrieved]:
         self.refresh()
         probed = self._probed(requests)
         return [
@@ -143,7 +161,7 @@ class Retriever:
                 blocks.setdefault(one.block, []).append(number)
         for block, numbers in blocks.items():
             vectors = np.stack([requests[number].vector for number in numbers])
-            hits = probe(self.collection, self.collection.bank, vectors, block)
+            hits = probe(self._reading, self._reading.bank, vectors, block)
             for number, some in zip(numbers, hits, strict=True):
                 if len({hit.item.product_id for hit in some}) == min(block, len(self.table)):
                     found[number] = some
@@ -167,7 +185,7 @@ class Retriever:
         for last in (*[False] * RETRIES, True):
             mask = self._mask(request)
             rows = self._nearest(request, mask)
-            items = self.collection.fetch(
+            items = self._reading.fetch(
                 [self.table.row_id(row) for row, _ in rows], request.vectors
             )
             gone = [row for row, _ in rows if self.table.row_id(row) not in items]
@@ -209,7 +227,7 @@ class Retriever:
         ids = sorted({self.table.product_id(slot) for slot in slots})
         self.refresh()
         if ids:
-            self.table.apply(self.collection.products(ids, vectors=self.table.has_vectors))
+            self.table.apply(self._reading.products(ids, vectors=self.table.has_vectors))
 
     def _nearest(self, request: Request, mask: Mask) -> list[tuple[int, float]]:
         """Rows and their cosines, best first, at most `depth`."""
@@ -262,7 +280,7 @@ class Retriever:
         each = self.table.items / max(1, len(self.table)) if request.by_product else 1.0
         limit = min(MAX_HITS, int(SPARE * request.depth * of_all * each) + 1)
         while True:
-            hits = self.collection.nearest(request.vector, limit)
+            hits = self._reading.nearest(request.vector, limit)
             known = [(self.table.row(key), cosine) for key, cosine in hits]
             rows = np.array([row for row, _ in known], np.int64).reshape(-1)
             cosines = np.array([cosine for _, cosine in known], np.float32)
@@ -282,7 +300,7 @@ class Retriever:
         for start in range(0, len(rows), WALK):
             some = rows[start : start + WALK].tolist()
             keys = [self.table.row_id(row) for row in some]
-            vectors = self.collection.fetch_vectors(keys)
+            vectors = self._reading.fetch_vectors(keys)
             there = [
                 (row, vectors[key]) for row, key in zip(some, keys, strict=True) if key in vectors
             ]

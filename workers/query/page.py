@@ -45,6 +45,7 @@ def request_of(query: Query, parsed: Parsed, encoded: Encoded, block: int) -> Re
         order=query.sort if by_price and query.sort != "relevance" else "nearest",
         by_product=query.group != "none",
         vectors=query.group == "near_duplicate",
+        consistent=query.consistency == "read_your_writes",
         left_out=query.like,
     )
 

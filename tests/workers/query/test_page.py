@@ -325,6 +325,11 @@ def test_a_part_of_a_picture(shop: Shop) -> None:
     assert shop.ids(images=images, text=None, top=100) == cosines(shop, vector("blue"))
 
 
+def test_what_was_just_applied_can_be_asked_for(shop: Shop) -> None:
+    assert shop.ids(consistency="read_your_writes") == order(shop)[:10]
+    assert shop.error(consistency="perfect").field == "consistency"
+
+
 def test_each_stage_is_timed(shop: Shop) -> None:
     took = shop.ask(filter="price:>1").took_ms
     assert set(took) == {"fetch", "wait", "encode", "retrieve", "rerank", "total"}
