@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import tokenizers
 import torch
 import transformers
@@ -69,6 +70,8 @@ def make_folder(preset: Preset, folder: Path) -> None:
     """A folder as the hub has it, with random weights and a vocabulary of `WORDS`."""
     torch.manual_seed(0)
     folder.mkdir(parents=True)
+    if preset.kind == "two-tower":
+        _save_tokenizer(folder)
     if preset.library == "timm":
         network = whole_network(preset)
         save_file(network.state_dict(), folder / "model.safetensors")
@@ -79,6 +82,15 @@ def make_folder(preset: Preset, folder: Path) -> None:
             "pretrained_cfg": {name: network.pretrained_cfg.get(name) for name in kept},
         }
         (folder / "config.json").write_text(json.dumps(config))
+        return
+    if preset.library == "open_clip":
+        network = whole_network(preset)
+        save_file(network.state_dict(), folder / "open_clip_model.safetensors")
+        made_of = {
+            "model_cfg": open_clip.get_model_config(preset.architecture),
+            "preprocess_cfg": network.visual.preprocess_cfg,
+        }
+        (folder / "open_clip_config.json").write_text(json.dumps(made_of))
         return
     kind: Any = getattr(transformers, preset.architecture)
     config = {
@@ -91,13 +103,16 @@ def make_folder(preset: Preset, folder: Path) -> None:
     kind(kind.config_class(**config)).eval().save_pretrained(folder)
     size = {"height": preset.size, "width": preset.size}
     (folder / "preprocessor_config.json").write_text(json.dumps({"size": size, "resample": 3}))
-    if preset.kind == "two-tower":
-        words = {f"w{number}": number for number in range(3, WORDS)}
-        made = tokenizers.Tokenizer(
-            tokenizers.models.WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, **words}, "<pad>")
-        )
-        made.save(str(folder / "tokenizer.json"))
-        (folder / "tokenizer_config.json").write_text('{"pad_token": "<pad>"}')
+
+
+def _save_tokenizer(folder: Path) -> None:
+    """One word a token: what a picture tower is measured by does not depend on it."""
+    words = {f"w{number}": number for number in range(3, WORDS)}
+    made = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, **words}, "<pad>")
+    )
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"pad_token": "<pad>"}')
 
 
 def _measured(preset: Preset, exported: Path, reference: Callable[[], object]) -> dict[str, Any]:

@@ -146,6 +146,8 @@ def load_towers(folder: Path, size: int) -> Towers:
 def _transformers_model(folder: Path) -> tuple[Any, set[str]]:
     """The model, and the names of its weights that the folder lacks."""
     library: Any = transformers
+    library.logging.set_verbosity_error()  # it warns about defaults that the folder does not use
+    library.logging.disable_progress_bar()
     try:
         model, info = library.AutoModel.from_pretrained(
             folder,
