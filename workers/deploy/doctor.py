@@ -16,6 +16,7 @@ from index.milvus.client import Client
 from index.milvus.collection import Collection
 from index.prototypes.mmap_bank import MappedBank
 from index.prototypes.registry import BankRegistry
+from models.backbone.load import network_folder
 from models.embedding.adaptation import read_adaptation
 from models.embedding.identity_library import SAMPLE
 from models.embedding.part_weights import MIN_ITEMS
@@ -205,6 +206,9 @@ def _index(settings: Settings) -> str:
         if bank.model_id != encoder.model_id:
             raise ModelMismatch(f"{found}: {what_differs(bank.model_id, encoder.model_id)}")
         weights = encoder.part_weights(collection.sample(SAMPLE))
+        backbone = models_of(settings).backbone
+        if network_folder(backbone, offline=True):  # of a hub or a folder: not trained here
+            return f"{found}, words find pictures" if encoder.reads_words else found
     if not weights.recognised:
         return f"{found}, not recognised ({TRAIN})"
     return f"{found}, recognised by {weights.identity:.0%}"
