@@ -51,8 +51,8 @@ from benchmarks.unseen.taught import adapted_apart, trained
 from benchmarks.unseen.timings import timings
 from models.backbone.load import load_backbone
 from models.backbone.spec import named_backbone
-from models.embedding.encoder import encoder_id, packaged_weights
 from models.embedding.layout import PartWeights
+from models.embedding.load import encoder_id, packaged_weights
 from models.embedding.projection import has_identity_branch, load_projection
 from models.synthetic.folder import write_synthetic_catalog
 from tests.paths import SHARED

@@ -48,7 +48,7 @@ from benchmarks.recognition.reranked import juice_of, reranked_rates
 from benchmarks.recognition.retrieval_tasks import Rows, TaskPictures, retrieval_tasks
 from benchmarks.recognition.scaling import counts_up_to, fit_power_law
 from models.backbone.load import load_backbone
-from models.embedding.encoder import load_encoder, packaged_weights
+from models.embedding.load import load_encoder, packaged_weights
 from models.embedding.projection import load_projection
 from models.reranking.linear import load_reranker
 from models.synthetic.folder import write_synthetic_catalog

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookstream.client import AsyncClient, Client, Query
     from lookstream.errors import AccessDenied
     from models.catalog.folder import read_catalog
-    from models.embedding.encoder import load_encoder
+    from models.embedding.load import load_encoder
     from models.errors import CatalogError, ModelError
     from models.reranking.linear import load_reranker
     from stream.errors import BrokerError, RequestTimeout, StreamError
@@ -64,7 +64,7 @@ _MODULES = {
     "lookstream.client": ("AsyncClient", "Client", "Query"),
     "lookstream.errors": ("AccessDenied",),
     "models.catalog.folder": ("read_catalog",),
-    "models.embedding.encoder": ("load_encoder",),
+    "models.embedding.load": ("load_encoder",),
     "models.errors": ("CatalogError", "ModelError"),
     "models.reranking.linear": ("load_reranker",),
     "stream.errors": ("BrokerError", "RequestTimeout", "StreamError"),

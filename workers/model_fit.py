@@ -70,7 +70,7 @@ def what_differs(found: str, wanted: str) -> str:
 
 
 def _setting(found: str, wanted: str) -> str:
-    """Which setting it is: ids are NETWORK-TEXT-DIM-DIGEST (`models.embedding.encoder`)."""
+    """Which setting it is: ids are NETWORK-TEXT-DIM-DIGEST (`models.embedding.load`)."""
     one, other = found.rsplit("-", 3), wanted.rsplit("-", 3)
     if len(one) == len(other) == 4:
         if one[0] != other[0]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.backbone.load import load_backbone
 from models.catalog.folder import Catalog
 from models.curation.documents import UNKNOWN
-from models.embedding.encoder import best_device
+from models.embedding.load import best_device
 from models.embedding.projection import Projection
 from models.progress import Phases
 from models.training.embedding.dataset import TrainingConfig, TrainingData

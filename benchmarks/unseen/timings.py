@@ -14,8 +14,8 @@ from benchmarks.unseen.catalog_task import VIEWS
 from benchmarks.unseen.features import picture_of
 from benchmarks.unseen.left_out import LeftOut
 from models.embedding.adapt import examine, learn_query_map
-from models.embedding.encoder import load_encoder
 from models.embedding.layout import PRIOR_IDENTITY, PartWeights
+from models.embedding.load import load_encoder
 from models.embedding.part_weights import Witnesses, weigh_parts
 
 TIMED_PICTURES, TIMED_ITEMS = 25, 1000

@@ -59,7 +59,7 @@ def machine() -> str:
 
 
 def serving_threads() -> int:
-    """So many threads serve a picture, as `models.embedding.encoder.load_encoder` chooses them."""
+    """So many threads serve a picture, as `models.embedding.load.load_encoder` chooses them."""
     return min(4, len(os.sched_getaffinity(0)))
 
 

@@ -13,7 +13,7 @@ from index.errors import MilvusUnavailable, ModelMismatch
 from index.milvus.metadata import CollectionMetadata
 from index.prototypes.kmeans import build
 from index.prototypes.registry import BankRegistry
-from models.embedding.encoder import encoder_id, load_encoder
+from models.embedding.load import encoder_id, load_encoder
 from models.errors import ProjectionError
 from stream.child_process import python_module
 from stream.embedded_broker import EmbeddedBroker

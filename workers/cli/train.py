@@ -86,7 +86,7 @@ def embedding(
       lookstream train embedding my-shop --clusters clusters.jsonl --out purified.safetensors
       lookstream train embedding my-shop --ranks 4 --out my-shop/encoder.safetensors
     """
-    from models.embedding.encoder import best_device, packaged_weights
+    from models.embedding.load import best_device, packaged_weights
     from models.training.embedding.dataset import TrainingConfig
     from models.training.embedding.loss_curve import plot_curves
     from models.training.embedding.plan import plan_training

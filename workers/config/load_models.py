@@ -11,8 +11,9 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from models.embedding.encoder import Encoder, encoder_id, load_encoder, same_weights
+from models.embedding.encoder import Encoder
 from models.embedding.layout import DIM
+from models.embedding.load import encoder_id, load_encoder, same_weights
 from models.embedding.protocol import CatalogEncoder
 from models.hub.names import is_hub_name
 from models.hub.resolve import find_folder, local_folder

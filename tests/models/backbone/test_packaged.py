@@ -8,7 +8,7 @@ import pytest
 from models.backbone.exported import BRANCH_GRAPH, LAYOUT, NETWORK_GRAPH, branch_weights
 from models.backbone.load import load_backbone
 from models.backbone.spec import BACKBONES, NETWORK
-from models.embedding.encoder import packaged_weights
+from models.embedding.load import packaged_weights
 from models.errors import WeightsError
 from models.weights import WEIGHTS
 

@@ -6,9 +6,10 @@ import pytest
 from models.arrays import Floats
 from models.backbone.onnx import OnnxBackbone
 from models.catalog.folder import read_catalog
-from models.embedding.encoder import TOKENS, Encoder, load_encoder
+from models.embedding.encoder import TOKENS, Encoder
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
 from models.embedding.layout import PartWeights
+from models.embedding.load import load_encoder
 from models.embedding.protocol import Encoded
 from models.errors import PictureError, ProjectionError, TextError, WeightsError
 from models.images.files import open_picture

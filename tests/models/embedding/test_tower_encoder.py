@@ -15,8 +15,9 @@ import numpy as np
 
 from models.arrays import Floats, unit
 from models.backbone.load import exported_towers
-from models.embedding.encoder import Encoder, encoder_id, load_encoder, packaged_weights
+from models.embedding.encoder import Encoder
 from models.embedding.layout import PartWeights, picture_parts
+from models.embedding.load import encoder_id, load_encoder, packaged_weights
 from models.embedding.protocol import Encoded
 from models.embedding.tower_projection import fixed_projection, own_length
 from models.embedding.words_to_pictures import WordsToPictures
@@ -157,7 +158,7 @@ def test_what_was_exported_serves_without_torch(folders: Any) -> None:
 import sys
 for name in ("torch", "transformers", "timm", "onnx", "onnxscript"):
     sys.modules[name] = None
-from models.embedding.encoder import load_encoder
+from models.embedding.load import load_encoder
 encoder = load_encoder("auto", {str(exported)!r}, threads=1)
 assert encoder.encode_queries([None], ["a red mug"])[0].vector.any()
 print(encoder.model_id)

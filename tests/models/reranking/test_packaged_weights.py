@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.catalog.folder import read_catalog
-from models.embedding.encoder import encoder_id, load_encoder
+from models.embedding.load import encoder_id, load_encoder
 from models.images.files import open_picture
 from models.reranking.linear import Candidate, load_reranker, packaged_reranker
 from models.text.sentence_encoders import TEXT_MODELS

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from models.embedding.encoder import encoder_id
+from models.embedding.load import encoder_id
 from models.errors import RerankerError, WeightsError
 from models.reranking.linear import Reranker, load_reranker
 from models.reranking.similarity import SimilarityReranker

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from models.catalog.folder import Photo
-from models.embedding.encoder import packaged_weights
+from models.embedding.load import packaged_weights
 from models.errors import CatalogError
 from models.weights.files import read_weights, write_weights
 from tests.paths import EXAMPLE

@@ -27,8 +27,8 @@ from torch import Tensor
 from models.arrays import Floats, unit
 from models.backbone.spec import named_backbone
 from models.catalog.folder import read_catalog
-from models.embedding.encoder import load_encoder
 from models.embedding.layout import picture_parts
+from models.embedding.load import load_encoder
 from models.embedding.pca import PrincipalAxes
 from models.embedding.projection import has_identity_branch, load_projection
 from models.errors import PictureError, TrainingError
