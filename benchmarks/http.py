@@ -160,8 +160,10 @@ def compare(
             return [one["product_id"] for one in answer.json().get("items", ())]
 
         for fields in asked[:10]:  # everything is loaded then
-            over_topic(fields), over_http(fields)
-        by_topic.clear(), by_http.clear()
+            over_topic(fields)
+            over_http(fields)
+        by_topic.clear()
+        by_http.clear()
         for number, fields in enumerate(bars.track(asked, "asking", len(asked))):
             if number % 4 < 2:
                 one, other = over_topic(fields), over_http(fields)
