@@ -1,6 +1,7 @@
 """How far the live catalog can be recognised, while it grows and is re-keyed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,7 @@ from models.arrays import Floats
 from models.embedding.identity_library import SAMPLE
 from models.embedding.layout import PartWeights
 from models.embedding.part_weights import Weighed
+from models.embedding.words_to_pictures import WordsToPictures
 from tests.doubles.colours import ColourEncoder
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
@@ -154,3 +156,31 @@ def test_a_catalogs_own_weights_are_followed_without_a_restart(
 def fitted(model_id: str, colour: float) -> FittedWeights:
     weighed = Weighed(PartWeights(0.25, 0.5, colour), items=60, views=60)
     return FittedWeights.of(weighed, model_id, of_items=60)
+
+
+class Reading(Counting):
+    """Its words are compared with pictures, by what a sample says."""
+
+    reads_words = True
+
+    def part_weights(self, items: Floats) -> PartWeights:
+        weight = float(len(items))
+        return replace(super().part_weights(items), words=WordsToPictures(weight=weight))
+
+
+def test_how_words_count_comes_from_a_sample_beside_the_catalogs_own_weights(
+    tmp_path: Path, index: FakeIndex
+) -> None:
+    fitted = FittedFile(Settings(data_dir=tmp_path), "colour-8")
+    weighed = Weighed(PartWeights(0.2, 0.3, 0.5), 60, 240, 0.8, 0.5, 0.6, 0.5)
+    fitted.write(FittedWeights.of(weighed, "colour-8", of_items=60))
+    index.items, index.bank = 100, "first"
+    for encoder, read in ((Reading(), True), (Counting(), False)):
+        index.sampled = 0
+        weights = CatalogPartWeights(
+            encoder, cast(CatalogIndex, index), fitted, clock=index.clock, beside=lambda _work: None
+        )
+        found = weights.now()
+        assert (found.identity, found.appearance, found.colour) == (0.2, 0.3, 0.5)
+        assert index.sampled == read
+        assert (found.words.weight if found.words else None) == (100.0 if read else None)
