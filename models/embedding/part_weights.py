@@ -122,7 +122,9 @@ def weigh_parts(witnesses: Witnesses, prior: PartWeights) -> Weighed:
         best = 0
     identity, colour = trials[best]
     total = identity + 1 + colour
-    weights = PartWeights(identity / total, 1 / total, colour / total, prior.text)
+    weights = PartWeights(
+        identity / total, 1 / total, colour / total, prior.text, words=prior.words
+    )
     return Weighed(
         weights if best else prior,
         items,

@@ -168,7 +168,8 @@ async def _evaluate_offline(
         if sample:
             with progress.task(WEIGHING) as task:
                 fitted = weigh(sample, _InMemory(items), encoder, len(items), progress=task)
-        trials = [fitted.weights if fitted else encoder.part_weights(matrix)]
+        prior = encoder.part_weights(matrix)
+        trials = [replace(fitted.weights, words=prior.words) if fitted else prior]
         exam, not_adapted = None, ""
         if adapt:
             try:
