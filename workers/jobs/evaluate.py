@@ -192,7 +192,7 @@ async def _evaluate_offline(
                 near = best_of_products(
                     [Hit(*pair) for pair in zip(items, similarities.tolist(), strict=True)]
                 )[: settings.query.candidates]
-                best = rank(query, photo.text, near, reranker, block=settings.query.candidates)
+                best = rank(query, photo.text, near, reranker)
                 ranked.append(
                     RankedLists(
                         tuple(hit.item.product_id for hit in near[:TOP]),

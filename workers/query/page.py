@@ -9,9 +9,10 @@ block is probable enough any more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from index.item import Hit
 from index.search.retrieve import Request, Retrieved
 from models.embedding.protocol import Encoded
 from models.reranking.protocol import ListReranker
@@ -80,17 +81,22 @@ class PageOf:
             SearchIndexError: the index does not answer.
         """
         query, block = self._query, self._request.block
-        retrieved, ranked = first, list[RankedHit]()
+        retrieved, ranked, ended = first, list[RankedHit](), False
         while True:
-            ranked += self._rank(retrieved, len(ranked))
-            last = ranked[-block:] if len(ranked) > block else ranked
+            before = len(ranked)
+            while len(ranked) < len(retrieved.hits) and not ended:
+                one_block = self._rank(retrieved.hits[len(ranked) : len(ranked) + block])
+                ranked += one_block
+                # So that the list ends at the same place whatever page of it is asked for.
+                ended = bool(query.min_probability) and not any(map(self._probable, one_block))
             places = self._places(ranked)
-            over = bool(query.min_probability) and not any(map(self._probable, last))
-            listed = query.sort != "relevance" and bool(query.min_probability)
-            full = len(places) >= query.top * query.page and not listed
-            if full or over or retrieved.entire or len(retrieved.hits) >= REACHABLE:
+            # By price the first may come last: all that are probable enough must be known.
+            whole = query.sort != "relevance" and bool(query.min_probability)
+            full = len(places) >= query.top * query.page and not whole
+            further = before < len(ranked) < REACHABLE and not retrieved.entire
+            if full or ended or not further:
                 break
-            depth = _depth(2 * len(retrieved.hits), block)
+            depth = _depth(2 * len(ranked), block)
             retrieved = self._retrieve(replace(self._request, depth=depth, facets=()))
         start = query.top * (query.page - 1)
         shown = places[start : start + query.top]
@@ -102,19 +108,14 @@ class PageOf:
             ),
             retrieved=tuple(hit.item.product_id for hit in first.hits[: query.top]),
             found=probable if query.min_probability else first.found,
-            found_is_exact=retrieved.entire or not query.min_probability,
+            found_is_exact=not query.min_probability
+            or (retrieved.entire and len(ranked) == len(retrieved.hits)),
             no_match_probability=none_of_these(ranked[:block]) if ranked else None,
         )
 
-    def _rank(self, retrieved: Retrieved, known: int) -> list[RankedHit]:
-        return rank(
-            self._encoded,
-            self._query.text,
-            retrieved.hits[known:],
-            self._reranker,
-            block=self._request.block,
-            explain=self._query.explain,
-        )
+    def _rank(self, hits: Sequence[Hit]) -> list[RankedHit]:
+        query = self._query
+        return rank(self._encoded, query.text, hits, self._reranker, explain=query.explain)
 
     def _places(self, ranked: list[RankedHit]) -> list[Collapsed]:
         """What has a place in the list, in its order."""

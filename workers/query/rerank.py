@@ -32,29 +32,20 @@ def rank(
     hits: Sequence[Hit],
     reranker: ListReranker,
     *,
-    block: int,
     explain: bool = False,
 ) -> list[RankedHit]:
-    """Rerank hits, which come nearest first.
-
-    They are compared in blocks, one after the other, so that the first of a long list are in the
-    order that they have in a short one.
-    """
-    ranked: list[RankedHit] = []
-    for start in range(0, len(hits), block):
-        some = hits[start : start + block]
-        candidates = [
-            Candidate(
-                item_id=hit.item.item_id,
-                similarity=hit.similarity,
-                juice=Juice.from_bytes(hit.item.juice),
-                title=hit.item.payload["title"],
-            )
-            for hit in some
-        ]
-        found = reranker.rerank(query, text, candidates, explain=explain)
-        ranked += [RankedHit(some[one.index], one) for one in found]
-    return ranked
+    """Rerank hits, which come nearest first."""
+    candidates = [
+        Candidate(
+            item_id=hit.item.item_id,
+            similarity=hit.similarity,
+            juice=Juice.from_bytes(hit.item.juice),
+            title=hit.item.payload["title"],
+        )
+        for hit in hits
+    ]
+    ranked = reranker.rerank(query, text, candidates, explain=explain)
+    return [RankedHit(hits[one.index], one) for one in ranked]
 
 
 def best_of_products(hits: Sequence[Hit]) -> list[Hit]:

@@ -75,7 +75,7 @@ def test_every_accepted_product_can_be_shown_and_clicked(fields: dict[str, Any])
     }
     for item in items:
         hit = Hit(msgspec.structs.replace(item, offer=offer), 1.0)
-        [one] = rank(query, None, [hit], reranker, block=1, explain=True)
+        [one] = rank(query, None, [hit], reranker, explain=True)
         shown, retrieved = result_item(one, 1, 1, (event.product_id,)), (event.product_id,)
         result = m.Result(query_id="q", items=(shown,), retrieved=retrieved)
         comes_back(result)

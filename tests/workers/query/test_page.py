@@ -246,6 +246,16 @@ def test_what_is_less_probable_is_left_out(shop: Shop) -> None:
     assert shop.ask(min_probability=1.0).items == ()
 
 
+def test_a_list_ends_at_the_same_place_on_every_page(shop: Shop) -> None:
+    everything = shop.ask(top=100).items
+    least = everything[12].probability
+    whole = shop.ask(top=100, min_probability=least)
+    pages = [shop.ask(top=4, page=page, min_probability=least) for page in range(1, 5)]
+    shown = [item.item_id for page in pages for item in page.items]
+    assert shown == [item.item_id for item in whole.items] == [i.item_id for i in everything[:13]]
+    assert {page.items[0].position for page in pages} == {1, 5, 9, 13}
+
+
 def test_whether_the_very_product_is_among_them(shop: Shop) -> None:
     result = shop.ask()
     none = np.prod([1 - item.probability for item in result.items])
