@@ -34,6 +34,8 @@ from workers.progress.tasks import Progress
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PRODUCTS = 12
+ANOTHER = GROCERY / "pictures" / "Zucchini.webp"
+"""Of a product that is not among them."""
 
 
 @pytest.fixture(scope="module")
@@ -146,28 +148,28 @@ def test_bad_input_ends_as_dead_letters_and_loses_nothing_around_it(
 
 
 def test_a_product_comes_and_goes_over_http(settings: Settings) -> None:
-    picture = GROCERY / "pictures" / "Granny-Smith.webp"
+    picture = ANOTHER
     photo = {"image": (picture.name, picture.read_bytes(), "image/webp")}
     base = f"http://127.0.0.1:{settings.web.port}"
     with httpx.Client(base_url=base, timeout=60) as client:
-        product = {"title": "Green apple", "image": picture_reference(GROCERY, str(picture))}
-        put = client.put("/products/apple?wait=searchable&timeout_s=60", json=product)
+        product = {"title": "Green squash", "image": picture_reference(GROCERY, str(picture))}
+        put = client.put("/products/squash?wait=searchable&timeout_s=60", json=product)
         assert put.json()["state"] == "searchable"
         found = client.post("/search", files=photo, data={"top": "1"}).json()
-        assert found["items"][0]["product_id"] == "apple"
-        patch = client.patch("/products/apple?wait=searchable&timeout_s=60", json={"price": 3})
+        assert found["items"][0]["product_id"] == "squash"
+        patch = client.patch("/products/squash?wait=searchable&timeout_s=60", json={"price": 3})
         assert patch.status_code == 200
         found = client.post("/search", files=photo).json()
         assert found["items"][0]["price"] == 3
-        click = {"query_id": found["query_id"], "product_id": "apple"}
+        click = {"query_id": found["query_id"], "product_id": "squash"}
         assert client.post("/events", json=click).status_code == 202
         bad = client.post("/search", files={"image": b"no picture"})
         assert (bad.status_code, bad.json()["code"]) == (422, "picture_unavailable")
         assert client.get("/readyz").json()["ready"]
-        gone = client.delete("/products/apple?wait=searchable&timeout_s=60")
+        gone = client.delete("/products/squash?wait=searchable&timeout_s=60")
         assert gone.json()["state"] == "searchable"
         ids = [one["product_id"] for one in client.post("/search", files=photo).json()["items"]]
-        assert "apple" not in ids
+        assert "squash" not in ids
 
 
 @pytest.mark.parametrize("way", ["kafka", "http"])
@@ -176,14 +178,14 @@ def test_one_client_over_both_ways(
 ) -> None:
     monkeypatch.setenv("LOOKSTREAM_KAFKA__PREFIX", settings.kafka.prefix)
     web, broker = f"http://127.0.0.1:{settings.web.port}", settings.kafka.servers
-    picture = GROCERY / "pictures" / "Granny-Smith.webp"
+    picture = ANOTHER
     image = picture_reference(GROCERY, str(picture))
     with lookstream.Client(web if way == "http" else broker, timeout_s=60) as client:
-        sent = client.products.upsert("apple", title="Green apple", image=image, price=2)
+        sent = client.products.upsert("squash", title="Green squash", image=image, price=2)
         client.wait_until_searchable(sent, timeout_s=60)
         found = client.search(picture, filter="price:<3", top=1)
-        assert [one.product_id for one in found.items] == ["apple"]
-        client.click(found, "apple")
+        assert [one.product_id for one in found.items] == ["squash"]
+        client.click(found, "squash")
         wrong = client.search(text="apple", filter="price:<")
         assert wrong.error is not None
         assert (wrong.error.code, wrong.error.field) == ("invalid_filter", "filter")
@@ -195,8 +197,8 @@ def test_one_client_over_both_ways(
         batches = list(client.products.from_file(catalog, batch=5))
         assert [len(one.event_ids) for one in batches] == [5, 5, 2]
         client.wait_until_searchable([one for each in batches for one in each.event_ids])
-        client.wait_until_searchable(client.products.delete("apple"), timeout_s=60)
-        assert client.search(picture, filter="product_id:=apple").found == 0
+        client.wait_until_searchable(client.products.delete("squash"), timeout_s=60)
+        assert client.search(picture, filter="product_id:=squash").found == 0
 
 
 def test_a_bad_query_is_answered_with_the_reason(settings: Settings) -> None:
