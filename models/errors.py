@@ -9,7 +9,8 @@ ModelError
 ├── JuiceError        stored juice cannot be read: truncated, or of another format
 ├── ProjectionError   a projection does not fit its backbone, or cannot be fitted from the data
 ├── AdaptationError   a catalog has too little to learn a query map from
-├── CatalogError      a catalog folder cannot be read; names the file and the line
+├── CatalogError      a catalog folder, a feed or a row cannot be read; says where
+│   └── MappingError  an expression of the settings' catalog mapping cannot be read
 ├── MetricError       a measure was asked of arrays that do not fit it
 ├── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
 ├── TrainingError     training was asked for what cannot be, or no longer converges
@@ -66,7 +67,11 @@ class AdaptationError(ModelError):
 
 
 class CatalogError(ModelError):
-    """A catalog folder that cannot be read; the message names the file and the line."""
+    """A catalog folder, a feed or a row that cannot be read; the message says where."""
+
+
+class MappingError(CatalogError):
+    """An expression of `[catalog.map]` or `[catalog.when]` that cannot be read; says where."""
 
 
 class MetricError(ModelError):

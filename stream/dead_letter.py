@@ -133,10 +133,10 @@ def parse(letter: Record) -> DeadLetter:
     )
 
 
-def redrive(publisher: Publisher, letter: DeadLetter) -> None:
-    """Publish the original record to its topic again, under its own time; the caller flushes."""
+def redrive(publisher: Publisher, letter: DeadLetter, topic: str) -> None:
+    """Publish the original record to a topic again, under its own time; the caller flushes."""
     record = letter.record
-    publisher.publish(record.topic, record.key, record.value, record.headers, record.timestamp_ms)
+    publisher.publish(topic, record.key, record.value, record.headers, record.timestamp_ms)
 
 
 def mark(publisher: Publisher, topics: Topics, letter: DeadLetter) -> None:

@@ -7,6 +7,7 @@ A batch is taken un-acked and goes through two steps, *prepare* (decode, fetch, 
 (one call to the store). What a step does decides:
 
     returns a Rejection for a record  dead-letter that record
+    *prepare* returns a State for one  it has ended so, and there is nothing to write
     raises Transient                  try the step again, without limit: this is the backpressure
     raises Permanent                  bisect until the poison record is alone, then dead-letter it
     raises anything else              not caught: the process exits un-acked and is restarted
@@ -143,7 +144,7 @@ class Retry:
 
 
 Outcome = State | Partial | Coerced | Rejection
-Prepare = Callable[[Sequence[Record]], Awaitable[Sequence[T | Rejection]]]
+Prepare = Callable[[Sequence[Record]], Awaitable[Sequence[T | State | Rejection]]]
 Write = Callable[[Sequence[T]], Awaitable[Sequence[Outcome]]]
 DeadLetter = Callable[[Record, Rejection, int], Awaitable[None]]
 
@@ -198,13 +199,15 @@ class Delivery(Generic[T]):
 
     async def _deliver(self, batch: Sequence[Record]) -> BatchResult:
         prepared = await self._run_step(self._prepare, batch)
-        values = [value for value, _ in prepared if not isinstance(value, Rejection)]
+        values = [value for value, _ in prepared if not isinstance(value, State | Rejection)]
         written = iter(await self._run_step(self._write, values))
         result = Counter[State]()
         ended: list[Ended] = []
         partial = 0
         for record, (value, attempts) in zip(batch, prepared, strict=True):
-            end, tried = (value, attempts) if isinstance(value, Rejection) else next(written)
+            end, tried = (
+                (value, attempts) if isinstance(value, State | Rejection) else next(written)
+            )
             end, coerced = (end.end, end.kinds) if isinstance(end, Coerced) else (end, ())
             if isinstance(end, Partial):
                 await self._dead_letter(record, end.missing, tried)

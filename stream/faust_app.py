@@ -19,7 +19,6 @@ from stream.connection import (
     Kafka,
 )
 from stream.faust_consumer import commit_acked
-from stream.topics import Topic
 
 
 def make_app(
@@ -74,10 +73,10 @@ def make_app(
     return faust.App(app_id, **ours | settings)
 
 
-def raw_topic(app: faust.App, topic: Topic) -> faust.TopicT:
-    """The topic as an agent's source, as bytes: `delivery` decodes, so that nothing is lost."""
+def raw_topic(app: faust.App, *names: str) -> faust.TopicT:
+    """Topics as an agent's source, as bytes: `delivery` decodes, so that nothing is lost."""
     return app.topic(
-        topic.name,
+        *names,
         key_type=bytes,
         value_type=bytes,
         key_serializer="raw",

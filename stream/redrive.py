@@ -6,7 +6,7 @@ has them, the marks that they were redriven. A crash between the two sends up to
 twice, which their versions make harmless; none is ever marked and not sent.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from stream.connection import Kafka
@@ -77,14 +77,18 @@ def redrive_letters(
     topics: Topics,
     wanted: Condition,
     *,
+    sources: Collection[str] = (),
     on_sent: Callable[[int], None] = lambda _count: None,
 ) -> Redriven:
     """Redrive the letters that `wanted` selects and that were not redriven yet; counts them.
 
-    `on_sent` gets the number sent so far. Raises `BrokerError` if Kafka does not confirm one: what
-    was confirmed is marked, and the rest is sent the next time.
+    A record goes to the topic that it came from. One of `sources`, topics of other programs that
+    catalog events are read from, goes to our catalog topic: whoever else reads those topics would
+    take it for a change of now. `on_sent` gets the number sent so far. Raises `BrokerError` if
+    Kafka does not confirm one: what was confirmed is marked, and the rest is sent the next time.
     """
-    ours = {topic.name for topic in topics}
+    goes_to = dict.fromkeys(sources, topics.catalog.name)
+    goes_to |= {topic.name: topic.name for topic in topics}
     marks, sent = read_redrive_marks(kafka, topics), set[str]()
     already = foreign = 0
     chunk: list[DeadLetter] = []
@@ -92,7 +96,7 @@ def redrive_letters(
 
         def send() -> None:
             for letter in chunk:
-                redrive(publisher, letter)
+                redrive(publisher, letter, goes_to[letter.record.topic])
             publisher.flush()
             for letter in chunk:
                 mark(publisher, topics, letter)
@@ -102,7 +106,7 @@ def redrive_letters(
 
         for letter in filter(wanted, read_dead_letters(kafka, topics)):
             source = letter.record.source
-            if letter.record.topic not in ours:
+            if letter.record.topic not in goes_to:
                 foreign += 1
             elif marks.cover(letter) or source in sent:
                 already += 1

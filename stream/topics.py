@@ -178,6 +178,26 @@ def missing_topics(kafka: Kafka, topics: Iterable[Topic], *, timeout_s: float = 
     return [topic.name for topic in topics if topic.name not in existing]
 
 
+Place = tuple[str, int]
+"""A topic's name, and a partition of it."""
+
+
+def all_partitions(
+    kafka: Kafka, names: Iterable[str], *, timeout_s: float = 30.0
+) -> frozenset[Place]:
+    """Every partition of these topics; raises `BrokerError` if one does not exist."""
+    check_broker(kafka, timeout_s)
+    existing = AdminClient(kafka.confluent()).list_topics(timeout=timeout_s).topics
+    places: set[Place] = set()
+    for name in names:
+        if name not in existing:
+            raise BrokerError(
+                f"topic {name} does not exist: create it first, or correct catalog.topics"
+            )
+        places |= {(name, partition) for partition in existing[name].partitions}
+    return frozenset(places)
+
+
 def delete_topics(kafka: Kafka, topics: Iterable[Topic], *, timeout_s: float = 30.0) -> None:
     """Delete the topics and all that is in them; those that do not exist are no error.
 

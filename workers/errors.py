@@ -7,6 +7,7 @@ WorkerError
 │   │   └── HeadersMissing  a header of its host, from the settings, cannot be made
 │   ├── DeadlineExceeded  it did not come in time for the query that needs it
 │   └── PictureRefused it was read, but is no picture we may decode
+├── ValueNotInRecord   a record leaves out what did not change, and nobody has it
 ├── DecoderError       no decoder process can be started; no picture is to blame
 ├── EvidenceError      what a catalog has kept as its own evidence cannot be read
 ├── QueryFailed       a query of a run that needs all its answers got none
@@ -43,6 +44,10 @@ class DeadlineExceeded(IntakeError):
 
 class PictureRefused(IntakeError):
     """The bytes are no picture, or one over the limits."""
+
+
+class ValueNotInRecord(WorkerError):
+    """A record leaves out a value that did not change, and there is no product to take it from."""
 
 
 class DecoderError(WorkerError):

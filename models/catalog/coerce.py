@@ -28,8 +28,8 @@ ENVELOPE = ("type", "schema", "event_time", "product_id", "version")
 CONTENT = ("title", "description", "category", "image", "images")
 PRODUCT = (*ENVELOPE, *CONTENT, *OFFER)
 
-_YES = frozenset({"true", "yes", "y", "t", "1", "in stock", "in_stock", "instock"})
-_NO = frozenset({"false", "no", "n", "f", "0", "out of stock", "out_of_stock", "outofstock"})
+YES = frozenset({"true", "yes", "y", "t", "1", "in stock", "in_stock", "instock"})
+NO = frozenset({"false", "no", "n", "f", "0", "out of stock", "out_of_stock", "outofstock"})
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,8 @@ class _Coercing:
         if isinstance(value, bool | list | dict):
             return value
         word = value.strip().lower() if isinstance(value, str) else value
-        if word in (0, 1) or word in _YES or word in _NO:
-            return self._as(Coercion.TEXT_AS_BOOLEAN, word == 1 or word in _YES)
+        if word in (0, 1) or word in YES or word in NO:
+            return self._as(Coercion.TEXT_AS_BOOLEAN, word == 1 or word in YES)
         if isinstance(value, str | int | float) and word != "":
             raise CatalogError(
                 f"field `{name}` is {printable(str(value), 40)!r}: write true or false"

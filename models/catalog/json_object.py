@@ -35,7 +35,8 @@ def read_object(data: bytes, what: str = "the row") -> dict[str, Any]:
         ) from error
     try:
         value = json.loads(text)
-        problem = _problem(value, "") if isinstance(value, dict) else None
+        if isinstance(value, dict):
+            return check_object(value)
     except json.JSONDecodeError as error:
         at = (
             f"line {error.lineno} column {error.colno}" if "\n" in text else f"column {error.colno}"
@@ -45,11 +46,18 @@ def read_object(data: bytes, what: str = "the row") -> dict[str, Any]:
         raise CatalogError(f"{what} cannot be read: its JSON is nested too deeply") from error
     except ValueError as error:
         raise CatalogError(f"{what} holds an integer of thousands of digits: {STRING}") from error
-    if not isinstance(value, dict):
-        raise CatalogError(f"{what} is {_kind(value)}; expected a JSON object")
-    if problem:
+    raise CatalogError(f"{what} is {_kind(value)}; expected a JSON object")
+
+
+def check_object(fields: dict[str, Any]) -> dict[str, Any]:
+    """The object itself.
+
+    Raises:
+        CatalogError: it holds what JSON cannot; the sentence names the field.
+    """
+    if problem := _problem(fields, ""):
         raise CatalogError(problem)
-    return value
+    return fields
 
 
 def _problem(value: object, path: str) -> str | None:

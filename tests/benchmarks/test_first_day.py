@@ -30,6 +30,7 @@ from stream.messages import ProductUpsert, Query, QueryError, Result
 from stream.records import Record
 from workers.ingest.missing import PARTIAL
 from workers.ingest.read_event import read_event
+from workers.jobs.catalog_source import folder_source
 from workers.jobs.produce import RefusedRow, catalog_events
 
 HOST = "http://host.test"
@@ -47,7 +48,7 @@ def events(folder: Path) -> tuple[dict[int, ProductUpsert], list[RefusedRow]]:
     """What the worker reads of an export, by line, and the rows that `produce` refuses."""
     refused: list[RefusedRow] = []
     read = {}
-    for one in catalog_events(folder, on_refused=refused.append):
+    for one in catalog_events(folder_source(folder), on_refused=refused.append):
         event = read_event(record(one.key, one.value)).event
         assert isinstance(event, ProductUpsert)
         read[one.line] = event

@@ -18,6 +18,7 @@ from workers.config.settings import Settings, load_settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import ephemeral_settings
 from workers.deploy.supervisor import Stack
+from workers.jobs.catalog_source import folder_source
 from workers.jobs.produce import produce_catalog
 
 PRODUCTS = 30
@@ -57,7 +58,9 @@ def shop(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     (folder / "products.jsonl").write_bytes(b"\n".join(map(orjson.dumps, products)))
     kafka, topic = kafka_of(stack), topics_of(stack).catalog.name
     with Publisher(kafka) as publisher:
-        produce_catalog(folder, publisher, topic, inline=False, settings=stack.ingest)
+        produce_catalog(
+            folder_source(folder), publisher, topic, inline=False, settings=stack.ingest
+        )
         ends = publisher.flush()[topic]
     wait_committed(kafka, stack.group("ingest"), topic, ends, timeout_s=60)
     return stack

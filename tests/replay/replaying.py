@@ -119,9 +119,9 @@ class _Watched:
         self._ended: list[str] = []
         self.kill: str | None = None
 
-    async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
+    async def prepare(self, records: Sequence[Record]) -> list[Change | State | Rejection]:
         prepared = await self._ingest.prepare(records)
-        self._ended = ["refused" if isinstance(p, Rejection) else "" for p in prepared]
+        self._ended = [_state(p) if isinstance(p, State | Rejection) else "" for p in prepared]
         if self.kill == "before write":
             raise Abort
         return prepared

@@ -51,7 +51,7 @@ def main(
 
     delivery = Delivery(prepare, write, DeadLetters(kafka, topics), Retry(first_s=0.01))
 
-    @app.agent(raw_topic(app, topics.catalog), concurrency=1)
+    @app.agent(raw_topic(app, topics.catalog.name), concurrency=1)
     async def ingest(stream: faust.StreamT[bytes]) -> None:
         await consume(stream, delivery)
 

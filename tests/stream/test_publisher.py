@@ -85,7 +85,7 @@ def test_a_dead_letter_says_everything(kafka: Kafka, topics: Topics) -> None:
     assert second.record.value is None
     assert len(second.trace_id) == 32
     with Publisher(kafka) as publisher:
-        redrive(publisher, first)
+        redrive(publisher, first, first.record.topic)
     (again,) = read_topic(kafka, topics.catalog.name)
     assert (again.key, again.value, again.headers) == (record.key, record.value, record.headers)
     assert again.timestamp_ms == record.timestamp_ms

@@ -24,6 +24,7 @@ from workers.cli import (
     generations,
     keys,
     lag,
+    map_source,
     models,
     produce,
     prototypes,
@@ -56,6 +57,7 @@ app.command()(up.up)
 app.command()(doctor.doctor)
 app.command()(lag.lag)
 app.command()(produce.produce)
+app.command("map")(map_source.propose_map)
 app.command()(search.search)
 app.command()(evaluate.evaluate)
 app.command()(adapt.adapt)

@@ -109,11 +109,13 @@ def redrive(where: Where = None, quiet: Quiet = False, json: Json = False) -> No
       lookstream dlq redrive --where key=4711 --where topic=catalog
     """
     from stream.redrive import conditions, redrive_letters
+    from workers.config.settings import load_settings
 
     wanted = conditions(where or ())
     kafka, topics = _kafka()
+    sources = load_settings().catalog.topics
     with open_progress(quiet=quiet) as bars, bars.task("sending again") as task:
-        done = redrive_letters(kafka, topics, wanted, on_sent=task)
+        done = redrive_letters(kafka, topics, wanted, sources=sources, on_sent=task)
     say(
         f"{done.sent} sent again, {done.already} had been before"
         + (f", {done.foreign} of other topics left alone" if done.foreign else "")

@@ -54,7 +54,7 @@ def promote(
     from stream.span_reader import Edge, Span
     from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
-    from workers.config.wiring import topics_of
+    from workers.config.wiring import catalog_topics
     from workers.jobs.generations import existing, no_ingest
     from workers.jobs.generations import promote as promote_generation
 
@@ -63,10 +63,10 @@ def promote(
     with no_ingest(settings):
         if catch_up:
             encoder = encoder_of(candidate)
-            span, topic = Span(Edge.LAST, Edge.NOW), topics_of(settings).catalog.name
+            span, topics = Span(Edge.LAST, Edge.NOW), catalog_topics(settings)
             with (
                 open_progress(quiet=quiet) as bars,
-                source(settings, span, candidate, None)(topic, bars, "catching up") as done,
+                source(settings, span, candidate, None)(topics, bars, "catching up") as done,
             ):
                 late = apply_products(done, candidate, encoder).read
         promote_generation(settings, name)

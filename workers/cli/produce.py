@@ -1,4 +1,4 @@
-"""`lookstream produce DIR`."""
+"""`lookstream produce DIR` and `lookstream produce FILE`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stream.outcomes import OutcomeReader
     from stream.topics import Topics
     from workers.config.settings import Settings
+    from workers.jobs.catalog_source import CatalogSource
     from workers.jobs.complete import Missing
     from workers.jobs.produce import Produced
 
@@ -29,7 +30,13 @@ OUTCOME_S = 10.0
 
 
 def produce(
-    catalog: Annotated[Path, typer.Argument(help="A catalog folder.")],
+    catalog: Annotated[Path, typer.Argument(help="A catalog folder, or a feed file.")],
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", help="A TOML file with the feed's mapping, in place of the settings' own."
+        ),
+    ] = None,
     by_reference: Annotated[
         bool,
         typer.Option(help="Send file paths instead of the pictures; see intake.roots."),
@@ -37,7 +44,7 @@ def produce(
     wait: Annotated[bool, typer.Option(help="Wait until all of it is searchable.")] = True,
     complete: Annotated[
         bool,
-        typer.Option("--complete", help="Delete the products that the folder doesn't name."),
+        typer.Option("--complete", help="Delete the products that no row names."),
     ] = False,
     delete_share: Annotated[
         float,
@@ -49,7 +56,10 @@ def produce(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Send a catalog folder to the catalog topic, and report what became of it.
+    """Send a catalog folder or feed to the catalog topic, and report what became of it.
+
+    A feed is Google Merchant's XML or TSV, the product CSV of Shopify or WooCommerce, or any CSV,
+    JSON lines or Parquet whose columns `lookstream map` has explained.
 
     A row that cannot be sent is named with its line, and the others go. With --wait (the default)
     the report says how many events were applied, superseded by newer ones, and refused by the
@@ -64,30 +74,34 @@ def produce(
 
       lookstream produce examples/grocery
       lookstream produce my-shop --no-wait
+      lookstream produce google-feed.xml --dry-run
+      lookstream produce products.csv --map map.toml
       lookstream produce nightly-export --complete --dry-run
       lookstream produce nightly-export --complete --delete-share 0.5
     """
-    from models.catalog.folder import raw_products
     from stream.connection import check_broker
+    from workers.config.catalog import read_mapping_file
     from workers.config.settings import load_settings
     from workers.config.wiring import kafka_of
+    from workers.jobs.catalog_source import open_source
 
     settings = load_settings()
-    next(raw_products(catalog), None)  # a folder that is not there is said before any waiting
+    source = open_source(catalog, read_mapping_file(mapping) if mapping else settings.catalog)
+    next(source.read(), None)  # what is not there is said before any waiting
+    if source.note:
+        say(source.note)
     check_broker(kafka_of(settings))
     missing = None
     if complete:
-        missing = _missing(catalog, settings, wait=wait and not dry_run, quiet=quiet)
+        missing = _missing(source, settings, wait=wait and not dry_run, quiet=quiet)
     if dry_run:
-        report = _rehearse(catalog, settings, missing, delete_share)
+        report = _rehearse(source, settings, missing, delete_share)
     else:
         if missing:
             from workers.jobs.complete import check_share
 
             check_share(missing, delete_share)
-        report = _send(
-            catalog, settings, missing, by_reference=by_reference, wait=wait, quiet=quiet
-        )
+        report = _send(source, settings, missing, by_reference=by_reference, wait=wait, quiet=quiet)
     if complete and missing is None:
         report["complete"] = {"skipped": "the id of a row cannot be read"}
     finish(report, json)
@@ -96,7 +110,7 @@ def produce(
 
 
 def _send(
-    catalog: Path,
+    source: CatalogSource,
     settings: Settings,
     missing: Missing | None,
     *,
@@ -120,7 +134,7 @@ def _send(
         Publisher(kafka) as publisher,
     ):
         report = produce_catalog(
-            catalog,
+            source,
             publisher,
             topic,
             inline=not by_reference,
@@ -130,7 +144,7 @@ def _send(
         deleted = send_deletes(missing, publisher, topic) if missing else Produced()
         ends = publisher.flush().get(topic, {})
     sent, not_sent = report.sent + deleted.sent, report.refused
-    _say_refused(catalog, report, "not sent", 0)
+    _say_refused(source, report, "not sent", 0)
     if wait and sent:
         with open_progress(quiet=quiet) as bars, bars.task("ingesting", sent) as ingesting:
             wait_committed(
@@ -145,14 +159,14 @@ def _send(
                 note_outcomes([report, deleted], topic, reader.read(OUTCOME_S))
     if reader:
         reader.close()
-    _say_refused(catalog, report, "refused by the ingest worker", not_sent)
+    _say_refused(source, report, "refused by the ingest worker", not_sent)
     say(_summary(report, topic, not_sent, wait))
     for kind, count in sorted(report.coerced.items()):
         say(f"  coerced in {count} rows: {kind.meaning}")
     found = {"events": report.sent, "topic": topic, "waited": wait, "not_sent": not_sent}
     if missing is None:
         return found | report.json()
-    say(f"{deleted.sent} deletes sent of products that the folder does not name: {missing}")
+    say(f"{deleted.sent} deletes sent of products that no row names: {missing}")
     ends_of_deletes = {
         "deletes_sent": deleted.sent,
         "deleted": deleted.applied,
@@ -161,21 +175,22 @@ def _send(
     return found | report.json() | {"complete": missing.json() | ends_of_deletes}
 
 
-def _missing(catalog: Path, settings: Settings, *, wait: bool, quiet: bool) -> Missing | None:
-    """What the folder does not name, of the index as it is when all before is ingested.
+def _missing(
+    source: CatalogSource, settings: Settings, *, wait: bool, quiet: bool
+) -> Missing | None:
+    """What no row names, of the index as it is when all before is ingested.
 
     None where nothing may be deleted, because the id of a row cannot be read.
     """
-    from models.catalog.folder import PRODUCTS
     from workers.deploy.lag import behind, group_lag
     from workers.jobs.complete import missing_products, named_products, wait_ingested
 
-    named = named_products(catalog)
+    named = named_products(source)
     if named.unreadable:
         lines = ", ".join(map(str, named.unreadable[:SHOWN]))
         more = ", …" if len(named.unreadable) > SHOWN else ""
         say(
-            f"nothing is deleted: {catalog / PRODUCTS} has rows whose id cannot be read (lines "
+            f"nothing is deleted: {source.file} has rows whose id cannot be read (lines "
             f"{lines}{more}), and they may name any product. Correct them, and send it again"
         )
         return None
@@ -188,7 +203,7 @@ def _missing(catalog: Path, settings: Settings, *, wait: bool, quiet: bool) -> M
 
 
 def _rehearse(
-    catalog: Path, settings: Settings, missing: Missing | None, delete_share: float
+    source: CatalogSource, settings: Settings, missing: Missing | None, delete_share: float
 ) -> dict[str, Any]:
     """Say what would be sent and deleted; the report for machines."""
     from workers.errors import TooManyDeletes
@@ -196,10 +211,10 @@ def _rehearse(
     from workers.jobs.produce import Produced, catalog_events
 
     report = Produced()
-    for record in catalog_events(catalog, settings=settings.ingest, on_refused=report.refuse):
+    for record in catalog_events(source, settings=settings.ingest, on_refused=report.refuse):
         report.sent += 1
         report.coerced.update(record.coercions)
-    _say_refused(catalog, report, "refused", 0)
+    _say_refused(source, report, "refused", 0)
     say(f"would send {report.sent} events")
     found = report.json() | {"dry_run": True, "sent": 0, "would_send": report.sent}
     if missing is None:
@@ -230,15 +245,13 @@ def _outcome_reader(kafka: Kafka, topics: Topics) -> OutcomeReader | None:
         return None
 
 
-def _say_refused(catalog: Path, report: Produced, what: str, known: int) -> None:
+def _say_refused(source: CatalogSource, report: Produced, what: str, known: int) -> None:
     """The first rows that were refused since the first `known` ones."""
-    from models.catalog.folder import PRODUCTS
-
     if not (count := report.refused - known):
         return
     say(f"{count} rows were {what}:")
     for row in report.refusals[known:][:SHOWN]:
-        say(f"  {catalog / PRODUCTS}:{row.line}: {row.reason}")
+        say(f"  {source.file}:{row.line}: {row.reason}")
     if count > SHOWN:
         say(f"  … and {count - SHOWN} more")
 

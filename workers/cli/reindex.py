@@ -131,16 +131,17 @@ def _replay(
 ) -> dict[str, Any]:
     """Apply what the topic has beyond what was applied before."""
     from stream.span_reader import Edge, Span
-    from workers.config.wiring import topics_of
+    from workers.config.wiring import catalog_topics
     from workers.jobs.generations import describe
 
-    topic, span = topics_of(settings).catalog.name, Span(Edge.LAST, Edge.NOW)
-    with source(settings, span, candidate, file)(topic, bars, "replaying") as reading:
+    topics, span = catalog_topics(settings), Span(Edge.LAST, Edge.NOW)
+    with source(settings, span, candidate, file)(topics, bars, "replaying") as reading:
         replayed = apply_products(reading, candidate, encoder)
     if not describe(candidate, "").items:
         raise SettingsError(
-            f"there is no product in {file or topic} to build an index from: produce the catalog "
-            "(lookstream produce DIR), or give a recording (--file); the live index stays"
+            f"there is no product in {file or ' and '.join(topics)} to build an index from: "
+            "produce the catalog (lookstream produce DIR), or give a recording (--file); the live "
+            "index stays"
         )
     for one in replayed.refusals[:10]:
         say(f"  {one['source']}  {one['error_class']}: {one['reason']}")

@@ -58,7 +58,7 @@ def replay(
     from stream.span_reader import parse_span
     from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
-    from workers.config.wiring import topics_of
+    from workers.config.wiring import catalog_topics, topics_of
     from workers.jobs.generations import begin
 
     settings, span = load_settings(), parse_span(start, end)
@@ -69,12 +69,12 @@ def replay(
     with open_progress(quiet=quiet) as bars, ExitStack() as stack:
         records_of = source(settings, span, candidate, file)
         if only is not Kind.queries:
-            done = stack.enter_context(records_of(topics.catalog.name, bars, "products"))
+            done = stack.enter_context(records_of(catalog_topics(settings), bars, "products"))
             replayed = apply_products(done, candidate, encoder)
             report["products"] = replayed.json() | _hashes(settings, candidate, encoder.model_id)
             _summarize("products", replayed, "applied")
         if only is not Kind.products:
-            done = stack.enter_context(records_of(topics.query.name, bars, "queries"))
+            done = stack.enter_context(records_of([topics.query.name], bars, "queries"))
             replayed = _queries(done, candidate, encoder, results)
             report["queries"] = replayed.json()
             _summarize("queries", replayed, "answered")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,39 +38,46 @@ class Reading:
 
 
 def source(settings: Settings, span: Span, candidate: Settings, file: Path | None) -> Any:
-    """What opens the records of a topic: from Kafka, or from a file."""
+    """What opens the records of topics, one after the other: from Kafka, or from a file."""
     from stream.connection import check_broker
     from stream.record_file import read_recording
     from stream.span_reader import SpanReader
     from workers.config.wiring import kafka_of
     from workers.jobs.generations import replay_group
-    from workers.jobs.replay import of_topic
+    from workers.jobs.replay import of_topics
 
     @contextmanager
-    def from_file(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
-        kept = of_topic(read_recording(file or Path()), topic)
+    def from_file(topics: Sequence[str], bars: Progress, what: str) -> Iterator[Reading]:
+        kept = of_topics(read_recording(file or Path()), topics)
         records = (record for record in kept if span.includes(record))
         with bars.task(what) as task:
             yield Reading(records, task, bars.phases())
 
     @contextmanager
-    def from_kafka(topic: str, bars: Progress, what: str) -> Iterator[Reading]:
+    def from_kafka(topics: Sequence[str], bars: Progress, what: str) -> Iterator[Reading]:
         kafka, saved = kafka_of(settings), time.monotonic()
         check_broker(kafka)
-        with (
-            SpanReader(kafka, topic, span, group=replay_group(settings, candidate)) as reader,
-            bars.task(what, reader.total) as task,
-        ):
+        group = replay_group(settings, candidate)
+        with ExitStack() as stack:
+            readers = [
+                stack.enter_context(SpanReader(kafka, topic, span, group=group)) for topic in topics
+            ]
+            total = sum(reader.total for reader in readers)
+            task = stack.enter_context(bars.task(what, total))
+
+            def save() -> None:
+                for reader in readers:
+                    reader.save()
 
             def on_batch(count: int) -> None:
                 nonlocal saved
-                task(count, max(count, reader.total))
+                task(count, max(count, total))
                 if time.monotonic() - saved > SAVE_EVERY_S:
-                    reader.save()
+                    save()
                     saved = time.monotonic()
 
-            yield Reading(iter(reader), on_batch, bars.phases())
-            reader.save()
+            yield Reading(chain.from_iterable(readers), on_batch, bars.phases())
+            save()
 
     return from_file if file else from_kafka
 

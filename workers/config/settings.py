@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from workers.config.catalog import CatalogSettings
 from workers.config.secrets import SECRETS
 from workers.config.sections import (
     FeedbackSettings,
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     milvus: MilvusSettings = MilvusSettings()
     models: ModelSettings = ModelSettings()
     intake: IntakeSettings = IntakeSettings()
+    catalog: CatalogSettings = CatalogSettings()
     ingest: IngestSettings = IngestSettings()
     query: QuerySettings = QuerySettings()
     feedback: FeedbackSettings = FeedbackSettings()

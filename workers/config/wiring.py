@@ -31,6 +31,19 @@ def topics_of(settings: Settings) -> Topics:
     return topic_map(settings.kafka.prefix)
 
 
+def catalog_topics(settings: Settings) -> tuple[str, ...]:
+    """The names of the topics that catalog events come from.
+
+    Those that bring whole products come before those that bring their offers alone, so that a
+    replay of one after the other finds every product that a patch is for.
+    """
+    own, others, mapping = topics_of(settings).catalog.name, settings.catalog.topics, None
+    if others:
+        mapping = settings.catalog.mapping
+    ordered = (*others, own) if mapping and mapping.has_content else (own, *others)
+    return tuple(dict.fromkeys(ordered))
+
+
 def milvus_config_of(settings: Settings) -> MilvusConfig:
     """Address, credentials and physical layout of the index."""
     milvus = settings.milvus

@@ -9,9 +9,8 @@ import structlog
 
 from stream.errors import BrokerError
 from stream.lag import LagReader, PartitionLag
-from stream.topics import Topics
 from workers.config.settings import Settings
-from workers.config.wiring import kafka_of, topics_of
+from workers.config.wiring import catalog_topics, kafka_of, topics_of
 from workers.deploy.telemetry import LAG
 
 log = structlog.get_logger()
@@ -21,10 +20,11 @@ EVERY_S = 15.0
 WORKERS = ("ingest", "query", "feedback")
 
 
-def consumed_topics(topics: Topics, worker: str) -> tuple[str, ...]:
+def consumed_topics(settings: Settings, worker: str) -> tuple[str, ...]:
     """The names of the topics that a worker's group consumes."""
+    topics = topics_of(settings)
     names = {
-        "ingest": (topics.catalog.name,),
+        "ingest": catalog_topics(settings),
         "query": (topics.query.name,),
         "feedback": (topics.impression.name, topics.click.name),
     }
@@ -39,7 +39,7 @@ def group_lag(settings: Settings, worker: str) -> list[PartitionLag]:
 
 def open_reader(settings: Settings, worker: str) -> LagReader:
     """What reads the lag of a worker's group."""
-    topics = consumed_topics(topics_of(settings), worker)
+    topics = consumed_topics(settings, worker)
     return LagReader(kafka_of(settings), settings.group(worker), topics)
 
 

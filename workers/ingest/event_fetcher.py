@@ -12,12 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from models.embedding.protocol import CatalogEncoder
 from stream.delivery import Rejection
 from stream.errors import DecodeError
-from stream.messages import CatalogEvent, ProductUpsert
+from stream.messages import ProductUpsert
 from stream.parking import Begun
 from stream.records import Record
 from workers.config.sections import IngestSettings
@@ -32,7 +32,7 @@ from workers.ingest.items import (
     picture_references,
 )
 from workers.ingest.last_write_wins import Product
-from workers.ingest.read_event import ReadEvent, read_event
+from workers.ingest.read_event import EventReader, Nothing, ReadEvent
 from workers.intake.fetch import Fetcher
 
 T = TypeVar("T")
@@ -71,7 +71,9 @@ class EventFetcher:
         products: ReadProducts,
         settings: IngestSettings,
         now_s: Callable[[], float] = time.time,
+        reader: EventReader | None = None,
     ) -> None:
+        self._reader = reader or EventReader(strict=settings.strict)
         self._fetcher = fetcher
         self._encoder = encoder
         self._stored = products
@@ -85,19 +87,17 @@ class EventFetcher:
         """Begin to fetch the pictures of these; records of one product are to be kept in order."""
         reads = [self.read(record) for record in records]
         ids = [
-            one.event.product_id
-            for one in reads
-            if isinstance(one, ReadEvent) and _has_pictures(one.event)
+            one.event.product_id for one in reads if isinstance(one, ReadEvent) and _can_begin(one)
         ]
         reading = _begun(asyncio.to_thread(self._stored, list(dict.fromkeys(ids)))) if ids else None
         begun = []
         for record, read in zip(records, reads, strict=True):
-            if isinstance(read, Rejection):
+            if not isinstance(read, ReadEvent):
                 begun.append(Begun(record.source))
                 continue
             event = read.event
             task = None
-            if reading and _has_pictures(event):
+            if reading and isinstance(event, ProductUpsert) and _can_begin(read):
                 task = _begun(self._fetch_ahead(event, reading))
                 current = not self._under_way[event.product_id]
                 self._ahead[record.source] = Fetching(read, event, task, reading, current)
@@ -121,10 +121,12 @@ class EventFetcher:
         ahead = self._ahead.get(record.source)
         return None if ahead is None or ahead.failed else ahead
 
-    def read(self, record: Record) -> ReadEvent | Rejection:
+    def read(self, record: Record) -> ReadEvent | Nothing | Rejection:
         """The event in a record, at a time that can be."""
         try:
-            read = read_event(record, strict=self._settings.strict)
+            read = self._reader.read(record)
+            if isinstance(read, Nothing):
+                return read
             check_time(
                 event_clock(read.event, record),
                 now_ms=round(1000 * self._now_s()),
@@ -175,8 +177,10 @@ class EventFetcher:
         return FetchedPicture(digest, decoded.picture, download.validators, decoded.truncated)
 
 
-def _has_pictures(event: CatalogEvent) -> TypeGuard[ProductUpsert]:
-    return isinstance(event, ProductUpsert) and bool(picture_references(event))
+def _can_begin(read: ReadEvent) -> bool:
+    """Whether it has pictures, and all that it needs is in its record."""
+    event = read.event
+    return isinstance(event, ProductUpsert) and bool(picture_references(event)) and not read.keeps
 
 
 def _begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

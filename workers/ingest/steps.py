@@ -34,7 +34,14 @@ from workers.errors import DecoderError
 from workers.evidence.sample import PictureSample
 from workers.ingest.event_clock import event_clock
 from workers.ingest.event_fetcher import EventFetcher, Fetching, Products
-from workers.ingest.items import FetchedProduct, encode_products, picture_digests
+from workers.ingest.items import (
+    NO_PICTURE,
+    FetchedProduct,
+    encode_products,
+    picture_digest,
+    picture_digests,
+)
+from workers.ingest.kept_values import Read, fill_kept
 from workers.ingest.last_write_wins import (
     OFFER,
     Applied,
@@ -45,7 +52,7 @@ from workers.ingest.last_write_wins import (
     item_id,
     same_row,
 )
-from workers.ingest.read_event import CoercionReport, ReadEvent
+from workers.ingest.read_event import CoercionReport, EventReader, Nothing, ReadEvent
 from workers.intake.fetch import Fetcher
 
 log = structlog.get_logger()
@@ -65,13 +72,14 @@ class Ingest:
         settings: IngestSettings | None = None,
         now_s: Callable[[], float] = time.time,
         sample: PictureSample | None = None,
+        reader: EventReader | None = None,
     ) -> None:
         self._sample = sample
         self._coercions = CoercionReport()
         self._encoder = encoder
         self._index = index
         self._events = EventFetcher(
-            fetcher, encoder, self._read, settings or IngestSettings(), now_s
+            fetcher, encoder, self._read, settings or IngestSettings(), now_s, reader
         )
         # Products of the batch under way as prepare read them. Each is taken out when it is to be
         # written: whatever fails after that, the next try reads it again.
@@ -85,8 +93,9 @@ class Ingest:
         """These have ended, or are not to be delivered any more."""
         self._events.drop(records)
 
-    async def prepare(self, records: Sequence[Record]) -> list[Change | Rejection]:
-        """One change per record, ready to be written, or a rejection.
+    async def prepare(self, records: Sequence[Record]) -> list[Change | State | Rejection]:
+        """One change per record, ready to be written, or a rejection; a state for one of no
+        product.
 
         What was begun for a record is waited for; for others it is done here.
         """
@@ -95,9 +104,11 @@ class Ingest:
             begun.read if begun else self._events.read(record)
             for record, begun in zip(records, ahead, strict=True)
         ]
-        events = [one.event if isinstance(one, ReadEvent) else one for one in reads]
         with timed("ingest", "read"), _delivery_errors():
-            stored = await self._stored_products(events, ahead)
+            stored = await self._stored_products(reads, ahead)
+        no_picture = picture_digest(NO_PICTURE, self._encoder.model_id)
+        reads = fill_kept(records, reads, stored, no_picture)
+        events = [one.event if isinstance(one, ReadEvent) else one for one in reads]
         with timed("ingest", "fetch"), _delivery_errors():
             fetched = await asyncio.gather(
                 *(
@@ -108,7 +119,7 @@ class Ingest:
         with timed("ingest", "encode"), _delivery_errors():
             products = [one for one in fetched if isinstance(one, FetchedProduct)]
             encoded = iter(await asyncio.to_thread(self._encode, products))
-        changes: list[Change | Rejection] = []
+        changes: list[Change | State | Rejection] = []
         for record, one in zip(records, fetched, strict=True):
             change = (
                 self._change(record, one, *next(encoded))
@@ -134,11 +145,13 @@ class Ingest:
     def _change(
         self,
         record: Record,
-        one: CatalogEvent | FetchedProduct | Rejection,
+        one: CatalogEvent | FetchedProduct | Nothing | Rejection,
         content: Product = (),
         thumbnails: Thumbnails | None = None,
-    ) -> Change | Rejection:
+    ) -> Change | State | Rejection:
         """What is to be written for a record; `content` are the items of an upsert."""
+        if isinstance(one, Nothing):
+            return State.SUPERSEDED  # the index holds all that it says
         if isinstance(one, Rejection):
             return one
         if not isinstance(one, FetchedProduct):
@@ -171,7 +184,7 @@ class Ingest:
         ]
 
     async def _stored_products(
-        self, events: Sequence[CatalogEvent | Rejection], ahead: Sequence[Fetching | None]
+        self, reads: Sequence[Read], ahead: Sequence[Fetching | None]
     ) -> Products:
         """The products of the events as they are stored; () for one that the index has not seen."""
         stored: dict[str, Product] = {}
@@ -179,13 +192,13 @@ class Ingest:
             if begun and begun.current:
                 product_id = begun.event.product_id
                 stored[product_id] = (await begun.reading)[product_id]
-        ids = [event.product_id for event in events if not isinstance(event, Rejection)]
+        ids = [one.event.product_id for one in reads if isinstance(one, ReadEvent)]
         missing = [product_id for product_id in ids if product_id not in stored]
         return stored | await asyncio.to_thread(self._read, missing)
 
     async def _fetch(
-        self, event: CatalogEvent | Rejection, stored: Products
-    ) -> CatalogEvent | FetchedProduct | Rejection:
+        self, event: CatalogEvent | Nothing | Rejection, stored: Products
+    ) -> CatalogEvent | FetchedProduct | Nothing | Rejection:
         """The event; an upsert with its pictures."""
         if not isinstance(event, ProductUpsert):
             return event

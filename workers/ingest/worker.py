@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -21,12 +21,12 @@ from stream.faust_app import make_app, raw_topic
 from stream.faust_consumer import Limits, Prefetch, consume
 from stream.outcomes import OutcomeWriter
 from stream.stall_watchdog import watch_for_stall
-from stream.topics import Topic
+from stream.topics import Place, all_partitions
 from workers.catalog_index import CatalogIndex
 from workers.config.load_models import encoder_of
 from workers.config.sections import IngestSettings
 from workers.config.settings import Settings
-from workers.config.wiring import kafka_of, topics_of
+from workers.config.wiring import catalog_topics, kafka_of, topics_of
 from workers.deploy.lag import report_lag
 from workers.deploy.signals import WAIT_FOR_INDEX_S, exit_for_settings
 from workers.deploy.telemetry import EVENTS, PARKED, serve_metrics
@@ -41,6 +41,7 @@ from workers.index_maintenance import (
     purge_tombstones,
     wait_for_batch,
 )
+from workers.ingest.read_event import reader_of
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.model_fit import check_model
@@ -73,10 +74,11 @@ async def _ingest(
     settings: Settings, encoder: CatalogEncoder, on_batch_result: OnBatchResult
 ) -> None:
     kafka, topics = kafka_of(settings), topics_of(settings)
+    sources = catalog_topics(settings)
     await asyncio.to_thread(check_model, settings, encoder.model_id, WAIT_FOR_INDEX_S)
     app = make_app(kafka, settings.group("ingest"), datadir=settings.data_dir / "faust")
     index = CatalogIndex(settings, encoder.model_id)
-    assignment = _Assignment(app, index, topics.catalog.partitions)
+    assignment = _Assignment(app, index, topics.catalog.name)
     stop = _stop_event()
     outcomes = OutcomeWriter(kafka, topics)
     on_batch_result = _writing_outcomes(outcomes, on_batch_result)
@@ -84,24 +86,28 @@ async def _ingest(
         weighing = weighing_of(settings, index, encoder)
         sample = weighing.sample if weighing else None
         adapting = adapting_of(settings, sample, index, encoder) if sample else None
-        steps = Ingest(fetcher, encoder, index, settings.ingest, sample=sample)
+        steps = Ingest(
+            fetcher, encoder, index, settings.ingest, sample=sample, reader=reader_of(settings)
+        )
         delivery = Delivery(
             _of_our_model(steps.prepare), _of_our_model(steps.write), DeadLetters(kafka, topics)
         )
-        _add_agent(
-            app, topics.catalog, settings.ingest, delivery, steps, assignment, on_batch_result
-        )
+        _add_agent(app, sources, settings.ingest, delivery, steps, assignment, on_batch_result)
         await _wait_for_broker(kafka, stop)
         if stop.is_set():
             return
+        assignment.every = await asyncio.to_thread(all_partitions, kafka, sources)
         await app.start()
         beside = [
-            watch_for_stall(
-                kafka,
-                settings.group("ingest"),
-                topics.catalog.name,
-                delivery,
-                assigned=assignment.partitions,
+            *(
+                watch_for_stall(
+                    kafka,
+                    settings.group("ingest"),
+                    topic,
+                    delivery,
+                    assigned=partial(assignment.partitions, topic),
+                )
+                for topic in sources
             ),
             *(
                 maintain(job, delivery, every_s=every_s)
@@ -113,7 +119,7 @@ async def _ingest(
         tasks = [asyncio.create_task(one) for one in beside]
         serve_metrics("ingest", settings.ingest.metrics_port)
         report_lag(settings, "ingest")
-        log.info("ingest worker ready", topic=topics.catalog.name, model=encoder.model_id)
+        log.info("ingest worker ready", topics=sources, model=encoder.model_id)
         await _run_until_stopped(app, stop)
         for task in tasks:
             task.cancel()
@@ -150,23 +156,28 @@ class _Assignment:
     What the index has cached may be stale after that: another worker may have written.
     """
 
-    def __init__(self, app: Any, index: CatalogIndex, partitions: int) -> None:
+    def __init__(self, app: Any, index: CatalogIndex, own: str) -> None:
         self._app = app
         self._index = index
-        self._all = partitions
+        self._own = own
+        self.every: frozenset[Place] = frozenset()
+        """All partitions of the topics that are read."""
         self._settled = False  # from an assignment until the next revocation
 
-    def partitions(self) -> set[int]:
-        """Those of the catalog topic that are assigned now."""
-        return {place.partition for place in self._app.consumer.assignment()}
+    def partitions(self, topic: str) -> set[int]:
+        """Those of a topic that are assigned now."""
+        return {number for name, number in self._places() if name == topic}
 
     def alone(self) -> bool:
         """Whether no other worker writes to this catalog."""
-        return self._settled and len(self.partitions()) == self._all
+        return self._settled and self._places() >= self.every
 
     def leads(self) -> bool:
         """Whether this worker does what one of them does for all."""
-        return self._settled and 0 in self.partitions()
+        return self._settled and 0 in self.partitions(self._own)
+
+    def _places(self) -> set[Place]:
+        return {(place.topic, place.partition) for place in self._app.consumer.assignment()}
 
     async def on_assigned(self) -> None:
         """Before the first record of a new assignment."""
@@ -181,14 +192,14 @@ class _Assignment:
 
 def _add_agent(
     app: Any,
-    topic: Topic,
+    topics: Sequence[str],
     settings: IngestSettings,
     delivery: Delivery[Any],
     prefetch: Prefetch,
     assignment: _Assignment,
     on_batch_result: OnBatchResult,
 ) -> None:
-    """Have the app consume the topic through `delivery`, one batch at a time."""
+    """Have the app consume the topics through `delivery`, one batch at a time."""
     PARKED.set_function(lambda: delivery.parked)
     limits = Limits(
         max_batch=settings.batch, within_s=settings.within_s, max_parked=settings.parked
@@ -210,7 +221,7 @@ def _add_agent(
             on_revoked=assignment.on_revoked,
         )
 
-    app.agent(raw_topic(app, topic), name="catalog", concurrency=1)(catalog)
+    app.agent(raw_topic(app, *topics), name="catalog", concurrency=1)(catalog)
 
 
 def _maintenance(

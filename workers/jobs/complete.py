@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from models.catalog.coerce import coerce_event
-from models.catalog.folder import PRODUCTS, raw_products
 from models.errors import CatalogError
 from stream.codec import encode
 from stream.messages import ProductDelete
 from stream.publisher import Publisher, wait_committed
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings
-from workers.config.wiring import kafka_of, topics_of
+from workers.config.wiring import catalog_topics, kafka_of
 from workers.deploy.lag import behind, group_lag
 from workers.errors import SettingsError, TooManyDeletes
+from workers.jobs.catalog_source import CatalogSource
 from workers.jobs.evaluate import INGEST_TIMEOUT_S
 from workers.jobs.produce import Produced
 
@@ -70,17 +70,19 @@ class Missing:
         }
 
 
-def named_products(folder: Path) -> NamedProducts:
-    """What the rows of products.jsonl name, their ids coerced as at ingest.
+def named_products(source: CatalogSource) -> NamedProducts:
+    """What the rows of a folder or feed name, their ids coerced as at ingest.
 
     Raises:
-        CatalogError: there is no products.jsonl.
+        CatalogError: there is no such file.
     """
     ids: dict[int, str | None] = {}
-    for row in raw_products(folder):
+    for row in source.read():
         ids[row.line] = None if row.problem else _product_id(row.fields)
-    for line, fields in _damaged(folder, {line for line, one in ids.items() if one is None}):
-        ids[line] = _product_id(fields)
+    if not source.mapped:
+        unread = {line for line, one in ids.items() if one is None}
+        for line, fields in _damaged(source.file, unread):
+            ids[line] = _product_id(fields)
     return NamedProducts(
         frozenset(one for one in ids.values() if one is not None),
         tuple(line for line, one in ids.items() if one is None),
@@ -107,14 +109,14 @@ def check_share(missing: Missing, allowed: float) -> None:
     if missing.share > allowed:
         enough = math.ceil(100 * missing.share) / 100
         raise TooManyDeletes(
-            f"{missing} are not in the folder, and at most {100 * allowed:g} % may be deleted: is "
+            f"{missing} are not in it, and at most {100 * allowed:g} % may be deleted: is "
             "the export complete? Nothing was sent. To see which, give --dry-run; to delete them, "
             f"--delete-share {enough:g}"
         )
 
 
 def wait_ingested(settings: Settings, on_progress: Callable[[int, int], None]) -> None:
-    """Return when the ingest worker has finished all that is in the catalog topic now.
+    """Return when the ingest worker has finished all that is in the catalog's topics now.
 
     `on_progress` is called with the events finished since, and how many there were.
 
@@ -123,15 +125,27 @@ def wait_ingested(settings: Settings, on_progress: Callable[[int, int], None]) -
     """
     lags = group_lag(settings, "ingest")
     total = behind(lags)
-    if total:
-        wait_committed(
-            kafka_of(settings),
-            settings.group("ingest"),
-            topics_of(settings).catalog.name,
-            {one.partition: one.end for one in lags if one.lag},
-            timeout_s=INGEST_TIMEOUT_S,
-            on_progress=lambda left: on_progress(total - left, total),
-        )
+    before = 0
+    for topic in catalog_topics(settings):
+        ends = {one.partition: one.end for one in lags if one.lag and one.topic == topic}
+        here = behind([one for one in lags if one.topic == topic])
+        if ends:
+            wait_committed(
+                kafka_of(settings),
+                settings.group("ingest"),
+                topic,
+                ends,
+                timeout_s=INGEST_TIMEOUT_S,
+                on_progress=_of_all(on_progress, before + here, total),
+            )
+        before += here
+
+
+def _of_all(
+    on_progress: Callable[[int, int], None], until_here: int, total: int
+) -> Callable[[int], None]:
+    """Progress over all topics, from how much is left of one."""
+    return lambda left: on_progress(until_here - left, total)
 
 
 def send_deletes(missing: Missing, publisher: Publisher, topic: str) -> Produced:
@@ -168,9 +182,9 @@ def _product_id(fields: dict[str, Any]) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def _damaged(folder: Path, lines: set[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _damaged(file_path: Path, lines: set[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The fields of lines that hold what JSON cannot, such as NaN; no lines that are no JSON."""
-    with (folder / PRODUCTS).open("rb") as file:
+    with file_path.open("rb") as file:
         for number, text in enumerate(file, start=1) if lines else ():
             if number in lines:
                 with suppress(ValueError, RecursionError):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from index.item import Hit, Item
-from models.catalog.folder import PRODUCTS, Catalog, Photo
+from models.catalog.folder import Catalog, Photo
 from models.embedding.adapt import Exam
 from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import AdaptationError, CatalogError
@@ -44,6 +44,7 @@ from workers.ingest.items import (
 )
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.jobs.adapt import check_adaptable
+from workers.jobs.catalog_source import folder_source
 from workers.jobs.folder_pictures import folder_pictures
 from workers.jobs.produce import picture_reference, produce_catalog
 from workers.jobs.query_photos import QueryPhotos, query_photos
@@ -294,13 +295,14 @@ def evaluate_through_kafka(
 def ingest_catalog(folder: Path, settings: Settings, progress: Progress, total: int) -> int:
     """Send the catalog and return, with the number of events, when all of it is searchable."""
     kafka, topic = kafka_of(settings), topics_of(settings).catalog.name
+    source = folder_source(folder)
     with progress.task("sending the catalog", total) as sending, Publisher(kafka) as publisher:
         report = produce_catalog(
-            folder, publisher, topic, settings=settings.ingest, on_sent=sending
+            source, publisher, topic, settings=settings.ingest, on_sent=sending
         )
         if report.refusals:
             first = report.refusals[0]
-            raise CatalogError(f"{folder / PRODUCTS}:{first.line}: {first.reason}")
+            raise CatalogError(f"{source.file}:{first.line}: {first.reason}")
         sent = report.sent
         ends = publisher.flush()[topic]
     with progress.task("ingesting", sent) as ingesting:

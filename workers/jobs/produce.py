@@ -1,4 +1,4 @@
-"""A catalog folder becomes catalog events, and what became of each row is reported by its line.
+"""A catalog folder or feed becomes catalog events, and what became of each row is reported.
 
 Rows are read as the ingest worker reads them. One that it would refuse is not sent but named, with
 its line and what to do, and the others go. The rest are sent as they are, pictures apart: what is
@@ -17,8 +17,9 @@ from typing import Any
 
 import orjson
 
+from models.catalog.coerce import coerce_event
 from models.catalog.coercion import Coercion
-from models.catalog.folder import PRODUCTS, RawRow, local_path, raw_products
+from models.catalog.folder import RawRow, local_path
 from models.errors import CatalogError
 from stream.connection import MAX_MESSAGE_BYTES
 from stream.data_uri import INLINE_BYTES, data_uri
@@ -29,6 +30,7 @@ from workers.config.sections import IngestSettings
 from workers.ingest.event_clock import EventClock, check_time
 from workers.ingest.items import picture_references
 from workers.ingest.read_event import read_fields
+from workers.jobs.catalog_source import CatalogSource
 
 SHOWN_REFUSALS = 100
 RESERVED_BYTES = 100_000
@@ -111,33 +113,33 @@ class Produced:
 
 
 def catalog_events(
-    folder: Path,
+    source: CatalogSource,
     *,
     inline: bool = True,
     settings: IngestSettings | None = None,
     on_refused: OnRefused | None = None,
 ) -> Iterator[CatalogRecord]:
-    """One record per row of products.jsonl: an upsert, or what its `type` says.
+    """One record per row: an upsert, or what its `type` says.
 
     A local picture of up to 11 MB travels inside the event as a `data:` URI, so that the ingest
-    worker needs no access to this folder; a larger one, or any with `inline=False`, as its path.
+    worker needs no access to its folder; a larger one, or any with `inline=False`, as its path.
     `on_refused` gets the rows that the worker would refuse; without it the first is an error.
 
     Raises:
-        CatalogError: there is no products.jsonl, or a row is refused.
+        CatalogError: there is no such file, or a row is refused.
     """
     settings = settings or IngestSettings()
-    for row in raw_products(folder):
+    for row in source.read():
         try:
-            yield _record(folder, row, inline, settings)
+            yield _record(source, row, inline, settings)
         except (CatalogError, DecodeError) as error:
             if on_refused is None:
-                raise CatalogError(f"{folder / PRODUCTS}:{row.line}: {error}") from error
+                raise CatalogError(f"{source.file}:{row.line}: {error}") from error
             on_refused(RefusedRow(row.line, str(error), type(error).__name__))
 
 
 def produce_catalog(
-    folder: Path,
+    source: CatalogSource,
     publisher: Publisher,
     topic: str,
     *,
@@ -148,7 +150,7 @@ def produce_catalog(
     """Send the catalog and wait until the broker has all of it; refused rows are in the report.
 
     Raises:
-        CatalogError: there is no products.jsonl.
+        CatalogError: there is no such file.
         BrokerError: Kafka did not take all of it.
     """
     report = Produced()
@@ -156,7 +158,7 @@ def produce_catalog(
     def delivered(line: int) -> Callable[[int, int], None]:
         return lambda partition, offset: report.waiting.update({(partition, offset): line})
 
-    records = catalog_events(folder, inline=inline, settings=settings, on_refused=report.refuse)
+    records = catalog_events(source, inline=inline, settings=settings, on_refused=report.refuse)
     for one in records:
         publisher.publish(topic, one.key, one.value, on_delivered=delivered(one.line))
         report.sent += 1
@@ -193,26 +195,32 @@ def picture_reference(folder: Path, reference: str, *, inline: int = INLINE_BYTE
     return str(path)
 
 
-def _record(folder: Path, row: RawRow, inline: bool, settings: IngestSettings) -> CatalogRecord:
+def _record(
+    source: CatalogSource, row: RawRow, inline: bool, settings: IngestSettings
+) -> CatalogRecord:
     """Raises CatalogError or DecodeError for what the ingest worker would refuse."""
     if row.problem:
         raise CatalogError(row.problem)
     now_ms = time.time_ns() // 1_000_000
     fields = {"type": "upsert", "event_time": now_ms, **row.fields}
+    coercions: tuple[Coercion, ...] = ()
+    if source.mapped:
+        coerced = coerce_event(fields)
+        fields, coercions = coerced.fields, coerced.kinds
     read = read_fields(fields, strict=settings.strict)
     event = read.event
     if event.event_time is not None:
         clock = EventClock(event.version, event.event_time, has_own_time=True)
         check_time(clock, now_ms, round(1000 * settings.max_future_s))
     if isinstance(event, ProductUpsert):
-        fields |= _pictures(folder, event, inline)
+        fields |= _pictures(source.folder, event, inline)
     value = orjson.dumps(fields)
     if len(value) > MAX_MESSAGE_BYTES - RESERVED_BYTES:
         raise CatalogError(
             f"the event has {len(value) / 1e6:.1f} MB, and {MAX_MESSAGE_BYTES / 1e6:.0f} MB fit a "
             "message: shorten its texts, or send pictures by reference"
         )
-    return CatalogRecord(row.line, event.product_id, value, read.coercions)
+    return CatalogRecord(row.line, event.product_id, value, coercions or read.coercions)
 
 
 def _pictures(folder: Path, event: ProductUpsert, inline: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from index.prototypes.registry import BankRegistry
 from stream.span_reader import Edge, Span, SpanReader
 from workers.config.settings import Settings
-from workers.config.wiring import kafka_of, topics_of
+from workers.config.wiring import catalog_topics, kafka_of
 from workers.errors import SettingsError
 from workers.jobs.generations import (
     Generation,
@@ -85,9 +85,11 @@ def has_live_index(settings: Settings) -> bool:
 
 
 def _events(settings: Settings, candidate: Settings | None) -> int:
-    """How many records of the catalog topic are still to be replayed into a generation."""
+    """How many records of the catalog's topics are still to be replayed into a generation."""
     group = replay_group(settings, candidate) if candidate else settings.group("replay")
     span = Span(Edge.LAST if candidate else Edge.BEGINNING, Edge.NOW)
-    topic = topics_of(settings).catalog.name
-    with SpanReader(kafka_of(settings), topic, span, group=group) as reader:
-        return reader.total
+    total = 0
+    for topic in catalog_topics(settings):
+        with SpanReader(kafka_of(settings), topic, span, group=group) as reader:
+            total += reader.total
+    return total

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from time import perf_counter
@@ -28,6 +28,7 @@ from workers.evidence.fitted import FittedFile
 from workers.evidence.weigh import weighing_of
 from workers.index_maintenance import Repartitioning
 from workers.ingest.missing import PARTIAL
+from workers.ingest.read_event import reader_of
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.query.steps import QueryPipeline
@@ -112,6 +113,7 @@ async def replay_products(
                 index,
                 settings.ingest,
                 sample=weighing.sample if weighing else None,
+                reader=reader_of(settings),
             )
             delivery = Delivery(steps.prepare, steps.write, refused)
             while batch := await asyncio.to_thread(_take, records, settings.ingest.batch):
@@ -169,10 +171,10 @@ async def replay_queries(
     return report
 
 
-def of_topic(records: Iterator[Record], topic: str) -> Iterator[Record]:
-    """The records of one kind of topic (the last part of its name), whatever deployment's."""
-    kind = topic.rpartition(".")[2]
-    return (record for record in records if record.topic.rpartition(".")[2] == kind)
+def of_topics(records: Iterator[Record], topics: Sequence[str]) -> Iterator[Record]:
+    """The records of some kinds of topics (the last part of a name), whatever deployment's."""
+    kinds = {topic.rpartition(".")[2] for topic in topics}
+    return (record for record in records if record.topic.rpartition(".")[2] in kinds)
 
 
 def _take(records: Iterator[Record], most: int) -> list[Record]:

@@ -47,8 +47,8 @@ def metric(settings: Settings, partition: int) -> float | None:
 
 
 def test_every_worker_says_what_it_consumes() -> None:
-    topics = topic_map()
-    consumed = [name for worker in lag.WORKERS for name in consumed_topics(topics, worker)]
+    settings = Settings()
+    consumed = [name for worker in lag.WORKERS for name in consumed_topics(settings, worker)]
     assert consumed == [
         f"lookstream.{name}" for name in ("catalog", "query", "impression", "click")
     ]

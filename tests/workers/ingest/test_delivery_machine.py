@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from index.lifecycle.repartition import repartition
 from index.milvus.client import Client
 from index.milvus.collection import Collection
-from stream.delivery import Delivery, Outcome, Rejection
+from stream.delivery import Delivery, Outcome, Rejection, State
 from stream.records import Record
 from tests.doubles.colours import PICTURES, ColourEncoder
 from tests.doubles.oracle import IndexOracle
@@ -118,7 +118,7 @@ class Worker:
                 begun = steps.begin(batch)
                 await asyncio.gather(*(one.waits_for for one in begun if one.waits_for))
 
-            async def prepare(records: Sequence[Record]) -> list[Change | Rejection]:
+            async def prepare(records: Sequence[Record]) -> list[Change | State | Rejection]:
                 prepared = await steps.prepare(records)
                 if self.kill == "before write":
                     raise Killed

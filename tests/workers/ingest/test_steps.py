@@ -51,7 +51,7 @@ class Shop:
             timestamp_ms=FIRST_MS + self._sent,
         )
         (change,) = await self.steps.prepare([record])
-        assert not hasattr(change, "reason"), change
+        assert isinstance(change, Change), change
         (state,) = await self.steps.write([change])
         assert isinstance(state, State)
         return state

@@ -21,6 +21,7 @@ from workers.config.settings import Settings
 from workers.errors import TooManyDeletes
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
+from workers.jobs.catalog_source import folder_source
 from workers.jobs.complete import (
     Missing,
     NamedProducts,
@@ -54,7 +55,7 @@ def test_ids_are_read_as_at_ingest_whatever_else_is_wrong(tmp_path: Path) -> Non
         {"type": "patch", "product_id": "patched", "price": 1},
         {"type": "delete", "product_id": "deleted"},
     )
-    found = named_products(folder)
+    found = named_products(folder_source(folder))
     assert found.unreadable == ()
     assert found.ids == {
         *("bom", "7", "8", "trimmed", "refused", "nan", "half", "9", "patched", "deleted")
@@ -69,15 +70,17 @@ def test_lines_whose_id_cannot_be_read_are_named(tmp_path: Path) -> None:
         {"product_id": " "},
     ]
     folder = folder_of(tmp_path, *rows, '{"product_id": "cut o', {"product_id": "fine"})
-    assert named_products(folder) == NamedProducts(frozenset({"fine"}), (1, 2, 3, 4, 5))
+    assert named_products(folder_source(folder)) == NamedProducts(
+        frozenset({"fine"}), (1, 2, 3, 4, 5)
+    )
     with pytest.raises(CatalogError, match="missing"):
-        named_products(tmp_path / "nowhere")
+        named_products(folder_source(tmp_path / "nowhere"))
 
 
 @given(st.lists(st.text(min_size=1, max_size=20) | st.integers(0, 10**12), max_size=12))
 def test_any_id_is_named(tmp_path_factory: pytest.TempPathFactory, ids: list[str | int]) -> None:
     folder = tmp_path_factory.mktemp("shop")
-    found = named_products(folder_of(folder, *({"product_id": one} for one in ids)))
+    found = named_products(folder_source(folder_of(folder, *({"product_id": one} for one in ids))))
     assert found.ids == {str(one).strip() for one in ids} - {""}
 
 

@@ -19,6 +19,7 @@ from tests.doubles.colours import picture_png
 from tests.doubles.messy_rows import line_of, messy_rows
 from workers.config.sections import IngestSettings
 from workers.ingest.read_event import read_event
+from workers.jobs.catalog_source import folder_source
 from workers.jobs.produce import (
     CatalogRecord,
     Produced,
@@ -43,7 +44,7 @@ def upsert(record: CatalogRecord) -> ProductUpsert:
 def test_a_local_picture_travels_inside(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture_png("red"))
     folder = write(tmp_path, {"product_id": "a", "title": "apple", "image": "a.png"})
-    [record] = catalog_events(folder)
+    [record] = catalog_events(folder_source(folder))
     event = upsert(record)
     assert record.key == "a"
     assert event.image is not None
@@ -54,7 +55,7 @@ def test_a_local_picture_travels_inside(tmp_path: Path) -> None:
 def test_by_reference_sends_absolute_paths_and_urls_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture_png("red"))
     row = {"product_id": "a", "image": "a.png", "images": ["https://shop.example/b.png", "c.png"]}
-    [record] = catalog_events(write(tmp_path, row), inline=False)
+    [record] = catalog_events(folder_source(write(tmp_path, row)), inline=False)
     event = upsert(record)
     assert event.image == str(tmp_path / "a.png")
     assert event.images == ("https://shop.example/b.png", str(tmp_path / "c.png"))
@@ -65,7 +66,7 @@ def test_references_of_every_kind_are_sent_as_a_worker_can_read_them(tmp_path: P
     references = ["s3://bucket/key.png", "HTTPS://shop.example/b.png", f"file://{tmp_path}/a.png"]
     row = {"product_id": "a", "images": references}
     for inline in (True, False):
-        [record] = catalog_events(write(tmp_path, row), inline=inline)
+        [record] = catalog_events(folder_source(write(tmp_path, row)), inline=inline)
         storage, web, file = upsert(record).images
         assert [storage, web] == references[:2]
         assert file.startswith("data:image/png;base64," if inline else str(tmp_path / "a.png"))
@@ -80,7 +81,7 @@ def test_pictures_share_the_room_of_one_message(
         (tmp_path / name).write_bytes(picture_png("red"))
     two = {"product_id": "p", "image": "a.png", "images": ["b.png"]}
     three = {"product_id": "p", "image": "a.png", "images": ["b.png", "c.png"]}
-    both, none = map(upsert, catalog_events(write(tmp_path, two, three)))
+    both, none = map(upsert, catalog_events(folder_source(write(tmp_path, two, three))))
     assert all((ref or "").startswith("data:") for ref in (both.image, *both.images))
     assert not any((ref or "").startswith("data:") for ref in (none.image, *none.images))
 
@@ -96,7 +97,7 @@ def test_what_the_worker_coerces_is_sent_as_it_is_keyed_by_the_id_that_it_become
         {"product_id": "gone", "image": "gone.png"},
         {"type": "delete", "product_id": 9, "version": "3"},
     )
-    records = list(catalog_events(folder, inline=False))
+    records = list(catalog_events(folder_source(folder), inline=False))
     assert [record.key for record in records] == ["7", "8", "gone", "9"]
     assert [record.line for record in records] == [1, 2, 3, 4]
     seven, eight, gone, nine = (orjson.loads(record.value) for record in records)
@@ -128,13 +129,15 @@ def test_rows_that_no_event_can_hold_are_refused_with_their_line_and_the_others_
 ) -> None:
     write(tmp_path, {"product_id": "first"}, *REFUSED, {"product_id": "last"})
     refused: list[RefusedRow] = []
-    sent = [record.key for record in catalog_events(tmp_path, on_refused=refused.append)]
+    sent = [
+        record.key for record in catalog_events(folder_source(tmp_path), on_refused=refused.append)
+    ]
     assert sent == ["first", "last"]
     assert [row.line for row in refused] == list(range(2, 2 + len(REFUSED)))
     for row, complaint in zip(refused, REFUSED.values(), strict=True):
         assert complaint in row.reason
     with pytest.raises(CatalogError, match=r"products\.jsonl:2: the row is not JSON"):
-        list(catalog_events(tmp_path))
+        list(catalog_events(folder_source(tmp_path)))
 
 
 def test_a_picture_over_the_limit_goes_as_its_path(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_a_picture_over_the_limit_goes_as_its_path(tmp_path: Path) -> None:
 
 def test_a_folder_without_products_says_so(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"products\.jsonl is missing"):
-        list(catalog_events(tmp_path))
+        list(catalog_events(folder_source(tmp_path)))
 
 
 @given(messy_rows)
@@ -163,7 +166,7 @@ def test_what_is_sent_is_accepted_and_what_is_not_would_be_refused(row: dict[str
     refused: list[RefusedRow] = []
     with TemporaryDirectory() as folder:
         (Path(folder) / "products.jsonl").write_bytes(line_of(row))
-        sent = list(catalog_events(Path(folder), on_refused=refused.append))
+        sent = list(catalog_events(folder_source(Path(folder)), on_refused=refused.append))
     assert len(sent) + len(refused) == 1
     if sent:
         assert accepted(sent[0].value)
@@ -175,7 +178,7 @@ def test_strict_refuses_what_would_be_coerced(tmp_path: Path) -> None:
     write(tmp_path, {"product_id": 7}, {"product_id": "a"})
     refused: list[RefusedRow] = []
     settings = IngestSettings(strict=True)
-    sent = catalog_events(tmp_path, settings=settings, on_refused=refused.append)
+    sent = catalog_events(folder_source(tmp_path), settings=settings, on_refused=refused.append)
     assert [record.key for record in sent] == ["a"]
     assert refused == [RefusedRow(1, "field `product_id`: expected str, got int", "DecodeError")]
 
@@ -198,7 +201,9 @@ def test_a_picture_that_cannot_be_read_and_an_event_that_is_too_large_stop_nobod
 
     monkeypatch.setattr("workers.jobs.produce.data_uri", forbidden)
     refused: list[RefusedRow] = []
-    sent = [record.key for record in catalog_events(tmp_path, on_refused=refused.append)]
+    sent = [
+        record.key for record in catalog_events(folder_source(tmp_path), on_refused=refused.append)
+    ]
     assert sent == ["d"]
     assert f"picture {tmp_path}/a.png cannot be read: Permission denied" in refused[0].reason
     assert "cannot be read: File name too long" in refused[1].reason

@@ -35,7 +35,7 @@ from workers.evidence.sample import open_sample
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.jobs.generations import begin, drop, existing, list_generations, promote, replay_group
-from workers.jobs.replay import of_topic, replay_products, replay_queries
+from workers.jobs.replay import of_topics, replay_products, replay_queries
 
 COLOURS = ("red", "green", "blue")
 
@@ -310,7 +310,7 @@ async def test_queries_are_answered_from_the_generation(settings: Settings) -> N
     results: list[Result] = []
     with SpanReader(kafka, topics_of(settings).query.name, Span(), group="unused") as reader:
         report = await replay_queries(
-            of_topic(iter(reader), "any.query"),
+            of_topics(iter(reader), ["any.query"]),
             candidate,
             encoder,
             load_reranker(packaged_reranker("lite2")),
@@ -331,5 +331,5 @@ def test_only_the_records_of_a_topic() -> None:
         return Record(topic=topic, partition=0, offset=0, key=None, value=None, timestamp_ms=0)
 
     records = [record("old.shop.catalog"), record("old.shop.query"), record("catalog")]
-    kept = list(of_topic(iter(records), "lookstream.catalog"))
+    kept = list(of_topics(iter(records), ["lookstream.catalog"]))
     assert [one.topic for one in kept] == ["old.shop.catalog", "catalog"]
