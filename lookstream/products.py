@@ -60,6 +60,7 @@ class Products:
             CatalogError: there is no such file.
         """
         from models.catalog.folder import PRODUCTS  # a client that reads no folder needs no models
+        from workers.jobs.catalog_source import folder_source
         from workers.jobs.produce import catalog_events
 
         folder = Path(path)
@@ -67,7 +68,7 @@ class Products:
             folder = folder.parent
         refused: list[RefusedRow] = []
         events: list[CatalogEvent] = []
-        for record in catalog_events(folder, on_refused=refused.append):
+        for record in catalog_events(folder_source(folder), on_refused=refused.append):
             events.append(decode(record.value, CatalogEvent))
             if len(events) >= batch:
                 yield self._batch(events, refused)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from models.catalog.sources.feeds import FEEDS, FeedFormat
-from models.catalog.sources.formats import TopicFormat
-from models.catalog.sources.mapping import SourceMapping, read_mapping
-from models.errors import MappingError
 from workers.config.sections import Section
 from workers.errors import SettingsError
+
+if TYPE_CHECKING:  # a client that maps nothing needs no models
+    from models.catalog.sources.feeds import FeedFormat
+    from models.catalog.sources.formats import TopicFormat
+    from models.catalog.sources.mapping import SourceMapping
 
 Format = Literal[
     "auto",
@@ -99,10 +100,15 @@ class CatalogSettings(Section):
         of_files = self.feed_format is not None or "product_id" not in named
         if not named or (of_files and not self.topics):
             return None
+        from models.catalog.sources.mapping import read_mapping
+
         return read_mapping(named, self._conditions)
 
     def feed_mapping(self, form: FeedFormat) -> SourceMapping | None:
         """The mapping of a file: that of its format, each field overridden by the settings'."""
+        from models.catalog.sources.feeds import FEEDS
+        from models.catalog.sources.mapping import read_mapping
+
         feed = FEEDS.get(form)
         named = {**(feed.map if feed else {}), **self._named}
         conditions = {**(feed.when if feed else {}), **self._conditions}
@@ -111,6 +117,8 @@ class CatalogSettings(Section):
     @property
     def topic_format(self) -> TopicFormat:
         """That of records; a format of files says nothing of them."""
+        from models.catalog.sources.formats import TopicFormat
+
         known = {one.value for one in TopicFormat}
         given = self.source.format
         return TopicFormat(given) if given in known else TopicFormat.AUTO
@@ -118,6 +126,8 @@ class CatalogSettings(Section):
     @property
     def feed_format(self) -> FeedFormat | None:
         """That of files; None to look at each."""
+        from models.catalog.sources.feeds import FeedFormat
+
         known = {one.value for one in FeedFormat}
         return FeedFormat(self.source.format) if self.source.format in known else None
 
@@ -133,6 +143,11 @@ class CatalogSettings(Section):
     @model_validator(mode="after")
     def _readable(self) -> Self:
         """Every expression can be read; a file's format may name the product_id."""
+        if not (self._named or self._conditions or self.topics):
+            return self
+        from models.catalog.sources.mapping import read_mapping
+        from models.errors import MappingError
+
         try:
             read_mapping({"product_id": "id", "title": "t", **self._named}, self._conditions)
             _ = self.mapping

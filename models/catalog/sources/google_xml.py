@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError  # the classes; reading is defusedxml's
+from xml.etree.ElementTree import Element, ParseError  # nosec B405: classes; defusedxml reads
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
