@@ -144,3 +144,18 @@ def test_without_waiting_it_says_only_what_was_sent(tmp_path: Path, settings: Se
 def test_a_folder_with_no_good_row_waits_for_nobody(tmp_path: Path) -> None:
     report, done = produce(write(tmp_path / "shop", "no JSON"))
     assert (done.exit_code, report["sent"], report["refused"]) == (1, 0, 1)
+
+
+def test_a_feed_is_sent_like_a_folder(tmp_path: Path, worker: CatalogIndex) -> None:
+    (tmp_path / "a.png").write_bytes(picture_png("red"))
+    feed = tmp_path / "feed.tsv"
+    feed.write_text(
+        "id\ttitle\timage_link\tprice\n7\tMilk\ta.png\t1,50 EUR\n8\tBread\t\tdear\n9\tcut off\n"
+    )
+    report, done = produce(feed)
+    assert done.exit_code == 1
+    assert [report[name] for name in ("sent", "not_sent", "applied", "refused")] == [1, 2, 1, 2]
+    assert [row["line"] for row in report["refusals"]] == [3, 4]
+    [item] = worker.stored(["7"])
+    assert item.payload["title"] == "Milk"
+    assert item.offer["price"] == 1.5
