@@ -25,18 +25,20 @@ PRODUCTS = 30
 SHOWN = "Bravo-Orange-Juice"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = os.environ.get("LOOKSTREAM_TEST_CHROMIUM") or shutil.which("chromium")
     if found is None:
         pytest.skip("no Chromium: `apt-get install chromium`, or set LOOKSTREAM_TEST_CHROMIUM")
+    # Playwright's event loop runs in this thread until it is stopped: no test of another module may
+    # come before that.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(browser: Browser) -> Iterator[Settings]:
     """All workers, with nothing in the catalog yet."""
     given = load_settings().model_dump()
@@ -47,7 +49,7 @@ def stack(browser: Browser) -> Iterator[Settings]:
         yield ephemeral
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The stack with thirty products, whose pictures are files."""
     folder = tmp_path_factory.mktemp("catalog")
