@@ -1,7 +1,7 @@
 """A table of a shop, and its changes as Debezium writes them in each of its modes.
 
-Shapes are as Debezium's events for PostgreSQL are described: the envelope with and without its schema, the
-flattened row of ExtractNewRecordState with each way to write deletes, and CloudEvents.
+Shapes are as Debezium's events for PostgreSQL are described: the envelope with and without its
+schema, the flattened row of ExtractNewRecordState with each way to write deletes, and CloudEvents.
 """
 
 import base64
