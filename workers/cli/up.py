@@ -32,6 +32,7 @@ def up(
       LOOKSTREAM_PROFILE=cluster lookstream up --only query
     """
     from workers.config.settings import load_settings
+    from workers.deploy.signals import stop_flag
     from workers.deploy.supervisor import WORKERS, Stack
 
     exit_on_sigterm()
@@ -42,6 +43,9 @@ def up(
             stack = running.enter_context(Stack(settings, workers=names, report=task.rename))
             stack.wait_ready()
         stack.report = say
+        # From here on a signal sets a flag: an exception may be raised where it is lost, in a
+        # destructor for instance.
+        stopping = stop_flag()
         say(
             f"ready: Kafka {settings.kafka.servers}, Milvus {settings.milvus.address}, "
             f"logs in {settings.log_dir}"
@@ -49,9 +53,7 @@ def up(
         if "web" in names:
             say(f"the page: http://{settings.web.host}:{settings.web.port}")
         say("next: lookstream produce examples/grocery; lookstream search PHOTO; Ctrl-C ends all")
-        try:
-            while True:
-                stack.check()
-                time.sleep(0.2)
-        except KeyboardInterrupt:
-            say("stopping")
+        while not stopping():
+            stack.check()
+            time.sleep(0.2)
+        say("stopping")
