@@ -28,7 +28,7 @@ from pathlib import Path
 import orjson
 
 ROOT = Path(__file__).parents[1]
-WORKERS = ("ingest", "query", "feedback")
+WORKERS = ("ingest", "query", "feedback", "web")
 TIMEOUT_S = 900.0
 
 

@@ -22,6 +22,7 @@ from stream.codec import convert
 from stream.data_uri import INLINE_BYTES, data_uri
 from stream.errors import DecodeError, RequestTimeout
 from stream.messages import CatalogEvent, Click, Id, Result
+from stream.request_reply import no_answer
 
 Photo = str | Path
 
@@ -46,6 +47,7 @@ class Client:
 
     Attributes:
         products: sends products.
+        timeout_s: as given.
 
     Raises:
         SettingsError: a setting is wrong.
@@ -68,7 +70,7 @@ class Client:
             if over_http
             else KafkaTransport(address or kafka, timeout_s)
         )
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self.products = Products(self._transport.send)
 
     def search(self, query: messages.Query | Photo | None = None, **fields: Any) -> Result:
@@ -89,13 +91,10 @@ class Client:
         asked = query_of(query, fields)
         answer = self.submit(asked)
         try:
-            return answer.result(self._timeout_s)
+            return answer.result(self.timeout_s)
         except TimeoutError as error:
             answer.cancel()
-            raise RequestTimeout(
-                f"no answer to query {asked.query_id} within {self._timeout_s:g} s: is a query "
-                "worker running?"
-            ) from error
+            raise no_answer(asked.query_id, self.timeout_s) from error
 
     def submit(self, query: messages.Query) -> Future[Result]:
         """Ask, and return at once; the future gets the result, or an error as `search` raises."""
@@ -173,11 +172,9 @@ class AsyncClient:
         asked = query_of(query, fields)
         answer = await asyncio.to_thread(client.submit, asked)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(answer), client._timeout_s)
+            return await asyncio.wait_for(asyncio.wrap_future(answer), client.timeout_s)
         except TimeoutError:
-            raise RequestTimeout(
-                f"no answer to query {asked.query_id} within {client._timeout_s:g} s"
-            ) from None
+            raise no_answer(asked.query_id, client.timeout_s) from None
 
     async def send(self, *events: CatalogEvent | Click) -> list[str]:
         """As `Client.send`."""

@@ -162,11 +162,8 @@ class Client:
             return answer.result(max(0.0, timeout_s))
         except TimeoutError as error:
             answer.cancel()
-            raise RequestTimeout(
-                f"no answer to query {query.query_id} within {self._timeout_s:g} s: is a query "
-                f"worker running, and does it read {self._topics.query.name} at "
-                f"{self._kafka.bootstrap}?"
-            ) from error
+            read = f", and does it read {self._topics.query.name} at {self._kafka.bootstrap}"
+            raise no_answer(query.query_id, self._timeout_s, read) from error
 
     def _read(self) -> None:
         """The background thread: hands results to their futures until the client closes."""
@@ -217,6 +214,13 @@ class Client:
             waiting = list(self._waiting.values())
         for answer in waiting:
             _settle(answer, error)
+
+
+def no_answer(query_id: str, timeout_s: float, more: str = "") -> RequestTimeout:
+    """The error of a query that got no result; ``more`` goes on with the question in it."""
+    return RequestTimeout(
+        f"no answer to query {query_id} within {timeout_s:g} s: is a query worker running{more}?"
+    )
 
 
 def _settle(answer: "Future[Result]", outcome: Result | StreamError) -> None:

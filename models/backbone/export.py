@@ -6,18 +6,14 @@ beside their convolutions, under their own names, and ONNX Runtime fuses them wh
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import onnx
 import onnx_ir
 import torch
-from onnxscript import optimizer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -31,6 +27,7 @@ from models.backbone.exported import (
 from models.backbone.identity_branch import IdentityBranch
 from models.backbone.patch_network import PatchNetwork, patch_network, pooling_matrix
 from models.backbone.spec import NETWORK, BackboneSpec
+from models.backbone.trace import trace
 from models.errors import WeightsError
 
 CLASSIFIER = ("classifier.weight", "classifier.bias")
@@ -134,24 +131,8 @@ def write_graph(
     Returns:
         Their names, without the prefix.
     """
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
-        program: Any = torch.onnx.export(
-            network,
-            tuple(inputs.values()),
-            input_names=list(inputs),
-            output_names=outputs,
-            dynamo=True,
-            verbose=False,
-            optimize=False,
-        )
-        if program is None:
-            raise WeightsError("the ONNX exporter returned no graph; is onnxscript installed?")
-        optimizer.inline(program.model)
-        optimizer.fold_constants(program.model)
-        optimizer.remove_unused_nodes(program.model)
-        model = onnx_ir.to_proto(program.model)
+    traced = trace(network, list(inputs.values()), list(inputs), outputs)
+    model = onnx_ir.to_proto(traced)
     names = _without_weights(model, prefix)
     path.write_bytes(model.SerializeToString(deterministic=True))
     return names

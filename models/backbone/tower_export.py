@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,13 @@ import msgspec
 import numpy as np
 import onnx_ir
 import torch
-from onnxscript import optimizer
 from torch import nn
 
 from models.backbone import tower_files as files
 from models.backbone.tower import PictureTower, TextTower
 from models.backbone.tower_network import load_towers
 from models.backbone.tower_tokens import read_tokenizer
+from models.backbone.trace import trace
 from models.errors import WeightsError
 
 LARGEST_DIFFERENCE = 1e-3
@@ -127,27 +125,9 @@ def _write(
     longest: int | None = None,
 ) -> None:
     """Write a graph, and its weights beside it; ``longest`` makes the second axis' length free."""
-    for library in ("torch.onnx", "onnxscript", "onnx_ir"):
-        logging.getLogger(library).setLevel(logging.ERROR)
     free = None if longest is None else ({1: torch.export.Dim("n", min=2, max=longest)},)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns about its own internals
-        program: Any = torch.onnx.export(
-            network,
-            (example,),
-            input_names=[name],
-            output_names=outputs,
-            dynamic_shapes=free,
-            dynamo=True,
-            verbose=False,
-            optimize=False,
-        )
-        if program is None:
-            raise WeightsError("the ONNX exporter returned no graph; is onnxscript installed?")
-        optimizer.inline(program.model)
-        optimizer.fold_constants(program.model)
-        optimizer.remove_unused_nodes(program.model)
-        onnx_ir.save(program.model, path, external_data=path.with_suffix(".data").name)
+    model = trace(network, [example], [name], outputs, dynamic_shapes=free)
+    onnx_ir.save(model, path, external_data=path.with_suffix(".data").name)
 
 
 def _difference(wanted: torch.Tensor, found: Any) -> float:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Self
 
 from stream.codec import encode
 from stream.connection import Kafka
-from stream.errors import RequestTimeout
 from stream.event_sender import EventSender, Place
 from stream.messages import CatalogEvent, Click, Query, Result
 from stream.outcome_follower import End, OutcomeFollower
-from stream.request_reply import Client
+from stream.request_reply import Client, no_answer
 from stream.topics import Topics
 
 
 class Gateway:
-    """Asks and sends over Kafka, from one event loop; a context manager.
+    """Asks and sends over Kafka, from one event loop.
 
     Args:
         kafka, topics: where.
@@ -41,10 +38,7 @@ class Gateway:
         try:
             return await asyncio.wait_for(answer, self._timeout_s)
         except TimeoutError:
-            raise RequestTimeout(
-                f"no answer to query {query.query_id} within {self._timeout_s:g} s: "
-                "is a query worker running?"
-            ) from None
+            raise no_answer(query.query_id, self._timeout_s) from None
 
     async def send(self, event: CatalogEvent) -> Place:
         """Send a catalog event; returns when Kafka has it for good, or raises `BrokerError`."""
@@ -72,14 +66,3 @@ class Gateway:
         self._sender.close()
         self._outcomes.close()
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -57,9 +57,7 @@ class Readiness:
             return self._known[1]
 
     async def _find_out(self) -> Report:
-        lag, answer = await asyncio.gather(
-            _outcome(self._lag()), _outcome(self._ask()), return_exceptions=False
-        )
+        lag, answer = await asyncio.gather(_outcome(self._lag()), _outcome(self._ask()))
         ready = "error" not in lag and "error" not in answer
         return Report(ready, {"broker": lag, "search": answer})
 
