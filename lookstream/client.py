@@ -21,7 +21,7 @@ from stream import messages
 from stream.codec import convert
 from stream.data_uri import INLINE_BYTES, data_uri
 from stream.errors import DecodeError, RequestTimeout
-from stream.messages import CatalogEvent, Click, Id, Result
+from stream.messages import Action, CatalogEvent, Click, Id, Result
 from stream.request_reply import no_answer
 
 Photo = str | Path
@@ -117,7 +117,15 @@ class Client:
 
     def click(self, result: Result, product_id: str) -> None:
         """Tell that a product of a result was clicked."""
-        self.send(Click(click_id=uuid.uuid4().hex, query_id=result.query_id, product_id=product_id))
+        self.send(click_on(result, product_id, "click"))
+
+    def basket(self, result: Result, product_id: str) -> None:
+        """Tell that a product of a result was put into the basket."""
+        self.send(click_on(result, product_id, "basket"))
+
+    def purchase(self, result: Result, product_id: str) -> None:
+        """Tell that a product of a result was bought."""
+        self.send(click_on(result, product_id, "purchase"))
 
     def wait_until_searchable(
         self, event_ids: str | Iterable[str], timeout_s: float = 30.0
@@ -180,6 +188,18 @@ class AsyncClient:
         """As `Client.send`."""
         return await asyncio.to_thread(self._opened.send, *events)
 
+    async def click(self, result: Result, product_id: str) -> None:
+        """As `Client.click`."""
+        await self.send(click_on(result, product_id, "click"))
+
+    async def basket(self, result: Result, product_id: str) -> None:
+        """As `Client.basket`."""
+        await self.send(click_on(result, product_id, "basket"))
+
+    async def purchase(self, result: Result, product_id: str) -> None:
+        """As `Client.purchase`."""
+        await self.send(click_on(result, product_id, "purchase"))
+
     async def wait_until_searchable(
         self, event_ids: str | Iterable[str], timeout_s: float = 30.0
     ) -> None:
@@ -212,6 +232,13 @@ def query_of(query: messages.Query | Photo | None, fields: dict[str, Any]) -> me
         given["image"] = str(query)
     asked: Query = convert(given, Query)
     return asked
+
+
+def click_on(result: Result, product_id: str, action: Action) -> Click:
+    """What was done with a product of a result, with an id of its own."""
+    return Click(
+        click_id=uuid.uuid4().hex, query_id=result.query_id, product_id=product_id, action=action
+    )
 
 
 def _sendable(reference: str) -> str:

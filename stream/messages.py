@@ -34,6 +34,7 @@ FilterText = Annotated[str, Meta(max_length=4000)]
 FacetText = Annotated[str, Meta(min_length=1, max_length=2000)]
 Group = Literal["product", "none", "near_duplicate"]
 Sort = Literal["relevance", "price:asc", "price:desc"]
+Action = Literal["click", "basket", "purchase"]
 
 REACHABLE = 1000
 """The last product that pages reach: `top` × `page` is at most this."""
@@ -354,11 +355,16 @@ class Impression(Message, tag="impression", frozen=True, kw_only=True):
 
 
 class Click(Message, tag="click", frozen=True, kw_only=True):
-    """A click on a shown product; `click_id` makes it idempotent."""
+    """A click on a shown product; `click_id` makes it idempotent.
+
+    `action` says what it led to where it was more: into the basket, or bought. Each is a message of
+    its own, with an id of its own.
+    """
 
     click_id: Id
     query_id: Id
     product_id: Id
+    action: Action = "click"
 
 
 class AttributedClick(Message, tag="attributed_click", frozen=True, kw_only=True):
@@ -367,6 +373,7 @@ class AttributedClick(Message, tag="attributed_click", frozen=True, kw_only=True
     click_id: Id
     query_id: Id
     product_id: Id
+    action: Action = "click"
     item_id: ItemId
     position: Position
     shown: tuple[Shown, ...] = ()

@@ -143,3 +143,17 @@ def test_events_go_to_the_topics_of_their_kind(kafka: Kafka, topics: Topics) -> 
     assert {record.key for record in sent} == {b"7"}
     [clicked] = read_topic(kafka, topics.click.name)
     assert (clicked.key, decode(clicked.value, Click)) == (b"q", click)
+    assert clicked.value == b'{"type":"click","click_id":"c","query_id":"q","product_id":"7"}'
+
+
+async def test_what_became_of_a_result(kafka: Kafka, topics: Topics) -> None:
+    result = Result(query_id="q")
+    with lookstream.Client() as client:
+        client.click(result, "7")
+        client.basket(result, "7")
+    async with lookstream.AsyncClient() as later:
+        await later.purchase(result, "7")
+    told: list[Click] = [decode(one.value, Click) for one in read_topic(kafka, topics.click.name)]
+    assert [one.action for one in told] == ["click", "basket", "purchase"]
+    assert {(one.query_id, one.product_id) for one in told} == {("q", "7")}
+    assert len({one.click_id for one in told}) == 3

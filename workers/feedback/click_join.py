@@ -89,6 +89,7 @@ def attribute(
         click_id=click.click_id,
         query_id=click.query_id,
         product_id=click.product_id,
+        action=click.action,
         item_id=place.item_id,
         position=place.position,
         shown=impression.items,

@@ -1,7 +1,7 @@
 """`POST /events`: what shoppers did with a list of results.
 
-An event is a click of ours, or one of User Behavior Insights (OpenSearch UBI 1.0), of which the
-query and the product are read.
+An event is a click of ours (its `action` may be a basket or a purchase), or one of User Behavior
+Insights (OpenSearch UBI 1.0), of which the action, the query and the product are read.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from workers.web.read_query import json_object
 check_search = needs("search")
 
 CLICK = "click"
+UBI_ACTIONS = {"click": "click", "add_to_cart": "basket", "purchase": "purchase"}
+"""UBI leaves the names of actions open; these are those of its examples."""
 
 
 async def events(request: Request) -> Response:
@@ -46,17 +48,32 @@ def click_of(fields: dict[str, Any]) -> Click:
     kind = fields.get("type", CLICK)
     if kind != CLICK:
         raise Problem(
-            422, "invalid_field", f"type is {kind!r}; only {CLICK!r} is known", field="type"
+            422,
+            "invalid_field",
+            f"type is {kind!r}; leave it out, and give what was done as action",
+            field="type",
         )
     click: Click = convert({"click_id": uuid.uuid4().hex, **fields, "type": CLICK}, Click)
     return click
 
 
 def _of_ubi(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a click in a UBI event: its object is the product."""
+    """The fields of a click in a UBI event: its object is the product.
+
+    Raises:
+        Problem: it is about no action that is joined to results.
+    """
+    name = fields["action_name"]
+    if not isinstance(name, str) or name not in UBI_ACTIONS:
+        raise Problem(
+            422,
+            "invalid_field",
+            f"action_name is {name!r}; expected one of {', '.join(UBI_ACTIONS)}",
+            field="action_name",
+        )
     attributes = fields.get("event_attributes")
     shown = attributes.get("object") if isinstance(attributes, dict) else None
-    found = {"type": fields["action_name"], "query_id": fields.get("query_id")}
+    found = {"action": UBI_ACTIONS[name], "query_id": fields.get("query_id")}
     if isinstance(shown, dict):
         found["product_id"] = shown.get("object_id")
     return {name: value for name, value in found.items() if value is not None}

@@ -136,7 +136,7 @@ def _paths() -> dict[str, Any]:
         },
         "/events": {
             "post": _operation(
-                "What a shopper did with a result: a click, or a UBI 1.0 event of one.",
+                "What a shopper did with a result: a click, a basket or a purchase; or as UBI 1.0.",
                 {JSON: _ref("Click")},
                 {"202": ("Kafka has it.", {"type": "object"})},
             )

@@ -48,6 +48,14 @@ def test_a_click_is_attributed_to_the_list_it_was_made_on(clicks: ClickJoin) -> 
     assert (found.impression_time, found.click_time) == (5_000, 7_000)
 
 
+def test_a_purchase_is_attributed_as_a_click_is(clicks: ClickJoin) -> None:
+    clicks.add_impression(impression(), time_ms=5_000)
+    bought = Click(click_id="c", query_id="q", product_id="a", action="purchase")
+    [found] = clicks.join([pending(bought)], now=0)
+    assert isinstance(found, AttributedClick)
+    assert (found.action, found.product_id, found.position) == ("purchase", "a", 1)
+
+
 def test_a_click_before_its_impression_waits_for_it(clicks: ClickJoin) -> None:
     assert clicks.join([pending()], now=0) == []
     clicks.add_impression(impression("other"), time_ms=0)
