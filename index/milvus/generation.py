@@ -62,9 +62,14 @@ class Generation(ABC):
     def _create(self) -> None:
         """Create the collection and its partitions where they are missing; idempotent."""
 
-    def exists(self) -> bool:
-        """Whether anything was ever written under this name."""
-        self._check_alias(always=not self._exists)
+    def exists(self, *, now: bool = False) -> bool:
+        """Whether anything was ever written under this name.
+
+        Args:
+            now: ask Milvus where the alias points, whatever it said in the last two seconds, so
+                that writes to the generation that has just taken this one's place are seen.
+        """
+        self._check_alias(always=now or not self._exists)
         return self._exists
 
     def ensure_exists(self) -> None:

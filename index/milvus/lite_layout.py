@@ -149,7 +149,7 @@ class LiteCollection(Collection):
     def changes(self, since: int | None) -> tuple[list[ProductRows], int]:
         """See `Collection.changes`: reads the mirror, which has every acknowledged write."""
         with self._lock:
-            if not self.exists():
+            if not self.exists(now=True):  # 1 ms
                 return [], 0
             mirror = self._mirror()
             if mirror is None:

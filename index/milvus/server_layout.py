@@ -145,7 +145,7 @@ class ServerCollection(Collection):
         and was not seen yet.
         """
         began = time.time_ns()
-        if not self.exists():
+        if not self.exists(now=self.config.consistency == "Strong"):
             return [], Seen(began)
         if since is None:
             rows = [row for page in self._all_rows(TABLE_FIELDS) for row in page]

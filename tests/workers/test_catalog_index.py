@@ -10,6 +10,7 @@ import pytest
 from index.item import Item, tombstone
 from index.lifecycle.repartition import repartition
 from index.prototypes.registry import BankRegistry
+from index.search.retrieve import Request
 from tests.servers.milvus import LiteServer
 from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.settings import Settings
@@ -89,3 +90,23 @@ def test_a_sample_follows_the_catalog(deployment: Settings) -> None:
     with open_catalog(deployment)[0] as collection:
         repartition(collection, BankRegistry(deployment.data_dir), prototypes=3, grace_s=0).close()
     assert len(reader.sample(10)) == 3
+
+
+def test_what_is_written_right_after_a_switch_is_found_at_once(deployment: Settings) -> None:
+    reader, writer = CatalogIndex(deployment, MODEL), CatalogIndex(deployment, MODEL)
+    request = Request(vector=np.eye(1, DIM, dtype=np.float32)[0], depth=10, block=10)
+    writer.write([item("a", 1.0, seed=1), item("b", 1.0, seed=2)])
+
+    def found() -> dict[str, float]:
+        [retrieved] = reader.find([request]).retrieved
+        return {hit.item.product_id: hit.item.offer["price"] for hit in retrieved.hits}
+
+    def during_the_grace(_seconds: float) -> None:
+        writer.write([item("a", 2.0, seed=1), tombstone("b#0", "b", DIM, {})])
+        assert found() == {"a": 2.0}, "the old generation is still there, and is not asked"
+
+    assert found() == {"a": 1.0, "b": 1.0}
+    collection = writer.begin_copy()
+    assert collection is not None
+    repartition(collection, writer.registry, prototypes=2, writer=writer, wait=during_the_grace)
+    assert found() == {"a": 2.0}

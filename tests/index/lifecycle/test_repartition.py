@@ -21,6 +21,7 @@ from index.prototypes.kmeans import build
 from index.prototypes.registry import BankRegistry
 from index.search.probe import choose, probe
 from index.vectors import Matrix, Rows
+from tests.doubles.dying_client import Crash, dying_at
 from tests.index.conftest import unit_vectors
 
 VECTORS = unit_vectors(150)
@@ -189,26 +190,6 @@ def test_a_writer_that_is_not_alone_any_more_ends_the_copy(
             else:
                 break
         assert step > 3, "at the beginning, during the copy, and right before the switch"
-
-
-class Crash(BaseException):
-    """The process dies here; no `except Exception` may stop it."""
-
-
-@contextmanager
-def dying_at(call: int, *, done: bool) -> Iterator[list[int]]:
-    """Let no call to Milvus through from the one with this number on (or: behind it)."""
-    original, count = Client.call, [0]
-
-    def deadly(client: Client, *args: Any, **kwargs: Any) -> Any:
-        count[0] += 1
-        if count[0] > call or (count[0] == call and not done):
-            raise Crash
-        return original(client, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Client, "call", deadly)
-        yield count
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from index.errors import ModelMismatch
-from index.milvus.client import Client
 from stream.delivery import Delivery
 from tests.doubles.colours import ColourEncoder
+from tests.doubles.dying_client import Crash, dying_at
 from tests.workers.jobs.test_replay import (
     events,
     ingest_live,
@@ -37,27 +37,6 @@ class OtherEncoder(ColourEncoder):
 
     model_id = "colour-10"
     dim = 10
-
-
-class Crash(BaseException):
-    """The process dies here; no `except Exception` may stop it."""
-
-
-@contextmanager
-def dying_at(number: int, original: Any) -> Iterator[None]:
-    """Let no call to Milvus through from the one with this number on."""
-    count = 0
-
-    def deadly(client: Client, *args: Any, **kwargs: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count >= number:
-            raise Crash
-        return original(client, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Client, "call", deadly)
-        yield
 
 
 def use(monkeypatch: pytest.MonkeyPatch, encoder: ColourEncoder) -> None:
@@ -263,7 +242,7 @@ def test_a_crash_at_any_call_of_the_promotion_is_completed_by_the_next_run(
     for call in range(1, 100):
         lookstream("reindex", "--keep")
         try:
-            with dying_at(call, Client.call):
+            with dying_at(call):
                 promote(settings, "reindex")
         except Crash:
             pass
