@@ -27,6 +27,7 @@ Version = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Price = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Level = Annotated[int, Meta(ge=0, le=3)]
 Position = Annotated[int, Meta(ge=1)]
 Attributes = dict[str, str | int | float | bool]
 QueryText = Annotated[str, Meta(max_length=1000)]
@@ -230,7 +231,7 @@ class ResultItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     product_id: Id
     item_id: ItemId
     probability: Probability
-    level: Annotated[int, Meta(ge=0, le=3)]
+    level: Level
     position: Position
     title: str = ""
     category: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from stream.messages import (
     Attributes,
     Id,
     ItemId,
+    Level,
     Message,
     Position,
     Price,
@@ -55,7 +56,7 @@ class ItemOfSchema1(
     product_id: Id
     item_id: ItemId
     score: Probability
-    level: int
+    level: Level
     position: Position
     title: str = ""
     category: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ from workers.cli import (
     record,
     reindex,
     replay,
+    schema,
     search,
     synthesize,
     train,
@@ -68,6 +69,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 )
 app.command()(worker.worker)
 app.command()(keys.keys)
+app.command()(schema.schema)
 app.add_typer(train.train, name="train")
 app.add_typer(models.app, name="models")
 app.add_typer(prototypes.app, name="prototypes")

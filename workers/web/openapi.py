@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import msgspec
-
+from stream.json_schema import schema_components
 from stream.messages import Click, OfferPatch, ProductUpsert, Query, Result
 
 JSON = "application/json"
@@ -44,7 +43,7 @@ ADDED = {
 def openapi_document(version: str) -> dict[str, Any]:
     """The document, OpenAPI 3.1; `version` is that of Lookstream."""
     messages = (Query, Result, ProductUpsert, OfferPatch, Click)
-    _, schemas = msgspec.json.schema_components(messages, ref_template=REF)
+    schemas = schema_components(messages, REF)
     for name in ("Query", "Result", "ProductUpsert", "OfferPatch", "Click"):
         _over_http(schemas[name], optional=("query_id",) if name == "Query" else ("click_id",))
     schemas["Query"]["properties"]["image_base64"] = {
