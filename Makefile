@@ -9,7 +9,7 @@ PROCESSES ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(PROCESSES)
 PIP := $(VENV)/bin/python -m pip install --quiet --progress-bar on -c constraints.txt
 
-.PHONY: demo test fast lint audit clean
+.PHONY: demo test fast lint docs audit clean
 
 demo: $(VENV)/.serving
 	$(VENV)/bin/lookstream demo $(CATALOG)
@@ -26,6 +26,10 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/bandit --quiet --recursive --configfile pyproject.toml lookstream stream models index workers
+
+# A link that leads nowhere is an error.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
 # Asks a service on the internet for known holes of what constraints.txt pins.
 audit: $(VENV)/.dev
@@ -45,4 +49,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	touch $@ $(VENV)/.serving
 
 clean:
-	rm -rf $(VENV) .lookstream demo.html
+	rm -rf $(VENV) .lookstream build demo.html
