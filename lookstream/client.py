@@ -15,7 +15,7 @@ import msgspec
 
 from lookstream.http_transport import HttpTransport
 from lookstream.kafka_transport import KafkaTransport
-from lookstream.products import Products
+from lookstream.products import AsyncProducts, Products
 from lookstream.transport import Transport
 from stream import messages
 from stream.codec import convert
@@ -168,9 +168,13 @@ class AsyncClient:
 
     Args:
         address, options: as of `Client`.
+
+    Attributes:
+        products: sends products.
     """
 
     def __init__(self, address: str | None = None, **options: Any) -> None:
+        self.products = AsyncProducts(lambda: self._opened.products)
         self._open = lambda: Client(address, **options)
         self._client: Client | None = None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,3 +81,28 @@ class Products:
         events.clear()
         refused.clear()
         return done
+
+
+class AsyncProducts:
+    """The same for an event loop; `products` are those of the client, once it is open."""
+
+    def __init__(self, products: Callable[[], Products]) -> None:
+        self._products = products
+
+    async def upsert(self, product_id: str, **fields: Any) -> str:
+        """As `Products.upsert`."""
+        return await asyncio.to_thread(self._products().upsert, product_id, **fields)
+
+    async def patch(self, product_id: str, **fields: Any) -> str:
+        """As `Products.patch`."""
+        return await asyncio.to_thread(self._products().patch, product_id, **fields)
+
+    async def delete(self, product_id: str, version: int | None = None) -> str:
+        """As `Products.delete`."""
+        return await asyncio.to_thread(self._products().delete, product_id, version)
+
+    async def from_file(self, path: str | Path, batch: int = BATCH) -> AsyncIterator[Batch]:
+        """As `Products.from_file`."""
+        batches = self._products().from_file(path, batch)
+        while (one := await asyncio.to_thread(next, batches, None)) is not None:
+            yield one

@@ -114,15 +114,18 @@ def partitions(consumer: Consumer, topic: str, timeout_s: float = 10.0) -> set[i
     return set(found.partitions)
 
 
-def assign_end(consumer: Consumer, kafka: Kafka, topic: str, timeout_s: float = 10.0) -> None:
-    """Read on from the present end of every partition of a topic.
+def assign_end(consumer: Consumer, kafka: Kafka, *topics: str, timeout_s: float = 10.0) -> None:
+    """Read on from the present end of every partition of these topics.
 
     The embedded broker's end may be one batch low: older records may still come.
 
     Raises `BrokerError` if there is no such topic or no answer.
     """
-    found = partitions(consumer, topic, timeout_s)
-    places = [TopicPartition(topic, partition) for partition in sorted(found)]
+    places = [
+        TopicPartition(topic, partition)
+        for topic in topics
+        for partition in sorted(partitions(consumer, topic, timeout_s))
+    ]
     try:
         for place in places:
             _, place.offset = retry_until_leader(
@@ -130,7 +133,7 @@ def assign_end(consumer: Consumer, kafka: Kafka, topic: str, timeout_s: float = 
             )
     except KafkaException as error:
         raise BrokerError(
-            f"cannot read {topic} at {kafka.bootstrap}: {error.args[0].str()}"
+            f"cannot read {place.topic} at {kafka.bootstrap}: {error.args[0].str()}"
         ) from error
     consumer.assign(places)
 

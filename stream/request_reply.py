@@ -58,7 +58,7 @@ class Client:
         )
         self._consumer = Consumer(kafka.consumer("unused", fetch_wait_max_ms=PROMPT_FETCH_WAIT_MS))
         try:
-            assign_end(self._consumer, kafka, topics.result.name, timeout_s)
+            assign_end(self._consumer, kafka, topics.result.name, timeout_s=timeout_s)
         except BaseException:
             self._consumer.close()
             raise

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import lookstream
-from lookstream.products import Products
+from lookstream.products import AsyncProducts, Products
 from stream.json_schema import message_schemas
 from workers.cli import app
 from workers.config.settings import Settings
@@ -133,6 +133,7 @@ def python_page() -> Iterator[str]:
         (lookstream.Client, "Client"),
         (Products, "Client.products"),
         (lookstream.AsyncClient, "AsyncClient"),
+        (AsyncProducts, "AsyncClient.products"),
     ):
         yield f"\n## `{title}`\n"
         yield f"```text\n{inspect.getdoc(kind)}\n```\n"

@@ -146,6 +146,26 @@ def test_events_go_to_the_topics_of_their_kind(kafka: Kafka, topics: Topics) -> 
     assert clicked.value == b'{"type":"click","click_id":"c","query_id":"q","product_id":"7"}'
 
 
+async def test_products_in_an_event_loop(kafka: Kafka, topics: Topics, tmp_path: Path) -> None:
+    (tmp_path / "products.jsonl").write_text('{"product_id": "8"}\n{"product_id": "9"}\n{}\n')
+    async with lookstream.AsyncClient() as client:
+        sent = [
+            await client.products.upsert("7", title="Oat milk"),
+            await client.products.patch("7", price=1.5),
+            await client.products.delete("7", version=3),
+        ]
+        batches = [one async for one in client.products.from_file(tmp_path, batch=1)]
+        with pytest.raises(lookstream.StreamError, match="colour"):
+            await client.products.upsert("7", colour="red")
+    assert len(set(sent)) == 3
+    assert [len(one.event_ids) for one in batches] == [1, 1, 0]
+    assert len(batches[-1].refused) == 1
+    records = list(read_topic(kafka, topics.catalog.name))
+    assert sorted((one.key or b"").decode() for one in records) == ["7", "7", "7", "8", "9"]
+    with pytest.raises(RuntimeError, match="open the client"):
+        await lookstream.AsyncClient().products.delete("7")
+
+
 async def test_what_became_of_a_result(kafka: Kafka, topics: Topics) -> None:
     result = Result(query_id="q")
     with lookstream.Client() as client:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,11 +18,11 @@ import structlog
 from confluent_kafka import Consumer
 
 from stream.connection import Kafka
-from stream.errors import StreamError
+from stream.errors import DecodeError, StreamError
 from stream.event_sender import Place
 from stream.outcome_follower import End
 from stream.records import Record, assign_end, from_confluent, take
-from stream.topics import Topics
+from workers.ingest.read_event import EventReader, Nothing
 from workers.terminal.printable import printable
 from workers.web.gateway import Gateway
 
@@ -36,14 +36,22 @@ Watcher = asyncio.Queue[bytes]
 
 
 class LiveFeed:
-    """Reads the catalog topic from its end while there are watchers, and tells them.
+    """Reads the topics of the catalog from their ends while there are watchers, and tells them.
 
     Used from one event loop.
+
+    Args:
+        kafka: where.
+        topics: names of topics; their records are read by `reader`.
+        gateway: knows how an event ended.
     """
 
-    def __init__(self, kafka: Kafka, topics: Topics, gateway: Gateway) -> None:
+    def __init__(
+        self, kafka: Kafka, topics: Sequence[str], reader: EventReader, gateway: Gateway
+    ) -> None:
         self._kafka = kafka
         self._topics = topics
+        self._reader = reader
         self._gateway = gateway
         self._watchers: set[Watcher] = set()
         self._stop: threading.Event | None = None
@@ -76,7 +84,7 @@ class LiveFeed:
         consumer = Consumer(self._kafka.consumer("unused"))
         try:
             began_ms = time.time_ns() // 1_000_000
-            assign_end(consumer, self._kafka, self._topics.catalog.name)
+            assign_end(consumer, self._kafka, *self._topics)
             while not stop.is_set():
                 for message in take(consumer, POLL_S):
                     # The embedded broker's end may be low: older records may come first.
@@ -92,7 +100,8 @@ class LiveFeed:
         place = Place(record.topic, record.partition, record.offset)
         shown: dict[str, Any] = {
             "event_id": place.event_id,
-            "product_id": printable((record.key or b"").decode(errors="replace")),
+            "topic": place.topic,
+            "product_id": printable(self._product_of(record)),
             "state": "arrived",
         }
         sent_ms = record.timestamp_ms
@@ -109,6 +118,16 @@ class LiveFeed:
             self._tell(loop, found)
 
         self._gateway.follow(place).add_done_callback(ended)
+
+    def _product_of(self, record: Record) -> str:
+        """The product that a record is about; its key where that cannot be read."""
+        try:
+            read = self._reader.read(record)
+        except DecodeError:
+            read = Nothing()
+        if isinstance(read, Nothing):
+            return (record.key or b"").decode(errors="replace")
+        return read.event.product_id
 
     def _tell(self, loop: asyncio.AbstractEventLoop, shown: dict[str, Any]) -> None:
         loop.call_soon_threadsafe(self._put, msgspec.json.encode(shown))

@@ -13,8 +13,9 @@ import uvicorn
 
 from workers.config.secrets import secret
 from workers.config.settings import Settings
-from workers.config.wiring import kafka_of, topics_of
+from workers.config.wiring import catalog_topics, kafka_of, topics_of
 from workers.errors import SettingsError
+from workers.ingest.read_event import reader_of
 from workers.intake.fetch import open_fetcher
 from workers.web.api_keys import read_keys
 from workers.web.app import make_app
@@ -66,7 +67,7 @@ async def _serve(settings: Settings, access: Access) -> None:
     gateway = await asyncio.to_thread(Gateway, kafka, topics, web.timeout_s)
     with closing(gateway):
         async with open_fetcher(settings.intake) as fetcher:
-            live = LiveFeed(kafka, topics, gateway)
+            live = LiveFeed(kafka, catalog_topics(settings), reader_of(settings), gateway)
             context = WebContext(
                 settings, gateway, Pictures(fetcher, signature), Readiness(settings, gateway), live
             )

@@ -26,11 +26,12 @@ export async function watch(list, empty, rate) {
 }
 
 function note(list, shown, event) {
-  let row = shown.get(event.event_id);
+  const place = `${event.topic} ${event.event_id}`;
+  let row = shown.get(place);
   if (!row) {
     row = document.createElement("li");
     row.append(document.createElement("b"), document.createElement("span"));
-    shown.set(event.event_id, row);
+    shown.set(place, row);
     list.prepend(row);
     while (list.children.length > MOST) list.lastElementChild.remove();
     if (shown.size > 10 * MOST) shown.delete(shown.keys().next().value);
