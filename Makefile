@@ -6,6 +6,9 @@ CATALOG ?= examples/grocery
 # Most of a test's time is waiting, so there are more processes than cores; `tests/sharing.py` says
 # which tests go together. One thread each, or they would fight for the cores.
 PROCESSES ?= 3
+# Compiled modules are kept, whatever the environment says: each process of the tests, and each that
+# they start, would compile all of them again.
+export PYTHONDONTWRITEBYTECODE =
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(PROCESSES)
 PIP := $(VENV)/bin/python -m pip install --quiet --progress-bar on -c constraints.txt
 
