@@ -1,6 +1,6 @@
 """Encoders from a hub: speed, exactness, words that find pictures, and switching a running shop.
 
-    lookstream bench encoders [--only presets,words,switch,hub] [--products 900] [--steps 800]
+    lookstream bench encoders [--only presets,text,words,switch,hub] [--products 900] [--steps 800]
 
 Presets are built with random weights of their true shapes, exported as a folder is, and timed on
 two cores beside lite2. A small SigLIP is trained on rendered products and their captions (five
@@ -12,6 +12,8 @@ line is one JSON object:
     presets                  a table: ms a picture (and of lite2 in turn with it), parameters, MB in
                              memory, the largest difference of ONNX Runtime to torch
     onnx_difference_max      of them all, of embeddings of length 1
+    english_r1, foreign_r1   of the multilingual text encoder, with typo_r1 and text_ms, and the same
+                             with _minilm: see `benchmarks.text`
     wordless_products        without a text; none of them was trained on
     wordless_r@1, @5, @10    the share that its caption finds so far up, and how many times that of
                              chance it is: wordless_r@5_over_chance
@@ -32,11 +34,13 @@ from typing import Any
 
 import orjson
 
+from benchmarks.text import measure_text
 from benchmarks.towers.presets import ROUNDS, measure_presets
 from benchmarks.towers.switch import switch_encoder
 from benchmarks.towers.tiny_siglip import pairs_of, train_tiny_siglip
 from benchmarks.towers.wordless import ask_for_wordless, wordless_catalog
 from models.synthetic.folder import write_synthetic_catalog
+from models.text.sentence_encoders import TEXT_MODELS
 from tests.hub.cases import CASES
 from tests.hub.check import problems
 from tests.servers.model_hub import model_hub
@@ -44,7 +48,7 @@ from workers.config.settings import Settings, load_settings
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
-PARTS = ("presets", "words", "switch", "hub")
+PARTS = ("presets", "text", "words", "switch", "hub")
 TRAIN_SEED, TEST_SEED, SIZE = 31, 5, 112
 
 
@@ -94,6 +98,9 @@ def run(options: argparse.Namespace, settings: Settings, bars: Progress) -> dict
     found: dict[str, Any] = {}
     if "presets" in parts:
         found |= measure_presets(options.presets.split(",") if options.presets else None, bars)
+    if "text" in parts:
+        figures = measure_text(tuple(TEXT_MODELS), 0, bars)
+        found |= {name: figure for name, figure in figures.items() if name != "encoders"}
     if "words" in parts or "switch" in parts:
         folder, figures = train(work, options.products, options.steps, bars)
         strangers = catalogs(work, options.asked, bars)

@@ -154,6 +154,16 @@ def table(reports: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def measure_text(names: Sequence[str], seed: int, progress: Progress) -> dict[str, Any]:
+    """The figures of these encoders, by the keys of the JSON object."""
+    reports = {name: report_on(TEXT_MODELS[name], seed, progress) for name in names}
+    headline: dict[str, Any] = {}
+    for name, report in reports.items():
+        suffix = "" if name == "multilingual" else f"_{name}"
+        headline |= {f"{key}{suffix}": value for key, value in summary(report).items()}
+    return {**headline, "encoders": reports}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print a table and one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -162,15 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args(arguments)
     with open_progress(quiet=options.quiet) as progress:
-        reports = {
-            name: report_on(TEXT_MODELS[name], options.seed, progress) for name in options.text
-        }
-    print(table(reports))
-    headline: dict[str, object] = {}
-    for name, report in reports.items():
-        suffix = "" if name == "multilingual" else f"_{name}"
-        headline |= {f"{key}{suffix}": value for key, value in summary(report).items()}
-    print(orjson.dumps({**headline, "encoders": reports}).decode())
+        found = measure_text(options.text, options.seed, progress)
+    print(table(found["encoders"]))
+    print(orjson.dumps(found).decode())
 
 
 if __name__ == "__main__":
