@@ -12,8 +12,8 @@ line is one JSON object:
     presets                  a table: ms a picture (and of lite2 in turn with it), parameters, MB in
                              memory, the largest difference of ONNX Runtime to torch
     onnx_difference_max      of them all, of embeddings of length 1
-    english_r1, foreign_r1   of the multilingual text encoder, with typo_r1 and text_ms, and the same
-                             with _minilm: see `benchmarks.text`
+    english_r1, foreign_r1   of the multilingual text encoder, with typo_r1 and text_ms, and with
+                             _minilm of the other: see `benchmarks.text`
     wordless_products        without a text; none of them was trained on
     wordless_r@1, @5, @10    the share that its caption finds so far up, and how many times that of
                              chance it is: wordless_r@5_over_chance

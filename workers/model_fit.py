@@ -80,4 +80,4 @@ def _setting(found: str, wanted: str) -> str:
         if one[2] != other[2]:
             return f"models.dim was {one[2]} and is {other[2]}"
         return "models.projection names other weights, or this is another release of Lookstream"
-    return "models.encoder is another one"
+    return "models.backbone is another one"

@@ -49,7 +49,8 @@ print(resident() - before)
 
 def measure_presets(names: Sequence[str] | None, bars: Progress) -> dict[str, Any]:
     """A row for each preset, and for lite2: see `benchmarks.encoders`."""
-    chosen = [preset for name, preset in PRESETS.items() if names is None or name in names]
+    networks = {name: preset for name, preset in PRESETS.items() if preset.kind != "mllm"}
+    chosen = [preset for name, preset in networks.items() if names is None or name in names]
     spec = BACKBONES[REFERENCE]
     reference = load_backbone(spec, threads=THREADS)
     canvas = np.zeros((1, 3, spec.size, spec.size), np.float32)

@@ -79,6 +79,11 @@ def exported_towers(folder: Path) -> Path:
     """
     if tower_files.is_exported(folder):
         return folder
+    if tower_files.is_vision_language(folder):
+        raise WeightsError(
+            f"{folder} holds a vision-language model, which only encodes catalogs and queries "
+            "(models.backbone): name another network here"
+        )
     to = cache_folder() / f"{folder.resolve().name}-{tower_files.fingerprint(folder)}"
     if not tower_files.is_exported(to):
         purpose = f"{folder} is not exported to ONNX yet, which"

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.
 EXPORT_VERSION = "1"
 """Part of the fingerprint: raise it when what is exported changes."""
 
-FINGERPRINTED = ("*.json", "*.safetensors", "*.model", "*.txt")
+FINGERPRINTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
 
 class TextCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +139,20 @@ def check_folder(folder: Path) -> None:
 def is_open_clip(folder: Path) -> bool:
     """Whether a folder holds a network of open_clip, and none of transformers or timm."""
     return (folder / OPEN_CLIP_CONFIG).is_file() and not (folder / "config.json").is_file()
+
+
+def is_vision_language(folder: Path) -> bool:
+    """Whether a folder holds a language model that is shown pictures as tokens of a prompt.
+
+    Raises WeightsError: its configuration cannot be read.
+    """
+    config = read_json(folder, "config.json")
+    return "image_token_id" in config or "image_token_index" in config
+
+
+def id_name(name: str) -> str:
+    """A folder's name as the first part of a model id, which "-" separates from the next."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", name).strip("_")[:40] or "network"
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,9 +13,9 @@ from models.backbone.checkpoints import sha256_of
 from models.backbone.load import exported_towers, load_backbone, network_folder
 from models.backbone.spec import BackboneSpec, named_backbone
 from models.backbone.tower import PictureTower
-from models.backbone.tower_files import TowerCard, read_card
+from models.backbone.tower_files import TowerCard, id_name, read_card
 from models.embedding.encoder import RULES_VERSION, Encoder
-from models.embedding.layout import DIM
+from models.embedding.layout import DIM, PREFIXES
 from models.embedding.projection import has_identity_branch, load_projection
 from models.embedding.text_projection import PACKAGED as PACKAGED_TEXT
 from models.embedding.text_projection import load_text_projection
@@ -124,21 +123,23 @@ def encoder_id(
     return _model_id(name, text, dim or DIM, weights, sha256_of(path))
 
 
-def _check_length(backbone: str, dim: int | None) -> None:
+def _check_length(backbone: str, dim: int | None, longest: int = DIM) -> None:
     """Raise WeightsError where the vectors of a backbone cannot be as long as that."""
-    if dim and dim > DIM:
+    if dim and dim > longest:
         raise WeightsError(
             f"models.dim is {dim}, and the vectors of {backbone.partition(':')[0]} have at most "
-            f"{DIM} values"
+            f"{longest} values"
         )
 
 
 def _tower_id(card: TowerCard, projection: Path | None, dim: int, text: str) -> str:
+    _check_length(card.name, dim, PREFIXES[-1])
     if projection is not None and not projection.is_file():
         raise ProjectionError(f"there is no encoder's file {projection} (models.projection)")
     fitted = "" if projection is None else sha256_of(projection)
-    name = re.sub(r"[^A-Za-z0-9.]+", "_", card.name).strip("_")[:40] or "network"
-    return _model_id(name, text, dim, card.fingerprint, fitted, sha256_of(PACKAGED_COLOUR))
+    return _model_id(
+        id_name(card.name), text, dim, card.fingerprint, fitted, sha256_of(PACKAGED_COLOUR)
+    )
 
 
 def _model_id(name: str, text: str, dim: int, *weights: str) -> str:

@@ -24,6 +24,23 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "vision_config": {"image_size": 256},
     },
     "fashion-clip": {},
+    "qwen3-vl-embedding-2b": {
+        "text_config": {
+            "hidden_size": 2048,
+            "intermediate_size": 6144,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+        },
+        "vision_config": {
+            "depth": 24,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "out_hidden_size": 2048,
+            "deepstack_visual_indexes": [5, 11, 17],
+        },
+    },
     "dinov2-small": {
         "hidden_size": 384,
         "num_attention_heads": 6,
@@ -71,6 +88,8 @@ def picture_tower(preset: Preset) -> PictureTower:
         return PictureTower(whole_network(preset).visual)
     if preset.kind == "vision":
         return PictureTower(whole_network(preset))
+    if preset.kind == "mllm":
+        return PictureTower(whole_network(preset).visual)
     kind = getattr(transformers, PICTURE_TOWERS[preset.architecture])
     options = CONFIGS[preset.name].get("vision_config", {})
     return PictureTower(kind(kind.config_class(**options)))

@@ -16,7 +16,10 @@ CONFIGS = ("config.json", "open_clip_config.json")
 OTHERS = frozenset(
     [
         "preprocessor_config.json",
+        "video_preprocessor_config.json",
         "processor_config.json",
+        "chat_template.jinja",
+        "chat_template.json",
         "tokenizer.json",
         "tokenizer_config.json",
         "special_tokens_map.json",

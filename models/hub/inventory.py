@@ -16,7 +16,6 @@ from models.hub.names import HF, Source
 from models.hub.presets import PRESETS, Preset
 from models.weights import WEIGHTS
 
-FP32_BYTES = 4
 PACKAGED_LICENCE = "apache-2.0"
 
 
@@ -26,12 +25,13 @@ class Entry:
 
     Attributes:
         name: what `models.backbone` takes.
-        kind: "two-tower" for pictures and texts, "vision" for pictures.
+        kind: "two-tower" for pictures and texts, "vision" for pictures, "mllm" for a
+            vision-language model.
         licence: of the weights.
         gated: whether the licence has to be accepted on the hub first.
         parameters, picture_parameters: of all of it, and of what encodes a picture; None where
             that is not known.
-        megabytes: on disk; of what is not here, of its weights in fp32.
+        megabytes: on disk; of what is not here, of its weights.
         dim: length of the network's own vectors; None where that is not known.
         size: side of the input, in pixels.
         languages: of texts.
@@ -42,7 +42,7 @@ class Entry:
     """
 
     name: str
-    kind: Literal["two-tower", "vision", ""]
+    kind: Literal["two-tower", "vision", "mllm", ""]
     licence: str
     gated: bool
     parameters: int | None
@@ -95,7 +95,7 @@ def _of_preset(preset: Preset) -> Entry:
         gated=preset.gated,
         parameters=preset.parameters,
         picture_parameters=preset.picture_parameters,
-        megabytes=_megabytes(found[0]) if found else preset.parameters * FP32_BYTES / 1e6,
+        megabytes=_megabytes(found[0]) if found else preset.parameters * preset.bytes_each / 1e6,
         dim=preset.dim,
         size=preset.size,
         languages=preset.languages,

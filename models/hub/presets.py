@@ -25,14 +25,16 @@ class Preset:
             pinned commit is believed.
         licence: of the weights, as the hub names it.
         gated: whether the licence has to be accepted on the hub first.
-        kind: "two-tower" encodes pictures and texts into one space, "vision" pictures only.
+        kind: "two-tower" encodes pictures and texts into one space, "vision" pictures only, "mllm"
+            is a vision-language model, which reads both together.
         library: whose class loads it.
         architecture: that class, or timm's or open_clip's name of the network, with timm's tag.
         parameters: of all that is in the file.
         picture_parameters: of what encodes a picture.
         dim: length of its vectors.
-        size: side of the square input, in pixels.
+        size: side of the square input, in pixels; None where a picture keeps its proportions.
         languages: of texts; "" without a text tower.
+        bytes_each: of a parameter in the file.
         note: what else to know before choosing it.
     """
 
@@ -40,17 +42,18 @@ class Preset:
     repo: str
     revision: str
     licence: str
-    kind: Literal["two-tower", "vision"]
+    kind: Literal["two-tower", "vision", "mllm"]
     library: Literal["transformers", "timm", "open_clip"]
     architecture: str
     parameters: int
     picture_parameters: int
     dim: int
-    size: int
+    size: int | None
     languages: str = ""
     weights: str = "model.safetensors"
     sha256: str | None = None
     gated: bool = False
+    bytes_each: int = 4
     note: str = ""
 
 
@@ -186,6 +189,23 @@ _PRESETS = (
         picture_parameters=27_820_128,
         dim=768,
         size=224,
+    ),
+    Preset(
+        name="qwen3-vl-embedding-2b",
+        repo="Qwen/Qwen3-VL-Embedding-2B",
+        revision="9f2f7e710d6d81056aa5c0a4f04764fec6bb7bda",
+        sha256="c73fa9caeddeb3ff831d46c085a7a5708343248ca777e90f2d486964464509c1",
+        licence="apache-2.0",
+        kind="mllm",
+        library="transformers",
+        architecture="Qwen3VLModel",
+        parameters=2_127_532_032,
+        picture_parameters=406_957_056,
+        dim=2048,
+        size=None,
+        languages="more than 30",
+        bytes_each=2,
+        note="a vision-language model: needs lookstream[mllm], and a GPU to be quick",
     ),
 )
 

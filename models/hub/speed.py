@@ -68,8 +68,16 @@ def known_speeds() -> Speeds:
     return _read().get(machine(), {})
 
 
+def measurable() -> list[str]:
+    """The packaged encoders, and the presets whose pictures are all of one size.
+
+    A vision-language model takes gigabytes, and as long as a picture is large.
+    """
+    return [*BACKBONES, *(name for name, preset in PRESETS.items() if preset.size is not None)]
+
+
 def measure(name: str) -> Speed:
-    """Measure a packaged encoder or a preset, and keep the result; seconds.
+    """Measure one of `measurable`, and keep the result; seconds.
 
     Raises:
         HubError: a package is missing that builds its network.
@@ -114,7 +122,8 @@ def _preset(preset: Preset) -> Callable[[], object]:
     tower = import_module("timm.utils.model").reparameterize_model(
         architecture.picture_tower(preset).eval()
     )
-    picture = np.zeros((1, 3, preset.size, preset.size), np.float32)
+    side = preset.size or 0
+    picture = np.zeros((1, 3, side, side), np.float32)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = serving_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as it serves

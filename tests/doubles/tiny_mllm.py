@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,25 @@ def tiny_processor() -> Any:
         video_processor=library.Qwen3VLVideoProcessor(patch_size=16, merge_size=4),
         chat_template=CHAT,
     )
+
+
+def tiny_qwen3_vl_embedding(folder: Path) -> Path:
+    """A folder like that of Qwen3-VL-Embedding: its class with a head, and a tokenizer that ends
+    texts with ``<|endoftext|>``."""
+    from tokenizers import processors
+
+    processor = tiny_processor()
+    end = SPECIAL[0]
+    processor.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {end}",
+        special_tokens=[(end, int(processor.tokenizer.convert_tokens_to_ids(end)))],
+    )
+    model = tiny_model(processor)
+    whole = library.Qwen3VLForConditionalGeneration(model.config).eval()
+    whole.model.load_state_dict(model.state_dict())
+    whole.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
 
 
 def tiny_model(processor: Any) -> Any:

@@ -22,7 +22,6 @@ from tests.workers.test_catalog_index import DIM, item
 from workers import model_fit
 from workers.catalog_index import CatalogIndex
 from workers.cli import app
-from workers.config.load_models import model_id_of
 from workers.config.settings import Settings, load_settings, settings_environment
 from workers.deploy import doctor, supervisor
 from workers.deploy.signals import EXIT_SETTINGS, exit_for_settings
@@ -93,7 +92,7 @@ def test_milvus_may_be_late_or_away(indexed: Settings, monkeypatch: pytest.Monke
         ("lite2-multilingual-512-cccccccc", "models.text was multilingual and is minilm"),
         ("lite2-minilm-128-cccccccc", "models.dim was 128 and is 512"),
         ("lite2-minilm-512-bbbbbbbb", "models.projection names other weights"),
-        ("mllm-512-bbbbbbbb", "models.encoder is another one"),
+        ("of-another-release", "models.backbone is another one"),
     ],
 )
 def test_the_sentence_names_what_differs_and_both_ways_out(found: str, setting: str) -> None:
@@ -108,7 +107,6 @@ def test_the_id_is_known_without_loading_anything(tmp_path: Path) -> None:
     assert encoder_id() != encoder_id(dim=128)
     with pytest.raises(ProjectionError, match=r"missing\.safetensors"):
         encoder_id(projection=tmp_path / "missing.safetensors")
-    assert model_id_of(Settings.model_validate({"models": {"encoder": "mllm:folder"}})) is None
 
 
 def test_the_doctor_says_it_without_milvus_too(indexed: Settings) -> None:

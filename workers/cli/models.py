@@ -85,13 +85,11 @@ def list_all(
 
 def _measure(quiet: bool) -> None:
     """Measure the encoders of which no speed is known here."""
-    from models.backbone.spec import BACKBONES
-    from models.hub.presets import PRESETS
-    from models.hub.speed import known_speeds
+    from models.hub.speed import known_speeds, measurable
     from models.hub.speed import measure as measure_one
 
     known = known_speeds()
-    todo = [name for name in (*BACKBONES, *PRESETS) if name not in known]
+    todo = [name for name in measurable() if name not in known]
     with open_progress(quiet=quiet) as bars, bars.task("measuring", len(todo)) as task:
         for done, name in enumerate(todo):
             task.rename(f"measuring {name}")
@@ -203,5 +201,4 @@ async def _try(
         material = await gather_material(catalog, split, most, fetcher, progress)
     weigh = settings.ingest.weigh_parts
     trial = examine(material, present, candidate, progress, weigh=weigh)
-    models = models_of(settings)
-    return (models.backbone if models.encoder == "standard" else models.encoder), trial
+    return models_of(settings).backbone, trial

@@ -77,16 +77,9 @@ def hand_over(generation: Path, settings: Settings) -> None:
 
 def with_backbone(models: ModelSettings, backbone: str) -> ModelSettings:
     """The section with another backbone, and nothing that was fitted for the one before."""
-    return models.model_copy(
-        update={"encoder": "standard", "backbone": backbone, "projection": None, "dim": None}
-    )
+    return models.model_copy(update={"backbone": backbone, "projection": None, "dim": None})
 
 
 def _named(models: ModelSettings) -> dict[str, str | int | None]:
     projection = None if models.projection is None else str(models.projection)
-    return {
-        "encoder": models.encoder,
-        "backbone": models.backbone,
-        "projection": projection,
-        "dim": models.dim,
-    }
+    return {"backbone": models.backbone, "projection": projection, "dim": models.dim}

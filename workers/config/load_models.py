@@ -11,19 +11,25 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from models.backbone.load import network_folder
+from models.backbone.tower_files import is_vision_language
 from models.embedding.encoder import Encoder
-from models.embedding.layout import DIM
 from models.embedding.load import encoder_id, load_encoder, same_weights
+from models.embedding.mllm_files import mllm_id
 from models.embedding.protocol import CatalogEncoder
+from models.errors import ProjectionError
 from models.hub.names import is_hub_name
 from models.hub.resolve import find_folder, local_folder
 from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from models.reranking.protocol import ListReranker
 from models.reranking.similarity import SimilarityReranker
 from workers.config.chosen_encoder import models_of
-from workers.config.sections import MLLM, ModelSettings
+from workers.config.sections import ModelSettings
 from workers.config.settings import Settings
 from workers.progress.lines import Lines
+
+JUICER = "lite2"
+"""The packaged encoder that makes juice where the encoder is a vision-language model."""
 
 
 def encoder_of(settings: Settings) -> CatalogEncoder:
@@ -36,50 +42,71 @@ def encoder_of(settings: Settings) -> CatalogEncoder:
 
 
 def encoder_for(models: ModelSettings) -> CatalogEncoder:
-    """The standard encoder, or a vision-language model (`models.encoder`), whatever the catalog.
+    """The encoder that `models.backbone` names, whatever the catalog.
 
     Raises:
         ModelError: weights are missing or don't fit, or an extra is not installed.
     """
-    standard = _standard_encoder(models)
-    if not models.encoder.startswith(MLLM):
-        return standard
+    folder = mllm_folder(models)
+    if folder is None:
+        return _standard_encoder(models)
+    juicer = _standard_encoder(_of_juice(models))
     # By name: only this encoder needs torch and transformers.
-    mllm = import_module("models.embedding.mllm")
-    folder = Path(models.encoder.removeprefix(MLLM))
+    mllm = import_module("models.embedding.mllm_encoder")
     encoder: CatalogEncoder = mllm.load_mllm_encoder(
-        folder, standard, models.device, dim=models.dim or DIM
+        folder, juicer, models.device, models.dim, models.text
     )
     return encoder
 
 
-def model_id_of(settings: Settings) -> str | None:
+def model_id_of(settings: Settings) -> str:
     """The model id of what `encoder_of` would load, without loading it.
-
-    None for a vision-language model, whose gigabytes would have to be read.
 
     Raises:
         ModelError: weights are missing.
     """
     models = models_of(settings)
-    if models.encoder.startswith(MLLM):
-        return None
+    folder = mllm_folder(models)
+    if folder is None:
+        return _standard_id(models)
+    return mllm_id(folder, _standard_id(_of_juice(models)), models.dim, models.text)
+
+
+def mllm_folder(models: ModelSettings) -> Path | None:
+    """The folder of the vision-language model that the settings name, fetched if it is not here.
+
+    None where they name a network.
+
+    Raises:
+        ModelError: it cannot be fetched, or something is set that such a model has no use for.
+    """
     fetch_backbone(models)
+    folder = network_folder(models.backbone, offline=models.offline)
+    if folder is None or not is_vision_language(folder):
+        return None
+    if models.projection is not None:
+        raise ProjectionError(
+            f"models.projection is {models.projection}, and {models.backbone} is a vision-language "
+            "model, which takes none: remove that setting"
+        )
+    return folder
+
+
+def _of_juice(models: ModelSettings) -> ModelSettings:
+    """The settings of the packaged encoder, which makes a vision-language model's juice."""
+    return models.model_copy(update={"backbone": JUICER, "dim": None})
+
+
+def _standard_id(models: ModelSettings) -> str:
     return encoder_id(
         models.backbone, models.projection, models.dim, models.text, offline=models.offline
     )
-
-
-def standard_encoder_of(settings: Settings) -> Encoder:
-    """The standard encoder, which can be trained and makes juice for any other; in seconds."""
-    return _standard_encoder(models_of(settings))
 
 
 def _standard_encoder(models: ModelSettings) -> Encoder:
     # The network's own threads use every core; those of matrix products beside them only get in
     # their way: a query took twice as long with both.
     threadpool_limits(1, user_api="blas")
-    fetch_backbone(models)
     return load_encoder(
         models.device,
         models.backbone,

@@ -40,8 +40,6 @@ OWN_HEADERS = frozenset(
     ]
 )
 """Headers that the downloads depend on."""
-MLLM = "mllm:"
-"""What the setting of an encoder begins with that is a vision-language model in a folder."""
 
 
 def _number(value: object) -> object:
@@ -153,15 +151,11 @@ class MilvusSettings(Section):
 class ModelSettings(Section):
     """The encoder and the reranker."""
 
-    encoder: str = Field(
-        "standard",
-        pattern=rf"^(standard|{MLLM}.+)$",
-        description="standard (backbone and projection), or mllm:FOLDER of a vision-language model",
-    )
     backbone: str = Field(
         "lite2",
         description="lite2, lite0 (faster), a name of `lookstream models list`, hf:OWNER/NAME, "
-        "timm:NAME, the folder of a Hugging Face model, or TIMM_NAME:SIZE:PATH of local weights",
+        "timm:NAME, the folder of a Hugging Face model (a network, or a vision-language model), or "
+        "TIMM_NAME:SIZE:PATH of local weights",
     )
     offline: bool = Field(False, description="never fetch an encoder: it must be in the cache")
     text: Literal["minilm", "multilingual"] = Field(
@@ -176,12 +170,12 @@ class ModelSettings(Section):
         None,
         description="what `train reranker` wrote; one for another encoder is not used, with a note",
     )
-    dim: Annotated[Literal[64, 128, 256, 512, 768, 1152, 1536] | None, BeforeValidator(_number)] = (
-        Field(
-            None,
-            description="length of the vectors, by default 768, or what a folder's network needs: "
-            "shorter ones are prefixes, smaller and faster",
-        )
+    dim: Annotated[
+        Literal[64, 128, 256, 512, 768, 1152, 1536, 2048] | None, BeforeValidator(_number)
+    ] = Field(
+        None,
+        description="length of the vectors, by default 768, or what a folder's network needs: "
+        "shorter ones are prefixes, smaller and faster; 2048 is for vision-language models",
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(0, ge=0, description="0: one per core")

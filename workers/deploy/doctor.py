@@ -28,8 +28,13 @@ from stream.errors import StreamError
 from stream.topics import missing_topics
 from workers.catalog_index import open_catalog
 from workers.config.chosen_encoder import models_of
-from workers.config.load_models import encoder_of, model_id_of, reranker_for, reranker_of
-from workers.config.sections import MLLM
+from workers.config.load_models import (
+    encoder_of,
+    mllm_folder,
+    model_id_of,
+    reranker_for,
+    reranker_of,
+)
 from workers.config.settings import Settings, load_settings, profile_path
 from workers.config.wiring import kafka_of, milvus_config_of, topics_of
 from workers.deploy.lag import WORKERS as LAGGING
@@ -100,7 +105,7 @@ def examine() -> Iterator[Finding]:
     elif milvus.good:
         index = _check("index", lambda: _index(settings), "lookstream produce DIR")
         yield index
-        if index.good and not settings.models.encoder.startswith(MLLM):
+        if index.good and mllm_folder(models_of(settings)) is None:
             yield _parts(settings)
             if adapted := _adapted(settings):
                 yield adapted
@@ -166,8 +171,7 @@ def _weights(settings: Settings) -> str:
 
 def _reranker_note(settings: Settings) -> str:
     """What to know of the scores; "" where the reranker was fitted on the encoder."""
-    model_id = model_id_of(settings) or encoder_of(settings).model_id
-    return reranker_for(settings, model_id).note
+    return reranker_for(settings, model_id_of(settings)).note
 
 
 def _topics(settings: Settings) -> Finding:
@@ -208,7 +212,8 @@ def _index(settings: Settings) -> str:
         weights = encoder.part_weights(collection.sample(SAMPLE))
         backbone = models_of(settings).backbone
         if network_folder(backbone, offline=True):  # of a hub or a folder: not trained here
-            return f"{found}, words find pictures" if encoder.reads_words else found
+            words = encoder.reads_words or not encoder.has_parts
+            return f"{found}, words find pictures" if words else found
     if not weights.recognised:
         return f"{found}, not recognised ({TRAIN})"
     return f"{found}, recognised by {weights.identity:.0%}"
@@ -249,8 +254,8 @@ def _adapted(settings: Settings) -> Finding | None:
 def _bank(settings: Settings) -> str:
     """What is known of the index while its Milvus does not answer."""
     found, wanted = bank_model(settings) or "", model_id_of(settings)
-    if wanted not in (None, found):
-        raise ModelMismatch(what_differs(found, wanted or ""))
+    if wanted != found:
+        raise ModelMismatch(what_differs(found, wanted))
     return f"of model {found}"
 
 

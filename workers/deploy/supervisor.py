@@ -138,7 +138,7 @@ class Stack:
             return
         try:
             model_id = model_id_of(self.settings)
-            if model_id is None or bank_model(self.settings) in (None, model_id):
+            if bank_model(self.settings) in (None, model_id):
                 return
             self.report("asking which model made the index")
             check_model(self.settings, model_id, MILVUS_TIMEOUT_S)

@@ -61,8 +61,8 @@ def check_adaptable(encoder: CatalogEncoder) -> None:
     """Raise SettingsError where vectors have no parts to weigh and to map."""
     if not encoder.has_parts:
         raise SettingsError(
-            f"only the vectors of the standard encoder can be adapted (models.encoder), and these "
-            f"are of {encoder.model_id}"
+            f"only vectors of an encoder with parts can be adapted, and those of "
+            f"{encoder.model_id} have none: a vision-language model (models.backbone) mixes all"
         )
 
 

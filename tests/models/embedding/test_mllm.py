@@ -15,12 +15,20 @@ import numpy as np
 import torch
 
 from models.embedding.layout import PartWeights
-from models.embedding.mllm import EMB, Mllm, MllmEncoder, load_mllm, load_mllm_encoder
+from models.embedding.mllm import Mllm, load_mllm
+from models.embedding.mllm_encoder import MllmEncoder, load_mllm_encoder
+from models.embedding.mllm_files import mllm_id
+from models.embedding.mllm_prompts import EMB, in_proportion
 from models.embedding.protocol import Encoded
 from models.errors import PictureError, TextError, WeightsError
 from models.images.letterbox import Picture
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
-from tests.doubles.tiny_mllm import WIDTH, tiny_model, tiny_processor
+from tests.doubles.tiny_mllm import (
+    WIDTH,
+    tiny_model,
+    tiny_processor,
+    tiny_qwen3_vl_embedding,
+)
 
 CHEQUERED: Picture = np.kron(np.indices((5, 8)).sum(0) % 2, np.ones((8, 8))).astype(np.uint8)[
     ..., None
@@ -57,7 +65,7 @@ def mllm() -> Mllm:
 
 @pytest.fixture(scope="module")
 def encoder(mllm: Mllm) -> MllmEncoder:
-    return MllmEncoder(mllm, NoJuice(), "tiny")
+    return MllmEncoder(mllm, NoJuice(), "tiny", WIDTH)
 
 
 def test_the_prompt_is_the_papers(mllm: Mllm) -> None:
@@ -124,11 +132,10 @@ def test_a_batch_larger_than_the_models_comes_back_whole_and_an_empty_one_empty(
 def test_a_prefix_is_the_vector_that_is_served_at_that_width(
     mllm: Mllm, encoder: MllmEncoder
 ) -> None:
-    short = MllmEncoder(mllm, NoJuice(), "tiny", dim=8)
+    short = MllmEncoder(mllm, NoJuice(), "shorter", dim=8)
     (whole,), (prefix,) = (one.encode_items([CHEQUERED], ["shoe"]) for one in (encoder, short))
     cut = whole.vector[:8] / np.linalg.norm(whole.vector[:8])
     assert prefix.vector == pytest.approx(cut, abs=1e-6)
-    assert short.model_id != encoder.model_id
 
 
 def test_the_leaf_category_is_read_with_the_words(encoder: MllmEncoder) -> None:
@@ -189,8 +196,8 @@ def test_a_folder_gives_the_same_vectors_as_the_model_saved_there(
     loaded = load_mllm_encoder(tmp_path, NoJuice(), "cpu")
     (one,), (other,) = (some.encode_items([CHEQUERED], ["shoe"]) for some in (encoder, loaded))
     assert other.vector == pytest.approx(one.vector, abs=1e-6)
-    assert load_mllm_encoder(tmp_path, NoJuice(), "cpu").model_id == loaded.model_id
-    assert loaded.model_id != encoder.model_id
+    assert loaded.model_id == mllm_id(tmp_path, NoJuice.model_id)
+    assert mllm_id(tmp_path, "other") != loaded.model_id
 
 
 def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
@@ -203,3 +210,112 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"x")
     with pytest.raises(WeightsError, match="no vision-language model"):
         load_mllm(tmp_path, "cpu")
+
+
+def test_weights_that_are_missing_are_refused(mllm: Mllm, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tiny_qwen3_vl_embedding(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    lost = next(name for name in tensors if "q_proj" in name)
+    kept = {name: one for name, one in tensors.items() if name != lost}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsError, match=r"lack 1 tensors.*q_proj"):
+        load_mllm(folder, "cpu")
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_qwen3_vl_embedding(tmp_path_factory.mktemp("qwen3-vl-embedding"))
+
+
+def test_qwen3_vl_embedding_is_asked_as_its_own_code_does(qwen: Path) -> None:
+    mllm = load_mllm(qwen, "cpu")
+
+    def chat(system: str, user: str) -> str:
+        return (
+            f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n"
+            "<|im_start|>assistant\n"
+        )
+
+    shown = "<|vision_start|><|image_pad|><|vision_end|>"
+    items, words = mllm.prompts.items, mllm.prompts.words
+    assert items == "Represent the user's input."
+    assert words == "Retrieve images or text relevant to the user's query."
+    assert mllm.prompt("red shoe", has_picture=True) == chat(items, f"{shown}red shoe")
+    assert mllm.prompt("", has_picture=True) == chat(items, shown)
+    assert mllm.prompt("", has_picture=False) == chat(items, "NULL")
+    assert mllm.prompt("red shoe", has_picture=False, by_words=True) == chat(words, "red shoe")
+
+
+def test_qwen3_vl_embeddings_vector_is_that_of_the_last_token(qwen: Path) -> None:
+    mllm = load_mllm(qwen, "cpu")
+    texts = ["a", "a much longer text"]
+    with torch.no_grad():
+        batch = mllm.prepare([None, CHEQUERED], texts)
+        found = mllm.forward_vectors(batch)
+        for row, (picture, text) in enumerate(zip([None, CHEQUERED], texts, strict=True)):
+            alone = mllm.prepare([picture], [text])
+            ids = alone["input_ids"][0]
+            assert mllm.processor.tokenizer.decode(ids[-1:]) == "<|endoftext|>"
+            states = mllm.model(**alone).last_hidden_state
+            assert torch.allclose(found[row], states[0, -1], atol=1e-5)
+
+
+def test_a_query_with_words_is_asked_in_another_way_than_an_item(qwen: Path) -> None:
+    encoder = load_mllm_encoder(qwen, NoJuice(), "cpu")
+    (item,) = encoder.encode_items([None], ["shoe"])
+    (query,) = encoder.encode_queries([None], ["shoe"])
+    assert not np.allclose(item.vector, query.vector, atol=1e-3)
+    (shown,), (wanted,) = encoder.encode_items([PLAIN], [""]), encoder.encode_queries([PLAIN], [""])
+    assert wanted.vector == pytest.approx(shown.vector, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((448, 448), (448, 448)),
+        ((1000, 600), (992, 608)),
+        ((8, 8), (64, 64)),
+        ((8, 1000), (32, 992)),
+        ((3000, 2000), (1632, 1088)),
+        ((8, 2000), (448, 448)),
+    ],
+)
+def test_pictures_keep_their_proportions_in_whole_tokens(
+    shape: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    picture = np.zeros((*shape, 3), np.uint8)
+    assert in_proportion(picture, 32).shape == (*wanted, 3)
+
+
+def test_sizes_are_those_of_the_processor_of_transformers() -> None:
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+
+    rng = np.random.default_rng(0)
+    for height, width in rng.integers(16, 1500, (50, 2)).tolist():
+        wanted = smart_resize(height, width, 32, 4 * 32 * 32, 1800 * 32 * 32)
+        assert in_proportion(np.zeros((height, width, 3), np.uint8), 32).shape[:2] == wanted
+
+
+@pytest.mark.parametrize(("dim", "length"), [(None, WIDTH), (16, 16)])
+def test_a_vector_is_as_long_as_the_model_is_wide_or_shorter(
+    qwen: Path, dim: int | None, length: int
+) -> None:
+    encoder = load_mllm_encoder(qwen, NoJuice(), "cpu", dim=dim)
+    (item,) = encoder.encode_items([None], ["shoe"])
+    assert item.vector.shape == (length,)
+    assert f"-minilm-{length}-" in encoder.model_id
+
+
+def test_a_longer_vector_than_the_model_has_is_refused(qwen: Path) -> None:
+    with pytest.raises(WeightsError, match=r"models\.dim is 768.*have 32 values"):
+        load_mllm_encoder(qwen, NoJuice(), "cpu", dim=768)
+
+
+def test_another_model_without_a_known_way_to_be_asked_is_refused(
+    qwen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.embedding.mllm.LAST_TOKEN_MODELS", ("another",))
+    with pytest.raises(WeightsError, match="was trained to make embeddings is not known"):
+        load_mllm(qwen, "cpu")

@@ -19,7 +19,7 @@ def test_each_is_pinned_to_a_commit_and_names_its_licence() -> None:
         assert preset.sha256 is None or len(preset.sha256) == 64
         assert preset.weights.endswith(".safetensors")
         assert preset.licence
-        assert bool(preset.languages) == (preset.kind == "two-tower")
+        assert bool(preset.languages) == (preset.kind != "vision")
         assert preset.picture_parameters <= preset.parameters
 
 

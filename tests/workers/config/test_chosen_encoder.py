@@ -20,7 +20,7 @@ def test_it_holds_in_place_of_the_settings_that_it_was_chosen_over(tmp_path: Pat
     chosen = models_of(before)
     assert (chosen.backbone, chosen.dim, chosen.projection) == ("siglip2-base", None, None)
     assert chosen.reranker == before.models.reranker
-    for changed in ({"dim": 256}, {"backbone": "lite0"}, {"encoder": "mllm:folder"}):
+    for changed in ({"dim": 256}, {"backbone": "lite0"}, {"projection": "other.safetensors"}):
         other = settings(tmp_path, **changed)
         assert models_of(other) == other.models
 

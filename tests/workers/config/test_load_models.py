@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from models.embedding.load import encoder_id
-from models.errors import RerankerError, WeightsError
+from models.errors import ProjectionError, RerankerError, WeightsError
 from models.reranking.linear import Reranker, load_reranker
 from models.reranking.similarity import SimilarityReranker
 from models.training.reranker.linear import write_parameters
-from workers.config.load_models import encoder_of, reranker_for, reranker_of
+from workers.config.load_models import encoder_of, model_id_of, reranker_for, reranker_of
 from workers.config.sections import ModelSettings
 from workers.config.settings import Settings
 
 
-def settings_with(encoder: str) -> Settings:
-    return Settings(models=ModelSettings(encoder=encoder, device="cpu", threads=1))
+def settings_with(backbone: str, **models: object) -> Settings:
+    given = {"backbone": backbone, "device": "cpu", "threads": 1, **models}
+    return Settings.model_validate({"models": given})
 
 
 def test_the_standard_encoder_has_its_reranker() -> None:
-    settings = settings_with("standard")
+    settings = settings_with("lite2")
     encoder = encoder_of(settings)
     reranker = reranker_of(settings, encoder)
     assert isinstance(reranker, Reranker)
@@ -34,14 +34,13 @@ def test_the_standard_encoder_has_its_reranker() -> None:
 
 @pytest.mark.torch
 def test_a_vision_language_model_is_reached_by_a_setting(tmp_path: Path) -> None:
-    from tests.doubles.tiny_mllm import WIDTH, tiny_model, tiny_processor
+    from tests.doubles.tiny_mllm import WIDTH, tiny_qwen3_vl_embedding
 
-    processor = tiny_processor()
-    tiny_model(processor).save_pretrained(tmp_path)
-    processor.save_pretrained(tmp_path)
-    settings = settings_with(f"mllm:{tmp_path}")
+    folder = tiny_qwen3_vl_embedding(tmp_path / "Tiny-VL-1B")
+    settings = settings_with(str(folder))
     encoder = encoder_of(settings)
-    assert encoder.model_id.startswith("mllm-")
+    assert encoder.model_id.startswith(f"Tiny_VL_1B-minilm-{WIDTH}-")
+    assert encoder.model_id == model_id_of(settings)
     assert not encoder.replaces_text
     picture = np.full((40, 40, 3), 120, np.uint8)
     (item,) = encoder.encode_items([picture], ["a grey square"])
@@ -104,12 +103,15 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         reranker_for(with_reranker(tmp_path / "missing.json"), OTHER)
 
 
-@pytest.mark.torch
-def test_a_folder_without_a_model_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="safetensors"):
-        encoder_of(settings_with(f"mllm:{tmp_path}"))
+def test_a_vision_language_folder_without_weights_is_explained(tmp_path: Path) -> None:
+    config = {"image_token_id": 7, "text_config": {"hidden_size": 32}}
+    (tmp_path / "config.json").write_bytes(msgspec.json.encode(config))
+    with pytest.raises(WeightsError, match=r"\*\.safetensors are needed"):
+        model_id_of(settings_with(str(tmp_path)))
+    with pytest.raises(ProjectionError, match="takes none"):
+        model_id_of(settings_with(str(tmp_path), projection="fitted.safetensors"))
 
 
-def test_an_unknown_encoder_is_refused() -> None:
-    with pytest.raises(ValidationError, match="encoder"):
-        settings_with("magic")
+def test_a_length_that_only_vision_language_models_have_is_refused() -> None:
+    with pytest.raises(WeightsError, match="at most 768 values"):
+        encoder_of(settings_with("lite2", dim=2048))

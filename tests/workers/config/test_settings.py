@@ -73,13 +73,13 @@ def test_any_value_can_be_written_in_the_environment(
 def test_the_lengths_of_vectors_are_numbers_wherever_they_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for dim in (64, 128, 256, 512, 768, 1152, 1536):
+    for dim in (64, 128, 256, 512, 768, 1152, 1536, 2048):
         monkeypatch.setenv("LOOKSTREAM_MODELS__DIM", str(dim))
         assert load_settings().models.dim == dim
     for wrong in ("100", "many", "128.5", ""):
         monkeypatch.setenv("LOOKSTREAM_MODELS__DIM", wrong)
         with pytest.raises(
-            SettingsError, match=r"models\.dim: .*64, 128, 256, 512, 768, 1152 or 1536"
+            SettingsError, match=r"models\.dim: .*64, 128, 256, 512, 768, 1152, 1536 or 2048"
         ):
             load_settings()
     monkeypatch.delenv("LOOKSTREAM_MODELS__DIM")
