@@ -72,7 +72,7 @@ class SearchEncoder(ItemEncoder, Protocol):
 
 
 class CatalogEncoder(SearchEncoder, Protocol):
-    """What the workers call: the encoders of `models.embedding.encoder` and `.mllm_encoder` have it."""
+    """What the workers call: what `models.embedding.encoder` and `.mllm_encoder` have."""
 
     dim: int
     replaces_text: bool
