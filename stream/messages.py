@@ -1,9 +1,11 @@
 """The message types of every topic, as frozen msgspec structs.
 
 On the wire a message is one JSON object; its `type` names the struct. Fields that hold their
-default are left out. An absent `schema` will always mean 1: a later schema is written out. Queries
-and results have schema 2; a query is answered in the schema that it was asked in
-(`stream.schema_1`).
+default are left out. A field that is not known is refused where others write (a typing mistake
+would be lost silently), and left alone where we write (a newer worker may have more to say).
+
+An absent `schema` will always mean 1: a later schema is written out. Queries and results have
+schema 2; a query is answered in the schema that it was asked in (`stream.schema_1`).
 
 Two absences differ in an offer (price, currency, in_stock, attributes): a field left out
 (`UNSET`) keeps what is there, `null` clears it.
@@ -107,7 +109,7 @@ class ProductDelete(Message, tag="delete", frozen=True, kw_only=True):
 CatalogEvent: TypeAlias = ProductUpsert | OfferPatch | ProductDelete
 
 
-class RefusedRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RefusedRecord(Struct, frozen=True, kw_only=True):
     """A record that is in the dead-letter topic now, and why."""
 
     offset: int
@@ -115,7 +117,7 @@ class RefusedRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reason: str
 
 
-class Outcomes(Message, tag="outcomes", frozen=True, kw_only=True):
+class Outcomes(Message, tag="outcomes", frozen=True, kw_only=True, forbid_unknown_fields=False):
     """How records of one partition ended: the offsets of each kind of end.
 
     `coerced` are offsets too, by kind: of what only the worker could see, and so no producer.
@@ -205,9 +207,7 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
             )
 
 
-class FeatureContribution(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class FeatureContribution(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one feature of the reranker says of a result.
 
     `value` is the feature itself, None where it is not known; `contribution` is by how much it
@@ -219,13 +219,26 @@ class FeatureContribution(
     contribution: float = 0.0
 
 
-class ResultItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class PatchMatches(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Patches of the query's picture and of the item's that are most alike.
+
+    `grid` is (rows, columns) of the item's; that of the query is in the result's `juice`. `pairs`
+    are (query's patch, item's patch, cosine −1 to 1), most alike first. Patches are row-major over
+    the picture centred on a square.
+    """
+
+    grid: tuple[int, int]
+    pairs: tuple[tuple[int, int, float], ...] = ()
+
+
+class ResultItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One ranked product.
 
     `probability` is that it is the very product (level 0); `level` is 0 instance, 1 concept,
     2 functional, 3 irrelevant (Pailitao-VL, arXiv 2602.13704 §3). `image` is a reference, never a
     `data:` URI. `also_seen` counts the near duplicates that collapsed into this one, and
     `near_duplicates` names the first of them: ask with the filter `product_id:=[…]` to see them.
+    `why` and `patches` come with `explain`.
     """
 
     product_id: Id
@@ -244,6 +257,7 @@ class ResultItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     also_seen: Annotated[int, Meta(ge=0)] = 0
     near_duplicates: tuple[Id, ...] = ()
     why: tuple[FeatureContribution, ...] = ()
+    patches: PatchMatches | None = None
 
     @property
     def score(self) -> float:
@@ -251,16 +265,14 @@ class ResultItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         return self.probability
 
 
-class FacetCount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FacetCount(Struct, frozen=True, kw_only=True):
     """How many products have a value; of numbers between edges it is "LOW..HIGH"."""
 
     value: str | int | float | bool
     count: int
 
 
-class FacetCounts(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class FacetCounts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A facet as it was asked for, most products first; `more` is how many values are left out."""
 
     field: str
@@ -268,7 +280,7 @@ class FacetCounts(
     more: int = 0
 
 
-class QueryError(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class QueryError(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a query has no items: `message` says what to do, `field` is the query's that is wrong.
 
     `position` is the character of that field that it is about, from 0.
@@ -283,7 +295,7 @@ class QueryError(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         return self.message
 
 
-class QueryJuice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class QueryJuice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the juicer extracted from the query picture (DataJuicer, arXiv 2503.14559).
 
     `grid` is (rows, columns) of patches; `kept` are row-major patch indices; `box` is
@@ -296,7 +308,7 @@ class QueryJuice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     classes: tuple[tuple[str, float], ...] = ()
 
 
-class Result(Message, tag="result", frozen=True, kw_only=True):
+class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fields=False):
     """The answer to a query, keyed by its `query_id`.
 
     Attributes:
@@ -337,7 +349,7 @@ class Result(Message, tag="result", frozen=True, kw_only=True):
     error: QueryError | None = None
 
 
-class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Shown(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One place of a result list as the shopper saw it."""
 
     product_id: Id
@@ -346,7 +358,7 @@ class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     score: Probability
 
 
-class Impression(Message, tag="impression", frozen=True, kw_only=True):
+class Impression(Message, tag="impression", frozen=True, kw_only=True, forbid_unknown_fields=False):
     """The list that was shown for a query, with the model that ranked it."""
 
     query_id: Id
@@ -368,7 +380,9 @@ class Click(Message, tag="click", frozen=True, kw_only=True):
     action: Action = "click"
 
 
-class AttributedClick(Message, tag="attributed_click", frozen=True, kw_only=True):
+class AttributedClick(
+    Message, tag="attributed_click", frozen=True, kw_only=True, forbid_unknown_fields=False
+):
     """A click joined to the impression it was made on; times in milliseconds since the epoch."""
 
     click_id: Id

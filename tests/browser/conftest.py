@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SHOWN = "Bravo-Orange-Juice"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = os.environ.get("LOOKSTREAM_TEST_CHROMIUM") or shutil.which("chromium")
+    found = chromium()
     if found is None:
         pytest.skip("no Chromium: `apt-get install chromium`, or set LOOKSTREAM_TEST_CHROMIUM")
     # Playwright's event loop runs in this thread until it is stopped: no test of another module may
@@ -41,6 +42,20 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def stack(browser: Browser) -> Iterator[Settings]:
     """All workers, with nothing in the catalog yet."""
+    with running_stack() as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The stack with thirty products, whose pictures are files."""
+    send_catalog(stack, tmp_path_factory.mktemp("catalog"))
+    return stack
+
+
+@contextmanager
+def running_stack() -> Iterator[Settings]:
+    """All workers; the example's pictures may be read."""
     given = load_settings().model_dump()
     given["intake"]["roots"] = [GROCERY]
     settings = Settings.model_validate(given)
@@ -49,10 +64,8 @@ def stack(browser: Browser) -> Iterator[Settings]:
         yield ephemeral
 
 
-@pytest.fixture(scope="module")
-def shop(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The stack with thirty products, whose pictures are files."""
-    folder = tmp_path_factory.mktemp("catalog")
+def send_catalog(stack: Settings, folder: Path) -> None:
+    """Write thirty products into a folder, and send them."""
     products = [one for one in _rows("products.jsonl") if one["category"][0] == "Packages"]
     products = products[:PRODUCTS]
     for product in products:
@@ -65,12 +78,16 @@ def shop(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
         )
         ends = publisher.flush()[topic]
     wait_committed(kafka, stack.group("ingest"), topic, ends, timeout_s=60)
-    return stack
 
 
 @pytest.fixture
 def photo() -> Path:
     """A shopper's photo of a product in the shop."""
+    return photo_of_shown()
+
+
+def photo_of_shown() -> Path:
+    """A shopper's photo of `SHOWN`."""
     photos = _rows("photos.jsonl")
     return GROCERY / str(next(one["image"] for one in photos if one["product_id"] == SHOWN))
 
@@ -86,6 +103,11 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert not errors
+
+
+def chromium() -> str | None:
+    """Where Chromium is."""
+    return os.environ.get("LOOKSTREAM_TEST_CHROMIUM") or shutil.which("chromium")
 
 
 def address(settings: Settings) -> str:

@@ -55,6 +55,12 @@ def test_a_result_of_schema_1_has_the_fields_that_it_always_had() -> None:
     assert orjson.loads(encode_result(failed))["error"] == "what to do"
 
 
+def test_what_a_newer_worker_adds_is_left_alone() -> None:
+    sent = orjson.loads(encode_result(RESULT))
+    sent["items"][0]["novelty"] = sent["novelty"] = 1
+    assert decode_result(orjson.dumps(sent)) == RESULT
+
+
 def test_a_result_of_schema_2_says_so_and_comes_back() -> None:
     assert orjson.loads(encode_result(RESULT))["schema"] == 2
     assert decode_result(encode_result(RESULT)) == RESULT

@@ -103,7 +103,13 @@ class PageOf:
         probable = sum(map(self._probable, ranked))
         return Page(
             items=tuple(
-                result_item(one.best, start + number, len(one.others), tuple(one.others[:NAMED]))
+                result_item(
+                    one.best,
+                    start + number,
+                    len(one.others),
+                    tuple(one.others[:NAMED]),
+                    self._encoded.juice if query.explain else None,
+                )
                 for number, one in enumerate(shown, start=1)
             ),
             retrieved=tuple(hit.item.product_id for hit in first.hits[: query.top]),

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from index.item import Hit
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
+from models.reranking.matched_patches import matched_patches
 from models.reranking.protocol import Candidate, ListReranker, Ranked
-from stream.messages import FeatureContribution, ResultItem
+from stream.messages import FeatureContribution, PatchMatches, ResultItem
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +63,13 @@ def none_of_these(ranked: Sequence[RankedHit]) -> float:
 
 
 def result_item(
-    one: RankedHit, position: int, also_seen: int = 0, near_duplicates: tuple[str, ...] = ()
+    one: RankedHit,
+    position: int,
+    also_seen: int = 0,
+    near_duplicates: tuple[str, ...] = (),
+    matched_with: Juice | None = None,
 ) -> ResultItem:
-    """What a result shows of a ranked hit."""
+    """What a result shows of a ranked hit; `matched_with` is the query's juice, to explain by."""
     item, ranked = one.hit.item, one.ranked
     payload, offer = item.payload, item.offer
     return ResultItem(
@@ -89,4 +94,11 @@ def result_item(
             )
             for part in ranked.why
         ),
+        patches=None if matched_with is None else _patches(matched_with, item.juice),
     )
+
+
+def _patches(query: Juice, stored: bytes) -> PatchMatches | None:
+    item = Juice.from_bytes(stored)
+    pairs = matched_patches(query, item)
+    return PatchMatches(grid=item.grid, pairs=pairs) if pairs else None

@@ -1,5 +1,7 @@
 // Results as cards.
 
+import { patchOf } from "./picture.js";
+
 const LEVELS = ["the product", "same kind", "same purpose", "other"];
 
 export function show(list, result, actions) {
@@ -44,7 +46,7 @@ function card(template, item, result, actions) {
   link.addEventListener("click", () => actions.click(result.query_id, item.product_id));
   const buttons = root.querySelector(".actions");
   buttons.append(button("More like this", title, () => actions.like(item)));
-  if (item.why?.length) buttons.append(whyButton(root, item, title));
+  if (item.why?.length) buttons.append(whyButton(root, item, title, result.juice && actions.patch));
   if (item.also_seen) {
     const others = [item.product_id, ...(item.near_duplicates ?? [])];
     buttons.append(button(`+ ${item.also_seen} alike`, title, () => actions.alike(others)));
@@ -63,20 +65,21 @@ function button(label, title, act) {
 }
 
 // What raised and lowered it, as bars: of the reranker's features those that moved it most.
-function whyButton(root, item, title) {
+function whyButton(root, item, title, patch) {
   const toggle = button("Why?", title, () => {
     const there = root.querySelector(".why");
     toggle.setAttribute("aria-expanded", String(!there));
+    root.classList.toggle("explained", !there);
     if (there) there.remove();
-    else root.querySelector(".facts").append(why(item));
+    else root.querySelector(".facts").append(why(item, root.querySelector(".shot img"), patch));
   });
   toggle.setAttribute("aria-expanded", "false");
   return toggle;
 }
 
-function why(item) {
+function why(item, picture, patch) {
   const list = document.createElement("dl");
-  const moved = item.why.map((one) => ({ ...one, contribution: one.contribution ?? 0 }));
+  const moved = item.why.filter((one) => one.contribution);
   moved.sort((one, other) => Math.abs(other.contribution) - Math.abs(one.contribution));
   const most = Math.max(...moved.map((one) => Math.abs(one.contribution)), 1e-9);
   for (const one of moved.slice(0, 6)) {
@@ -96,7 +99,27 @@ function why(item) {
   const box = document.createElement("div");
   box.className = "why";
   box.append(list);
+  if (patch && picture && item.patches) box.append(matches(item.patches, picture, patch));
   return box;
+}
+
+// The patches that are most alike: of what was searched with on the left, of the product on the right.
+function matches({ grid, pairs }, picture, patch) {
+  const made = document.createElement("div");
+  made.className = "matches";
+  const title = document.createElement("p");
+  title.textContent = "Most alike: yours, and the product's";
+  made.append(title);
+  for (const [mine, other, cosine] of pairs) {
+    const pair = document.createElement("figure");
+    const all = [0, 0, picture.naturalWidth, picture.naturalHeight];
+    pair.append(patch(mine), patchOf(picture, all, grid, other));
+    const caption = document.createElement("figcaption");
+    caption.textContent = percent(Math.max(0, cosine));
+    pair.append(caption);
+    made.append(pair);
+  }
+  return made;
 }
 
 function offer(place, item) {

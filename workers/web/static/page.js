@@ -72,6 +72,7 @@ async function run(wanted) {
 
 function answer(result, ms) {
   show(items, result, {
+    patch: picture.file && !like ? (number) => picture.patch(result.juice.grid, number) : null,
     click: (query_id, product_id) => click(query_id, product_id).catch(() => {}),
     like: (item) => { start({ id: item.product_id, title: item.title || item.product_id }); },
     alike: (product_ids) => { refine.only(product_ids); run(1); },
@@ -160,5 +161,11 @@ async function health() {
   setTimeout(health, HEALTH_MS);
 }
 
+// Beside the results there is room for what refines them; above them it waits to be opened.
+const wide = matchMedia("(min-width: 1001px)");
+const unfold = () => { document.getElementById("refine-more").open = wide.matches; };
+wide.addEventListener("change", unfold);
+
+unfold();
 health();
 watchCatalog();

@@ -72,19 +72,21 @@ export class Picture {
     const [left, top, right, bottom] = this.box ?? [0, 0, 1, 1];
     Object.assign(drawn.style, percents(left, top, right, bottom));
     const preview = document.getElementById("preview");
-    // Patches lie on a square in whose middle the picture is.
     const width = (right - left) * preview.naturalWidth;
     const height = (bottom - top) * preview.naturalHeight;
-    const side = Math.max(width, height);
-    const [rows, columns] = juice.grid;
     for (const patch of juice.kept) {
-      const [row, column] = [Math.floor(patch / columns), patch % columns];
-      const across = (at) => limit(((at / columns) * side - (side - width) / 2) / width);
-      const down = (at) => limit(((at / rows) * side - (side - height) / 2) / height);
       const cell = document.createElement("i");
-      Object.assign(cell.style, percents(across(column), down(row), across(column + 1), down(row + 1)));
+      Object.assign(cell.style, percents(...cellOf(juice.grid, patch, width, height).map(limit)));
       drawn.append(cell);
     }
+  }
+
+  // A patch of what was searched with, as a picture of its own.
+  patch(grid, number) {
+    const preview = document.getElementById("preview");
+    const { naturalWidth: width, naturalHeight: height } = preview;
+    const [left, top, right, bottom] = this.box ?? [0, 0, 1, 1];
+    return patchOf(preview, [left * width, top * height, right * width, bottom * height], grid, number);
   }
 
   clear() {
@@ -155,6 +157,39 @@ export class Picture {
     document.getElementById("no-box").hidden = !box;
     if (box) Object.assign(drawn.style, percents(...box));
   }
+}
+
+// A patch in shares of its picture: patches lie on a square in whose middle the picture is.
+function cellOf([rows, columns], patch, width, height) {
+  const side = Math.max(width, height);
+  const across = (at) => ((at / columns) * side - (side - width) / 2) / width;
+  const down = (at) => ((at / rows) * side - (side - height) / 2) / height;
+  const [row, column] = [Math.floor(patch / columns), patch % columns];
+  return [across(column), down(row), across(column + 1), down(row + 1)];
+}
+
+const PATCH_SIDE = 72; // pixels on the page
+const AROUND = 0.5; // of a patch's side is shown around it
+
+// A patch of the part [x0, y0, x1, y1] (pixels) of a picture, framed, with a little around it.
+export function patchOf(image, [x0, y0, x1, y1], grid, number) {
+  const [width, height] = [x1 - x0, y1 - y0];
+  const [left, top, right, bottom] = cellOf(grid, number, width, height);
+  const [w, h] = [(right - left) * width, (bottom - top) * height];
+  const shown = document.createElement("canvas");
+  shown.width = shown.height = 2 * PATCH_SIDE; // sharp on fine screens
+  const draw = shown.getContext("2d");
+  draw.drawImage(
+    image, x0 + left * width - AROUND * w, y0 + top * height - AROUND * h, (1 + 2 * AROUND) * w, (1 + 2 * AROUND) * h,
+    0, 0, shown.width, shown.height,
+  );
+  const inset = (shown.width * AROUND) / (1 + 2 * AROUND);
+  for (const [colour, thick] of [["#000", 6], ["#ffd640", 3]]) {
+    draw.strokeStyle = colour;
+    draw.lineWidth = thick;
+    draw.strokeRect(inset, inset, shown.width - 2 * inset, shown.height - 2 * inset);
+  }
+  return shown;
 }
 
 function between([x, y], [u, v]) {
