@@ -13,7 +13,7 @@ from models.backbone.protocol import Backbone
 from models.backbone.spec import BACKBONES, BackboneSpec
 from models.cache import cache_folder
 from models.errors import WeightsError
-from models.hub.names import is_hub_name
+from models.hub.names import INT8, is_hub_name, plain_name
 from models.hub.resolve import local_folder
 
 HUB_EXTRA = "pip install 'lookstream[hub]'"
@@ -60,12 +60,16 @@ def network_folder(name: str, *, offline: bool = False) -> Path | None:
 
     Raises:
         HubError: it cannot be fetched.
+        WeightsError: a packaged network is wanted in 8 bits.
     """
+    if name.endswith(INT8) and plain_name(name) in BACKBONES:
+        raise WeightsError(f"{plain_name(name)} has no weights of 8 bits: leave out {INT8}")
     if name in BACKBONES:
         return None
     if is_hub_name(name):
         return local_folder(name, offline=offline)
-    return Path(name) if Path(name).is_dir() else None
+    folder = Path(plain_name(name))
+    return folder if folder.is_dir() else None
 
 
 def exported_towers(folder: Path) -> Path:
@@ -93,6 +97,23 @@ def exported_towers(folder: Path) -> Path:
                 raise WeightsError(f"{purpose} needs {package}: run `{HUB_EXTRA}`")
         _torch_module("tower_export", purpose).export_towers(folder, to)
     return to
+
+
+def int8_graph(exported: Path) -> Path:
+    """The graph of an exported picture tower with weights of 8 bits; it is made if nobody has.
+
+    Raises:
+        WeightsError: it cannot be made or written, or onnx is needed and is not installed.
+    """
+    path = exported / tower_files.INT8_GRAPH
+    if not path.is_file():
+        if find_spec("onnx") is None:
+            raise WeightsError(
+                f"the network in {exported} has no weights of 8 bits yet, and to make them needs "
+                f"onnx: run `{HUB_EXTRA}`"
+            )
+        import_module("models.backbone.tower_int8").quantise(exported, path)
+    return path
 
 
 def _torch_module(name: str, purpose: str):  # type: ignore[no-untyped-def]

@@ -38,10 +38,10 @@ class TowerOutput:
 
 
 class PictureTower:
-    """A picture tower; raises WeightsError when it is missing or damaged."""
+    """The picture tower of a graph; raises WeightsError when it is missing or damaged."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        self._session = _session(folder / files.PICTURE_GRAPH, threads)
+    def __init__(self, folder: Path, threads: int, graph: str = files.PICTURE_GRAPH) -> None:
+        self._session = _session(folder / graph, threads)
 
     def run(self, picture: Floats) -> TowerOutput:
         """The output for one preprocessed picture (3, s, s)."""

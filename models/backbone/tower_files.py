@@ -8,6 +8,7 @@ exported once (`models.backbone.tower_export`) to a folder of ours, which is all
     picture.onnx     ``picture`` (1, 3, s, s) to ``patches``, ``embedding`` and ``attention``
     text.onnx        ``ids`` (1, n) to ``embedding``; networks of two towers
     *.data           the weights of each
+    picture-int8.onnx    the same as picture.onnx, with weights of 8 bits; if it was asked for
     tokenizer.json   of the text tower
 """
 
@@ -32,6 +33,10 @@ CARD, PICTURE_GRAPH, TEXT_GRAPH, TOKENIZER = (
     "text.onnx",
     "tokenizer.json",
 )
+INT8_GRAPH = "picture-int8.onnx"
+INT8_VERSION = "1"
+"""Part of the model id of vectors from it: raise it when it is made in another way."""
+
 OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 """What a folder of open_clip has in place of config.json and model.safetensors."""
 

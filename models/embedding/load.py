@@ -10,10 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from models.backbone.checkpoints import sha256_of
-from models.backbone.load import exported_towers, load_backbone, network_folder
+from models.backbone.load import exported_towers, int8_graph, load_backbone, network_folder
 from models.backbone.spec import BackboneSpec, named_backbone
 from models.backbone.tower import PictureTower
-from models.backbone.tower_files import TowerCard, id_name, read_card
+from models.backbone.tower_files import (
+    INT8_VERSION,
+    PICTURE_GRAPH,
+    TowerCard,
+    id_name,
+    read_card,
+)
 from models.embedding.encoder import RULES_VERSION, Encoder
 from models.embedding.layout import DIM, PREFIXES
 from models.embedding.projection import has_identity_branch, load_projection
@@ -27,6 +33,7 @@ from models.embedding.tower_projection import (
     own_length,
 )
 from models.errors import ProjectionError, WeightsError
+from models.hub.names import INT8
 from models.juicer.juicer import BackboneFeatures
 from models.juicer.tower_features import TowerFeatures
 from models.text.sentence_encoders import DEFAULT as DEFAULT_TEXT
@@ -64,7 +71,8 @@ def load_encoder(
     """
     threads = threads or min(4, len(os.sched_getaffinity(0)))
     if folder := network_folder(backbone, offline=offline):
-        return _load_tower_encoder(folder, device, threads, projection, dim, text)
+        int8 = backbone.endswith(INT8)
+        return _load_tower_encoder(folder, device, threads, projection, dim, text, int8=int8)
     _check_length(backbone, dim)
     spec, path = _files(backbone, projection)
     network = load_backbone(
@@ -77,7 +85,14 @@ def load_encoder(
 
 
 def _load_tower_encoder(
-    folder: Path, device: str, threads: int, projection: Path | None, dim: int | None, text: str
+    folder: Path,
+    device: str,
+    threads: int,
+    projection: Path | None,
+    dim: int | None,
+    text: str,
+    *,
+    int8: bool,
 ) -> Encoder:
     if device == "cuda":
         raise WeightsError(
@@ -90,10 +105,11 @@ def _load_tower_encoder(
         if projection is None
         else load_tower_projection(projection, card.width, card.patch_width, str(folder))
     )
-    source = TowerFeatures(card, PictureTower(exported, threads))
+    graph = int8_graph(exported).name if int8 else PICTURE_GRAPH
+    source = TowerFeatures(card, PictureTower(exported, threads, graph))
     words = None if card.text is None else WordReader(exported, card.text, threads, maps)
     length = dim or own_length(card.width)
-    model_id = _tower_id(card, projection, length, text)
+    model_id = _tower_id(card, projection, length, text, int8=int8)
     return Encoder(source, maps, load_text_projection(text), model_id, length, words)
 
 
@@ -114,7 +130,8 @@ def encoder_id(
     """
     if folder := network_folder(backbone, offline=offline):
         card = read_card(exported_towers(folder))
-        return _tower_id(card, projection, dim or own_length(card.width), text)
+        length, int8 = dim or own_length(card.width), backbone.endswith(INT8)
+        return _tower_id(card, projection, length, text, int8=int8)
     _check_length(backbone, dim)
     spec, path = _files(backbone, projection)
     if not path.is_file():
@@ -132,14 +149,14 @@ def _check_length(backbone: str, dim: int | None, longest: int = DIM) -> None:
         )
 
 
-def _tower_id(card: TowerCard, projection: Path | None, dim: int, text: str) -> str:
+def _tower_id(card: TowerCard, projection: Path | None, dim: int, text: str, *, int8: bool) -> str:
     _check_length(card.name, dim, PREFIXES[-1])
     if projection is not None and not projection.is_file():
         raise ProjectionError(f"there is no encoder's file {projection} (models.projection)")
     fitted = "" if projection is None else sha256_of(projection)
-    return _model_id(
-        id_name(card.name), text, dim, card.fingerprint, fitted, sha256_of(PACKAGED_COLOUR)
-    )
+    name = id_name(card.name) + ("_int8" if int8 else "")
+    network = f"{card.fingerprint}-int8-{INT8_VERSION}" if int8 else card.fingerprint
+    return _model_id(name, text, dim, network, fitted, sha256_of(PACKAGED_COLOUR))
 
 
 def _model_id(name: str, text: str, dim: int, *weights: str) -> str:

@@ -10,6 +10,9 @@ from models.hub.presets import PRESETS, Preset
 from models.hub.reasons import Reason
 
 HF, TIMM = "hf:", "timm:"
+INT8 = "+int8"
+"""Behind any name of a network: its pictures are encoded by weights of 8 bits."""
+
 MAIN = "main"
 """The branch that a hub gives without a revision."""
 
@@ -43,8 +46,14 @@ class Source:
         return is_commit(self.revision)
 
 
+def plain_name(name: str) -> str:
+    """A name without `INT8`."""
+    return name.removesuffix(INT8)
+
+
 def is_hub_name(name: str) -> bool:
     """Whether a name is of a preset, or begins with ``hf:`` or ``timm:``."""
+    name = plain_name(name)
     return name in PRESETS or name.startswith((HF, TIMM))
 
 
@@ -55,6 +64,7 @@ def is_commit(revision: str) -> bool:
 
 def source_of(name: str) -> Source:
     """Where a name points to; raises HubError for one that is of no known form."""
+    name = plain_name(name)
     if name in PRESETS:
         preset = PRESETS[name]
         return Source(name, preset.repo, preset.revision, preset)

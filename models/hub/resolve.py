@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.errors import HubError
 from models.hub.lock import find_snapshot, hub_folder
-from models.hub.names import Source, is_hub_name, source_of
+from models.hub.names import Source, is_hub_name, plain_name, source_of
 from models.hub.reasons import Reason
 from models.progress import Phases, no_phases
 
@@ -27,8 +27,8 @@ def local_folder(
 
     Args:
         name: a preset (`models.hub.presets.PRESETS`), ``hf:OWNER/NAME[@REVISION]``, ``timm:NAME``,
-            or a folder, which comes back as it is. A preset is meant where a folder has its name;
-            write ``./NAME`` for the folder.
+            or a folder, which comes back as it is; with ``+int8`` behind it or without. A
+            preset is meant where a folder has its name; write ``./NAME`` for the folder.
         progress: told of kB done.
         offline: fetch nothing; so does HF_HUB_OFFLINE.
         update: ask the hub what a branch stands for now; a pinned revision stays.
@@ -37,7 +37,7 @@ def local_folder(
         HubError: its ``reason`` is a `models.hub.reasons.Reason`, its message says what to do.
     """
     if _is_folder(name):
-        return Path(name)
+        return Path(plain_name(name))
     source = source_of(name)
     update = update and not source.pinned
     if not update and (found := find_snapshot(source)):
@@ -52,7 +52,7 @@ def local_folder(
 def find_folder(name: str) -> Path | None:
     """The folder of an encoder if it is here; nothing is fetched. Raises HubError."""
     if _is_folder(name):
-        return Path(name)
+        return Path(plain_name(name))
     found = find_snapshot(source_of(name))
     return found[0] if found else None
 
@@ -63,7 +63,7 @@ def hub_is_off() -> bool:
 
 
 def _is_folder(name: str) -> bool:
-    return bool(name) and not is_hub_name(name) and Path(name).is_dir()
+    return bool(name) and not is_hub_name(name) and Path(plain_name(name)).is_dir()
 
 
 def _check_allowed(source: Source, *, offline: bool) -> None:

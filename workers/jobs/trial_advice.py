@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.evaluation.paired import Outcome, Paired
+from models.hub.names import INT8, plain_name
 from models.hub.presets import PRESETS
 from workers.jobs.try_encoder import BY_PHOTOS, BY_PICTURES, BY_VIEWS, OF_KINDS, Trial
 
@@ -14,6 +15,12 @@ up."""
 
 MIN_QUERIES = 50
 """Fewer queries decide nothing."""
+
+INT8_LOSS = 0.005
+"""Share of queries that weights of 8 bits may lose."""
+
+INT8_TIME = 0.8
+"""Of the time in fp32 that they may take, so that they are worth an index of their own."""
 
 SAID = {
     BY_PHOTOS: "photos find what they show",
@@ -47,6 +54,8 @@ def advise(trial: Trial, present: str, candidate: str) -> Advice:
         )
     one, cost = exams[deciding], trial.candidate_ms / trial.present_ms
     figures = f"{SAID[deciding]} {_figures(one)}"
+    if candidate == f"{present}{INT8}":
+        return _of_int8(one, cost, figures, present, candidate)
     if one.outcome is Outcome.EQUAL:
         return Advice(
             False, f"Keep {present}: {candidate} makes no difference beyond chance ({figures})."
@@ -58,7 +67,7 @@ def advise(trial: Trial, present: str, candidate: str) -> Advice:
         for name, other in exams.items()
         if other.outcome is Outcome.WORSE
     ]
-    preset = PRESETS.get(candidate)
+    preset = PRESETS.get(plain_name(candidate))
     parts = [
         f"Use {candidate}: {figures}.",
         f"But {'; '.join(losses)}." if losses else "",
@@ -67,6 +76,21 @@ def advise(trial: Trial, present: str, candidate: str) -> Advice:
         f"To change: `lookstream reindex --backbone {candidate}`, which encodes all pictures anew.",
     ]
     return Advice(True, " ".join(filter(None, parts)))
+
+
+def _of_int8(one: Paired, cost: float, figures: str, present: str, candidate: str) -> Advice:
+    """The same network in 8 bits has to be quicker, and must not lose more than `INT8_LOSS`."""
+    if one.difference < -INT8_LOSS:
+        return Advice(False, f"Keep {present}: {candidate} loses too much ({figures}).")
+    if cost > INT8_TIME:
+        return Advice(
+            False, f"Keep {present}: {candidate} takes {cost:.2f} of its time, which is no gain."
+        )
+    return Advice(
+        True,
+        f"Use {candidate}: {figures}, in {cost:.2f} of the time. To change: `lookstream reindex "
+        f"--backbone {candidate}`, which encodes all pictures anew.",
+    )
 
 
 def _figures(one: Paired) -> str:

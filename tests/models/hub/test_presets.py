@@ -33,6 +33,8 @@ def test_other_names_say_repository_and_revision() -> None:
     assert source_of("hf:shop/encoder@v1.2").revision == "v1.2"
     timm = source_of("timm:resnet50.a1_in1k")
     assert (timm.repo, timm.revision) == ("timm/resnet50.a1_in1k", "main")
+    assert source_of("hf:shop/encoder@v1.2+int8") == source_of("hf:shop/encoder@v1.2")
+    assert is_hub_name("siglip2-base+int8")
     assert not is_hub_name("resnet50:224:/data/resnet50.safetensors")
 
 

@@ -133,6 +133,24 @@ def test_a_licence_with_conditions_is_told(trial: Trial) -> None:
     assert "research only" in advise(trial, "lite2", "mobileclip2-s0").text
 
 
+@pytest.mark.parametrize(
+    ("second", "ms", "used", "says"),
+    [
+        (0.796, 40.0, True, "in 0.40 of the time"),
+        (0.79, 40.0, False, "loses too much"),
+        (0.8, 90.0, False, "no gain"),
+    ],
+)
+def test_eight_bits_have_to_be_quicker_and_may_lose_half_a_point(
+    trial: Trial, second: float, ms: float, used: bool, says: str
+) -> None:
+    exams = {BY_PHOTOS: replace(trial.exams[BY_PHOTOS], first=0.8, second=second)}
+    small = replace(trial, exams=exams, present_ms=100.0, candidate_ms=ms)
+    advice = advise(small, "siglip2-base", "siglip2-base+int8")
+    assert advice.use is used
+    assert says in advice.text
+
+
 def write_catalog(folder: Path, products: int) -> None:
     rows = []
     for number in range(products):
