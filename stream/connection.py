@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream.errors import BrokerError
+from stream.schema_registry import SchemaRegistry
 
 # The largest message we produce, in bytes: a 10 MB picture in base64 and room to spare.
 MAX_MESSAGE_BYTES = 16_000_000
@@ -45,7 +46,8 @@ class Kafka:
 
     `bootstrap` is `host:port[,host:port…]`; `security_protocol` one of PLAINTEXT, SSL,
     SASL_PLAINTEXT, SASL_SSL; files are PEM. The passwords never show in the repr. A member of a
-    consumer group that is not heard of for `session_timeout_s` has left it.
+    consumer group that is not heard of for `session_timeout_s` has left it. With a
+    `schema_registry`, producers put the id of its schema before each message.
     """
 
     bootstrap: str
@@ -58,6 +60,7 @@ class Kafka:
     key_file: str | None = None
     key_password: str | None = field(default=None, repr=False)
     session_timeout_s: float = SESSION_TIMEOUT_S
+    schema_registry: SchemaRegistry | None = None
 
     @property
     def heartbeat_s(self) -> float:

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream.connection import Kafka
 from stream.errors import BrokerError, DecodeError
+from stream.schema_registry import framing
 
 POLL_S = 0.05
 
@@ -52,6 +53,7 @@ class EventSender:
         self._timeout_s = timeout_s
         timeout_ms = max(1000, round(timeout_s * 1000))
         self._producer = Producer(kafka.producer(linger_ms=0, message_timeout_ms=timeout_ms))
+        self._frame = framing(kafka.schema_registry)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="deliveries", daemon=True)
         self._thread.start()
@@ -64,7 +66,10 @@ class EventSender:
         sent: Future[Place] = Future()
         try:
             self._producer.produce(
-                topic, key=key, value=value, on_delivery=partial(self._delivered, sent)
+                topic,
+                key=key,
+                value=self._frame(value),
+                on_delivery=partial(self._delivered, sent),
             )
         except BufferError:
             sent.set_exception(

@@ -17,6 +17,7 @@ from stream.delivery import Ended, Rejection, State
 from stream.errors import DecodeError
 from stream.messages import Outcomes, RefusedRecord
 from stream.records import assign_end, from_confluent, take
+from stream.schema_registry import framing
 from stream.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class OutcomeWriter:
         self._topic = topics.outcome.name
         timeout_ms = round(timeout_s * 1000)
         self._producer = Producer(kafka.producer(linger_ms=5, message_timeout_ms=timeout_ms))
+        self._frame = framing(kafka.schema_registry)
         self._failed = False
 
     def write(self, ended: Sequence[Ended]) -> None:
@@ -40,7 +42,10 @@ class OutcomeWriter:
             key = f"{message.topic}/{message.partition}"
             try:
                 self._producer.produce(
-                    self._topic, key=key, value=encode(message), on_delivery=self._delivered
+                    self._topic,
+                    key=key,
+                    value=self._frame(encode(message)),
+                    on_delivery=self._delivered,
                 )
             except (BufferError, KafkaException) as error:
                 self._warn(str(error))

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from stream.connection import Kafka
 from stream.errors import BrokerError, DeliveryStuck
+from stream.schema_registry import framing
 
 Headers = Iterable[tuple[str, bytes]]
 POLL_S = 0.2
@@ -34,6 +35,7 @@ class Publisher:
         self._producer = Producer(
             kafka.producer(message_timeout_ms=round(timeout_s * 1000), **extra)
         )
+        self._frame = framing(kafka.schema_registry)
         self._ends: dict[str, Offsets] = {}
         self._failed: list[str] = []
 
@@ -60,7 +62,7 @@ class Publisher:
                 self._producer.produce(
                     topic,
                     key=key,
-                    value=value,
+                    value=self._frame(value),
                     headers=list(headers),
                     on_delivery=partial(self._delivered, on_delivered),
                     timestamp=timestamp_ms or 0,  # 0: now

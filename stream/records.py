@@ -15,11 +15,15 @@ from confluent_kafka import (
 
 from stream.connection import Kafka, retry_until_leader
 from stream.errors import BrokerError
+from stream.schema_registry import without_frame
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One Kafka record as it was read; `timestamp_ms` is in milliseconds since the epoch."""
+    """One Kafka record as it was read; `timestamp_ms` is in milliseconds since the epoch.
+
+    The id of a schema that a Schema Registry has is taken off its value.
+    """
 
     topic: str
     partition: int
@@ -44,7 +48,7 @@ def from_faust(message: Any) -> Record:
         partition=message.partition,
         offset=message.offset,
         key=message.key,
-        value=message.value,
+        value=without_frame(message.value),
         timestamp_ms=round(message.timestamp * 1000),
         headers=_headers(pairs),
     )
@@ -62,7 +66,7 @@ def from_confluent(message: Message) -> Record:
         partition=partition,
         offset=offset,
         key=_bytes(message.key()),
-        value=_bytes(message.value()),
+        value=without_frame(_bytes(message.value())),
         timestamp_ms=message.timestamp()[1],
         headers=_headers(message.headers() or ()),
     )

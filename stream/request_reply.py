@@ -23,6 +23,7 @@ from stream.errors import BrokerError, DecodeError, RequestTimeout, StreamError
 from stream.messages import Query, Result
 from stream.records import assign_end, from_confluent
 from stream.schema_1 import decode_result
+from stream.schema_registry import framing
 from stream.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Client:
         self._timeout_s = timeout_s
         self._waiting: dict[bytes, Future[Result]] = {}
         self._lock = threading.Lock()
+        self._frame = framing(kafka.schema_registry)
         self._closing = threading.Event()
         self._failed: StreamError | None = None
         # No batching: a shopper waits. And a query is worth nothing after its time-out. An
@@ -102,7 +104,10 @@ class Client:
         answer.add_done_callback(lambda _: self._forget(key))
         try:
             self._producer.produce(
-                self._topics.query.name, key=key, value=value, on_delivery=self._sent
+                self._topics.query.name,
+                key=key,
+                value=self._frame(value),
+                on_delivery=self._sent,
             )
         except (BufferError, KafkaException) as error:
             answer.cancel()

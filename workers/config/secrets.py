@@ -13,7 +13,11 @@ from pydantic import BaseModel, SecretStr
 
 from workers.errors import SettingsError
 
-SECRETS = {"kafka": ("password", "key_password"), "milvus": ("token",), "web": ("link_secret",)}
+SECRETS = {
+    "kafka": ("password", "key_password", "schema_registry_password"),
+    "milvus": ("token",),
+    "web": ("link_secret",),
+}
 """The secrets of each section of the settings."""
 
 

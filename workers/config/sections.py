@@ -78,6 +78,12 @@ class KafkaSettings(Section):
     key_password: SecretStr | None = None
     key_password_file: Path | None = None
     session_timeout_s: float = Field(SESSION_TIMEOUT_S, ge=0.5)
+    schema_registry: str | None = Field(
+        None, pattern=r"^https?://", description="where schemas are registered; messages get ids"
+    )
+    schema_registry_username: str | None = None
+    schema_registry_password: SecretStr | None = None
+    schema_registry_password_file: Path | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from index.milvus.config import MilvusConfig
 from stream.connection import Kafka
+from stream.schema_registry import SchemaRegistry
 from stream.topics import Topics, topic_map
 from workers.config.secrets import secret
+from workers.config.sections import KafkaSettings
 from workers.config.settings import Settings
 
 
@@ -23,6 +25,17 @@ def kafka_of(settings: Settings) -> Kafka:
         key_file=str(kafka.key_file) if kafka.key_file else None,
         key_password=secret(kafka, "key_password"),
         session_timeout_s=kafka.session_timeout_s,
+        schema_registry=_registry_of(kafka),
+    )
+
+
+def _registry_of(kafka: KafkaSettings) -> SchemaRegistry | None:
+    if kafka.schema_registry is None:
+        return None
+    return SchemaRegistry(
+        kafka.schema_registry,
+        kafka.schema_registry_username,
+        secret(kafka, "schema_registry_password"),
     )
 
 
