@@ -15,6 +15,10 @@ object:
     malformed_requests, malformed_5xx   random bodies and fields; answers of 500 and up
     upload_limit_held     whether bodies over web.max_body_bytes were refused, announced or not
     searchable_p50_ms, searchable_p95_ms   from a PUT to the answer that the product can be found
+    pg_changes, pg_differences   changes of rows that Debezium follows, the ingest worker killed
+                          twice meanwhile; and products that are not as their row in the end
+    commit_to_searchable_p95_ms   from a commit in PostgreSQL until a query finds it, at 20/s
+    pg_skipped            why the part with PostgreSQL could not be run here
 """
 
 from __future__ import annotations
@@ -33,10 +37,12 @@ import httpx
 import numpy as np
 import orjson
 
+from benchmarks.shop.postgres import follow_postgres
 from models.catalog.folder import Catalog, read_catalog
 from stream.messages import Query
 from stream.request_reply import Client
 from tests.paths import EXAMPLE
+from tests.servers import ServerMissing
 from workers.config.settings import Settings, load_settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.ephemeral import ephemeral_settings
@@ -83,6 +89,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=EXAMPLE, metavar="DIR")
     parser.add_argument("--products", type=int, default=40, help="of the catalog, at most")
     parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--pg-changes", type=int, default=10_000, help="of rows of a PostgreSQL")
     options = parser.parse_args()
     reader, reader_key = make_key("reader", ["search"])
     writer, writer_key = make_key("writer", ["search", "write"])
@@ -106,7 +113,19 @@ def main() -> None:
             found |= break_in(http, reader)
             found |= malform(http, writer, bars)
             found |= overload(http, reader, settings.web.max_body_bytes)
+    with open_progress() as bars:
+        found |= postgres(bars, options.pg_changes)
     print(orjson.dumps(found).decode())
+
+
+def postgres(bars: Progress, changes: int) -> dict[str, Any]:
+    """The part with PostgreSQL; a word of why where it cannot be had."""
+    try:
+        return follow_postgres(
+            load_settings(), EXAMPLE / "photos", bars, changes=changes, timed=min(600, changes)
+        )
+    except ServerMissing as missing:
+        return {"pg_skipped": str(missing)}
 
 
 def ingest_some(catalog: Catalog, settings: Settings, bars: Progress) -> None:

@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """A server to start first is slow: the fast lane goes without."""
     missing = pytest.mark.skipif(not needs.torch_is_there(), reason=needs.MISSING)
     for item in items:
-        if item.get_closest_marker("kafka") or item.get_closest_marker("milvus"):
+        if any(map(item.get_closest_marker, sharing.SERVERS)):
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("torch"):
             item.add_marker(missing)

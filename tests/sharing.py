@@ -18,7 +18,7 @@ import orjson
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-SERVERS = ("kafka", "milvus")
+SERVERS = ("postgres", "kafka", "milvus")
 """Marks of tests that need a server which one process should start for all of them."""
 
 

@@ -1,7 +1,8 @@
 """A table of a shop, and its changes as Debezium writes them in each of its modes.
 
-Shapes are as Debezium's events for PostgreSQL are described: the envelope with and without its
-schema, the flattened row of ExtractNewRecordState with each way to write deletes, and CloudEvents.
+Shapes are those of Debezium's events for PostgreSQL (`tests/postgres/recorded`): the envelope with
+and without its schema, the flattened row of ExtractNewRecordState with each way to write deletes,
+and CloudEvents.
 """
 
 import base64
@@ -13,6 +14,8 @@ from typing import Any
 import orjson
 
 UNAVAILABLE = "__debezium_unavailable_value"
+NOT_NULL = {"name": "", "published": True}
+"""What such columns are in a row of which only the key is logged: "", 0 or their default."""
 Row = dict[str, Any]
 Pair = tuple[bytes, bytes | None]
 
@@ -31,6 +34,11 @@ class Mode:
     decimals: str = "string"  # or precise, double
     deletes: str = "tombstone"  # or rewrite, rewrite-with-tombstone, delete-to-tombstone
     key: str = "object"  # or schema, quoted, plain
+
+    @property
+    def versioned(self) -> bool:
+        """Whether changes and deletes say their place in the log."""
+        return self.shape != "flattened" or self.deletes.startswith("rewrite")
 
 
 MODES = (
@@ -79,7 +87,7 @@ class Table:
     def delete(self, key: int) -> Iterator[Pair]:
         """A row that goes."""
         old = self.rows.pop(key)
-        before = old if self.mode.full else {**dict.fromkeys(old), "id": key}
+        before = old if self.mode.full else {**dict.fromkeys(old), **NOT_NULL, "id": key}
         written = self.mode.deletes
         flattened = self.mode.shape == "flattened"
         if not flattened or written.startswith("rewrite"):
@@ -88,7 +96,7 @@ class Table:
             yield self._key(key), None
 
     def move(self, key: int, to: int) -> Iterator[Pair]:
-        """A changed key: a delete, and a create of what is whole."""
+        """A changed key, and large columns with it: a delete, and a create of what is whole."""
         row = {**self.rows[key], "id": to}
         yield from self.delete(key)
         yield from self.insert(row)

@@ -4,8 +4,6 @@ Needs Java 17 and Maven. The broker's jars (pom.xml, 44 MB) come from Maven Cent
 `~/.cache/lookstream-tests`. One broker is up in about 3 s and takes 330 MB, three in 6 s.
 """
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,12 +19,12 @@ from confluent_kafka.admin import AdminClient
 from stream.child_process import spawn, stop
 from stream.connection import Kafka, check_broker
 from stream.embedded_broker import claim_port
-from tests.servers import ServerMissing
 from tests.servers.certificates import make_certificates
+from tests.servers.maven import CACHE, resolve_jars
 
 VERSION = "4.3.1"
 HERE = Path(__file__).parent
-JARS = Path.home() / ".cache" / "lookstream-tests" / f"kafka-{VERSION}"
+JARS = CACHE / f"kafka-{VERSION}"
 USER, PASSWORD = "lookstream", "lookstream-secret"
 START_TIMEOUT_S = 90.0
 # The optimising compiler takes more time than it saves in a test.
@@ -238,25 +236,7 @@ def install() -> None:
     Raises:
         ServerMissing: Java or Maven is missing, or Maven Central cannot be reached.
     """
-    for program in ("java", "mvn"):
-        if not shutil.which(program):
-            raise ServerMissing(
-                f"no Apache Kafka, {program} is missing: install Java 17 and Maven, "
-                "or set LOOKSTREAM_TEST_KAFKA to host:port of a broker"
-            )
-    if JARS.exists():
-        return
-    draft = JARS.with_name(f"{JARS.name}.{os.getpid()}")
-    maven = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), f"-Dkafka.version={VERSION}"]
-    copying = ["dependency:copy-dependencies", f"-DoutputDirectory={draft}"]
-    done = subprocess.run(
-        [*maven, *copying, "-DincludeScope=runtime"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise ServerMissing(f"Maven cannot fetch Apache Kafka {VERSION}: {done.stdout[-500:]}")
-    if not JARS.exists():  # else another process was faster
-        draft.replace(JARS)
+    resolve_jars(f"Apache Kafka {VERSION}", "pom.xml", JARS, kafka=VERSION)
 
 
 def _java() -> list[str]:

@@ -1,8 +1,12 @@
-"""Filling in what a record leaves out because it did not change.
+"""Filling in what a record leaves out because it did not change, or was said before.
 
 A database that logs changes leaves out large values that an update did not touch. An upsert
 replaces all content, so the values come from the event before it: of the same batch, or what is
 stored. Which event stands is decided as at writing, by the clocks of each group of fields.
+
+A tombstone has no version. Where the events of its product have them, the delete before it said
+that the row is gone, and a connector that starts again repeats both after newer events of the same
+key: so it changes nothing there.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ def fill_kept(
     `stored` holds their products, and `no_picture` is the digest in items that have no picture. An
     event is rejected whose values nobody has: its product is not known, or was deleted.
     """
-    if not any(isinstance(read, ReadEvent) and read.keeps for read in reads):
+    if not any(isinstance(read, ReadEvent) and (read.keeps or read.tombstone) for read in reads):
         return list(reads)
     known: dict[str, _Known] = {}
     filled: list[Read] = []
@@ -50,6 +54,9 @@ def fill_kept(
         if isinstance(one, ReadEvent):
             product_id = one.event.product_id
             before = known.get(product_id) or _Known.of(stored[product_id], no_picture)
+            if one.tombstone and before.versioned:
+                filled.append(Nothing())
+                continue
             try:
                 one = ReadEvent(_filled(one, before), one.coercions)
             except ValueNotInRecord as error:
@@ -63,25 +70,30 @@ def fill_kept(
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of a product between two events; `content` is None while it is not there."""
+    """What is known of a product between two events; `content` is None while it is not there.
+
+    `versioned`: an event of it had a version.
+    """
 
     clocks: Mapping[str, GroupClock]
     content: _Content | None
     attributes: Mapping[str, Any]
+    versioned: bool
 
     @classmethod
     def of(cls, product: Product, no_picture: str) -> _Known:
         clocks = {
             group: GroupClock.of_row(row)
             for group, row in (product[0].versions if product else {}).items()
-            if group in (CONTENT, ATTRIBUTES)
         }
+        versioned = any(clock.version is not None for clock in clocks.values())
         if not product or product[0].is_tombstone:
-            return cls(clocks, None, {})
+            return cls(clocks, None, {}, versioned)
         return cls(
             clocks,
             _Content.of_items(product, no_picture),
             product[0].offer.get(ATTRIBUTES) or {},
+            versioned,
         )
 
     def replaced_by(self, event: CatalogEvent, record: Record) -> bool:
@@ -102,7 +114,8 @@ class _Known:
             clocks[ATTRIBUTES], verdict = clocks.get(ATTRIBUTES, GroupClock()).after(clock)
             if verdict is Verdict.STANDS:
                 attributes = given or {}
-        return _Known(clocks, content, attributes)
+        versioned = self.versioned or event.version is not None
+        return _Known(clocks, content, attributes, versioned)
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,14 @@ class ReadEvent:
     """An event, and the kinds of change that it took to make one of the record.
 
     `keeps` are fields of the content, and attributes as "attributes.NAME", that are to be as they
-    are stored: their values did not change, and are not in the record.
+    are stored: their values did not change, and are not in the record. `tombstone`: a delete that
+    says nothing of a product whose events have versions.
     """
 
     event: CatalogEvent
     coercions: tuple[Coercion, ...] = ()
     keeps: frozenset[str] = frozenset()
+    tombstone: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class EventReader:
         if mapped is None:
             return Nothing()
         read = read_fields(mapped.fields)
-        return ReadEvent(read.event, read.coercions, mapped.keeps)
+        return ReadEvent(read.event, read.coercions, mapped.keeps, mapped.tombstone)
 
 
 def reader_of(settings: Settings) -> EventReader:

@@ -2,10 +2,13 @@
 
 An envelope is {before, after, source, op, …}; `op` is c(reate), u(pdate), d(elete), r(ead, of a
 snapshot), t(runcate) or m(essage). What orders the changes of a row is the log sequence number
-`source.lsn` of PostgreSQL: `ts_ms` says when something was read, and two changes may share it.
+`source.lsn` of PostgreSQL: `ts_ms` says when something was read, and two changes may share it. The
+rows of a snapshot have no place in that order: a change that was not committed when they were read
+has a smaller number, and is newer. So they are ordered by when they were sent.
 
-A flattened row (the transform ExtractNewRecordState) is the row alone, with `__op`, `__lsn` and
-`__deleted` where the transform was told to add them.
+A flattened row (the transform ExtractNewRecordState) is the row alone, with `__op` and `__lsn`
+where the transform was told to add them, to the row or to its headers, and `__deleted` if deletes
+are rewritten to rows. Its number counts only if deletes have one too.
 """
 
 from __future__ import annotations
@@ -61,7 +64,7 @@ def read_envelope(value: Mapping[str, Any], key: Any) -> RowChange | None:
     around = {name: value.get(name) for name in ("source", "before", "after", "op", "ts_ms")} | {
         "key": key
     }
-    version = whole(source.get("lsn"))
+    version = None if op == "r" else whole(source.get("lsn"))
     if op == "d":
         return deleted_row(before, key, around, version)
     if not (after := _object(value, "after")):
@@ -72,23 +75,34 @@ def read_envelope(value: Mapping[str, Any], key: Any) -> RowChange | None:
     return RowChange(row=row, before=before, around=around, version=version, closed=True)
 
 
-def read_flattened(value: Mapping[str, Any], key: Any) -> RowChange | None:
+def read_flattened(
+    value: Mapping[str, Any], key: Any, headers: Mapping[str, str]
+) -> RowChange | None:
     """The change of a flattened row.
 
     Raises:
         CatalogError: it is a truncate.
     """
-    op = value.get("__op")
+    op = value.get("__op", headers.get("__op"))
     if op == "m":
         return None
     if op == "t":
         raise CatalogError(TRUNCATED)
-    version = whole(value.get("__lsn", value.get("__source_lsn")))
-    around = {"key": key}
+    version = header_version(headers)
+    if version is None and "__deleted" in value:
+        version = whole(value.get("__lsn", value.get("__source_lsn")))
+    around = {"key": key, "header": headers}
     gone = str(value.get("__deleted", "")).lower() == "true" or op == "d"
     if gone:
         return deleted_row(value, key, around, version)
-    return RowChange(row=value, around=around, version=version, closed=is_flattened(value))
+    version = None if op == "r" else version
+    closed = is_flattened(value) or "__op" in headers
+    return RowChange(row=value, around=around, version=version, closed=closed)
+
+
+def header_version(headers: Mapping[str, str]) -> int | None:
+    """The log sequence number that the transform was told to add to the headers."""
+    return whole(headers.get("__lsn", headers.get("__source_lsn")))
 
 
 def read_outbox(value: Any, key: Any, headers: Mapping[str, str]) -> RowChange:
@@ -111,9 +125,17 @@ def read_outbox(value: Any, key: Any, headers: Mapping[str, str]) -> RowChange:
 def deleted_row(
     row: Mapping[str, Any], key: Any, around: Mapping[str, Any], version: int | None = None
 ) -> RowChange:
-    """A row that is gone, as far as it is known: what was logged of it, and its key."""
-    known = {name: one for name, one in row.items() if one is not None and one is not UNAVAILABLE}
+    """A row that is gone, as far as it is known: what was logged of it, and its key.
+
+    Of a row of which only the key is logged, columns that are never null are there with "", 0 or
+    their default.
+    """
     keyed = dict(key) if isinstance(key, Mapping) else {}
+    known = {
+        name: one
+        for name, one in row.items()
+        if one is not None and one is not UNAVAILABLE and (one or not keyed)
+    }
     return RowChange(
         row={**dict.fromkeys(row), **known, **keyed},
         deleted=True,

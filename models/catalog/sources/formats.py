@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,7 @@ from models.catalog.sources.cloudevents import is_cloudevent, read_cloudevent
 from models.catalog.sources.connect_json import read_key, read_value
 from models.catalog.sources.debezium import (
     deleted_row,
+    header_version,
     is_envelope,
     is_flattened,
     read_envelope,
@@ -36,6 +37,10 @@ class TopicFormat(StrEnum):
     UNWRAPPED = "unwrapped"
     OUTBOX = "outbox"
     CLOUDEVENTS = "cloudevents"
+
+
+_DELETES_SAID_BEFORE = (TopicFormat.DEBEZIUM, TopicFormat.CLOUDEVENTS)
+"""Here a tombstone follows the event of a delete, which says when it was; it says nothing new."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +93,11 @@ def read_change(
         CatalogError: the record is not of this format.
     """
     key = read_key(record.key)
-    if record.value is None:
-        return _tombstone(key, mapping)
     value = _value(record, given)
+    if value is None:
+        if given in _DELETES_SAID_BEFORE:
+            return None
+        return _tombstone(key, mapping, record.headers)
     if not isinstance(value, Mapping):
         if given is TopicFormat.OUTBOX:
             return read_outbox(value, key, record.headers)
@@ -113,19 +120,29 @@ def _change_of(
             outbox = read_outbox(value, key, headers)
             return MappedEvent(dict(outbox.row)) if is_native(outbox.row) else outbox
         case _:
-            return read_flattened(value, key)
+            return read_flattened(value, key, headers)
 
 
 def _value(record: ForeignRecord, given: TopicFormat) -> Any:
-    """The payload; an outbox may write its JSON as a text."""
-    data = record.value or b""
+    """The payload; an outbox may write its JSON as a text.
+
+    None of a tombstone, which may be written as null: the JSON converter does so without schemas.
+    """
+    data = record.value
+    if data is None or data.strip() == b"null":
+        return None
     if given is TopicFormat.OUTBOX and data.lstrip()[:1] == b'"':
         return read_key(data)
     return read_value(data)
 
 
-def _tombstone(key: Any, mapping: SourceMapping | None) -> RowChange:
+def _tombstone(key: Any, mapping: SourceMapping | None, headers: Mapping[str, str]) -> RowChange:
     """The row that a record without a value deletes, by its key."""
+    change = _keyed_row(key, mapping)
+    return replace(change, version=header_version(headers), tombstone=True)
+
+
+def _keyed_row(key: Any, mapping: SourceMapping | None) -> RowChange:
     if key is None:
         raise CatalogError("the record has neither key nor value, so that it names no product")
     if isinstance(key, Mapping):

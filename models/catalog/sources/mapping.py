@@ -60,11 +60,13 @@ class MappedEvent:
     """The fields of a catalog event, not coerced yet.
 
     `keeps` are fields of the content, and attributes as "attributes.NAME", whose value is not in
-    the record because it did not change: what is there is to be kept.
+    the record because it did not change: what is there is to be kept. `tombstone`: all that is
+    known is that a key is gone, not when; where events have versions, one with it said so before.
     """
 
     fields: dict[str, Any]
     keeps: frozenset[str] = frozenset()
+    tombstone: bool = False
 
 
 def read_mapping(fields: Mapping[str, Any], when: Mapping[str, str | None]) -> SourceMapping:
@@ -115,7 +117,8 @@ def map_change(mapping: SourceMapping, change: RowChange) -> MappedEvent | None:
         if time is not None and time is not UNAVAILABLE:
             fields["event_time"] = _milliseconds(time)
     if _is_gone(mapping, change, scope):
-        return MappedEvent(_gone(mapping, fields))
+        echo = change.tombstone and version is None and "version" not in mapping.fields
+        return MappedEvent(_gone(mapping, fields), tombstone=echo)
     _check_same_product(mapping, change, product_id)
     keeps = _set_fields(mapping, scope, fields)
     kind = "upsert" if mapping.has_content else "patch"
@@ -191,16 +194,21 @@ def _product_id(mapping: SourceMapping, change: RowChange) -> Any:
 
 
 def _version(mapping: SourceMapping, change: RowChange) -> Any:
-    """What orders the change; of a deleted row whose version is not logged its time alone does."""
+    """What orders the change; of a deleted row whose version is not in its key, its time does.
+
+    Beside the key the row may hold defaults, which would be a version of long ago.
+    """
     if "version" not in mapping.fields:
         return change.version
-    try:
+    if not change.deleted:
         value = _value(mapping, "version", change.scope)
+        return None if value is UNAVAILABLE else value
+    key = change.around.get("key")
+    scope = Scope(key if isinstance(key, Mapping) else {}, change.around, closed=True)
+    try:
+        return _value(mapping, "version", scope)
     except CatalogError:
-        if change.deleted:
-            return None
-        raise
-    return None if value is UNAVAILABLE else value
+        return None
 
 
 def _check_same_product(mapping: SourceMapping, change: RowChange, product_id: Any) -> None:

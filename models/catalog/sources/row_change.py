@@ -18,6 +18,7 @@ class RowChange:
         before: the columns before, where the source says them; {} otherwise.
         around: what comes with it, by the names that paths begin with: `source`, `key` and so on.
         version: what orders the changes of this row, if the source says it.
+        tombstone: the record is a key without a value.
         closed: every row has all columns, so that a name which is not there is a mistake.
     """
 
@@ -26,6 +27,7 @@ class RowChange:
     before: Mapping[str, Any] = field(default_factory=dict)
     around: Mapping[str, Any] = field(default_factory=dict)
     version: int | None = None
+    tombstone: bool = False
     closed: bool = False
 
     @property
