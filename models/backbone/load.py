@@ -11,6 +11,7 @@ from models.backbone.exported import is_exported
 from models.backbone.onnx import OnnxBackbone
 from models.backbone.protocol import Backbone
 from models.backbone.spec import BACKBONES, BackboneSpec
+from models.backbone.tower import PictureTower, Tower
 from models.cache import cache_folder
 from models.errors import WeightsError
 from models.hub.names import INT8, is_hub_name, plain_name
@@ -97,6 +98,32 @@ def exported_towers(folder: Path) -> Path:
                 raise WeightsError(f"{purpose} needs {package}: run `{HUB_EXTRA}`")
         _torch_module("tower_export", purpose).export_towers(folder, to)
     return to
+
+
+def picture_tower(
+    folder: Path, exported: Path, device: str, threads: int, *, int8: bool = False
+) -> Tower:
+    """The picture tower of a folder on a device.
+
+    Args:
+        folder: of the network.
+        exported: where `exported_towers` has it.
+        device: "cpu" (ONNX Runtime) or "cuda" (torch, in bf16).
+        threads: that serve one picture on the CPU.
+        int8: with weights of 8 bits, on the CPU alone.
+
+    Raises:
+        WeightsError: it cannot run there, or a package is missing.
+    """
+    if device != "cuda":
+        graph = int8_graph(exported).name if int8 else tower_files.PICTURE_GRAPH
+        return PictureTower(exported, threads, graph)
+    if int8 or folder == exported:
+        why = "8 bits are" if int8 else "an exported network is"
+        raise WeightsError(f"{folder}: {why} for the CPU; set models.device to auto or cpu")
+    size = tower_files.read_card(exported).preprocessing.size
+    tower: Tower = _torch_module("tower_cuda", "CUDA").TorchPictureTower(folder, size)
+    return tower
 
 
 def int8_graph(exported: Path) -> Path:

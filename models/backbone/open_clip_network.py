@@ -23,7 +23,7 @@ Outputs = tuple[Tensor, Tensor, Tensor]
 
 
 class OpenClipPictures(nn.Module):
-    """Pictures (1, 3, s, s) to patches (1, p, c), embedding (1, d) and no attention."""
+    """Pictures (n, 3, s, s) to patches (n, p, c), embedding (n, d) and no attention."""
 
     def __init__(self, visual: Any) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class OpenClipPictures(nn.Module):
         rows = self.trunk.forward_features(picture)
         embedding = self.head(self.trunk.forward_head(rows))
         rows = rows.flatten(2).transpose(1, 2)
-        return rows, embedding, rows.new_zeros(1, 0)
+        return rows, embedding, rows.new_zeros(len(rows), 0)
 
 
 class OpenClipTexts(nn.Module):

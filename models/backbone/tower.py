@@ -9,6 +9,7 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnxruntime
@@ -37,11 +38,22 @@ class TowerOutput:
     attention: Floats
 
 
+class Tower(Protocol):
+    """A picture tower, wherever it runs."""
+
+    def run_batch(self, pictures: Floats) -> list[TowerOutput]:
+        """The outputs for preprocessed pictures (n, 3, s, s); each the same in any batch."""
+
+
 class PictureTower:
     """The picture tower of a graph; raises WeightsError when it is missing or damaged."""
 
     def __init__(self, folder: Path, threads: int, graph: str = files.PICTURE_GRAPH) -> None:
         self._session = _session(folder / graph, threads)
+
+    def run_batch(self, pictures: Floats) -> list[TowerOutput]:
+        """See `Tower.run_batch`."""
+        return [self.run(picture) for picture in pictures]
 
     def run(self, picture: Floats) -> TowerOutput:
         """The output for one preprocessed picture (3, s, s)."""

@@ -26,10 +26,10 @@ Towers = tuple[nn.Module, nn.Module | None, str]
 
 
 class TransformersPictures(nn.Module):
-    """Pictures (1, 3, s, s) to patches (1, p, c), embedding (1, d) and attention (1, p).
+    """Pictures (n, 3, s, s) to patches (n, p, c), embedding (n, d) and attention (n, p).
 
     The attention is that of the pooling head, where the network has one (SigLIP), else that of the
-    class token in the last layer, the mean over its heads; without either it is (1, 0).
+    class token in the last layer, the mean over its heads; without either it is (n, 0).
     """
 
     def __init__(self, model: Any, size: int, *, pooled: bool) -> None:
@@ -60,7 +60,7 @@ class TransformersPictures(nn.Module):
         else:
             first = rows.shape[1] - (self.patches or int(rows.shape[1] ** 0.5) ** 2)
         embedding = found.pooler_output if self.pooled else found.last_hidden_state[:, 0]
-        attention = rows.new_zeros(1, 0)
+        attention = rows.new_zeros(len(rows), 0)
         if self._attention:
             last = self._attention[-1]
             if last.ndim == 3:  # of the pooling head, (1, 1, p)
@@ -100,7 +100,7 @@ class TimmPictures(nn.Module):
             rows = rows.flatten(1, 2) if self.channels_last else rows.flatten(2).transpose(1, 2)
         else:
             rows = rows[:, self.prefix :]
-        return rows, embedding, rows.new_zeros(1, 0)
+        return rows, embedding, rows.new_zeros(len(rows), 0)
 
 
 def load_towers(folder: Path, size: int) -> Towers:

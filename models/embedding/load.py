@@ -10,12 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from models.backbone.checkpoints import sha256_of
-from models.backbone.load import exported_towers, int8_graph, load_backbone, network_folder
+from models.backbone.load import exported_towers, load_backbone, network_folder, picture_tower
 from models.backbone.spec import BackboneSpec, named_backbone
-from models.backbone.tower import PictureTower
 from models.backbone.tower_files import (
     INT8_VERSION,
-    PICTURE_GRAPH,
     TowerCard,
     id_name,
     read_card,
@@ -56,10 +54,11 @@ def load_encoder(
     ``TIMM_NAME:SIZE:PATH``.
 
     ``projection`` is a file that ``lookstream train embedding`` wrote; the packaged one otherwise.
-    ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there, but a folder's network
-    runs on the CPU. ``threads`` serve one picture on the CPU (all cores by default, at most 4);
-    results do not depend on it. ``dim`` is how long the vectors are, one of
-    `models.embedding.layout.PREFIXES`; by default 768, or as long as a folder's network needs.
+    ``device`` is "cpu", "cuda", or "auto": CUDA where a device is there; weights of 8 bits and
+    folders of exported networks are for the CPU. ``threads`` serve one picture on the CPU (all
+    cores by default, at most 4); results do not depend on it. ``dim`` is how long the vectors are,
+    one of `models.embedding.layout.PREFIXES`; by default 768, or as long as a folder's network
+    needs.
     ``text`` names the sentence encoder: "minilm" (English) or "multilingual" (the extra of that
     name). A network that is not packaged is exported to ONNX on its first use, which needs torch
     and takes seconds. ``offline`` forbids to fetch one.
@@ -94,19 +93,17 @@ def _load_tower_encoder(
     *,
     int8: bool,
 ) -> Encoder:
-    if device == "cuda":
-        raise WeightsError(
-            f"the network in {folder} runs on the CPU: set models.device to auto or cpu"
-        )
     exported = exported_towers(folder)
+    if device == "auto":
+        device = "cpu" if int8 or exported == folder else best_device()
     card = read_card(exported)
     maps = (
         fixed_projection(card.width, card.patch_width)
         if projection is None
         else load_tower_projection(projection, card.width, card.patch_width, str(folder))
     )
-    graph = int8_graph(exported).name if int8 else PICTURE_GRAPH
-    source = TowerFeatures(card, PictureTower(exported, threads, graph))
+    tower = picture_tower(folder, exported, device, threads, int8=int8)
+    source = TowerFeatures(card, tower)
     words = None if card.text is None else WordReader(exported, card.text, threads, maps)
     length = dim or own_length(card.width)
     model_id = _tower_id(card, projection, length, text, int8=int8)

@@ -14,10 +14,10 @@ import numpy as np
 
 from models.arrays import Floats, unit
 from models.backbone.spec import Layout
-from models.backbone.tower import PictureTower
+from models.backbone.tower import Tower, TowerOutput
 from models.backbone.tower_files import TowerCard
 from models.images.colour_histogram import FINE, colour_histogram
-from models.images.letterbox import Picture
+from models.images.letterbox import Frame, Picture
 from models.juicer.juicer import PictureFeatures, pooling_weights
 from models.juicer.product_pixels import product_pixels
 from models.juicer.saliency import (
@@ -36,7 +36,7 @@ class TowerFeatures:
 
     layout: Layout | None = None
 
-    def __init__(self, card: TowerCard, tower: PictureTower) -> None:
+    def __init__(self, card: TowerCard, tower: Tower) -> None:
         self.grid = card.grid
         self._preprocessing = card.preprocessing
         self._tower = tower
@@ -47,11 +47,17 @@ class TowerFeatures:
         Raises:
             PictureError: a picture is none of these.
         """
-        return [self._features_of(picture) for picture in pictures]
+        canvases = [self._preprocessing.canvas(picture) for picture in pictures]
+        if not canvases:
+            return []
+        prepared = np.stack([self._preprocessing.normalise(canvas) for canvas, _ in canvases])
+        outputs = self._tower.run_batch(prepared)
+        return [
+            self._features_of(canvas, frame, found)
+            for (canvas, frame), found in zip(canvases, outputs, strict=True)
+        ]
 
-    def _features_of(self, picture: Picture) -> PictureFeatures:
-        canvas, frame = self._preprocessing.canvas(picture)
-        found = self._tower.run(self._preprocessing.normalise(canvas))
+    def _features_of(self, canvas: Picture, frame: Frame, found: TowerOutput) -> PictureFeatures:
         inside = frame.cells(self.grid)
         pixels = cell_pixels(canvas, self.grid)
         flat = find_background(pixels, inside, self.grid)
