@@ -173,6 +173,7 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
             same thing collapse into the best of them.
         min_probability: leaves out what is less probably the very product.
         explain: why each result stands where it does.
+        repair: whether words that no product has may be repaired by those that products have.
         consistency: `read_your_writes` also finds what was applied a moment before; on Milvus Lite
             every query does.
     """
@@ -191,6 +192,7 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
     group: Group = "product"
     min_probability: Probability = 0.0
     explain: bool = False
+    repair: bool = True
     consistency: Literal["fast", "read_your_writes"] = "fast"
 
     def __post_init__(self) -> None:
@@ -321,6 +323,7 @@ class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fi
         found_is_exact: false where not every product that passes could be judged.
         facets: as asked for; they count every product that passes the filter.
         page: which one this is.
+        searched_for: what was searched for in place of the query's words; None where those were.
         retrieved: product ids in the order of retrieval, before reranking; `top` at most.
         juice: what was extracted from the query's picture.
         part_weights: with `explain`, how much the parts of the query's vector counted.
@@ -339,6 +342,7 @@ class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fi
     found_is_exact: bool = True
     facets: tuple[FacetCounts, ...] = ()
     page: int = 1
+    searched_for: str | None = None
     retrieved: tuple[str, ...] = ()
     juice: QueryJuice | None = None
     part_weights: dict[str, float] = {}

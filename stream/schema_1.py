@@ -41,6 +41,7 @@ _NEW = (
     "group",
     "min_probability",
     "explain",
+    "repair",
     "consistency",
 )
 """Fields of a query that schema 1 does not have."""

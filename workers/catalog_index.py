@@ -25,6 +25,7 @@ from index.prototypes.kmeans import build
 from index.prototypes.registry import BankRegistry
 from index.search.retrieve import Request, Retrieved, Retriever
 from index.vectors import Matrix
+from models.text.vocabulary import Vocabulary
 from workers.config.settings import Settings
 from workers.config.wiring import milvus_config_of
 from workers.errors import SettingsError
@@ -79,14 +80,24 @@ class CatalogIndex:
 
     While this process writes, one of its threads may copy the catalog to repartition it: this is
     the `index.lifecycle.repartition.Writer` for it.
+
+    `empty_vocabulary` makes what follows the words of the catalog, for those who need them.
     """
 
-    def __init__(self, settings: Settings, model_id: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        model_id: str,
+        empty_vocabulary: Callable[[], Vocabulary | None] = lambda: None,
+    ) -> None:
         self.registry = BankRegistry(settings.data_dir)
         self._settings = settings
         self._model_id = model_id
         self._collection: Collection | None = None
         self._retriever: Retriever | None = None
+        self._empty_vocabulary = empty_vocabulary
+        self._vocabulary: Vocabulary | None = None
+        """Of the products in the retriever's table."""
         self._lock = threading.RLock()
         """Held while opening, writing and switching; not while reading."""
         self._written: set[str] | None = None
@@ -156,13 +167,26 @@ class CatalogIndex:
 
         return self._call(first, {})
 
+    def vocabulary(self) -> Vocabulary | None:
+        """The words of the catalog as it is now; None where they are not followed.
+
+        Called from the thread that calls `find`.
+        """
+
+        def refreshed(collection: Collection) -> Vocabulary | None:
+            self._retriever_of(collection).refresh()
+            return self._vocabulary
+
+        return self._call(refreshed, None)
+
     def warm(self) -> None:
         """Fill the table that `find` needs, so that the first query does not wait for it."""
         self._call(lambda collection: self._retriever_of(collection).refresh(), None)
 
     def _retriever_of(self, collection: Collection) -> Retriever:
         if self._retriever is None or self._retriever.collection is not collection:
-            self._retriever = Retriever(collection)
+            self._vocabulary = self._empty_vocabulary()
+            self._retriever = Retriever(collection, self._vocabulary)
         return self._retriever
 
     def bank_version(self) -> str:

@@ -1,7 +1,7 @@
 """The mirror of a Milvus Lite collection: its rows in SQLite, for the processes that search.
 
 A filter on Lite walks every row in Python, and reading a thousand rows by key takes 0.4 s. So
-whoever writes to a collection also writes what filters need (category, offer, key, vector) into a
+whoever writes to a collection also writes what searching needs (category, offer, key, vector, and texts) into a
 file beside it, and readers follow that file: every change has a number, and what is newer than the
 last number seen is read in well under a millisecond. All of them are on one machine, as Lite is.
 
@@ -26,9 +26,9 @@ import orjson
 
 from index.errors import MilvusUnavailable
 from index.item import Item
-from index.search.table import ItemRow, ProductRows
+from index.search.table import MAX_DESCRIPTION, ItemRow, ProductRows
 
-FORMAT = 1
+FORMAT = 2
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 DATABASE, LOCK = ".sqlite3", ".lock"
 FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
@@ -303,7 +303,11 @@ def _each(values: Iterable[str]) -> list[tuple[str]]:
 
 
 def _fields(item: Item) -> bytes:
-    return orjson.dumps([item.payload.get("category", ()), item.offer])
+    payload = item.payload
+    description = (payload.get("description") or "")[:MAX_DESCRIPTION]
+    return orjson.dumps(
+        [payload.get("category", ()), item.offer, payload.get("title") or "", description]
+    )
 
 
 def _bytes(item: Item) -> bytes:
@@ -313,6 +317,6 @@ def _bytes(item: Item) -> bytes:
 def _product(product_id: str, items: Sequence[tuple[str, bytes, bytes]]) -> ProductRows:
     if not items:
         return ProductRows(product_id)
-    category, offer = orjson.loads(items[0][1])
+    category, offer, title, description = orjson.loads(items[0][1])
     rows = tuple(ItemRow(row_id, np.frombuffer(vector, "<f4")) for row_id, _, vector in items)
-    return ProductRows(product_id, tuple(category), offer, rows)
+    return ProductRows(product_id, tuple(category), offer, rows, title, description)

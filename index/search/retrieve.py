@@ -27,7 +27,7 @@ from index.search.columns import Mask
 from index.search.facets import Counted, Facet
 from index.search.filter import Filter
 from index.search.probe import probe
-from index.search.table import NO_SLOT, Table
+from index.search.table import NO_SLOT, Table, Words
 from index.vectors import Rows
 
 WALK = 1000
@@ -94,13 +94,13 @@ class Retrieved:
 
 
 class Retriever:
-    """One collection and its table; not thread-safe."""
+    """One collection and its table; not thread-safe. `words`, if any, follow its texts."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, words: Words | None = None) -> None:
         self.collection = collection
         self._reading = collection
         """The collection at the consistency of the requests under way."""
-        self.table = Table()
+        self.table = Table(words)
         self._seen: Any = None
 
     def refresh(self) -> None:

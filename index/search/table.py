@@ -11,7 +11,7 @@ Why a table, and why this one: decision 27.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -24,6 +24,20 @@ from index.search.filter import AllOf, AnyOf, Field, Filter
 from index.vectors import Matrix, Rows
 
 NO_SLOT = -1
+MAX_DESCRIPTION = 500
+"""Characters of a description whose words are counted."""
+
+
+class Words(Protocol):
+    """What follows the words of the products: see `models.text.vocabulary.Vocabulary`."""
+
+    def add(self, names: Sequence[str], description: str = "") -> None:
+        """A product that is there now: its title, categories and attributes; its description."""
+        ...
+
+    def remove(self, names: Sequence[str], description: str = "") -> None:
+        """What was added of a product that is gone, or has others now."""
+        ...
 
 
 class ItemRow(msgspec.Struct, frozen=True, eq=False):
@@ -40,12 +54,23 @@ class ProductRows(msgspec.Struct, frozen=True, eq=False):
     category: tuple[str, ...] = ()
     offer: dict[str, Any] = {}
     items: tuple[ItemRow, ...] = ()
+    title: str = ""
+    description: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All short texts that it has: title, categories, attributes."""
+        attributes = (self.offer.get("attributes") or {}).values()
+        return self.title, *self.category, *(one for one in attributes if isinstance(one, str))
 
 
 class Table:
-    """Products in columns; not thread-safe."""
+    """Products in columns; not thread-safe. `words`, if any, follow the products' texts."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Words | None = None) -> None:
+        self._words = words
+        self._texts: dict[int, tuple[tuple[str, ...], str]] = {}
+        """Names and description that `words` have of each slot."""
         self._slot_of: dict[str, int] = {}
         self._product_ids: list[str] = []
         self._alive = np.zeros(0, bool)
@@ -112,6 +137,7 @@ class Table:
         if slot == NO_SLOT:
             slot = self._new_slot(product.product_id)
         self._set_fields(slot, product)
+        self._set_words(slot, product)
         for item in product.items:
             self._add_row(slot, item)
 
@@ -196,6 +222,20 @@ class Table:
             self._attributes.setdefault(name, Column()).put(slot, value)
         self._has[slot] = tuple(attributes)
 
+    def _set_words(self, slot: int, product: ProductRows | None) -> None:
+        """The words of a slot in place of those that it had; None takes them away."""
+        if self._words is None:
+            return
+        now = (product.names, product.description) if product else None
+        before = self._texts.pop(slot, None)
+        if before != now:
+            if before:
+                self._words.remove(*before)
+            if now:
+                self._words.add(*now)
+        if now:
+            self._texts[slot] = now
+
     def _new_slot(self, product_id: str) -> int:
         if self._free_slots:
             slot = self._free_slots.pop()
@@ -214,6 +254,7 @@ class Table:
 
     def _take_out(self, slot: int) -> None:
         self._set_fields(slot, ProductRows(""))
+        self._set_words(slot, None)
         self._fields["product_id"].put(slot, None)
         self._fields["category"].put(slot, None)
         del self._slot_of[self._product_ids[slot]]
@@ -266,4 +307,6 @@ def product_rows(product_id: str, items: Sequence[tuple[str, Item]]) -> ProductR
         tuple(first.payload.get("category", ())),
         first.offer,
         tuple(ItemRow(key, item.vector) for key, item in alive),
+        first.payload.get("title") or "",
+        (first.payload.get("description") or "")[:MAX_DESCRIPTION],
     )

@@ -36,6 +36,7 @@ from models.juicer.juice import EMPTY, Int8Matrix, Juice
 from models.juicer.juicer import FeatureSource, PictureFeatures
 from models.juicer.object_classes import classify
 from models.juicer.saliency import crop_box, select_patches
+from models.text.vocabulary import Vocabulary
 
 TOKENS = 16
 """K: patches kept as tokens; one fused token of all others follows them."""
@@ -176,6 +177,10 @@ class Encoder:
         _, appearances, _ = picture_parts(items)
         words = measure(appearances, text_part(items), *self._probes)
         return replace(weights, words=words)
+
+    def empty_vocabulary(self) -> Vocabulary:
+        """What a catalog's words are added to: words that its text encoder takes for equal, are."""
+        return Vocabulary(self._text_projection.model.normalise, self._sentence_encoder.knows)
 
     @cached_property
     def _probes(self) -> tuple[Floats, Floats]:

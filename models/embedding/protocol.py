@@ -10,6 +10,7 @@ from models.arrays import Floats
 from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
+from models.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,13 @@ class SearchEncoder(ItemEncoder, Protocol):
         By default as for a catalog that is recognised, for encoders whose vectors have no parts.
         """
         return PartWeights(identity=1.0)
+
+    def empty_vocabulary(self) -> Vocabulary | None:
+        """What a catalog's words are added to, so that queries can be repaired by them.
+
+        None where words are read as they are typed.
+        """
+        return None
 
 
 class CatalogEncoder(SearchEncoder, Protocol):

@@ -63,6 +63,11 @@ def letter_runs(text: str) -> list[str]:
     return [run for word in _WORD.findall(text) for run in _RUN.findall(word)]
 
 
+def has_unspaced(text: str) -> bool:
+    """Whether it has a character of a script that needs no space between words."""
+    return _UNSPACED_CHARACTER.search(text) is not None
+
+
 def grams_of_run(run: str, before: str, after: str) -> list[str]:
     """What is compared of a run: trigrams with its ends, or pairs where no space ends a word.
 

@@ -69,6 +69,10 @@ class MiniLMEncoder:
         """Return rows (n, 384) of length 1; an empty text gives a row of zeros."""
         return np.stack([self._encode_one(normalise(text)) for text in texts]) if texts else _NONE
 
+    def knows(self, word: str) -> bool:
+        """Whether a word is one piece to the network, as the 20,000 most common English ones."""
+        return len(self._tokenizer.encode(fold_text(word), add_special_tokens=False).ids) == 1
+
     def _encode_one(self, text: str) -> Floats:
         if not text:
             return np.zeros(WIDTH, np.float32)

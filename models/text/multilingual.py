@@ -44,6 +44,11 @@ class MultilingualEncoder:
         """Return rows (n, 512) of length 1; an empty text gives a row of zeros."""
         return np.stack([self._encode_one(keep_case(text)) for text in texts]) if texts else _NONE
 
+    def knows(self, word: str) -> bool:
+        """Whether a word is one piece to the network, as the most common ones of each language."""
+        tokens = self._encoder._tokenizer.encode([word], add_bos=False, add_eos=False)  # noqa: SLF001
+        return len(tokens[0]) == 1
+
     def _encode_one(self, text: str) -> Floats:
         if not text:
             return np.zeros(WIDTH, np.float32)

@@ -24,6 +24,9 @@ class SentenceEncoder(Protocol):
     def encode(self, texts: Sequence[str]) -> Floats:
         """Return rows (n, width) of length 1; an empty text gives a row of zeros."""
 
+    def knows(self, word: str) -> bool:
+        """Whether a word is common in a language that it reads."""
+
 
 @dataclass(frozen=True)
 class TextModel:

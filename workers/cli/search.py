@@ -62,6 +62,9 @@ def search(
         float, typer.Option(min=0, max=1, help="Leave out what is less probably the product.")
     ] = 0.0,
     explain: Annotated[bool, typer.Option(help="Say why each stands where it does.")] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Repair words that no product has: typos, words run together.")
+    ] = True,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait.")] = 15.0,
     json: Json = False,
 ) -> None:
@@ -116,6 +119,7 @@ def search(
             group=group.value,
             min_probability=min_probability,
             explain=explain,
+            repair=repair,
         )
     except ValueError as error:
         raise QueryFailed(str(error)) from error
@@ -154,6 +158,8 @@ def _show(result: Result, *, filtered: bool) -> None:
             if filtered
             else "nothing found: has a catalog been produced? (lookstream produce DIR)"
         )
+    if result.searched_for is not None:
+        say(f"searched for {result.searched_for!r}; as typed: --no-repair")
     for item in result.items:
         kind = ("the product", "same kind", "same purpose", "other")[item.level]
         also = f"  (+{item.also_seen} the same)" if item.also_seen else ""

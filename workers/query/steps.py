@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -29,7 +30,7 @@ from stream.errors import DecodeError
 from stream.messages import Query, QueryError, QueryImage, Result
 from stream.readable_id import readable_id
 from stream.records import Record
-from stream.schema_1 import encode_result, schema_of_unreadable
+from stream.schema_1 import encode_result, schema_of, schema_of_unreadable
 from workers.catalog_index import CatalogIndex, Found
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
@@ -55,7 +56,7 @@ class PreparedQuery:
     """A query ready to be encoded.
 
     `received`, and `fetched` when its picture was there, are on the clock of `time.monotonic`, in
-    seconds.
+    seconds. `repaired` says that its words are no longer those that were asked.
     """
 
     record: Record
@@ -64,6 +65,7 @@ class PreparedQuery:
     pictures: tuple[WeighedPicture, ...]
     received: float
     fetched: float
+    repaired: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class QueryPipeline:
         began = time.monotonic()
         try:
             weights = retrying(self._part_weights.now)
+            queries = retrying(self._repair, queries)
             liked = retrying(
                 self._index.first_items,
                 list(dict.fromkeys(like for one in queries for like in one.query.like)),
@@ -238,7 +241,24 @@ class QueryPipeline:
         times = _stages(one, batch, began, time.monotonic())
         model_id = self._encoder.model_id
         result = result_of(query, encoded, page, retrieved.facets, batch.found, model_id, times)
+        if one.repaired:
+            result = msgspec.structs.replace(result, searched_for=query.text)
         return _sendable(one, result)
+
+    def _repair(self, queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
+        """Queries with the words that the catalog has for theirs.
+
+        Not those of schema 1, whose results could not say so.
+        """
+        if not any(map(_repairable, queries)):
+            return list(queries)
+        vocabulary = self._index.vocabulary()
+        if vocabulary is None:
+            return list(queries)
+        return [
+            _with_words(one, vocabulary.repair(one.query.text or "")) if _repairable(one) else one
+            for one in queries
+        ]
 
     def _encode(
         self, one: PreparedQuery, liked: Mapping[str, Item], weights: PartWeights
@@ -279,6 +299,17 @@ def _without_picture(
         field=field,
     )
     return RejectedQuery(record, query.query_id, rejection, told)
+
+
+def _repairable(one: PreparedQuery) -> bool:
+    query = one.query
+    return query.repair and bool((query.text or "").strip()) and schema_of(query) == 2
+
+
+def _with_words(one: PreparedQuery, words: str) -> PreparedQuery:
+    if words == one.query.text:
+        return one
+    return replace(one, query=msgspec.structs.replace(one.query, text=words), repaired=True)
 
 
 def _unavailable(one: PreparedQuery, error: MilvusUnavailable) -> RejectedQuery:

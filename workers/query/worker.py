@@ -113,7 +113,7 @@ def _pipeline(settings: Settings, fetcher: Fetcher) -> QueryPipeline:
     if reranker.note:
         log.warning("scores are not calibrated on this encoder", why=reranker.note)
     check_model(settings, encoder.model_id, WAIT_FOR_INDEX_S)
-    index = CatalogIndex(settings, encoder.model_id)
+    index = CatalogIndex(settings, encoder.model_id, encoder.empty_vocabulary)
     _warm(index)
     fitted = FittedFile(settings, encoder.model_id)
     adapted = AdaptedFile(settings, encoder.model_id)

@@ -21,7 +21,7 @@ REMOTE = ("http://", "https://", "s3://", "data:")
 """What a picture may be named by: never a file, which would be one of another machine."""
 
 NUMBERS = ("top", "page", "min_probability")
-YES_OR_NO = ("explain",)
+YES_OR_NO = ("explain", "repair")
 LISTS = ("facets", "like")
 """Fields that a form has as text: a number, true or false, one of several."""
 

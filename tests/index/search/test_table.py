@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -115,3 +117,42 @@ def test_ranges_hold_their_lower_edge(edges: str) -> None:
     prices = [price for item in items if (price := brute.price(item)) is not None]
     for one, low, high in zip(counted.counts, lows, [*lows[1:], np.inf], strict=True):
         assert one.count == sum(low <= price < high for price in prices)
+
+
+class Counted:
+    """Words that only count."""
+
+    def __init__(self) -> None:
+        self.texts: Counter[tuple[tuple[str, ...], str]] = Counter()
+
+    def add(self, names: Sequence[str], description: str = "") -> None:
+        self.texts[tuple(names), description] += 1
+
+    def remove(self, names: Sequence[str], description: str = "") -> None:
+        self.texts[tuple(names), description] -= 1
+
+
+def test_words_follow_the_products() -> None:
+    words = Counted()
+    table = Table(words)
+    payload = {"title": "Mug", "description": "d" * 900, "category": ["Kitchen", "Mugs"]}
+    offer = {"price": 2.0, "attributes": {"colour": "red", "size": 3}}
+    item = Item(
+        item_id="a#0", product_id="a", prototype=0, vector=np.ones(1, np.float32),
+        payload=payload, offer=offer,
+    )  # fmt: skip
+    names = ("Mug", "Kitchen", "Mugs", "red")
+
+    def there() -> dict[tuple[tuple[str, ...], str], int]:
+        return {one: number for one, number in words.texts.items() if number}
+
+    table.apply([*by_product([item]).values()])
+    table.apply(
+        [*by_product([msgspec.structs.replace(item, offer={**offer, "price": 3})]).values()]
+    )
+    assert there() == {(names, "d" * 500): 1}
+    changed = msgspec.structs.replace(item, payload={"title": "Cup"}, offer={})
+    table.apply([*by_product([changed]).values()])
+    assert there() == {(("Cup",), ""): 1}
+    table.apply([ProductRows("a")])
+    assert there() == {}

@@ -11,6 +11,8 @@ from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded
 from models.images.letterbox import Picture
 from models.reranking.linear import load_reranker
+from models.text import minilm
+from models.text.vocabulary import Vocabulary
 from stream.codec import encode
 from stream.delivery import Delivery
 from stream.messages import Query, Result
@@ -134,6 +136,38 @@ async def test_queries_are_encoded_with_the_part_weights_of_the_live_catalog(
     )
     await pipeline.answer([ask(text="leaf"), ask(text="sky")])
     assert encoder.asked_with == [PartWeights(identity=0.5)] * 2
+
+
+async def test_words_are_repaired_and_the_result_says_so(
+    pipeline: QueryPipeline,
+) -> None:
+    encoder, known = ColourEncoder(), frozenset({"leaves"})
+    settings = pipeline._index._settings
+    index = CatalogIndex(
+        settings, encoder.model_id, lambda: Vocabulary(minilm.normalise, known.__contains__)
+    )
+    repairing = QueryPipeline(
+        pipeline._fetcher, encoder, load_reranker(), index, QuerySettings(retry_s=0.1)
+    )
+    asked = [
+        Query(schema=2, query_id="typo", text="aplpe"),
+        Query(schema=2, query_id="right", text="apple"),
+        Query(schema=2, query_id="as typed", text="aplpe", repair=False),
+        Query(schema=1, query_id="schema 1", text="aplpe"),
+        Query(schema=2, query_id="picture", image=picture_uri("red")),
+    ]
+    results = await repairing.answer([record(encode(one)) for one in asked])
+    index.close()
+    of = {one.query_id: one for one in results if isinstance(one, Result)}
+    assert {one: result.searched_for for one, result in of.items()} == {
+        "typo": "apple",
+        "right": None,
+        "as typed": None,
+        "schema 1": None,
+        "picture": None,
+    }
+    found = {name: [one.product_id for one in of[name].items] for name in of}
+    assert found["typo"] == found["right"]
 
 
 async def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:

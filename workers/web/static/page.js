@@ -16,6 +16,7 @@ const words = document.getElementById("words");
 const sort = document.getElementById("sort");
 let running = null;
 let page = 1;
+let repair = true; // words that no product has may be repaired
 let like = null; // the product that more is asked of, in place of picture and words
 
 const picture = new Picture(() => begin(), (why) => tell(why, "problem"));
@@ -33,6 +34,7 @@ function begin() {
 
 function start(product) {
   like = product;
+  repair = true;
   refine.clear();
   run(1);
 }
@@ -41,7 +43,7 @@ function question(text) {
   const filter = refine.filter();
   return {
     top: TOP, page, sort: sort.value, group: "near_duplicate", explain: true, facets: refine.asked,
-    ...(like ? { like: [like.id] } : text && { text }), ...(filter && { filter }),
+    ...(like ? { like: [like.id] } : text && { text, repair }), ...(filter && { filter }),
   };
 }
 
@@ -57,6 +59,7 @@ async function run(wanted) {
   tell("Searching…");
   showWaiting(items);
   document.getElementById("pages").hidden = true;
+  tellRepaired();
   const began = performance.now();
   try {
     const result = await search(question(text), like ? null : await picture.sendable(), mine.signal);
@@ -83,8 +86,20 @@ function answer(result, ms) {
     document.getElementById("order").hidden = false;
   }
   turn(result);
+  tellRepaired(result.searched_for);
   summary(result, ms);
 }
+
+function tellRepaired(words = null) {
+  document.getElementById("searched-for").textContent = words ?? "";
+  document.getElementById("repaired").hidden = words === null;
+}
+
+document.getElementById("as-typed").addEventListener("click", async () => {
+  repair = false;
+  await run(1);
+  document.getElementById("results").focus();
+});
 
 function summary(result, ms) {
   const found = result.found ?? result.items.length;
