@@ -46,7 +46,7 @@ class MultilingualEncoder:
 
     def knows(self, word: str) -> bool:
         """Whether a word is one piece to the network, as the most common ones of each language."""
-        tokens = self._encoder._tokenizer.encode([word], add_bos=False, add_eos=False)  # noqa: SLF001
+        tokens = self._encoder._tokenizer.encode([word], add_bos=False, add_eos=False)
         return len(tokens[0]) == 1
 
     def _encode_one(self, text: str) -> Floats:

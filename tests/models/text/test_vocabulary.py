@@ -102,9 +102,7 @@ def test_words_come_and_go_with_products() -> None:
     ("encoder", "common", "strange"),
     [
         ("minilm", ("yellow", "Yellow", "cooking"), ("abuergine", "soyghurt")),
-        pytest.param(
-            "multilingual", ("yellow", "manzana"), ("abuergine",), marks=pytest.mark.slow
-        ),
+        pytest.param("multilingual", ("yellow", "manzana"), ("abuergine",), marks=pytest.mark.slow),
     ],
 )
 def test_encoders_know_common_words(
