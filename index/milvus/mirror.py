@@ -1,9 +1,10 @@
 """The mirror of a Milvus Lite collection: its rows in SQLite, for the processes that search.
 
 A filter on Lite walks every row in Python, and reading a thousand rows by key takes 0.4 s. So
-whoever writes to a collection also writes what searching needs (category, offer, key, vector, and texts) into a
-file beside it, and readers follow that file: every change has a number, and what is newer than the
-last number seen is read in well under a millisecond. All of them are on one machine, as Lite is.
+whoever writes to a collection also writes what searching needs (category, offer, key, vector, and
+texts) into a file beside it, and readers follow that file: every change has a number, and what is
+newer than the last number seen is read in well under a millisecond. All of them are on one machine,
+as Lite is.
 
 The two writes are one step: under a lock on a file the products are noted as intended, Milvus is
 written, then the mirror, which takes the notes away. The kernel drops the lock of a process that
