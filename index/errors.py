@@ -6,6 +6,7 @@
     ├── ModelMismatch        the collection holds vectors of another model (law 3)
     ├── GenerationChanged    the catalog has another prototype bank by now: load that, reopen
     ├── FilterError          a filter or a facet cannot be read
+    ├── ChangeUnderWay       another process changes the generations: begin again later
     ├── RepartitionCancelled the catalog changed hands while it was copied: begin again later
     └── BankError            a prototype bank is missing, damaged or cannot be built
 
@@ -76,6 +77,10 @@ def _pointed_at(text: str, position: int) -> str:
 
 class RepartitionCancelled(SearchIndexError):
     """Another process may write to the catalog while it is copied; the copy was dropped."""
+
+
+class ChangeUnderWay(SearchIndexError):
+    """Another process builds prototypes of this catalog, or switches its generations."""
 
 
 class BankError(SearchIndexError):

@@ -25,7 +25,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from stream.connection import Kafka, retry_until_leader
+from stream.connection import FETCH_WAIT_MS, Kafka, retry_until_leader
 from stream.errors import BrokerError, StreamError
 from stream.records import Record, from_confluent, partitions, take
 
@@ -54,7 +54,14 @@ class Time:
     ms: int
 
 
-Point = Edge | Offset | Time
+@dataclass(frozen=True)
+class Newest:
+    """So many records before the end of the topic, spread over its partitions."""
+
+    count: int
+
+
+Point = Edge | Offset | Time | Newest
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,14 @@ class SpanReader:
     """
 
     def __init__(
-        self, kafka: Kafka, topic: str, span: Span, *, group: str, timeout_s: float = 30.0
+        self,
+        kafka: Kafka,
+        topic: str,
+        span: Span,
+        *,
+        group: str,
+        timeout_s: float = 30.0,
+        fetch_wait_ms: int = FETCH_WAIT_MS,
     ) -> None:
         self.topic = topic
         self.positions: dict[int, int] = {}
@@ -103,7 +117,9 @@ class SpanReader:
         self._timeout_s = timeout_s
         self._kafka = kafka
         self._began_ms = time.time_ns() // 1_000_000
-        self._consumer = Consumer(kafka.consumer(group, enable_partition_eof=True))
+        self._consumer = Consumer(
+            kafka.consumer(group, enable_partition_eof=True, fetch_wait_max_ms=fetch_wait_ms)
+        )
         try:
             found = sorted(partitions(self._consumer, topic, timeout_s))
             places = [TopicPartition(topic, partition) for partition in found]
@@ -130,12 +146,7 @@ class SpanReader:
         left_out: set[int] = set()  # partitions in which a record past the end time was seen
         self._consumer.assign(self._starts)
         while unread:
-            messages = take(self._consumer, self._timeout_s)
-            if not messages:
-                raise BrokerError(
-                    f"{self._kafka.bootstrap} sent nothing of {self.topic} in {self._timeout_s:g} s"
-                )
-            for message in messages:
+            for message in self._take():
                 partition = message.partition() or 0
                 if partition not in unread:
                     continue
@@ -157,6 +168,35 @@ class SpanReader:
                     self.positions[partition] = record.offset + 1
                 if self._span.includes(record):
                     yield record
+
+    def further(self) -> Iterator[Record]:
+        """What lies after that, to the end of the topic as it is now; may be called again.
+
+        The end is where the broker has no more of a partition, whatever its records' times and its
+        watermarks say: nothing that was there before the call is left out.
+        """
+        places = [
+            TopicPartition(
+                self.topic,
+                place.partition,
+                self.positions.get(place.partition, place.offset),
+            )
+            for place in self._starts
+        ]
+        unread = {place.partition for place in places}
+        self._consumer.assign(places)
+        while unread:
+            for message in self._take():
+                partition = message.partition() or 0
+                if partition not in unread:
+                    continue
+                if _at_end(message):
+                    self.positions[partition] = message.offset() or 0
+                    unread.discard(partition)
+                    continue
+                record = from_confluent(message)
+                self.positions[partition] = record.offset + 1
+                yield record
 
     def save(self) -> None:
         """Store the position, for a span from `Edge.LAST`; raises `BrokerError`."""
@@ -183,6 +223,15 @@ class SpanReader:
     ) -> None:
         self.close()
 
+    def _take(self) -> list[Message]:
+        """What comes next."""
+        messages = take(self._consumer, self._timeout_s)
+        if not messages:
+            raise BrokerError(
+                f"{self._kafka.bootstrap} sent nothing of {self.topic} in {self._timeout_s:g} s"
+            )
+        return messages
+
     def _start(self, places: list[TopicPartition]) -> list[TopicPartition]:
         """The places with the offsets to read from."""
         start, timeout = self._span.start, self._timeout_s
@@ -194,6 +243,12 @@ class SpanReader:
             for place in kept:
                 place.offset = OFFSET_BEGINNING if place.offset == OFFSET_INVALID else place.offset
             return list(kept)
+        if isinstance(start, Newest):
+            each = -(-start.count // len(places))
+            return [
+                TopicPartition(self.topic, place.partition, max(0, self._watermark(place) - each))
+                for place in places
+            ]
         offset = start.number if isinstance(start, Offset) else OFFSET_BEGINNING
         return [TopicPartition(self.topic, place.partition, offset) for place in places]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from index.errors import GenerationChanged, ModelMismatch, RepartitionCancelled
 from index.item import Item
+from index.lifecycle.locks import WriteGate, one_change
 from index.milvus.collection import Collection
 from index.milvus.open import live_metadata, open_collection
 from index.prototypes.kmeans import build
@@ -79,7 +80,8 @@ class CatalogIndex:
     on: `close` it whenever products may have moved from one process to another.
 
     While this process writes, one of its threads may copy the catalog to repartition it: this is
-    the `index.lifecycle.repartition.Writer` for it.
+    the `index.lifecycle.repartition.Writer` for it. Another process may put a generation in the
+    place of the live one at any time, between two writes (`index.lifecycle.locks`).
 
     `empty_vocabulary` makes what follows the words of the catalog, for those who need them.
     """
@@ -98,8 +100,11 @@ class CatalogIndex:
         self._empty_vocabulary = empty_vocabulary
         self._vocabulary: Vocabulary | None = None
         """Of the products in the retriever's table."""
+        self._gate = WriteGate(settings.data_dir)
         self._lock = threading.RLock()
-        """Held while opening, writing and switching; not while reading."""
+        """Held while opening, writing and switching; not while reading. Taken after the gate."""
+        self.openings = 0
+        """How often a generation was opened or switched to: what was read before may be stale."""
         self._written: set[str] | None = None
         """Products written since `begin_copy` or the last `take_written`; None without a copy."""
         self.writes = 0
@@ -112,11 +117,29 @@ class CatalogIndex:
         ids = list(dict.fromkeys(product_ids))
         return self._call(lambda collection: collection.get(ids, vectors=True), [])
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Around reading products and writing what is made of them: all in one generation.
+
+        Raises:
+            ModelMismatch: one of another model has taken its place.
+        """
+        with self._gate.writing():
+            with self._lock:
+                collection = self.opened()
+                try:
+                    if collection is not None:
+                        collection.exists(now=True)
+                except GenerationChanged:
+                    self.close()
+                    self.opened()
+            yield
+
     def write(self, items: Sequence[Item], gone: Sequence[Item] = ()) -> None:
         """Assign each item to its nearest prototype and write it; delete the items `gone`."""
         if not items and not gone:
             return
-        with self._lock:
+        with self.writing(), self._lock:
             self.writes += len(items) + len(gone)
             if self._written is not None:
                 self._written.update(item.product_id for item in (*items, *gone))
@@ -125,6 +148,10 @@ class CatalogIndex:
             except GenerationChanged:  # repartitioned, or another process wrote first
                 self.close()
                 self._write(items, gone)
+
+    def warm_writing(self) -> None:
+        """Read what the first write needs, so that it does not wait for that."""
+        self._call(lambda collection: collection.warm_writing(), None)
 
     def _write(self, items: Sequence[Item], gone: Sequence[Item]) -> None:
         # Without items where a batch comes again that was written, but whose `gone` were not.
@@ -256,19 +283,28 @@ class CatalogIndex:
             written, self._written = self._written, set()
             return written
 
+    def changing(self) -> AbstractContextManager[None]:
+        """While inside, no other process changes the generations of this catalog.
+
+        Raises:
+            ChangeUnderWay: another does.
+        """
+        return one_change(self._settings.data_dir)
+
     @contextmanager
     def switching(self, successor: Collection) -> Iterator[None]:
         """Blocks writes; afterwards they go to the successor.
 
         After an exception the alias decides which of the two is opened next.
         """
-        with self._lock:
+        with self._gate.closed(), self._lock:
             try:
                 yield
             except BaseException:
                 self.close()
                 raise
             self._collection, self._written = successor, None
+            self.openings += 1
 
     def _call(self, method: Callable[[Collection], T], default: T) -> T:
         """Apply a method to the collection, reopened if needed; `default` if there is none."""
@@ -296,6 +332,7 @@ class CatalogIndex:
                     collection.close()
                     raise ModelMismatch(misfit(collection.bank.model_id, self._model_id))
                 self._collection = collection
+                self.openings += 1
             return self._collection
 
     def _first(self, vectors: NDArray[np.float32]) -> Collection:
@@ -307,4 +344,5 @@ class CatalogIndex:
         self.registry.make_current(bank.version)
         log.info("first prototype bank", bank=bank.version, prototypes=len(bank))
         self._collection = collection
+        self.openings += 1
         return collection

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from index.errors import RepartitionCancelled, SearchIndexError
+from index.errors import ChangeUnderWay, RepartitionCancelled, SearchIndexError
 from index.lifecycle.repartition import needs_repartition, repartition
 from index.lifecycle.switch import Wait
 from workers.catalog_index import CatalogIndex
@@ -65,6 +65,8 @@ async def maintain(
             waited += POLL_S
         try:
             await _in_daemon_thread(job)
+        except ChangeUnderWay as error:
+            log.info("index maintenance waits", why=str(error))
         except RepartitionCancelled as error:
             log.info("partitions changed hands: index maintenance begins again", why=str(error))
         except SearchIndexError as error:
@@ -135,14 +137,15 @@ class Repartitioning:
             if needed:
                 prototypes = len(collection.bank)
                 log.info("the catalog needs more prototypes", items=items, prototypes=prototypes)
-                repartition(
-                    collection,
-                    self._index.registry,
-                    writer=self._index,
-                    grace_s=self._grace_s,
-                    wait=self._wait,
-                    on_progress=lambda rows: self._on_progress(rows, items),
-                )
+                with self._index.changing():
+                    repartition(
+                        collection,
+                        self._index.registry,
+                        writer=self._index,
+                        grace_s=self._grace_s,
+                        wait=self._wait,
+                        on_progress=lambda rows: self._on_progress(rows, items),
+                    )
             self._writes_seen = writes
             return needed
         finally:

@@ -7,15 +7,16 @@ generation in one step, and the old one is dropped. Searching processes notice w
 their next call raises `GenerationChanged`, upon which they load that bank from the registry and
 open the collection again.
 
-Only one process may write to the collection meanwhile. A crash at any moment leaves the old
-generation in place or the new one complete; what is left over is dropped by the next repartition.
+Who writes meanwhile tells what it writes, in this process (`Writer`) or in others (`OtherWriters`).
+A crash at any moment leaves the old generation in place or the new one complete; what is left over
+is dropped by the next repartition. One process at a time does this (`index.lifecycle.locks`).
 """
 
 import contextlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ import structlog
 
 from index.errors import ModelMismatch, SearchIndexError
 from index.item import Item, Vector
+from index.lifecycle.locks import WriteGate
 from index.lifecycle.switch import Wait, drop_replaced, switch
 from index.milvus.collection import Collection
 from index.milvus.table_rows import QUERY_IDS
@@ -57,8 +59,35 @@ class Writer(Protocol):
         """Nothing is written while inside; left without an error, writes go to the successor."""
 
 
+class OtherWriters:
+    """Other processes write: the collection itself tells what, and the gate holds them up.
+
+    Args:
+        collection: what is copied.
+        gate: that they write through.
+    """
+
+    def __init__(self, collection: Collection, gate: WriteGate) -> None:
+        self._collection = collection.consistent()
+        self._gate = gate
+        self._seen: Any = None
+
+    def take_written(self) -> set[str]:
+        """Products that changed since the last call; at first, all that there are."""
+        written = set[str]()
+        while True:
+            products, self._seen = self._collection.changes(self._seen)
+            if not products:
+                return written
+            written.update(one.product_id for one in products)
+
+    def switching(self, successor: Collection) -> AbstractContextManager[None]:
+        """They wait, and find the successor when they go on."""
+        return self._gate.closed()
+
+
 class NoWriter:
-    """Nobody writes: the process that copies is the only one that has the catalog open to write."""
+    """Nobody writes: no worker knows of this catalog."""
 
     def take_written(self) -> set[str]:
         """Nothing."""
@@ -86,6 +115,7 @@ def repartition(
     prototypes: int | None = None,
     seed: int = 0,
     writer: Writer | None = None,
+    keep: bool = False,
     grace_s: float | None = None,
     wait: Wait = time.sleep,
     on_progress: Callable[[int], None] = lambda rows: None,
@@ -99,6 +129,8 @@ def repartition(
         prototypes: how many to build; by default what suits the catalog's size.
         seed: of the k-means.
         writer: who writes to the catalog meanwhile; nobody by default.
+        keep: leave the old generation where it is; it needs an alias, or the next repartition drops
+            it.
         grace_s: how long the old generation outlives the switch; `index.lifecycle.switch.GRACE_S`
             by default.
         wait: waits for so many seconds.
@@ -135,7 +167,7 @@ def repartition(
         copy_products(collection, successor, late | writer.take_written())
         replaced = switch(successor, collection.name, registry)
     log.info("catalog repartitioned", name=collection.name, bank=bank.version)
-    if replaced is not None:
+    if replaced is not None and not keep:
         drop_replaced(successor, replaced, grace_s=grace_s, wait=wait)
     collection.close()
     return successor

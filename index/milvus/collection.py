@@ -11,7 +11,6 @@ import hashlib
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,8 +78,8 @@ class Collection(TableRows):
 
     # Common to both layouts.
 
-    def copy_mirror(self, folder: Path) -> None:
-        """Copy what this machine keeps of the collection into another folder, if it keeps any."""
+    def warm_writing(self) -> None:
+        """Read what writing needs, so that the first write does not wait for it."""
 
     def get(self, product_ids: Sequence[str], vectors: bool = False) -> list[Item]:
         """All items of some products with tombstones, by item id; sees every acknowledged write."""

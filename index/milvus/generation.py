@@ -106,16 +106,28 @@ class Generation(ABC):
         ]
 
     def drop(self, generation: str) -> None:
-        """Drop a generation and all its rows."""
+        """Drop a generation and all its rows, with every alias that points to it."""
+        for alias in self.aliases(generation):
+            self._client.call("drop_alias", alias)
         self._client.call("drop_collection", generation)
 
+    def aliases(self, generation: str) -> list[str]:
+        """The aliases that point to a generation; none if it is gone."""
+        try:
+            found = self._client.call("list_aliases", generation)
+        except NotFound:
+            return []
+        return [str(alias) for alias in found["aliases"]]
+
     def drop_leftovers(self) -> None:
-        """Drop all generations of this public name but this one and the live one."""
-        alias = resolve_alias(self._client, self.name)
-        kept = {self.generation, alias.generation if alias else ""}
+        """Drop all generations of this public name that no alias points to, but this one."""
         for generation in self.generations():
-            if generation not in kept:
+            if generation != self.generation and not self.aliases(generation):
                 self.drop(generation)
+
+    def add_alias(self, name: str) -> None:
+        """Give this generation another name, beside its own."""
+        self._client.call("create_alias", self.generation, name)
 
     def drop_alias(self, name: str) -> None:
         """Drop an alias, if it exists; the rows stay."""

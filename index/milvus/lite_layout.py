@@ -162,11 +162,12 @@ class LiteCollection(Collection):
         if self.config.mirror_dir is not None:
             delete_mirror(Path(self.config.mirror_dir), generation)
 
-    def copy_mirror(self, folder: Path) -> None:
-        """Copy the mirror into another folder, for those who will find the collection there."""
+    def warm_writing(self) -> None:
+        """Read the directory, and open the mirror."""
         with self._lock:
-            if mirror := self._mirror():
-                mirror.copy_to(folder)
+            if self.exists():
+                self._writer_directory()
+                self._mirror()
 
     def _mirror(self) -> Mirror | None:
         """The mirror, built where it is missing or incomplete; None where none is wanted."""

@@ -19,7 +19,7 @@ import fcntl
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -174,12 +174,6 @@ class Mirror:
             return [_product(one, items.get(one, [])) for (one,) in changed], until
         finally:
             db.execute("COMMIT")
-
-    def copy_to(self, folder: Path) -> None:
-        """Copy it into another folder of mirrors."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(folder / self.path.name)) as target:
-            self._connected().backup(target)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""

@@ -139,14 +139,18 @@ def test_one_of_several_workers_weighs_the_catalog_and_lets_batches_go_first() -
     assignment: Any = SimpleNamespace(leads=lambda: leads, alone=lambda: True)
     weighing: Any = SimpleNamespace(check=check)
     index: Any = SimpleNamespace()
-    jobs = list(_maintenance(Settings(), index, assignment, weighing, delivery))
+    succession: Any = SimpleNamespace()
+    jobs = list(_maintenance(Settings(), index, assignment, weighing, delivery, succession))
     job, every_s = jobs[-1]
     assert every_s == WEIGH_EVERY_S
     assert not job()
     leads = True
     assert job()
     assert paused == [False]
-    assert len(list(_maintenance(Settings(), index, assignment, None, delivery))) == len(jobs) - 1
+    assert (
+        len(list(_maintenance(Settings(), index, assignment, None, delivery, succession)))
+        == len(jobs) - 1
+    )
 
 
 # Tombstones.

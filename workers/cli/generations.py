@@ -1,16 +1,21 @@
-"""Commands about catalogs that were built separately from the live one: list, promote, drop."""
+"""Commands about catalogs beside the live one: list, promote, roll back, drop."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workers.cli.console import Json, Quiet, finish, print_line, say
-from workers.cli.replay_source import apply_products, source
 from workers.progress.open import open_progress
 
-app = typer.Typer(help="Catalogs built separately from the live one.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from workers.config.settings import Settings
+    from workers.jobs.promotion import Promoted
+
+app = typer.Typer(help="Catalogs beside the live one.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The generation, as `--into` named it.")]
 
@@ -18,8 +23,6 @@ Name = Annotated[str, typer.Argument(help="The generation, as `--into` named it.
 @app.command("list")
 def list_all(json: Json = False) -> None:
     """List the generations that were begun."""
-    from dataclasses import asdict
-
     from workers.config.settings import load_settings
     from workers.jobs.generations import list_generations
 
@@ -42,36 +45,44 @@ def promote(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Make a generation the live index, and drop what was live.
+    """Make a generation the live index. What was live is the generation `previous` then.
 
-    The ingest worker of `lookstream up` pauses meanwhile; any other, stop first and start again
-    afterwards: it goes on where it was. Searches go on and find the new index within seconds.
+    Events and queries go on: those of the last moment wait for about a second, and none is lost.
 
     [bold]Example[/]
 
       lookstream generations promote blue
     """
-    from stream.span_reader import Edge, Span
-    from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
-    from workers.config.wiring import catalog_topics
-    from workers.jobs.generations import existing, no_ingest
-    from workers.jobs.generations import promote as promote_generation
 
-    settings = load_settings()
-    candidate, late = existing(settings, name), 0
-    with no_ingest(settings):
-        if catch_up:
-            encoder = encoder_of(candidate)
-            span, topics = Span(Edge.LAST, Edge.NOW), catalog_topics(settings)
-            with (
-                open_progress(quiet=quiet) as bars,
-                source(settings, span, candidate, None)(topics, bars, "catching up") as done,
-            ):
-                late = apply_products(done, candidate, encoder).read
-        promote_generation(settings, name)
-    say(f"{name} is the live index now ({late} records caught up)")
-    finish({"promoted": name, "caught_up": late}, json)
+    promoted = _promote(load_settings(), name, quiet=quiet, catch_up=catch_up)
+    say(
+        f"{name} is the live index now ({promoted.caught_up} records caught up; writers waited "
+        f"{promoted.held_s:.2f} s). Back: lookstream generations rollback"
+    )
+    finish({"promoted": name, **asdict(promoted)}, json)
+
+
+@app.command()
+def rollback(quiet: Quiet = False, json: Json = False) -> None:
+    """Make the index live again that was live before the last promotion, reindex or build.
+
+    What it has missed since is replayed into it first; searches go on meanwhile. The same command
+    again goes forward.
+
+    [bold]Example[/]
+
+      lookstream generations rollback
+    """
+    from workers.config.settings import load_settings
+    from workers.jobs.generations import PREVIOUS
+
+    promoted = _promote(load_settings(), PREVIOUS, quiet=quiet)
+    say(
+        f"the index before is live again ({promoted.caught_up} records caught up; writers waited "
+        f"{promoted.held_s:.2f} s)"
+    )
+    finish({"promoted": PREVIOUS, **asdict(promoted)}, json)
 
 
 @app.command()
@@ -79,7 +90,22 @@ def drop(name: Name, json: Json = False) -> None:
     """Drop a generation and all its rows; the live index is not touched."""
     from workers.config.settings import load_settings
     from workers.jobs.generations import drop as drop_generation
+    from workers.jobs.promotion import settle
 
-    drop_generation(load_settings(), name)
+    settings = load_settings()
+    settle(settings)
+    drop_generation(settings, name)
     say(f"{name} is gone")
     finish({"dropped": name}, json)
+
+
+def _promote(settings: Settings, name: str, *, quiet: bool, catch_up: bool = True) -> Promoted:
+    from workers.config.load_models import encoder_of
+    from workers.jobs.generations import existing
+    from workers.jobs.promotion import promote as promote_generation
+    from workers.jobs.promotion import settle
+
+    settle(settings)
+    encoder = encoder_of(existing(settings, name)) if catch_up else None
+    with open_progress(quiet=quiet) as bars, bars.task("promoting"):
+        return asyncio.run(promote_generation(settings, name, encoder))

@@ -12,8 +12,10 @@ from workers.errors import SettingsError
 from workers.progress.open import open_progress
 
 if TYPE_CHECKING:
+    from index.milvus.collection import Collection
     from index.prototypes.bank import PrototypeBank
     from index.prototypes.protocol import Bank
+    from index.prototypes.registry import BankRegistry
 
 app = typer.Typer(help="The prototype bank.", no_args_is_help=True)
 
@@ -30,18 +32,17 @@ def build(
 ) -> None:
     """Build a new bank from the indexed items or curated clusters, and repartition the index by it.
 
-    Stop the ingest worker first: one process at a time may write. Searches go on meanwhile. A bank
-    of clusters is not replaced when the catalog grows; bring it up to date with `update`.
+    Events and searches go on meanwhile; what was live stays: lookstream generations rollback. A
+    bank of clusters is not replaced when the catalog grows; bring it up to date with `update`.
 
     [bold]Examples[/]
 
       lookstream prototypes build --count 500
       lookstream prototypes build --clusters clusters.jsonl --catalog my-shop
     """
-    from index.lifecycle.repartition import repartition
-    from workers.catalog_index import open_catalog
     from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
+    from workers.jobs.promotion import repartition_live
     from workers.jobs.prototypes import cluster_bank
 
     if (clusters is None) != (catalog is None) or (clusters is not None and count is not None):
@@ -49,17 +50,14 @@ def build(
             "give --clusters with the --catalog that was curated, or --count, or none of them"
         )
     settings = load_settings()
-    collection, registry = open_catalog(settings)
+    bank: PrototypeBank | None = None
     with open_progress(quiet=quiet) as bars:
-        bank: PrototypeBank | None = None
         if clusters is not None and catalog is not None:
             with bars.task("encoding pictures") as task:
                 bank = cluster_bank(clusters, catalog, encoder_of(settings), task)
-        with bars.task("repartitioning", collection.count()) as task:
-            repartitioned = repartition(
-                collection, registry, bank=bank, prototypes=count, on_progress=task
-            )
-    _report(repartitioned.bank, json)
+        with bars.task("repartitioning") as task:
+            built = repartition_live(settings, lambda *_: bank, prototypes=count, on_progress=task)
+    _report(built, json)
 
 
 @app.command()
@@ -67,27 +65,26 @@ def update(quiet: Quiet = False, json: Json = False) -> None:
     """Update a bank of clusters with the indexed items, and repartition the index by it.
 
     Products without a prototype get one, the others follow their items, what has become one is
-    merged and what fell apart is split; `resolve` says what became of a name. Stop the ingest
-    worker first, as for `build`.
+    merged and what fell apart is split; `resolve` says what became of a name. Events and searches
+    go on, as for `build`.
 
     [bold]Example[/]
 
       lookstream prototypes update
     """
-    from index.lifecycle.repartition import repartition
     from index.lifecycle.update_prototypes import update_prototypes
-    from workers.catalog_index import open_catalog
     from workers.config.settings import load_settings
+    from workers.jobs.promotion import repartition_live
 
-    collection, registry = open_catalog(load_settings())
-    with open_progress(quiet=quiet) as bars:
-        count = collection.count()
-        with bars.task("joining", count) as task:
-            bank, aliases = update_prototypes(collection, registry, on_progress=task)
-        registry.put(bank, aliases)
-        with bars.task("repartitioning", count) as task:
-            repartitioned = repartition(collection, registry, bank=bank, on_progress=task)
-    _report(repartitioned.bank, json)
+    with open_progress(quiet=quiet) as bars, bars.task("repartitioning") as task:
+
+        def updated(collection: Collection, registry: BankRegistry) -> PrototypeBank:
+            bank, aliases = update_prototypes(collection, registry)
+            registry.put(bank, aliases)
+            return bank
+
+        built = repartition_live(load_settings(), updated, on_progress=task)
+    _report(built, json)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -51,10 +52,10 @@ def reindex(
     """Build the index anew from the catalog topic, compare it with the live one, and promote it.
 
     That is what another model asks for, since vectors of two models cannot be in one index: name it
-    by --backbone, or in the settings. Searches go on meanwhile, and so does ingest until the new
-    index is built. Then the ingest worker of `lookstream up` pauses for some seconds; any other has
-    to be stopped: run the command again then. Query workers load the new encoder when its index
-    goes live, and each list is of one index. The command goes on where it ended, also after an
+    by --backbone, or in the settings. Events and queries go on meanwhile: the new index takes the
+    live events too, and when it goes live, those of the last moment wait for about a second.
+    Workers load the new encoder then, and each list is of one index. What was live stays, to go
+    back to: lookstream generations rollback. The command goes on where it ended, also after an
     interruption.
 
     [bold]Examples[/]
@@ -66,14 +67,8 @@ def reindex(
     from workers.config.chosen_encoder import with_backbone
     from workers.config.load_models import encoder_for, encoder_of
     from workers.config.settings import load_settings
-    from workers.jobs.generations import (
-        begin,
-        drop,
-        finish_promotion,
-        lookup,
-        no_ingest,
-        promote,
-    )
+    from workers.jobs.generations import begin, drop, lookup
+    from workers.jobs.promotion import promote, settle
     from workers.jobs.reindex import begun, check_model, plan
 
     settings = load_settings()
@@ -87,8 +82,8 @@ def reindex(
         finish(asdict(found), json)
         return
     report: dict[str, Any] = {"into": into, "model_id": encoder.model_id, "promoted": False}
-    if finish_promotion(settings, into):
-        say(f"an earlier run has made {into!r} the live index, and what it left is gone now")
+    if into in settle(settings):
+        say(f"an earlier run has made {into!r} the live index, and what it left is tidied up now")
         finish(report | {"promoted": True}, json)
         return
     if (earlier := begun(settings, into)) and restart:
@@ -107,13 +102,14 @@ def reindex(
         finish(report, json)
         return
     _confirm(comparison, into, yes=yes)
-    with open_progress(quiet=quiet) as bars, no_ingest(settings):
-        if file is None:
-            report["caught_up"] = _replay(settings, candidate, encoder, bars)["read"]
-        with bars.task("promoting"):
-            promote(settings, into)
-    report["promoted"] = True
-    say(f"the new index is live, with vectors of {encoder.model_id}")
+    with open_progress(quiet=quiet) as bars, bars.task("promoting"):
+        follows = encoder if file is None else None
+        promoted = asyncio.run(promote(settings, into, follows))
+    report |= {"promoted": True, **asdict(promoted)}
+    say(
+        f"the new index is live, with vectors of {encoder.model_id} ({promoted.caught_up} records "
+        f"caught up; writers waited {promoted.held_s:.2f} s). Back: lookstream generations rollback"
+    )
     if backbone is not None:
         say(
             f"workers take {backbone} in place of models.backbone = {settings.models.backbone}: "
@@ -209,5 +205,3 @@ def _say_plan(found: Plan) -> None:
     say(f"would replay {events} into {found.into!r} with {found.model_id}")
     if found.begun_items:
         say(f"would go on with the {found.begun_items} items that are there already")
-    if found.ingest_worker:
-        say(f"an ingest worker runs ({found.ingest_worker}): stop it before the promotion")

@@ -18,7 +18,7 @@ from workers.progress.open import open_progress
 if TYPE_CHECKING:
     from stream.messages import Result
     from workers.config.settings import Settings
-    from workers.jobs.replay import Replayed
+    from workers.jobs.build import Replayed
 
 
 class Kind(StrEnum):

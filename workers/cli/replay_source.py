@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stream.records import Record
     from stream.span_reader import Span
     from workers.config.settings import Settings
-    from workers.jobs.replay import Replayed
+    from workers.jobs.build import Replayed
     from workers.progress.tasks import Progress
 
 SAVE_EVERY_S = 1.0

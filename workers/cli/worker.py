@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from index.errors import ModelMismatch
+from index.errors import MilvusUnavailable, ModelMismatch
 from models.errors import ModelError
 from workers.errors import SettingsError
 
@@ -46,15 +46,20 @@ def worker(name: Annotated[WorkerName, typer.Argument(help="Which worker.")]) ->
 
 
 def _run(name: WorkerName, settings: Settings) -> None:
+    from workers.deploy.signals import begin_again
+
     # Each worker imports only what it needs: no Faust but in ingest.
     match name:
         case WorkerName.ingest:
             from workers.ingest.worker import run_ingest
 
-            run_ingest(settings)
+            _settle(settings)
+            if run_ingest(settings):
+                begin_again()
         case WorkerName.query:
             from workers.query.worker import run_query
 
+            _settle(settings)
             run_query(settings)
         case WorkerName.feedback:
             from workers.feedback.worker import run_feedback
@@ -64,3 +69,20 @@ def _run(name: WorkerName, settings: Settings) -> None:
             from workers.web.worker import run_web
 
             run_web(settings)
+
+
+def _settle(settings: Settings) -> None:
+    """Complete or take back a promotion that was cut off: it decides which encoder to load."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+    from workers.deploy.signals import WAIT_FOR_INDEX_S
+    from workers.jobs.promotion import interrupted, settle
+
+    if interrupted(settings):
+        asking = Retrying(
+            retry=retry_if_exception_type(MilvusUnavailable),
+            stop=stop_after_delay(WAIT_FOR_INDEX_S),
+            wait=wait_fixed(0.5),
+            reraise=True,
+        )
+        asking(settle, settings)

@@ -23,11 +23,11 @@ class ChosenEncoder(msgspec.Struct, frozen=True, kw_only=True):
     """What was chosen.
 
     Attributes:
-        backbone: as in `models.backbone`.
+        backbone: as in `models.backbone`; None for the encoder of the settings.
         instead_of: the encoder of the settings then, by the names of its settings.
     """
 
-    backbone: str
+    backbone: str | None
     instead_of: dict[str, str | int | None]
 
 
@@ -55,24 +55,32 @@ def chosen_in(folder: Path, models: ModelSettings) -> ModelSettings | None:
         raise SettingsError(
             f"{path} cannot be read ({error}): delete it, and the encoder of the settings is used"
         ) from error
-    return with_backbone(models, chosen.backbone) if chosen.instead_of == _named(models) else None
+    if chosen.instead_of != _named(models):
+        return None
+    return models if chosen.backbone is None else with_backbone(models, chosen.backbone)
 
 
-def choose(folder: Path, models: ModelSettings, backbone: str) -> None:
-    """Have the catalog in a folder use a backbone in place of these settings'."""
+def choose(folder: Path, models: ModelSettings, backbone: str | None) -> None:
+    """Have the catalog in a folder use a backbone in place of these settings'; None: theirs."""
     chosen = ChosenEncoder(backbone=backbone, instead_of=_named(models))
     with replacing(folder / NAME) as draft:
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(chosen)))
 
 
+def keep_choice(settings: Settings, folder: Path) -> None:
+    """Have the catalog in a folder use what is in effect now for the live one."""
+    if chosen_in(settings.data_dir, settings.models) is None:
+        choose(folder, settings.models, None)
+    else:
+        with replacing(folder / NAME) as draft:
+            draft.write_bytes((settings.data_dir / NAME).read_bytes())
+
+
 def hand_over(generation: Path, settings: Settings) -> None:
     """The live catalog uses from now on what a generation that takes its place was made with."""
-    live = settings.data_dir / NAME
     if (generation / NAME).is_file():
-        with replacing(live) as draft:
+        with replacing(settings.data_dir / NAME) as draft:
             draft.write_bytes((generation / NAME).read_bytes())
-    elif chosen_in(settings.data_dir, settings.models) is None:
-        live.unlink(missing_ok=True)  # chosen over other settings: those of now made the new one
 
 
 def with_backbone(models: ModelSettings, backbone: str) -> ModelSettings:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 import pydantic_settings
-from pydantic import SecretStr, ValidationError
+from pydantic import PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     query: QuerySettings = QuerySettings()
     feedback: FeedbackSettings = FeedbackSettings()
     web: WebSettings = WebSettings()
+    _shared_dir: Path | None = PrivateAttr(default=None)
 
     @classmethod
     def settings_customise_sources(
@@ -84,7 +85,17 @@ class Settings(BaseSettings):
     @property
     def mirror_dir(self) -> Path:
         """What is in the embedded Milvus Lite, as the query workers follow it."""
-        return self.data_dir / "mirror"
+        return (self._shared_dir or self.data_dir) / "mirror"
+
+    def separate(self, folder: Path, collection: str, models: ModelSettings) -> Settings:
+        """The settings of a catalog beside this one: what it has of its own is in a folder.
+
+        Its mirror is with the others, so that it need not move when it becomes the live catalog.
+        """
+        milvus = self.milvus.model_copy(update={"collection": collection})
+        made = self.model_copy(update={"data_dir": folder, "milvus": milvus, "models": models})
+        made._shared_dir = self._shared_dir or self.data_dir
+        return made
 
     @property
     def log_dir(self) -> Path:

@@ -38,6 +38,14 @@ def exit_for_settings(error: Exception) -> NoReturn:
     os._exit(EXIT_SETTINGS)
 
 
+def begin_again() -> NoReturn:
+    """Start this process anew with its arguments and environment; its id stays the same."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  our own command
+
+
 def stop_flag() -> Callable[[], bool]:
     """A function that returns whether SIGTERM or SIGINT was received."""
     stopping = threading.Event()

@@ -27,15 +27,13 @@ from stream.topics import create_topics
 from workers.config.load_models import model_id_of
 from workers.config.settings import Settings, settings_environment
 from workers.config.wiring import kafka_of, topics_of
-from workers.deploy.ingest_pause import ingest_is_paused
 from workers.deploy.preflight import check_data_dir, check_setup, worker_port
 from workers.deploy.run_lock import RunLock
 from workers.deploy.signals import ERROR, EXIT_SETTINGS
 from workers.errors import StackError
 from workers.model_fit import bank_model, check_model
 
-INGEST = "ingest"
-WORKERS = (INGEST, "query", "feedback", "web")
+WORKERS = ("ingest", "query", "feedback", "web")
 # Waits before the first, second, … restart of a process; one more failure in a row is the end.
 RESTART_WAITS_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 # A process that has been up this long starts again with the shortest wait.
@@ -173,19 +171,8 @@ class Stack:
                 f"the embedded broker ended; its log is {self._log('broker')}. Its events are "
                 "gone (it keeps them in memory): start again and produce the catalog again"
             )
-        paused = ingest_is_paused(self.settings.data_dir)
-        for name, child in self._children().items():
-            if name == INGEST and paused:
-                self._hold_back(child)
-            else:
-                self._check_child(child)
-
-    def _hold_back(self, child: _Child) -> None:
-        """End a process that is to start again as soon as nobody holds it back."""
-        if child.restart_at is None:
-            self.report(f"{child.title} pauses while another index takes its place")
-            stop(child.process, GRACE_S)
-        child.restart_at, child.failures = time.monotonic(), 0
+        for child in self._children().values():
+            self._check_child(child)
 
     def stop(self) -> None:
         """End every process, the workers first, so that they can finish what they hold."""

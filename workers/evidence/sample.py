@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -79,17 +78,28 @@ def evidence_dir(settings: Settings) -> Path:
     return settings.data_dir / "evidence"
 
 
-def move_evidence(candidate: Settings, live: Settings) -> None:
-    """What a catalog has of its own goes with it when it becomes the live one.
+def exchange_evidence(
+    candidate: Settings, live: Settings, previous: Settings | None, *, same_model: bool
+) -> None:
+    """What a catalog has of its own goes with it when it becomes the live one; may be repeated.
 
-    Where it has none, that of the live one stays: of another model it is ignored. The same holds
-    for an adaptation, which carries its own part weights.
+    Of one model the live evidence stays where there is some: the ingest worker goes on with it.
+
+    Args:
+        candidate: what has become the live catalog.
+        live: the settings of the live catalog.
+        previous: what was live, if anything was; takes its evidence with it.
+        same_model: whether one model made both.
     """
     source, target = evidence_dir(candidate), evidence_dir(live)
-    if source.is_dir():
-        if (target / ADAPTATION).exists() and not (source / ADAPTATION).exists():
-            (target / ADAPTATION).replace(source / ADAPTATION)
-        shutil.rmtree(target, ignore_errors=True)
+    if same_model and target.is_dir():
+        return
+    if previous is not None and not evidence_dir(previous).exists():  # else it was done before
+        if target.is_dir():
+            target.replace(evidence_dir(previous))
+        else:
+            evidence_dir(previous).mkdir()
+    if source.is_dir() and not target.exists():
         source.replace(target)
 
 

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from models.embedding.protocol import CatalogEncoder
@@ -115,6 +115,10 @@ class EventFetcher:
                 self._under_way[product_id] -= 1
                 if not self._under_way[product_id]:
                     del self._under_way[product_id]
+
+    def read_again(self) -> None:
+        """What was read of products until now is of another generation of the index."""
+        self._ahead = {key: replace(one, current=False) for key, one in self._ahead.items()}
 
     def ahead(self, record: Record) -> Fetching | None:
         """What was begun for a record, unless it failed."""

@@ -84,6 +84,7 @@ class Ingest:
         # Products of the batch under way as prepare read them. Each is taken out when it is to be
         # written: whatever fails after that, the next try reads it again.
         self._stored: dict[str, Product] = {}
+        self._openings = 0
 
     def begin(self, records: Sequence[Record]) -> list[Begun]:
         """Begin to fetch the pictures of records that are to be delivered later."""
@@ -140,7 +141,11 @@ class Ingest:
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         """Fold the changes, in order, into the stored products, and write what is new."""
         with timed("ingest", "write"), _delivery_errors():
-            return await asyncio.to_thread(self._write, changes)
+            outcomes = await asyncio.to_thread(self._write, changes)
+        if self._openings != self._index.openings:
+            self._openings = self._index.openings
+            self._events.read_again()
+        return outcomes
 
     def _change(
         self,
@@ -212,6 +217,12 @@ class Ingest:
         return products
 
     def _write(self, changes: Sequence[Change]) -> list[Outcome]:
+        with self._index.writing():
+            if self._openings != self._index.openings:  # they were read in another generation
+                self._stored.clear()
+            return self._fold(changes)
+
+    def _fold(self, changes: Sequence[Change]) -> list[Outcome]:
         product_ids = dict.fromkeys(change.event.product_id for change in changes)
         before = {one: self._stored.pop(one) for one in product_ids if one in self._stored}
         before |= self._read([one for one in product_ids if one not in before])

@@ -16,14 +16,14 @@ from models.embedding.protocol import CatalogEncoder
 from stream.connection import Kafka, check_broker
 from stream.dead_letter import DeadLetters
 from stream.delivery import BatchResult, Delivery, exit_unacked
-from stream.errors import BrokerError
+from stream.errors import BrokerError, Transient
 from stream.faust_app import make_app, raw_topic
 from stream.faust_consumer import Limits, Prefetch, consume
 from stream.outcomes import OutcomeWriter
 from stream.stall_watchdog import watch_for_stall
 from stream.topics import Place, all_partitions
 from workers.catalog_index import CatalogIndex
-from workers.config.load_models import encoder_of
+from workers.config.load_models import encoder_of, model_id_of
 from workers.config.sections import IngestSettings
 from workers.config.settings import Settings
 from workers.config.wiring import catalog_topics, kafka_of, topics_of
@@ -52,6 +52,8 @@ log = structlog.get_logger()
 LEAVE_TIMEOUT_S = 5.0
 # How often a broker that does not answer is tried.
 BROKER_POLL_S = 1.0
+# How often to look whether another generation is live; a write looks for itself.
+LOOK_EVERY_S = 2.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,17 +64,28 @@ def run_ingest(
     settings: Settings,
     encoder: CatalogEncoder | None = None,
     on_batch_result: OnBatchResult = lambda _result: None,
-) -> None:
+) -> bool:
     """Consume the catalog topic until a signal comes; by default with the settings' encoder.
 
     `on_batch_result` is called with how the records of each batch ended.
+
+    Returns:
+        Whether it ended because an index of another encoder has taken the place of its own, and
+        the settings name that one now: then it is to be started again.
     """
-    asyncio.run(_ingest(settings, encoder or encoder_of(settings), on_batch_result))
+    follows = encoder is None
+    return asyncio.run(
+        _ingest(settings, encoder or encoder_of(settings), on_batch_result, follows=follows)
+    )
 
 
 async def _ingest(
-    settings: Settings, encoder: CatalogEncoder, on_batch_result: OnBatchResult
-) -> None:
+    settings: Settings,
+    encoder: CatalogEncoder,
+    on_batch_result: OnBatchResult,
+    *,
+    follows: bool,
+) -> bool:
     kafka, topics = kafka_of(settings), topics_of(settings)
     sources = catalog_topics(settings)
     await asyncio.to_thread(check_model, settings, encoder.model_id, WAIT_FOR_INDEX_S)
@@ -80,6 +93,7 @@ async def _ingest(
     index = CatalogIndex(settings, encoder.model_id)
     assignment = _Assignment(app, index, topics.catalog.name)
     stop = _stop_event()
+    succession = _Succession(settings, encoder.model_id, stop, follows=follows)
     outcomes = OutcomeWriter(kafka, topics)
     on_batch_result = _writing_outcomes(outcomes, on_batch_result)
     async with open_fetcher(settings.intake) as fetcher:
@@ -90,12 +104,14 @@ async def _ingest(
             fetcher, encoder, index, settings.ingest, sample=sample, reader=reader_of(settings)
         )
         delivery = Delivery(
-            _of_our_model(steps.prepare), _of_our_model(steps.write), DeadLetters(kafka, topics)
+            succession.of_our_model(steps.prepare),
+            succession.of_our_model(steps.write),
+            DeadLetters(kafka, topics),
         )
         _add_agent(app, sources, settings.ingest, delivery, steps, assignment, on_batch_result)
         await _wait_for_broker(kafka, stop)
         if stop.is_set():
-            return
+            return False
         assignment.every = await asyncio.to_thread(all_partitions, kafka, sources)
         await app.start()
         beside = [
@@ -112,7 +128,7 @@ async def _ingest(
             *(
                 maintain(job, delivery, every_s=every_s)
                 for job, every_s in _maintenance(
-                    settings, index, assignment, weighing, delivery, adapting
+                    settings, index, assignment, weighing, delivery, succession, adapting
                 )
             ),
         ]
@@ -128,6 +144,7 @@ async def _ingest(
         await asyncio.to_thread(index.close)
         if sample:
             sample.close()
+    return succession.begun
 
 
 def _writing_outcomes(outcomes: OutcomeWriter, on_batch_result: OnBatchResult) -> OnBatchResult:
@@ -138,16 +155,50 @@ def _writing_outcomes(outcomes: OutcomeWriter, on_batch_result: OnBatchResult) -
     return write
 
 
-def _of_our_model(step: Callable[[T], Awaitable[R]]) -> Callable[[T], Awaitable[R]]:
-    """The step, which ends the process when another model's index has taken the place of ours."""
+class _Succession:
+    """What to do when an index of another encoder has taken the place of ours.
 
-    async def run(batch: T) -> R:
+    The worker leaves its group with nothing acked that is not written, and begins again with the
+    encoder that the settings name by then; where that is still ours, it ends and says so.
+    """
+
+    def __init__(
+        self, settings: Settings, model_id: str, stop: asyncio.Event, *, follows: bool
+    ) -> None:
+        self._settings = settings
+        self._model_id = model_id
+        self._stop = stop
+        self._loop = asyncio.get_running_loop()
+        self._follows = follows
+        self.begun = False
+
+    def of_our_model(self, step: Callable[[T], Awaitable[R]]) -> Callable[[T], Awaitable[R]]:
+        """The step, tried again until the worker leaves if the index is of another model."""
+
+        async def run(batch: T) -> R:
+            try:
+                return await step(batch)
+            except ModelMismatch as error:
+                await asyncio.to_thread(self._begin, error)
+                raise Transient(str(error)) from error
+
+        return run
+
+    def look(self, index: CatalogIndex) -> None:
+        """Go on with the generation that is live now, before there is something to write."""
         try:
-            return await step(batch)
+            with index.writing():
+                index.warm_writing()
         except ModelMismatch as error:
-            exit_for_settings(error)
+            self._begin(error)
 
-    return run
+    def _begin(self, error: ModelMismatch) -> None:
+        if not self._follows or model_id_of(self._settings) == self._model_id:
+            exit_for_settings(error)
+        if not self.begun:
+            log.info("beginning again with another encoder", why=str(error))
+        self.begun = True
+        self._loop.call_soon_threadsafe(self._stop.set)
 
 
 class _Assignment:
@@ -230,9 +281,11 @@ def _maintenance(
     assignment: _Assignment,
     weighing: Weighing | None,
     delivery: Delivery[Any],
+    succession: _Succession,
     adapting: Adapting | None = None,
 ) -> Iterator[tuple[Callable[[], object], float]]:
     """What is done to the index beside the batches, and every how many seconds."""
+    yield lambda: succession.look(index), LOOK_EVERY_S
     yield lambda: purge_tombstones(index, settings.ingest.remember_deletes_s), PURGE_EVERY_S
     if settings.milvus.repartition:
         yield Repartitioning(index, assignment.alone).check, REPARTITION_EVERY_S

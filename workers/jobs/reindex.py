@@ -12,7 +12,6 @@ from workers.errors import SettingsError
 from workers.jobs.generations import (
     Generation,
     describe,
-    ingest_running,
     list_generations,
     lookup,
     replay_group,
@@ -31,7 +30,6 @@ class Plan:
         begun_items: items that an earlier run has left in the generation.
         events: to be replayed, at least: the embedded broker's watermarks are too low. None for a
             recording.
-        ingest_worker: where one runs that must be stopped before the promotion; "" if none does.
     """
 
     into: str
@@ -40,7 +38,6 @@ class Plan:
     live_items: int
     begun_items: int
     events: int | None
-    ingest_worker: str
 
 
 def begun(settings: Settings, name: str) -> Generation | None:
@@ -75,7 +72,6 @@ def plan(settings: Settings, into: str, model_id: str, *, from_topic: bool, rest
         live_items=live.items,
         begun_items=found.items if found else 0,
         events=_events(settings, lookup(settings, into) if found else None) if from_topic else None,
-        ingest_worker=ingest_running(settings),
     )
 
 

@@ -19,7 +19,6 @@ from index.item import Item, tombstone
 from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
 from index.milvus.lite_layout import LiteCollection
-from index.milvus.mirror import Mirror
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
 from index.search.retrieve import Retriever
@@ -275,15 +274,6 @@ def test_a_mirror_that_cannot_be_written_stops_writing(
     assert held(reader) == stored(collection) == before
     collection.write([item(0, 9.0), item(1, 9.0)])
     assert held(reader) == stored(collection) != before
-
-
-def test_it_can_be_copied(collection: LiteCollection, tmp_path: Path) -> None:
-    collection.copy_mirror(tmp_path / "elsewhere")
-    copy = Mirror(tmp_path / "elsewhere", collection.generation, lambda _: [])
-    products, last = copy.changes(0)
-    assert {row.row_id for one in products for row in one.items} == set(stored(collection))
-    assert copy.changes(last) == ([], last)
-    copy.close()
 
 
 def test_a_large_catalog_is_read_in_pages(

@@ -26,7 +26,7 @@ from workers.cli.search import price_text
 from workers.deploy import doctor
 from workers.deploy.telemetry import configure_logging
 from workers.errors import SettingsError
-from workers.jobs.replay import Replayed
+from workers.jobs.build import Replayed
 from workers.progress.bars import Bars
 from workers.terminal.console import SafeConsole
 

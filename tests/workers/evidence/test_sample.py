@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,10 +24,8 @@ from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.errors import EvidenceError
 from workers.evidence.sample import (
-    ADAPTATION,
     PictureSample,
-    evidence_dir,
-    move_evidence,
+    exchange_evidence,
     open_sample,
 )
 from workers.ingest.items import picture_digests
@@ -43,6 +42,11 @@ class Memory:
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
+
+    openings = 0
+
+    def writing(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def stored(self, product_ids: Sequence[str]) -> list[Item]:
         return [item for item in self.items.values() if item.product_id in product_ids]
@@ -221,30 +225,55 @@ async def test_a_broken_sample_is_said_once_and_products_are_ingested(tmp_path: 
         sample.pictures()
 
 
-def test_an_adaptation_outlives_the_promotion_of_a_generation_without_one(tmp_path: Path) -> None:
-    live, candidate = (Settings(data_dir=tmp_path / name) for name in ("live", "live/generations"))
-    for settings in (live, candidate):
-        sample = open_sample(settings, MODEL)
-        sample.update({"p": {"d"}}, {"p": {"d": b"jpeg"}})
-        sample.close()
-    (evidence_dir(live) / ADAPTATION).write_bytes(b"a map")
-    move_evidence(candidate, live)
-    assert (evidence_dir(live) / ADAPTATION).read_bytes() == b"a map"
-    evidence_dir(candidate).mkdir(parents=True)
-    (evidence_dir(candidate) / ADAPTATION).write_bytes(b"its own")
-    move_evidence(candidate, live)
-    assert (evidence_dir(live) / ADAPTATION).read_bytes() == b"its own"
+def evidence(settings: Settings, product: str) -> None:
+    sample = open_sample(settings, MODEL)
+    sample.update({product: {"d"}}, {product: {"d": b"jpeg"}})
+    sample.close()
 
 
-def test_evidence_goes_live_with_its_generation(tmp_path: Path) -> None:
-    live, candidate = (Settings(data_dir=tmp_path / name) for name in ("live", "live/generations"))
-    for settings, product in ((live, "old"), (candidate, "new")):
-        sample = open_sample(settings, MODEL)
-        sample.update({product: {"d"}}, {product: {"d": b"jpeg"}})
+def kept_by(settings: Settings) -> list[str]:
+    sample = open_sample(settings, MODEL)
+    try:
+        return [one.product_id for one in sample.pictures()]
+    finally:
         sample.close()
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> tuple[Settings, Settings, Settings]:
+    """A live catalog, a candidate, and what the live one becomes."""
+    names = ("live", "live/generations/a-1", "live/generations/previous-2")
+    live, candidate, previous = (Settings(data_dir=tmp_path / name) for name in names)
+    previous.data_dir.mkdir(parents=True)
+    evidence(live, "old")
+    evidence(candidate, "new")
+    return live, candidate, previous
+
+
+def test_evidence_goes_live_with_its_generation_and_back(
+    three: tuple[Settings, Settings, Settings],
+) -> None:
+    live, candidate, previous = three
     for _ in range(2):  # a promotion that was interrupted is completed
-        move_evidence(candidate, live)
-        sample = open_sample(live, MODEL)
-        assert [one.product_id for one in sample.pictures()] == ["new"]
-        sample.close()
-    assert not evidence_dir(candidate).exists()
+        exchange_evidence(candidate, live, previous, same_model=False)
+        assert kept_by(live) == ["new"]
+        assert kept_by(previous) == ["old"]
+    again = Settings(data_dir=previous.data_dir.with_name("previous-3"))
+    again.data_dir.mkdir()
+    exchange_evidence(previous, live, again, same_model=False)
+    assert kept_by(live) == ["old"]
+    assert kept_by(again) == ["new"]
+
+
+def test_of_one_model_the_worker_s_own_stays(three: tuple[Settings, Settings, Settings]) -> None:
+    live, candidate, previous = three
+    exchange_evidence(candidate, live, previous, same_model=True)
+    assert kept_by(live) == ["old"]
+
+
+def test_the_first_catalog_brings_its_own(tmp_path: Path) -> None:
+    live, candidate = (Settings(data_dir=tmp_path / name) for name in ("live", "live/generations"))
+    evidence(candidate, "new")
+    for _ in range(2):
+        exchange_evidence(candidate, live, None, same_model=False)
+        assert kept_by(live) == ["new"]

@@ -1,7 +1,6 @@
 """The index is built anew from the topic, compared, and made live: with another model too."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +23,8 @@ from workers.catalog_index import CatalogIndex, open_catalog
 from workers.config.chosen_encoder import models_of
 from workers.config.settings import Settings
 from workers.errors import SettingsError
-from workers.jobs.generations import list_generations, lookup, promote
+from workers.jobs.generations import list_generations, lookup
+from workers.jobs.promotion import promote
 
 __all__ = ["settings"]
 
@@ -70,7 +70,6 @@ def test_the_same_model_builds_the_same_index(settings: Settings) -> None:
         "live_items": LIVE,
         "begun_items": 0,
         "events": planned["events"],  # the embedded broker's watermarks are too low
-        "ingest_worker": "",
     }
     assert planned["events"] > 0
     assert collections(settings) == before
@@ -83,9 +82,10 @@ def test_the_same_model_builds_the_same_index(settings: Settings) -> None:
         assert done["compared"][difference] == {"items": 0, "examples": []}
     with opened(settings, ColourEncoder()) as index:
         assert index.content_hash() == live
-    assert len(collections(settings)) == 1
+    assert len(collections(settings)) == 2
     assert collections(settings) != before
-    assert list_generations(settings) == []
+    (previous,) = list_generations(settings)
+    assert (previous.name, previous.items) == ("previous", LIVE)
 
 
 @pytest.mark.slow
@@ -192,27 +192,6 @@ def test_a_generation_of_another_model_is_not_continued(
 
 
 @pytest.mark.slow
-def test_it_is_built_while_an_ingest_worker_runs_and_promoted_after(
-    settings: Settings,
-) -> None:
-    publish(settings, *events())
-    asyncio.run(ingest_live(settings))
-    worker = socket.create_server(("127.0.0.1", settings.ingest.metrics_port))
-    with worker:
-        assert "port" in lookstream("reindex", "--dry-run")["ingest_worker"]
-        error = lookstream("reindex", fails=True)
-        assert isinstance(error, SettingsError)
-        assert "stop it" in str(error)
-        assert lookstream("reindex", "--keep")["compared"]["candidate_items"] == LIVE
-    publish(settings, *events(first=20, count=5))  # what came while it was being stopped
-    live = asyncio.run(ingest_live(settings))
-    done = lookstream("reindex")
-    assert (done["replayed"]["read"], done["promoted"]) == (19, True)
-    with opened(settings, ColourEncoder()) as index:
-        assert index.content_hash() == live
-
-
-@pytest.mark.slow
 def test_live_items_are_not_lost_without_consent(settings: Settings) -> None:
     publish(settings, *events())
     asyncio.run(ingest_live(settings))
@@ -237,13 +216,12 @@ def test_a_crash_at_any_call_of_the_promotion_is_completed_by_the_next_run(
 ) -> None:
     publish(settings, *events())
     live = asyncio.run(ingest_live(settings))
-    monkeypatch.setattr("workers.jobs.generations.check_no_ingest", lambda _settings: None)
     outcomes = set()
     for call in range(1, 100):
         lookstream("reindex", "--keep")
         try:
             with dying_at(call):
-                promote(settings, "reindex")
+                asyncio.run(promote(settings, "reindex", ColourEncoder()))
         except Crash:
             pass
         else:
@@ -255,5 +233,6 @@ def test_a_crash_at_any_call_of_the_promotion_is_completed_by_the_next_run(
         outcomes.add("replayed" in done)
         with opened(settings, ColourEncoder()) as index:
             assert index.content_hash() == live
-        assert len(collections(settings)) == 1, "nothing is left behind"
+        assert [one.name for one in list_generations(settings)] == ["previous"]
+        assert len(collections(settings)) == 2, "nothing is left behind"
     assert outcomes == {True, False}, "some had gone live before"

@@ -1,7 +1,6 @@
 """What is replayed is what is live, to the last byte; and it can take its place."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,8 @@ from workers.evidence.fitted import FittedFile
 from workers.evidence.sample import open_sample
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
-from workers.jobs.generations import begin, drop, existing, list_generations, promote, replay_group
+from workers.jobs.generations import begin, drop, existing, list_generations, replay_group
+from workers.jobs.promotion import promote
 from workers.jobs.replay import of_topics, replay_products, replay_queries
 
 COLOURS = ("red", "green", "blue")
@@ -176,7 +176,7 @@ async def test_a_generation_is_weighed_by_itself_and_takes_its_weights_along(
     assert weighed.of_items == weighed.items == MIN_ITEMS
     assert told[-1] == (weighed.views, weighed.views)
     assert FittedFile(settings, encoder.model_id).read() is None
-    await asyncio.to_thread(promote, settings, "blue")
+    await promote(settings, "blue")
     assert FittedFile(settings, encoder.model_id).read() == weighed
     sample = open_sample(settings, encoder.model_id)
     assert len(sample.pictures()) == MIN_ITEMS
@@ -198,9 +198,12 @@ def test_a_generation_is_built_caught_up_and_promoted(settings: Settings) -> Non
     assert (again["products"]["read"], again["products"]["content_hash"]) == (19, live)
     publish(settings, *events(first=25, count=1))
     live = asyncio.run(ingest_live(settings))
-    assert lookstream("generations", "promote", "blue") == {"promoted": "blue", "caught_up": 7}
-    assert lookstream("generations", "list") == {"generations": []}
-    # Its mirror comes along, and that of what was live goes.
+    done = lookstream("generations", "promote", "blue")
+    assert (done["promoted"], done["caught_up"]) == ("blue", 7)
+    (previous,) = lookstream("generations", "list")["generations"]
+    assert (previous["name"], previous["items"]) == ("previous", 21)
+    lookstream("generations", "drop", "previous")
+    # Its mirror stays, and that of what was live goes with it.
     mirrors = [file.stem for file in settings.mirror_dir.glob("*.sqlite3")]
     index = CatalogIndex(settings, ColourEncoder.model_id)
     assert index.content_hash() == live
@@ -220,35 +223,6 @@ def test_a_generation_is_built_caught_up_and_promoted(settings: Settings) -> Non
     index.close()
 
 
-def test_nothing_is_promoted_while_an_ingest_worker_runs(settings: Settings) -> None:
-    publish(settings, *events())
-    lookstream("replay", "--into", "blue", "--only", "products")
-    worker = socket.create_server(("127.0.0.1", settings.ingest.metrics_port))
-    with worker, pytest.raises(SettingsError, match=r"an ingest worker runs .at port .* stop it"):
-        promote(settings, "blue")
-    assert isinstance(lookstream("generations", "promote", "green", fails=True), SettingsError)
-
-
-@pytest.mark.kafka
-def test_nor_while_one_runs_on_another_machine(kafka_server: Kafka, settings: Settings) -> None:
-    publish(settings, *events())
-    lookstream("replay", "--into", "blue", "--only", "products")
-    there = settings.model_copy(
-        update={"kafka": settings.kafka.model_copy(update={"bootstrap": kafka_server.bootstrap})}
-    )
-    create_topics(kafka_server, topics_of(there))
-    consumer = Consumer(kafka_server.consumer(there.group("ingest")))
-    consumer.subscribe([topics_of(there).catalog.name])
-    try:
-        while not consumer.assignment():
-            consumer.poll(0.2)
-        with pytest.raises(SettingsError, match=r"an ingest worker runs .in .*-ingest"):
-            promote(there, "blue")
-    finally:
-        consumer.close()
-    promote(there, "blue")
-
-
 def test_a_promotion_that_fails_leaves_the_generation(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,11 +233,11 @@ def test_a_promotion_that_fails_leaves_the_generation(
         raise SettingsError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("workers.jobs.generations.promote_collection", fail)
+        patch.setattr("workers.jobs.promotion.promote_collection", fail)
         with pytest.raises(SettingsError, match="disk"):
-            promote(settings, "blue")
+            asyncio.run(promote(settings, "blue"))
     assert [one.name for one in list_generations(settings)] == ["blue"]
-    promote(settings, "blue")
+    asyncio.run(promote(settings, "blue"))
     index = CatalogIndex(settings, ColourEncoder.model_id)
     assert index.count() == 18
     index.close()
