@@ -79,13 +79,14 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Ended:
-    """How one record ended, by its address."""
+    """How one record ended, by its address; `timestamp_ms` is when it was produced."""
 
     topic: str
     partition: int
     offset: int
     end: State | Rejection
     coerced: tuple[str, ...] = ()
+    timestamp_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,8 @@ class Delivery(Generic[T]):
             else:
                 result[end] += 1
             state = State.APPLIED if isinstance(end, Partial) else end
-            ended.append(Ended(record.topic, record.partition, record.offset, state, coerced))
+            place = record.topic, record.partition, record.offset
+            ended.append(Ended(*place, state, coerced, record.timestamp_ms))
         return BatchResult(
             applied=result[State.APPLIED],
             superseded=result[State.SUPERSEDED],

@@ -39,6 +39,13 @@ SECONDS = Histogram(
     ["worker", "stage"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )
+FRESHNESS = Histogram(
+    "lookstream_freshness_seconds",
+    "Seconds from when an event was produced until a search could find what it changed, by worker; "
+    "of events that were applied.",
+    ["worker"],
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
+)
 IN_FLIGHT = Gauge(
     "lookstream_in_flight_records",
     "Records that were taken from Kafka and have not ended.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,7 +16,7 @@ from index.errors import ModelMismatch
 from models.embedding.protocol import CatalogEncoder
 from stream.connection import Kafka, check_broker
 from stream.dead_letter import DeadLetters
-from stream.delivery import BatchResult, Delivery, exit_unacked
+from stream.delivery import BatchResult, Delivery, State, exit_unacked
 from stream.errors import BrokerError, Transient
 from stream.faust_app import make_app, raw_topic
 from stream.faust_consumer import Limits, Prefetch, consume
@@ -29,7 +30,7 @@ from workers.config.settings import Settings
 from workers.config.wiring import catalog_topics, kafka_of, topics_of
 from workers.deploy.lag import report_lag
 from workers.deploy.signals import WAIT_FOR_INDEX_S, exit_for_settings
-from workers.deploy.telemetry import EVENTS, PARKED, serve_metrics
+from workers.deploy.telemetry import EVENTS, FRESHNESS, PARKED, serve_metrics
 from workers.errors import WorkerError
 from workers.evidence.adapt import ADAPT_EVERY_S, Adapting, adapting_of
 from workers.evidence.weigh import WEIGH_EVERY_S, Weighing, weighing_of
@@ -155,6 +156,17 @@ def _writing_outcomes(outcomes: OutcomeWriter, on_batch_result: OnBatchResult) -
     return write
 
 
+def observe_freshness(result: BatchResult, now_s: float) -> None:
+    """Tell how old the events of a batch were when what they changed could be found.
+
+    They are written when their batch ends; a search that begins then sees them (on a Milvus server
+    with the consistency Bounded, one a moment later).
+    """
+    for one in result.ended:
+        if one.end is State.APPLIED:
+            FRESHNESS.labels("ingest").observe(max(0.0, now_s - one.timestamp_ms / 1000))
+
+
 class _Succession:
     """What to do when an index of another encoder has taken the place of ours.
 
@@ -257,6 +269,7 @@ def _add_agent(
     )
 
     def count(result: BatchResult) -> None:
+        observe_freshness(result, time.time())
         for state in ("applied", "superseded", "dead_lettered", "partial"):
             EVENTS.labels("ingest", state).inc(getattr(result, state))
         on_batch_result(result)

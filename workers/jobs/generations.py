@@ -18,8 +18,6 @@ from pathlib import Path
 
 from index.lifecycle.locks import one_change
 from index.lifecycle.promote import generation_of
-from index.milvus.client import Client
-from index.milvus.metadata import resolve_alias
 from index.prototypes.registry import BankRegistry
 from workers.catalog_index import open_catalog
 from workers.config.chosen_encoder import choose, chosen_in, keep_choice, models_of
@@ -29,6 +27,8 @@ from workers.errors import SettingsError
 
 NAME = re.compile(r"[A-Za-z0-9]{1,24}")
 PREVIOUS = "previous"
+COLLECTION = "collection"
+"""The file with the collection of a generation that was live before: it is not named after it."""
 
 
 @dataclass(frozen=True)
@@ -153,21 +153,23 @@ def generation_behind(one: Settings) -> str | None:
     return generation_of(milvus_config_of(one), one.milvus.collection)
 
 
+def note_collection(folder: Path, generation: str) -> None:
+    """Write down which collection is that of the generation in a folder."""
+    (folder / COLLECTION).write_text(generation)
+
+
 def remove(settings: Settings, one: Settings) -> None:
     """Remove a generation, and its rows unless they are the live ones; again after a crash."""
     live = generation_of(milvus_config_of(settings), settings.milvus.collection)
-    behind = generation_behind(one)
-    if behind is not None and behind == live:
-        client = Client(milvus_config_of(settings))
-        try:
-            if resolve_alias(client, one.milvus.collection) is not None:
-                client.call("drop_alias", one.milvus.collection)
-        finally:
-            client.close()
-    elif behind is not None and BankRegistry(one.data_dir).current() is not None:
+    if BankRegistry(one.data_dir).current() is not None:
+        noted = one.data_dir / COLLECTION
+        names = {generation_behind(one), noted.read_text() if noted.exists() else None}
         collection, _ = open_catalog(one)
         with collection:
-            collection.drop_all()
+            collection.drop_alias(one.milvus.collection)
+            for name in sorted({*collection.generations(), *names} - {None, live}, key=str):
+                if generation_of(milvus_config_of(one), str(name)) is not None:
+                    collection.drop(str(name))
     shutil.rmtree(one.data_dir)
 
 

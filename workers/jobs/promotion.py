@@ -51,6 +51,7 @@ from workers.jobs.generations import (
     generation_behind,
     name_of,
     new_folder,
+    note_collection,
     remove,
     replay_group,
     settings_in,
@@ -264,6 +265,7 @@ def prepare_previous(settings: Settings) -> Settings | None:
         registry = BankRegistry(previous.data_dir)
         registry.copy_from(banks, collection.bank.version)
         registry.make_current(collection.bank.version)
+        note_collection(previous.data_dir, collection.generation)
         keep_choice(settings, previous.data_dir)
         # What is committed was written to it; what came later is replayed if it is live again.
         copy_positions(
