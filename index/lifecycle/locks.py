@@ -27,8 +27,8 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 class WriteGate:
     """The gate of one catalog. Thread-safe; a thread that is inside may enter again.
 
-    A turnstile before the room (Herman 2002) keeps a steady stream of writers from holding up for
-    ever who wants to close it.
+    A turnstile before the room (Downey 2016, no-starve readers-writers) keeps a steady stream of
+    writers from holding up for ever who wants to close it.
 
     Args:
         folder: the catalog's; made where it is missing.

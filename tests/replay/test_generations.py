@@ -227,13 +227,13 @@ async def test_events_that_come_at_the_gate_are_in_the_new_generation(settings: 
     await build(settings)
 
     def on_step(step: str) -> None:
-        if step == "close":
+        if step == "close" and not ran:
             send(settings, stream["meanwhile"])
             ran.append(step)
 
     ran: list[str] = []
     promoted = await promote(settings, "next", ColourEncoder(), on_step=on_step)
-    assert ran == ["close"]
+    assert ran, "and it is tried again where the first time at the gate is too short"
     assert promoted.caught_up == len(stream["meanwhile"])
     assert left(settings) == stream["left"]["meanwhile"]
     await ingest(settings)
