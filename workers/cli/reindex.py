@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from models.embedding.protocol import CatalogEncoder
     from workers.config.settings import Settings
     from workers.jobs.compare import Comparison
+    from workers.jobs.compare_queries import QueryComparison
     from workers.jobs.reindex import Plan
     from workers.progress.tasks import Progress
 
@@ -95,8 +96,11 @@ def reindex(
     with open_progress(quiet=quiet) as bars:
         report["replayed"] = _replay(settings, candidate, encoder, bars, file)
         comparison = _compare(settings, candidate, bars)
+        asked = _compare_queries(settings, candidate, encoder, bars) if comparison else None
     report["compared"] = comparison.json() if comparison else None
+    report["compared_queries"] = asked.json() if asked else None
     _say_comparison(comparison)
+    _say_queries(asked)
     if keep:
         say(f"next: lookstream generations promote {into}, or drop {into}")
         finish(report, json)
@@ -158,6 +162,42 @@ def _compare(settings: Settings, candidate: Settings, bars: Progress) -> Compari
         bars.task("comparing", live.count() + new.count()) as task,
     ):
         return compare(live, new, on_progress=task)
+
+
+def _compare_queries(
+    settings: Settings, candidate: Settings, encoder: CatalogEncoder, bars: Progress
+) -> QueryComparison | None:
+    """What recent queries find in both; None where the live index's encoder cannot be loaded."""
+    from models.errors import ModelError
+    from workers.catalog_index import open_catalog
+    from workers.config.load_models import encoder_of
+    from workers.jobs.compare_queries import compare_queries
+
+    with open_catalog(settings)[0] as live:
+        model_id = live.bank.model_id
+    try:
+        live_encoder = encoder if encoder.model_id == model_id else encoder_of(settings)
+    except ModelError as error:
+        say(f"recent queries are not compared: {error}")
+        return None
+    if live_encoder.model_id != model_id:  # the settings have changed since it was made
+        say(f"recent queries are not compared: the settings no longer name {model_id}")
+        return None
+    with bars.task("asking recent queries"):
+        return asyncio.run(compare_queries(settings, candidate, live_encoder, encoder))
+
+
+def _say_queries(asked: QueryComparison | None) -> None:
+    if asked is None or asked.overlap is None:
+        return
+    say(f"of the first ten of {asked.queries} recent queries, {asked.overlap:.1%} are in both")
+    if asked.clicked:
+        say(f"{asked.clicked} were clicked on: the clicked product is   first   in ten")
+        for name, first, ten in (
+            ("live", asked.live_hit_1, asked.live_hit_10),
+            ("new", asked.candidate_hit_1, asked.candidate_hit_10),
+        ):
+            say(f"{name:>44}  {first:6.1%}  {ten:6.1%}")
 
 
 def _say_comparison(comparison: Comparison | None) -> None:

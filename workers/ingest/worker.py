@@ -200,7 +200,8 @@ class _Succession:
         """Go on with the generation that is live now, before there is something to write."""
         try:
             with index.writing():
-                index.warm_writing()
+                pass
+            index.warm_writing()
         except ModelMismatch as error:
             self._begin(error)
 
