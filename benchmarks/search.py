@@ -15,6 +15,8 @@ The last line is one JSON object:
     short_lists           lists of fewer than ten products, where there are thirty
     patch_ms              from the end of a write until a filter has seen it (p95)
     load_s                to fill the table of a query worker that starts
+    swap_queries, swap_failed, swap_mixed, switch_s, freshness_p99_ms, patch_encodings and others
+                          as `lookstream bench generations` measures them, which runs them alone
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from benchmarks import generations
 from index.item import Item
 from index.search.facets import parse_facets
 from index.search.filter import parse_filter
@@ -176,6 +179,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=1, help="of a product, at most")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--swap-queries", type=int, default=10_000, help="while indexes are swapped; 0: no swaps"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as data:
         folder = Path(data)
@@ -204,6 +210,9 @@ def main() -> None:
             fill(small, many, progress)
             found["short_lists"] = short_lists(small, many, options.seed)
             small.close()
+    if options.swap_queries:
+        with open_progress() as progress:
+            found |= generations.measure(1000, options.swap_queries, 20.0, progress)
     print(orjson.dumps({"items": len(items), **found, "load_s": round(load_s, 2)}).decode())
 
 
