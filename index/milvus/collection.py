@@ -19,7 +19,7 @@ import orjson
 
 from index.errors import RowRejected
 from index.item import TOMBSTONE, Hit, Item, content_digest
-from index.milvus.schema import ROW_FIELDS, check_vectors, to_item, to_row
+from index.milvus.schema import ROW_FIELDS, check_vectors, to_item, to_row, vectors_fit
 from index.milvus.table_rows import QUERY_IDS, Prototypes, TableRows
 from index.vectors import Matrix
 
@@ -53,8 +53,8 @@ class Collection(TableRows):
         """Distinguishes copies of an item in their row ids; a row with the same id is replaced."""
 
     @abstractmethod
-    def _insert(self, rows: list[dict[str, Any]]) -> None:
-        """Insert rows, or replace those with the same row id."""
+    def _insert(self, rows: list[dict[str, Any]], items: Sequence[Item]) -> None:
+        """Insert the rows of items, or replace those with the same row id."""
 
     @abstractmethod
     def _delete_rows(self, row_ids: Sequence[str]) -> None:
@@ -104,12 +104,20 @@ class Collection(TableRows):
         Raises:
             RowRejected: an item can never be stored; then none of them was.
         """
-        rows = {
-            item.item_id: to_row(item, self.metadata, len(self.bank), self._copy_number(item))
-            for item in items
-        }
-        if not rows:
+        last = {item.item_id: item for item in items}
+        if not last:
             return
+        checked = vectors_fit(last.values(), self.metadata.dim)
+        rows = {
+            item_id: to_row(
+                item,
+                self.metadata,
+                len(self.bank),
+                self._copy_number(item),
+                vector_checked=checked,
+            )
+            for item_id, item in last.items()
+        }
         with self._lock:
             self.ensure_exists()
             stale = [
@@ -118,7 +126,7 @@ class Collection(TableRows):
                 for row_id in row_ids
                 if row_id != rows[item_id]["row_id"]
             ]
-            self._insert(list(rows.values()))
+            self._insert(list(rows.values()), list(last.values()))
             if stale:
                 self._delete_rows(stale)
 

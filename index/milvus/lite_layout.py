@@ -1,11 +1,13 @@
 """The layout on Milvus Lite: explicit partitions, and a directory of row ids in each writer.
 
-The cost of a search on Lite is the number of rows in scope, not the index: every search walks all
-primary keys in scope in Python. So runs of neighbouring prototypes share a partition (at most 64:
-each flush writes a file per partition), and a search names its partitions. A filter walks all rows
-too, 0.15 s at 20,000, and a look-up by primary key takes 10 ms; so a process that writes keeps a
-directory of row ids (about 300 bytes a row), read at its first write. It stays right for the
-products that no other process writes: reopen the collection to write others.
+Queries do not search here: processes that search have the vectors in memory, by prototype
+(`index.search.cells`), and read rows from the mirror. So all items lie in one partition, and the
+tombstones in another: with 64, each batch was 64 requests and each flush 64 files. Collections that
+were made so keep them.
+
+A filter walks all rows, 0.15 s at 20,000, and a look-up by primary key takes 2 ms; so a process
+that writes keeps a directory of row ids (about 300 bytes a row), read at its first write. It stays
+right for the products that no other process writes: reopen the collection to write others.
 
 Lite does not support concurrent writers, nor reads during a flush: while the memtable is written
 out (50–300 ms) its rows are invisible. Hence a lock in each process, and a server with one worker
@@ -16,9 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
@@ -29,14 +33,17 @@ from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY
 from index.milvus.mirror import Keyed, Mirror, delete_mirror
-from index.milvus.schema import any_of, index_params, schema
-from index.milvus.table_rows import TABLE_FIELDS, Prototypes, table_item
+from index.milvus.schema import ROW_FIELDS, any_of, index_params, schema, to_item
+from index.milvus.table_rows import Prototypes
 from index.prototypes.protocol import Bank
 from index.search.table import ProductRows
 
-MAX_PARTITIONS = 64
-MEMTABLE_BYTES = 8_000_000
-"""Every search converts all unflushed rows: 3.7 s at 100,000 with Lite's default of 128 MB."""
+PARTITIONS = 1
+"""Of the items of a new collection."""
+CHUNK = 250
+"""Rows of one request: while Lite works on one, the next is encoded."""
+MEMTABLE_BYTES = 32_000_000
+"""Some 5,000 rows. A search on Lite converts all of them, and writing them out takes a second."""
 
 INDEX_TYPES = ("AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "HNSW", "HNSW_SQ")
 """Those that Lite really builds; for others it reports success and searches without an index."""
@@ -64,6 +71,8 @@ class LiteCollection(Collection):
         self._directory: RowDirectory | None = None
         self._opened_mirror: Mirror | None = None
         self._idle: threading.Timer | None = None
+        self._partition_count = 0
+        """How many partitions have items; 0 while it is not known."""
 
     def _create(self) -> None:
         self._directory = None
@@ -83,6 +92,7 @@ class LiteCollection(Collection):
             self._client.call("create_index", self.generation, index, sync=False)
         self._client.call("load_collection", self.generation)
         existing = set(self._client.call("list_partitions", self.generation))
+        self._partition_count = _of_items(existing) or PARTITIONS
         for partition in [*self._partitions(range(len(self.bank))), self._partition(TOMBSTONE)]:
             if partition not in existing:
                 self._client.call("create_partition", self.generation, partition)
@@ -102,21 +112,38 @@ class LiteCollection(Collection):
         # An upsert replaces within a partition only: copies in two partitions need two row ids.
         return item.prototype
 
-    def _insert(self, rows: list[dict[str, Any]]) -> None:
+    def _insert(self, rows: list[dict[str, Any]], items: Sequence[Item]) -> None:
         by_partition: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
             by_partition[self._partition(row["prototype"])].append(row)
         # Without a directory meanwhile: after an error only some partitions may be written.
         directory, self._directory = self._writer_directory(), None
         with self._mirrored(row["product_id"] for row in rows) as mirror:
-            for partition, part in by_partition.items():
-                self._call("upsert", data=part, partition_name=partition)
+            self._upsert(by_partition)
             if mirror:
-                mirror.put([(row["row_id"], table_item(row)) for row in rows])
+                mirror.put([(row["row_id"], item) for row, item in zip(rows, items, strict=True)])
         for row in rows:
             directory.add(row["row_id"], row["item_id"], row["product_id"])
         self._directory = directory
         self._flush_when_idle()
+
+    def _upsert(self, by_partition: Mapping[str, list[dict[str, Any]]]) -> None:
+        chunks = [
+            (partition, rows[start : start + CHUNK])
+            for partition, rows in by_partition.items()
+            for start in range(0, len(rows), CHUNK)
+        ]
+        if len(chunks) == 1:
+            [(partition, rows)] = chunks
+            self._call("upsert", data=rows, partition_name=partition)
+            return
+        with ThreadPoolExecutor(2, "upsert") as pool:
+            sent = [
+                pool.submit(self._call, "upsert", data=rows, partition_name=partition)
+                for partition, rows in chunks
+            ]
+            for one in sent:
+                one.result()
 
     def _delete_rows(self, row_ids: Sequence[str]) -> None:
         directory, self._directory = self._writer_directory(), None
@@ -156,6 +183,14 @@ class LiteCollection(Collection):
                 raise SearchIndexError("this collection has no mirror: set mirror_dir")
             return mirror.changes(since or 0)
 
+    def fetch(self, row_ids: Sequence[str], vectors: bool = False) -> dict[str, Item]:
+        """The items of some rows by row id, from the mirror where there is one."""
+        with self._lock:
+            mirror = self._mirror() if self.exists() else None
+            if mirror is not None:
+                return mirror.fetch(row_ids, vectors=vectors)
+        return super().fetch(row_ids, vectors)
+
     def drop(self, generation: str) -> None:
         """Drop a generation, all its rows, and its mirror."""
         super().drop(generation)
@@ -190,13 +225,13 @@ class LiteCollection(Collection):
             yield mirror
 
     def _keyed_rows(self, product_ids: Sequence[str]) -> list[Keyed]:
-        rows = self._query(any_of("product_id", product_ids), [*TABLE_FIELDS, "vector"])
+        rows = self._query(any_of("product_id", product_ids), [*ROW_FIELDS, "vector"])
         rows.sort(key=lambda row: int(row["written_ns"]))  # of two copies the newer one counts
-        return [(row["row_id"], table_item(row)) for row in rows]
+        return [(row["row_id"], to_item(row, self.metadata)) for row in rows]
 
     def _keyed_pages(self) -> Iterator[list[Keyed]]:
-        for page in self._all_rows([*TABLE_FIELDS, "vector"]):
-            yield [(row["row_id"], table_item(row)) for row in page]
+        for page in self._all_rows([*ROW_FIELDS, "vector"]):
+            yield [(row["row_id"], to_item(row, self.metadata)) for row in page]
 
     def _all_rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         # Each page of an iterator sorts all rows in scope, so go through small scopes.
@@ -256,7 +291,11 @@ class LiteCollection(Collection):
     def _partition(self, prototype: int) -> str:
         if prototype == TOMBSTONE:
             return "buried"  # stored in every catalog: a new name would lose their tombstones
-        return f"p{prototype * min(len(self.bank), MAX_PARTITIONS) // len(self.bank)}"
+        if not self._partition_count and self._exists:
+            existing = self._client.call("list_partitions", self.generation)
+            self._partition_count = _of_items(existing)
+        count = min(len(self.bank), self._partition_count or PARTITIONS)
+        return f"p{prototype * count // len(self.bank)}"
 
     def _partitions(self, prototypes: Prototypes | range) -> list[str]:
         return sorted({self._partition(int(prototype)) for prototype in prototypes})
@@ -273,6 +312,11 @@ class LiteCollection(Collection):
                     directory.add(row["row_id"], row["item_id"], row["product_id"])
             self._directory = directory
         return self._directory
+
+
+def _of_items(partitions: Iterable[str]) -> int:
+    """How many partitions have items; Lite has one more by default, and there are tombstones."""
+    return sum(re.fullmatch(r"p\d+", one) is not None for one in partitions)
 
 
 class RowDirectory:

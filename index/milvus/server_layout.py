@@ -110,7 +110,7 @@ class ServerCollection(Collection):
         # filter on the prototype then misses it. So every write inserts a new row.
         return time.time_ns()
 
-    def _insert(self, rows: list[dict[str, Any]]) -> None:
+    def _insert(self, rows: list[dict[str, Any]], items: Sequence[Item]) -> None:
         self._call("insert", data=rows)
 
     def _delete_rows(self, row_ids: Sequence[str]) -> None:

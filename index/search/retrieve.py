@@ -2,11 +2,14 @@
 
 How many products pass decides how they are searched:
 
-- Every product may be found, and each has one item: the nearest prototypes are probed.
-- The vectors are in the table (Milvus Lite): the rows that pass are scored one by one, exactly.
-- Else (a Milvus server), few rows pass: their vectors are read by key and scored; or many do: the
-  rows nearest to the query are asked for by key alone, in ever larger number, until enough of them
-  pass, and where Milvus gives no more, those that pass are scored after all.
+- The vectors are in the table (Milvus Lite): the rows that pass are scored one by one, exactly; of
+  more than some thousand, where there is no filter, those of the most promising prototypes
+  (`index.search.cells`).
+- Else (a Milvus server), every product may be found, and each has one item: the nearest prototypes
+  are probed (`index.search.probe`).
+- Few rows pass: their vectors are read by key and scored; or many do: the rows nearest to the query
+  are asked for by key alone, in ever larger number, until enough of them pass, and where Milvus
+  gives no more, those that pass are scored after all.
 
 Then the best item of each product is read. An item that was written between its look-up in the
 table and its reading is looked up again, so that what is returned passes the filter as it is now.
@@ -26,10 +29,12 @@ from index.milvus.table_rows import MAX_HITS
 from index.search.columns import Mask
 from index.search.facets import Counted, Facet
 from index.search.filter import Filter
-from index.search.probe import probe
+from index.search.probe import Probed, probe_counted
 from index.search.table import NO_SLOT, Table, Words
 from index.vectors import Rows
 
+EXACT = 20_000
+"""So many rows in the table are all scored, also without a filter: 4 ms for 768 values each."""
 WALK = 1000
 """On a server, so many rows are read rather than searched for: 20 ms."""
 SPARE = 2
@@ -85,12 +90,14 @@ class Retrieved:
         found: how many products may be found.
         entire: whether the hits are all of them.
         facets: as asked for.
+        probed: which prototypes were opened; None where every row that passes was compared.
     """
 
     hits: list[Hit] = field(default_factory=list)
     found: int = 0
     entire: bool = True
     facets: list[Counted] = field(default_factory=list)
+    probed: Probed | None = None
 
 
 class Retriever:
@@ -133,8 +140,8 @@ class Retriever:
         self.refresh()
         probed = self._probed(requests)
         return [
-            self._exact(request) if hits is None else self._probed_further(request, hits)
-            for request, hits in zip(requests, probed, strict=True)
+            self._exact(request) if found is None else self._probed_further(request, *found)
+            for request, found in zip(requests, probed, strict=True)
         ]
 
     def first_items(self, product_ids: Sequence[str]) -> dict[str, Item]:
@@ -150,10 +157,10 @@ class Retriever:
                 first[item.product_id] = item
         return first
 
-    def _probed(self, requests: Sequence[Request]) -> list[list[Hit] | None]:
+    def _probed(self, requests: Sequence[Request]) -> list[tuple[list[Hit], Probed] | None]:
         """The first hits of those requests that probing answers, a search for each block."""
-        found: list[list[Hit] | None] = [None] * len(requests)
-        if self.table.items != len(self.table) or not len(self.table):
+        found: list[tuple[list[Hit], Probed] | None] = [None] * len(requests)
+        if self.table.has_vectors or self.table.items != len(self.table) or not len(self.table):
             return found
         blocks: dict[int, list[int]] = {}
         for number, one in enumerate(requests):
@@ -161,13 +168,13 @@ class Retriever:
                 blocks.setdefault(one.block, []).append(number)
         for block, numbers in blocks.items():
             vectors = np.stack([requests[number].vector for number in numbers])
-            hits = probe(self._reading, self._reading.bank, vectors, block)
-            for number, some in zip(numbers, hits, strict=True):
+            hits = probe_counted(self._reading, self._reading.bank, vectors, block)
+            for number, (some, probed) in zip(numbers, hits, strict=True):
                 if len({hit.item.product_id for hit in some}) == min(block, len(self.table)):
-                    found[number] = some
+                    found[number] = some, probed
         return found
 
-    def _probed_further(self, request: Request, hits: list[Hit]) -> Retrieved:
+    def _probed_further(self, request: Request, hits: list[Hit], probed: Probed) -> Retrieved:
         """What probing found, and after it what is next in exact order."""
         more: list[Hit] = []
         if request.depth > request.block and len(hits) < len(self.table):
@@ -179,12 +186,13 @@ class Retriever:
             found=len(self.table),
             entire=len(hits) + len(more) >= len(self.table),
             facets=self.table.count(request.facets, self.table.select(None)),
+            probed=probed,
         )
 
     def _exact(self, request: Request) -> Retrieved:
         for last in (*[False] * RETRIES, True):
             mask = self._mask(request)
-            rows = self._nearest(request, mask)
+            rows, probed = self._nearest(request, mask)
             items = self._reading.fetch(
                 [self.table.row_id(row) for row, _ in rows], request.vectors
             )
@@ -206,6 +214,7 @@ class Retriever:
             found=found,
             entire=len(hits) >= whole,
             facets=self.table.count(request.facets, mask),
+            probed=probed,
         )
 
     def _mask(self, request: Request) -> Mask:
@@ -229,18 +238,43 @@ class Retriever:
         if ids:
             self.table.apply(self._reading.products(ids, vectors=self.table.has_vectors))
 
-    def _nearest(self, request: Request, mask: Mask) -> list[tuple[int, float]]:
-        """Rows and their cosines, best first, at most `depth`."""
-        rows = self.table.rows(mask)
-        if not len(rows) or request.depth < 1:
-            return []
+    def _nearest(
+        self, request: Request, mask: Mask
+    ) -> tuple[list[tuple[int, float]], Probed | None]:
+        """Rows and their cosines, best first, at most `depth`; and how they were probed for."""
+        if request.depth < 1 or not mask.any():
+            return [], None
         if request.order != "nearest":
-            return self._by_price(request, mask)
+            return self._by_price(request, mask), None
+        if self.table.has_vectors and request.filter is None and self.table.items > EXACT:
+            return self._opened(request, mask)
+        rows = self.table.rows(mask)
         if self.table.has_vectors:
-            return self._best(rows, self.table.similarities(rows, request.vector), request)
+            return self._best(rows, self.table.similarities(rows, request.vector), request), None
         if len(rows) > WALK and (found := self._searched(request, mask, len(rows))) is not None:
-            return found
-        return self._walked(rows, request)
+            return found, None
+        return self._walked(rows, request), None
+
+    def _opened(self, request: Request, mask: Mask) -> tuple[list[tuple[int, float]], Probed]:
+        """As `_nearest`, from the cells of the table; after the first block all is compared."""
+        first = replace(request, depth=request.block)
+        cells = self.table.probe(request.vector, request.block, mask, by_product=request.by_product)
+        found = self._best(cells.rows, cells.cosines, first)
+        probed = Probed(cells.cells, self.table.cells, cells.seen)
+        if request.depth <= request.block or len(found) < request.block:
+            return found[: request.depth], probed
+        rows = self.table.rows(mask)
+        known = np.array([row for row, _ in found], np.int64)
+        slots = self.table.slots_of(rows)
+        others = rows[
+            ~np.isin(slots, self.table.slots_of(known))
+            if request.by_product
+            else ~np.isin(rows, known)
+        ]
+        rest = replace(request, depth=request.depth - request.block)
+        return found + self._best(
+            others, self.table.similarities(others, request.vector), rest
+        ), probed
 
     def _by_price(self, request: Request, mask: Mask) -> list[tuple[int, float]]:
         """As `_nearest`, by price: all rows of the first products, or the best of each."""

@@ -3,7 +3,8 @@
 Each process that searches keeps one, filled from the collection when it is opened and brought up to
 date before each search (`index.milvus.table_rows.TableRows.changes`). A product has one slot, so
 that counts are of products, not of pictures; each of its items has a row with the key that Milvus
-knows it by and, where the layout gives them (Milvus Lite), its vector.
+knows it by and, where the layout gives them (Milvus Lite), its vector, kept by prototype in
+`index.search.cells`.
 
 Why a table, and why this one: decision 27.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.item import Item, Vector
+from index.search.cells import Cells, Opened
 from index.search.columns import CategoryColumn, Column, Mask
 from index.search.facets import Counted, Facet, count
 from index.search.filter import AllOf, AnyOf, Field, Filter
@@ -45,6 +47,7 @@ class ItemRow(msgspec.Struct, frozen=True, eq=False):
 
     row_id: str
     vector: Vector | None = None
+    prototype: int = 0
 
 
 class ProductRows(msgspec.Struct, frozen=True, eq=False):
@@ -80,7 +83,7 @@ class Table:
         self._row_ids: list[str] = []
         self._slot_of_row = np.zeros(0, np.int64)
         self._free_rows: list[int] = []
-        self._vectors: Matrix | None = None
+        self._cells: Cells | None = None
         self._fields = {
             "category": CategoryColumn(),
             "price": Column(),
@@ -104,7 +107,7 @@ class Table:
     @property
     def has_vectors(self) -> bool:
         """Whether the vectors are here."""
-        return self._vectors is not None
+        return self._cells is not None
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Table:
@@ -124,6 +127,8 @@ class Table:
             column.shrink()
         for name in [name for name, column in self._attributes.items() if column.empty]:
             del self._attributes[name]
+        if self._cells is not None:
+            self._cells.measure()
 
     def put(self, product: ProductRows) -> None:
         """Put a product in place of what was there under its id; without items it is taken out."""
@@ -184,17 +189,26 @@ class Table:
 
     def similarities(self, rows: Rows, vector: Vector) -> NDArray[np.float32]:
         """The cosines of some rows with a unit vector; only where the vectors are here."""
-        assert self._vectors is not None  # noqa: S101 - see `has_vectors`
-        if 4 * len(rows) > len(self._row_ids):  # cheaper than a copy of the rows
-            every: NDArray[np.float32] = self._vectors[: len(self._row_ids)] @ vector
-            return every[rows]
-        some: NDArray[np.float32] = self._vectors[rows] @ vector
-        return some
+        assert self._cells is not None  # noqa: S101 - see `has_vectors`
+        return self._cells.similarities(rows, vector)
 
     def vectors(self, rows: Rows) -> Matrix:
         """The vectors of some rows, (n, d); only where they are here."""
-        assert self._vectors is not None  # noqa: S101 - see `has_vectors`
-        return self._vectors[rows]
+        assert self._cells is not None  # noqa: S101 - see `has_vectors`
+        return self._cells.vectors(rows)
+
+    def probe(self, vector: Vector, limit: int, mask: Mask, *, by_product: bool) -> Opened:
+        """The rows nearest to a unit vector of the products in a mask; see `Cells.search`."""
+        assert self._cells is not None  # noqa: S101 - see `has_vectors`
+        slots = self._slot_of_row[: len(self._row_ids)]
+        groups = slots if by_product else np.arange(len(slots))
+        allowed = None if mask.sum() == len(self) else np.append(mask, False)[slots]
+        return self._cells.search(vector, limit, groups, allowed)
+
+    @property
+    def cells(self) -> int:
+        """How many cells the vectors lie in."""
+        return 0 if self._cells is None else len(self._cells)
 
     def _holds(self, wanted: Filter, size: int) -> Mask:
         if isinstance(wanted, AllOf | AnyOf):
@@ -276,20 +290,15 @@ class Table:
         self._slot_of_row[row] = slot
         self._rows_of[slot].append(row)
         if item.vector is not None:
-            self._set_vector(row, item.vector)
-
-    def _set_vector(self, row: int, vector: Vector) -> None:
-        if self._vectors is None:
-            self._vectors = np.zeros((64, len(vector)), np.float32)
-        if row >= len(self._vectors):
-            longer = np.zeros((row + max(64, row // 4), len(vector)), np.float32)
-            longer[: len(self._vectors)] = self._vectors
-            self._vectors = longer
-        self._vectors[row] = vector
+            if self._cells is None:
+                self._cells = Cells(len(item.vector))
+            self._cells.put(row, item.prototype, item.vector)
 
     def _drop_rows(self, slot: int) -> None:
         for row in self._rows_of[slot]:
             del self._row_of[self._row_ids[row]]
+            if self._cells is not None:
+                self._cells.drop(row)
             self._row_ids[row] = ""
             self._slot_of_row[row] = NO_SLOT
             self._free_rows.append(row)
@@ -306,7 +315,7 @@ def product_rows(product_id: str, items: Sequence[tuple[str, Item]]) -> ProductR
         product_id,
         tuple(first.payload.get("category", ())),
         first.offer,
-        tuple(ItemRow(key, item.vector) for key, item in alive),
+        tuple(ItemRow(key, item.vector, item.prototype) for key, item in alive),
         first.payload.get("title") or "",
         (first.payload.get("description") or "")[:MAX_DESCRIPTION],
     )
