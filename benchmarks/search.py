@@ -1,11 +1,14 @@
 """Asking like a shop: filters, facets and lists against brute force, and what filtering costs.
 
-    lookstream bench search [--products 10000] [--pictures 1] [--queries 300]
+    lookstream bench search [DIR...] [--products 10000] [--pictures 1] [--queries 300]
+        [--items 100000] [--no-graphs] [--growth]
 
 A catalog of products with random fields in an index of its own on Milvus Lite, asked as the query
 worker asks. Every list and every count is compared with brute force in plain Python. Queries with
 and without a filter take turns. Then 30 products of 12 pictures are asked a hundred times for ten.
-The last line is one JSON object:
+With catalog folders, of real and rendered pictures, speed is measured too, see
+`benchmarks.shop.search_speed`: `--items` vectors of their pictures, with others around them where
+there are fewer, are asked by every tenth photo. The last line is one JSON object:
 
     items                 in the index
     filters_wrong         filters whose list is not that of brute force
@@ -15,6 +18,16 @@ The last line is one JSON object:
     short_lists           lists of fewer than ten products, where there are thirty
     patch_ms              from the end of a write until a filter has seen it (p95)
     load_s                to fill the table of a query worker that starts
+    p50_ms, p95_ms        to find ten of `speed_items` and read their rows, on Milvus Lite
+    real_vectors          so many of these items are pictures; the others are made around them
+    p50_over_full         by the p50 of Milvus Lite over the whole collection
+    p50_over_exact        by that of numpy over all vectors
+    p50_over_faiss        by that of FAISS IVF with the same prototypes, as many of them opened
+    recall_10             share of the true ten; peers' are in `peers`
+    opened, prototypes    prototypes opened for a query (mean), of how many
+    ingest_per_s          rows of ready-made vectors written while 20 queries a second are answered
+    loaded_p95_ratio      p95 of these queries by that of the same without writing
+    growth_10k_1m         with --growth: p50 of the table alone at 1,000,000 items by that at 10,000
     swap_queries, swap_failed, swap_mixed, switch_s, freshness_p99_ms, patch_encodings and others
                           as `lookstream bench generations` measures them, which runs them alone
 """
@@ -33,6 +46,8 @@ import msgspec
 import numpy as np
 import orjson
 
+from benchmarks.shop.picture_vectors import picture_vectors
+from benchmarks.shop.search_speed import Speed, growth, measure_speed, opened
 from benchmarks import generations
 from index.item import Item
 from index.search.facets import parse_facets
@@ -42,7 +57,6 @@ from models.juicer.juice import Juice
 from tests.index.search import brute_force
 from tests.servers.milvus import LiteServer
 from workers.catalog_index import CatalogIndex
-from workers.config.settings import Settings
 from workers.index_maintenance import Repartitioning
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
@@ -53,7 +67,6 @@ BLOCK = 100
 BATCH = 500
 PATCHES = 50
 LISTS = 100
-MODEL = "bench"
 
 
 def catalog(products: int, pictures: int, seed: int) -> list[Item]:
@@ -68,14 +81,6 @@ def catalog(products: int, pictures: int, seed: int) -> list[Item]:
         payload = item.payload | {"image": None, "caption": ""}
         items.append(msgspec.structs.replace(item, vector=unit, payload=payload, juice=juice))
     return items
-
-
-def opened(uri: str, folder: Path) -> CatalogIndex:
-    """An index as a worker has it."""
-    settings = Settings.model_validate(
-        {"data_dir": folder, "milvus": {"uri": uri, "kind": "lite", "collection": folder.name}}
-    )
-    return CatalogIndex(settings, MODEL)
 
 
 def fill(index: CatalogIndex, items: Sequence[Item], progress: Progress) -> None:
@@ -175,6 +180,12 @@ def short_lists(index: CatalogIndex, items: list[Item], seed: int) -> int:
 def main() -> None:
     """Run it and print one JSON object last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR")
+    parser.add_argument("--items", type=int, default=100_000, help="where speed is measured")
+    parser.add_argument("--asked", type=int, default=300, help="photos, at most")
+    parser.add_argument("--no-graphs", action="store_true", help="neither hnswlib nor usearch")
+    parser.add_argument("--growth", action="store_true", help="up to 1,000,000 items: 8 GB")
+    parser.add_argument("--work", type=Path, default=Path("bench-search"), help="kept vectors")
     parser.add_argument("--products", type=int, default=10_000)
     parser.add_argument("--pictures", type=int, default=1, help="of a product, at most")
     parser.add_argument("--queries", type=int, default=300)
@@ -210,10 +221,24 @@ def main() -> None:
             fill(small, many, progress)
             found["short_lists"] = short_lists(small, many, options.seed)
             small.close()
+            if options.folders:
+                found |= _speed(options, server.uri, folder / "speed", progress)
     if options.swap_queries:
         with open_progress() as progress:
             found |= generations.measure(1000, options.swap_queries, 20.0, progress)
     print(orjson.dumps({"items": len(items), **found, "load_s": round(load_s, 2)}).decode())
+
+
+def _speed(options: Any, uri: str, folder: Path, progress: Progress) -> dict[str, Any]:
+    """How fast it is on the pictures of catalogs."""
+    with progress.task("encoding pictures") as task:
+        vectors, queries = picture_vectors(
+            options.folders, options.work, progress=lambda done, _: task(done)
+        )
+    queries = queries[:: max(1, len(queries) // options.asked)][: options.asked]
+    asked = Speed(vectors, queries, options.items, uri, folder, graphs=not options.no_graphs)
+    found = measure_speed(asked, progress)
+    return found | (growth(vectors, queries, progress) if options.growth else {})
 
 
 def _near(item: Item, picture: int) -> Any:

@@ -327,6 +327,8 @@ class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fi
         retrieved: product ids in the order of retrieval, before reranking; `top` at most.
         juice: what was extracted from the query's picture.
         part_weights: with `explain`, how much the parts of the query's vector counted.
+        probed: with `explain`, where not every product was compared: prototypes `opened`, `of` how
+            many, and items `seen` in them (0 where Milvus does not tell).
         generation: the index that was searched.
         took_ms: milliseconds by stage, and in `total`.
         error: why there are no items.
@@ -346,6 +348,7 @@ class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fi
     retrieved: tuple[str, ...] = ()
     juice: QueryJuice | None = None
     part_weights: dict[str, float] = {}
+    probed: dict[str, int] = {}
     generation: str = ""
     model_id: str = ""
     bank_version: str = ""

@@ -26,6 +26,7 @@ from workers.cli import (
     lag,
     map_source,
     models,
+    plan,
     produce,
     prototypes,
     record,
@@ -57,6 +58,7 @@ app.command()(demo.demo)
 app.command()(up.up)
 app.command()(doctor.doctor)
 app.command()(lag.lag)
+app.command()(plan.plan)
 app.command()(produce.produce)
 app.command("map")(map_source.propose_map)
 app.command()(search.search)

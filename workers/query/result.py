@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 
 from index.search.facets import Counted
+from index.search.retrieve import Retrieved
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
@@ -29,12 +31,15 @@ def result_of(
     query: Query,
     encoded: Encoded,
     page: Page,
-    facets: Sequence[Counted],
+    first: Retrieved,
     found: Found,
     model_id: str,
     took_ms: Mapping[str, float],
 ) -> Result:
-    """The result of a query that was answered; `found` is from where."""
+    """The result of a query that was answered.
+
+    `first` is what was retrieved for its first page, `found` from where.
+    """
     none = page.no_match_probability
     sent = query.image is not None or bool(query.images)
     return Result(
@@ -45,11 +50,12 @@ def result_of(
         no_match_probability=none,
         found=page.found,
         found_is_exact=page.found_is_exact,
-        facets=tuple(map(_facet_counts, facets)),
+        facets=tuple(map(_facet_counts, first.facets)),
         page=query.page,
         retrieved=page.retrieved,
         juice=query_juice(encoded.juice) if sent and encoded.juice.has_picture else None,
         part_weights=_shares(encoded.weights) if query.explain else {},
+        probed=asdict(first.probed) if query.explain and first.probed else {},
         generation=found.generation,
         model_id=model_id,
         bank_version=found.bank_version,

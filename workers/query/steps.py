@@ -240,7 +240,7 @@ class QueryPipeline:
             return _unavailable(one, error)
         times = _stages(one, batch, began, time.monotonic())
         model_id = self._encoder.model_id
-        result = result_of(query, encoded, page, retrieved.facets, batch.found, model_id, times)
+        result = result_of(query, encoded, page, retrieved, batch.found, model_id, times)
         if one.repaired:
             result = msgspec.structs.replace(result, searched_for=query.text)
         return _sendable(one, result)
