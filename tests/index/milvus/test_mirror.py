@@ -283,3 +283,46 @@ def test_a_large_catalog_is_read_in_pages(
     for number in range(0, 20, 2):
         collection.write([item(number, number)])
     assert held(reader) == stored(collection)
+
+
+def test_rows_are_read_from_it_as_milvus_has_them(
+    collection: LiteCollection, reader: Retriever
+) -> None:
+    full = msgspec.structs.replace(
+        item(3),
+        payload={"title": "é", "category": ["a"], "image": None},
+        versions={"content": 2},
+        digest="d",
+        juice=bytes(range(256)),
+    )
+    collection.write([full])
+    reader.refresh()
+    keys = [reader.table.row_id(row) for row in reader.table.rows(reader.table.select(None))]
+    from_milvus = super(LiteCollection, collection).fetch([*keys, "gone-0"], vectors=True)
+    from_mirror = reader.collection.fetch([*keys, "gone-0"], vectors=True)
+    assert set(from_mirror) == set(keys) == set(from_milvus)
+    for one, found in from_mirror.items():
+        expected = from_milvus[one]
+        np.testing.assert_array_equal(found.vector, expected.vector)
+        for name in ("item_id", "product_id", "prototype", "payload", "offer", "versions"):
+            assert getattr(found, name) == getattr(expected, name)
+        assert (found.digest, found.juice) == (expected.digest, expected.juice)
+    assert reader.collection.fetch(keys[:1])[keys[0]].vector is None
+
+
+def test_a_mirror_in_another_format_is_built_anew(
+    config: MilvusConfig, collection: LiteCollection
+) -> None:
+    collection.close()
+    assert config.mirror_dir is not None
+    [path] = Path(config.mirror_dir).glob("*.sqlite3")
+    database = sqlite3.connect(path)
+    database.executescript(
+        "DROP TABLE item; CREATE TABLE item (item_id TEXT PRIMARY KEY, product_id TEXT, "
+        "row_id TEXT, fields BLOB, vector BLOB); PRAGMA user_version = 1;"
+    )
+    database.close()
+    with open_collection(config, BANK, collection.name) as opened:
+        reader = Retriever(opened)
+        assert held(reader) == stored(collection)
+        assert len(reader.first_items(["p1"])) == 1

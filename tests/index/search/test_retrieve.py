@@ -252,6 +252,40 @@ def test_the_first_block_does_not_depend_on_the_depth(mirrored: MilvusConfig, na
     assert sorted(ids[2]) == sorted(item.item_id for item in items)
 
 
+def test_a_large_catalog_is_probed(
+    mirrored: MilvusConfig, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a filter; then what comes after the first block is what is next of all."""
+    monkeypatch.setattr(retrieve, "EXACT", 100)
+    items = assigned(brute.products(600, DIM, seed=6, pictures=3), BANK)
+    catalog = brute.Catalog(items)
+    everything = set(catalog.products)
+    with open_collection(mirrored, BANK, name) as collection:
+        collection.write(items)
+        reader = Retriever(collection)
+        query = items[0].vector
+        assert query is not None
+        [found] = reader.retrieve([Request(query, 400, BLOCK)])
+        assert len({hit.item.product_id for hit in found.hits}) == 400
+        first = {hit.item.product_id for hit in found.hits[:BLOCK]}
+        rest = catalog.nearest(everything - first, query, 400 - BLOCK)
+        assert [hit.item.product_id for hit in found.hits[BLOCK:]] == [one for one, _ in rest]
+        if reader.table.has_vectors:
+            assert found.probed is not None
+            assert 0 < found.probed.opened <= found.probed.of == len(BANK)
+            assert found.probed.seen <= len(items)
+        gone = found.hits[0].item.product_id
+        collection.delete([one.item_id for one in items if one.product_id == gone])
+        [found] = reader.retrieve([Request(query, BLOCK, BLOCK, consistent=True)])
+        assert gone not in {hit.item.product_id for hit in found.hits}
+        check(ask(reader, query, "price:>=0"), catalog, _priced(catalog) - {gone}, query)
+        collection.drop_all()
+
+
+def _priced(catalog: brute.Catalog) -> set[str]:
+    return {one.product_id for one in catalog.items if brute.price(one) is not None}
+
+
 def test_before_anything_was_written(mirrored: MilvusConfig, name: str) -> None:
     query = ITEMS[0].vector
     assert query is not None
