@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import faiss
-import hnswlib
+import hnswlib  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 from usearch.index import Index
