@@ -46,7 +46,7 @@ class Assumptions:
     dim: int = 768
     bytes_per_value: int = 1
     row_bytes: int = 3000
-    table_bytes: int = 250
+    table_bytes: int = 740
     opened_rows: int = 4000
     score_us: float = 0.3
     answer_ms: float = 15.0

@@ -275,7 +275,9 @@ def test_a_large_catalog_is_probed(
             assert 0 < found.probed.opened <= found.probed.of == len(BANK)
             assert found.probed.seen <= len(items)
         gone = found.hits[0].item.product_id
-        collection.delete([one.item_id for one in items if one.product_id == gone])
+        collection.write(
+            [tombstone(i.item_id, gone, DIM, {}) for i in items if i.product_id == gone]
+        )
         [found] = reader.retrieve([Request(query, BLOCK, BLOCK, consistent=True)])
         assert gone not in {hit.item.product_id for hit in found.hits}
         check(ask(reader, query, "price:>=0"), catalog, _priced(catalog) - {gone}, query)
