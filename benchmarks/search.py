@@ -46,9 +46,9 @@ import msgspec
 import numpy as np
 import orjson
 
+from benchmarks import generations
 from benchmarks.shop.picture_vectors import picture_vectors
 from benchmarks.shop.search_speed import Speed, growth, measure_speed, opened
-from benchmarks import generations
 from index.item import Item
 from index.search.facets import parse_facets
 from index.search.filter import parse_filter

@@ -13,7 +13,7 @@ where r is the cosine between what is left of both without the centre. Of r = 1 
 (in many dimensions nearly all cells could hold anything), but the nearest neighbours of a query
 have r below .5: see `MARGIN`. The range of s is known of each cell.
 
-Measured in decision 34.
+Measured in decision 35.
 """
 
 from __future__ import annotations

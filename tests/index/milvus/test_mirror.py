@@ -242,7 +242,7 @@ def test_a_mirror_of_before_the_machine_was_started_is_built_anew(
     assert config.mirror_dir is not None
     [file] = Path(config.mirror_dir).glob("*.sqlite3")
     with sqlite3.connect(file) as database:
-        database.execute("UPDATE item SET fields = '[[], {}]'")
+        database.execute('UPDATE item SET fields = \'[[], {}, "", ""]\'')
     database.close()
     (tmp_path / "boot_id").write_text("another")
     with open_collection(config, BANK, collection.name) as same_boot:
