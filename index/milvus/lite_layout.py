@@ -22,7 +22,6 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
@@ -40,8 +39,6 @@ from index.search.table import ProductRows
 
 PARTITIONS = 1
 """Of the items of a new collection."""
-CHUNK = 250
-"""Rows of one request: while Lite works on one, the next is encoded."""
 MEMTABLE_BYTES = 8_000_000
 """Some 1,300 rows. Nothing else is answered while they are written out, 0.2 s, and a search on Lite
 converts them all; more of them at once are not quicker."""
@@ -120,31 +117,14 @@ class LiteCollection(Collection):
         # Without a directory meanwhile: after an error only some partitions may be written.
         directory, self._directory = self._writer_directory(), None
         with self._mirrored(row["product_id"] for row in rows) as mirror:
-            self._upsert(by_partition)
+            for partition, part in by_partition.items():
+                self._call("upsert", data=part, partition_name=partition)
             if mirror:
                 mirror.put([(row["row_id"], item) for row, item in zip(rows, items, strict=True)])
         for row in rows:
             directory.add(row["row_id"], row["item_id"], row["product_id"])
         self._directory = directory
         self._flush_when_idle()
-
-    def _upsert(self, by_partition: Mapping[str, list[dict[str, Any]]]) -> None:
-        chunks = [
-            (partition, rows[start : start + CHUNK])
-            for partition, rows in by_partition.items()
-            for start in range(0, len(rows), CHUNK)
-        ]
-        if len(chunks) == 1:
-            [(partition, rows)] = chunks
-            self._call("upsert", data=rows, partition_name=partition)
-            return
-        with ThreadPoolExecutor(2, "upsert") as pool:
-            sent = [
-                pool.submit(self._call, "upsert", data=rows, partition_name=partition)
-                for partition, rows in chunks
-            ]
-            for one in sent:
-                one.result()
 
     def _delete_rows(self, row_ids: Sequence[str]) -> None:
         directory, self._directory = self._writer_directory(), None

@@ -379,10 +379,3 @@ def test_a_collection_on_lite_keeps_its_partitions(
         assert found(opened, -VECTORS[0])[0] == "item-0"
         assert sum(len(page) for page in opened.scan()) == 21
         opened.drop_all()
-
-
-def test_many_rows_are_sent_in_several_requests(collection: Collection, monkeypatch: Any) -> None:
-    monkeypatch.setattr("index.milvus.lite_layout.CHUNK", 7)
-    collection.write([item(number) for number in range(60)])
-    assert collection.count() == 60
-    assert len(collection.get([f"product-{number}" for number in range(30)])) == 60
