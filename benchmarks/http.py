@@ -1,6 +1,7 @@
 """HTTP beside the topics: what it adds to a query, and what it keeps out.
 
-    lookstream bench http [DIR] [--products 40] [--queries 300]
+    lookstream bench http [DIR] [--products 40] [--queries 300] [--pg-changes 10000]
+    lookstream bench http --only postgres
 
 A stack of its own with the example catalog, or a folder's, and API keys. Each query, by words and
 by photo in turn, is asked over Kafka and over HTTP, in changing order. The last line is one JSON
@@ -17,7 +18,8 @@ object:
     searchable_p50_ms, searchable_p95_ms   from a PUT to the answer that the product can be found
     pg_changes, pg_differences   changes of rows that Debezium follows, the ingest worker killed
                           twice meanwhile; and products that are not as their row in the end
-    commit_to_searchable_p95_ms   from a commit in PostgreSQL until a query finds it, at 20/s
+    commit_to_searchable_p95_ms   from a commit in PostgreSQL until a query finds it, at 20/s;
+                          commit_to_topic_… and commit_to_index_…: until it was that far
     pg_skipped            why the part with PostgreSQL could not be run here
 """
 
@@ -90,7 +92,19 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=40, help="of the catalog, at most")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--pg-changes", type=int, default=10_000, help="of rows of a PostgreSQL")
+    parser.add_argument("--only", choices=("web", "postgres"), help="one part of the two")
     options = parser.parse_args()
+    found: dict[str, Any] = {}
+    if options.only != "postgres":
+        found |= web(options.folder, options.products, options.queries)
+    if options.only != "web":
+        with open_progress() as bars:
+            found |= postgres(bars, options.pg_changes)
+    print(orjson.dumps(found).decode())
+
+
+def web(folder: Path, products: int, asked: int) -> dict[str, Any]:
+    """The part with HTTP: so many products of a catalog, and so many queries."""
     reader, reader_key = make_key("reader", ["search"])
     writer, writer_key = make_key("writer", ["search", "write"])
     given = load_settings().model_dump()
@@ -102,20 +116,18 @@ def main() -> None:
     ):
         with bars.task("starting"):
             stack.wait_ready()
-        catalog = read_catalog(options.folder)
-        catalog = replace(catalog, products=catalog.products[: options.products])
+        catalog = read_catalog(folder)
+        catalog = replace(catalog, products=catalog.products[:products])
         with bars.task("ingesting"):
             ingest_some(catalog, settings, bars)
         address = f"http://127.0.0.1:{settings.web.port}"
         with httpx.Client(base_url=address, timeout=60) as http:
-            found = compare(settings, http, reader, list(queries(catalog, options.queries)), bars)
+            found = compare(settings, http, reader, list(queries(catalog, asked)), bars)
             found |= write(http, writer, bars)
             found |= break_in(http, reader)
             found |= malform(http, writer, bars)
             found |= overload(http, reader, settings.web.max_body_bytes)
-    with open_progress() as bars:
-        found |= postgres(bars, options.pg_changes)
-    print(orjson.dumps(found).decode())
+    return found
 
 
 def postgres(bars: Progress, changes: int) -> dict[str, Any]:

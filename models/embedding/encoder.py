@@ -221,11 +221,12 @@ class Encoder:
             return not has_words or float(self._class_vector(label) @ sentence) >= MIN_AGREEMENT
 
         classes = [(self._label.get(name, name), share) for name, share in juice.classes]
-        return msgspec.structs.replace(
+        whole = msgspec.structs.replace(
             juice,
             caption=enrich_caption(text, classes, fits),
             text_matrix=Int8Matrix.pack(sentence[None]) if has_words else EMPTY,
         )
+        return whole.cut_to_fit()
 
     def _make_juice(self, features: PictureFeatures) -> Juice:
         layout, grid = self._source.layout, self._source.grid

@@ -96,6 +96,16 @@ class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Sentence vector (t,) of length 1 of title and description; (0,) without a text."""
         return unit(self.text_matrix.unpack()).reshape(-1)
 
+    def cut_to_fit(self) -> Juice:
+        """As much of the caption as ``MAX_BYTES`` leave room for: a network with many patches, and
+        a script of several bytes a character, can exceed them. The row keeps the whole text.
+        """
+        excess = len(msgspec.msgpack.encode(self)) - MAX_BYTES
+        if excess <= 0:
+            return self
+        caption = self.caption.encode()[:-excess].decode(errors="ignore")
+        return msgspec.structs.replace(self, caption=caption)
+
     def to_bytes(self) -> bytes:
         """Encode as msgpack, at most ``MAX_BYTES``; raises JuiceError when it would be more."""
         data = msgspec.msgpack.encode(self)

@@ -12,6 +12,7 @@ from PIL import Image, ImageColor
 from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.images.letterbox import Picture
+from models.juicer.caption import MAX_CHARACTERS
 from models.juicer.juice import Int8Matrix, Juice
 
 COLOURS = ("red", "lime", "blue", "cyan", "magenta", "yellow", "white", "gray", "olive", "navy")
@@ -59,7 +60,7 @@ class ColourEncoder(SearchEncoder):
         tokens = (
             picture.juice.token_matrix if isinstance(picture, Encoded) else Int8Matrix.pack(colour)
         )
-        juice = Juice(grid=(1, 1), kept=(0,), caption=text, token_matrix=tokens)
+        juice = Juice(grid=(1, 1), kept=(0,), caption=text[:MAX_CHARACTERS], token_matrix=tokens)
         vector = juice.tokens[0].copy()
         if text:
             vector[4 + hashlib.sha256(text.encode()).digest()[0] % 4] = 0.1

@@ -1,4 +1,4 @@
-"""PostgreSQL, Apache Kafka and Debezium, started once for all tests that are marked `postgres`."""
+"""PostgreSQL and Debezium, of one test; the Apache Kafka between them is everybody's."""
 
 from __future__ import annotations
 

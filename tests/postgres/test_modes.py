@@ -21,7 +21,12 @@ from tests.servers.debezium import ConnectWorker, shop_connector
 from tests.servers.kafka import KafkaCluster
 from tests.servers.postgres import PostgresServer
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(900)]
+
+WAIT_S = 180.0
+"""For what takes some seconds, on a machine that has more to do."""
+IDLE_S = 10.0
+"""Nothing follows where nothing came for so long."""
 
 
 async def test_each_mode(
@@ -56,23 +61,24 @@ def wait_streaming(connection: psycopg.Connection[object], slots: int) -> None:
         "SELECT count(*) FROM pg_replication_slots JOIN pg_stat_replication ON active_pid = pid "
         "WHERE state = 'streaming' AND slot_type = 'logical' AND NOT temporary"
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT_S
     while connection.execute(query).fetchone() != (slots,):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def read_topic(kafka: Kafka, topic: str, many: int = 0, idle_s: float = 10.0) -> list[Record]:
+def read_topic(kafka: Kafka, topic: str, many: int = 0) -> list[Record]:
     """All records of a topic of one partition, of which there are so many at least."""
     consumer = Consumer(kafka.consumer("unused"))
     consumer.assign([TopicPartition(topic, 0, 0)])
     records: list[Record] = []
-    idle = 60.0 if many else idle_s
-    while (message := consumer.poll(idle)) is not None:  # a tombstone counts as false
+    wait_s = WAIT_S if many else IDLE_S
+    while (message := consumer.poll(wait_s)) is not None:  # a tombstone counts as false
         if message.error():
             continue
         records.append(from_confluent(message))
-        idle = 1.0 if many and len(records) >= many else 20.0 if many else idle_s
+        if len(records) >= many:
+            wait_s = 1.0 if many else IDLE_S
     consumer.close()
     return records
 

@@ -23,7 +23,7 @@ from tests.servers.postgres import PASSWORD, USER, PostgresServer
 
 VERSION = "3.6.3.Final"
 JARS = CACHE / f"debezium-{VERSION}-kafka-{kafka.VERSION}"
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 180.0
 SETTINGS = {
     "key.converter": "org.apache.kafka.connect.json.JsonConverter",
     "value.converter": "org.apache.kafka.connect.json.JsonConverter",
@@ -100,16 +100,19 @@ class ConnectWorker:
 
     def put(self, name: str, config: dict[str, Any]) -> None:
         """Run a connector with this configuration, and wait until its task runs."""
-        answer = httpx.put(f"{self.url}/connectors/{name}/config", json=config, timeout=60)
+        answer = httpx.put(
+            f"{self.url}/connectors/{name}/config", json=config, timeout=START_TIMEOUT_S
+        )
         if not answer.is_success:
             raise RuntimeError(f"Kafka Connect refuses the connector: {answer.text[:1000]}")
-        self._wait(lambda: self._runs(name), f"run the connector {name}")
+        self._wait(lambda: self.runs(name), f"run the connector {name}")
 
     def remove(self, name: str) -> None:
         """Stop a connector and forget it."""
-        httpx.delete(f"{self.url}/connectors/{name}", timeout=60).raise_for_status()
+        httpx.delete(f"{self.url}/connectors/{name}", timeout=START_TIMEOUT_S).raise_for_status()
 
-    def _runs(self, name: str) -> bool:
+    def runs(self, name: str) -> bool:
+        """Whether a connector runs; raises RuntimeError if it failed."""
         tasks = httpx.get(f"{self.url}/connectors/{name}/status").json().get("tasks", [])
         if failed := [one["trace"] for one in tasks if one["state"] == "FAILED"]:
             raise RuntimeError(f"the connector failed: {failed[0][:2000]}")

@@ -8,9 +8,11 @@ the user `postgres` that the package makes.
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +24,8 @@ from stream.embedded_broker import claim_port
 from tests.servers import ServerMissing
 
 USER, PASSWORD = "lookstream", "lookstream-secret"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 20.0
 SETTINGS = {
     "wal_level": "logical",
     "listen_addresses": "127.0.0.1",
@@ -108,8 +111,11 @@ class PostgresServer:
                 return
 
     def _end(self) -> None:
-        if self._process:
-            stop(self._process, grace_s=10)
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)  # ends sessions; SIGTERM waits for them
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_TIMEOUT_S)
+            stop(self._process)
         self._scratch.cleanup()
 
 

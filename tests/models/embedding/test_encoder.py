@@ -198,3 +198,9 @@ def test_unknown_backbones_and_missing_projections_are_refused() -> None:
         load_encoder("cpu", "huge")
     with pytest.raises(ProjectionError, match="lookstream train embedding"):
         load_encoder("cpu", projection=Path("none.safetensors"))
+
+
+@pytest.mark.parametrize("text", ["Made of oats and water, without sugar. ", "牛奶", "🥛"])
+def test_a_long_description_is_taken(encoder: Encoder, text: str) -> None:
+    (one,) = encoder.encode_items([RED], [(text * 8000)[:8000]])
+    assert len(one.juice.to_bytes()) <= MAX_BYTES

@@ -54,6 +54,19 @@ def test_full_juice_is_small() -> None:
     assert len(full.to_bytes()) < MAX_BYTES / 2
 
 
+@pytest.mark.parametrize("text", ["Oat milk ", "牛奶", "🥛"])
+def test_a_caption_is_cut_to_what_fits_beside_many_patches(text: str) -> None:
+    many = msgspec.structs.replace(
+        juice(np.ones((17, 64), np.float32)), saliency=bytes(37 * 37), caption=(text * 400)[:400]
+    )
+    fitting = many.cut_to_fit()
+    assert len(fitting.to_bytes()) <= MAX_BYTES
+    assert fitting.caption
+    assert many.caption.startswith(fitting.caption)
+    assert fitting.cut_to_fit() == fitting
+    assert juice(np.ones((17, 64), np.float32)).cut_to_fit().caption.endswith("banana")
+
+
 def test_empty_juice_has_neither_picture_nor_text() -> None:
     empty = Juice.from_bytes(Juice().to_bytes())
     assert not empty.has_picture
