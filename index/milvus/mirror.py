@@ -32,7 +32,7 @@ from index.search.table import MAX_DESCRIPTION, ItemRow, ProductRows
 
 FORMAT = 3
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-DATABASE, LOCK = ".sqlite3", ".lock"
+DATABASE, LOCK, REPLACED = ".sqlite3", ".lock", ".replaced"
 FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
 """The endings of a database, with those that SQLite keeps beside it."""
 PAGE = 5000
@@ -314,9 +314,25 @@ class Mirror:
             yield
 
 
+def mark_replaced(folder: Path, generation: str) -> None:
+    """Tell readers of a mirror that the alias is about to move away from its collection."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{generation}{REPLACED}").touch()
+
+
+def is_marked_replaced(folder: Path, generation: str) -> bool:
+    """Whether the alias may have moved away from a collection; only Milvus knows then."""
+    return (folder / f"{generation}{REPLACED}").exists()
+
+
+def unmark_replaced(folder: Path, generation: str) -> None:
+    """Take the mark away, when the alias points to the collection again."""
+    _delete(folder, generation, [REPLACED])
+
+
 def delete_mirror(folder: Path, generation: str) -> None:
     """Delete the mirror of a collection that was dropped, if there is one."""
-    _delete(folder, generation, (*FILES, LOCK))
+    _delete(folder, generation, (*FILES, LOCK, REPLACED))
 
 
 def _delete(folder: Path, generation: str, endings: Iterable[str]) -> None:
