@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookstream.client import AsyncClient, Client, Query
     from lookstream.errors import AccessDenied
+    from lookstream.picture_juice import PictureJuice, juice
     from models.catalog.folder import read_catalog
     from models.embedding.load import load_encoder
     from models.errors import CatalogError, ModelError
@@ -45,6 +46,7 @@ __all__ = [
     "Client",
     "ModelError",
     "OfferPatch",
+    "PictureJuice",
     "ProductDelete",
     "ProductUpsert",
     "Query",
@@ -55,6 +57,7 @@ __all__ = [
     "ResultItem",
     "SettingsError",
     "StreamError",
+    "juice",
     "load_encoder",
     "load_reranker",
     "read_catalog",
@@ -63,6 +66,7 @@ __all__ = [
 _MODULES = {
     "lookstream.client": ("AsyncClient", "Client", "Query"),
     "lookstream.errors": ("AccessDenied",),
+    "lookstream.picture_juice": ("PictureJuice", "juice"),
     "models.catalog.folder": ("read_catalog",),
     "models.embedding.load": ("load_encoder",),
     "models.errors": ("CatalogError", "ModelError"),

@@ -16,6 +16,7 @@ steps, not the formulas; the formulas here are ours, built on named prior work i
     review.py            which ids are wrong, and where their documents belong
     explanations.py      why, in words
     curate.py            the four steps in a row, and the result
+    juicing.py           training sets of fewer pixels or fewer samples
     report.py            counts and changes as JSON, clusters as JSON lines
     label_noise.py       noise injected on purpose, and how much of it is found again
 """

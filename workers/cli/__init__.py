@@ -22,6 +22,7 @@ from workers.cli import (
     doctor,
     evaluate,
     generations,
+    juice,
     keys,
     lag,
     map_source,
@@ -65,6 +66,7 @@ app.command()(search.search)
 app.command()(evaluate.evaluate)
 app.command()(adapt.adapt)
 app.command()(curate.curate)
+app.command()(juice.juice)
 app.command()(synthesize.studio)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     bench.bench

@@ -1,0 +1,65 @@
+"""Smaller training sets: crops, agreement, and which samples stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.curation.juicing import Sample, Way, chosen, crop_to_juice, measure_agreement
+from models.embedding.protocol import Encoded
+from models.juicer.juice import Int8Matrix, Juice
+from tests.doubles.colours import ColourEncoder
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows % 256, columns % 256, 0 * rows], axis=-1).astype(np.uint8)
+
+
+def test_a_picture_is_cropped_to_its_box_with_a_margin() -> None:
+    part = crop_to_juice(picture(200, 100), (0.3, 0.5, 0.7, 0.8), keep=1)
+    assert part.shape == (80, 50, 3)  # .45 to .85 of 200, .25 to .75 of 100
+    assert part[0, 0].tolist() == [90, 25, 0]
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.3, 0.5, 0.9])
+def test_no_more_than_a_share_of_the_pixels_is_kept(keep: float) -> None:
+    whole = picture(240, 320)
+    part = crop_to_juice(whole, (0.0, 0.0, 1.0, 1.0), keep)
+    assert 0.9 * keep < part.shape[0] * part.shape[1] / (240 * 320) <= keep
+
+
+def test_a_small_box_and_a_small_picture_leave_something_to_see() -> None:
+    assert crop_to_juice(picture(300, 300), (0.5, 0.5, 0.5, 0.5), 0.5).shape == (32, 32, 3)
+    assert crop_to_juice(picture(300, 300), (1.0, 1.0, 1.0, 1.0), 0.5).shape[0] >= 1
+    assert min(crop_to_juice(picture(9, 9), (0.0, 0.0, 0.1, 0.1), 0.01).shape[:2]) >= 5
+
+
+def test_which_samples_stay() -> None:
+    samples = [Sample(image=str(at), agreement=at / 10) for at in (3, 1, 4, 2)]
+    assert chosen(samples, Way.JUICE, 0.5) == [True] * 4
+    assert chosen(samples, Way.SIEVE, 0.5) == [True, False, True, False]
+    assert chosen(samples, Way.SIEVE, 0.01) == [False, False, True, False]
+    drawn = chosen(samples, Way.RANDOM, 0.5, seed=1)
+    assert sum(drawn) == 2
+    assert drawn == chosen(samples, Way.RANDOM, 0.5, seed=1)
+
+
+def test_a_picture_agrees_with_the_names_of_its_classes() -> None:
+    class Named(ColourEncoder):
+        def encode_items(self, pictures, texts, categories=None):  # type: ignore[no-untyped-def]
+            axis = {"dog": 0, "a dog": 0, "mug": 1}
+            rows = [np.eye(4, dtype=np.float32)[[axis[text]]] for text in texts]
+            return [Encoded(row[0], Juice(text_matrix=Int8Matrix.pack(row))) for row in rows]
+
+    agreement = measure_agreement(Named())
+
+    def shown(*classes: tuple[str, float]) -> Encoded:
+        sentence = Int8Matrix.pack(np.eye(4, dtype=np.float32)[[0]])
+        return Encoded(np.zeros(4, np.float32), Juice(classes=classes, text_matrix=sentence))
+
+    assert agreement(shown(("dog", 0.9)), "a dog") == pytest.approx(1)
+    assert agreement(shown(("mug", 0.9)), "a dog") == pytest.approx(0)
+    assert 0 < agreement(shown(("mug", 0.6), ("dog", 0.3)), "a dog") < 0.7
+    assert agreement(shown(), "a dog") == 0
+    assert agreement(shown(("dog", 0.9)), " ") == 0
