@@ -174,14 +174,14 @@ def fit(features: Floats, labels: Rows, texts: Floats, seed: int) -> tuple[Float
     optimiser = torch.optim.AdamW([*linear.parameters(), classes], lr=RATE, weight_decay=0.05)
     began = time.perf_counter()
     for _ in range(EPOCHS):
-        for batch in torch.randperm(len(rows)).split(BATCH):
+        for batch in torch.randperm(len(rows)).split(BATCH):  # type: ignore[no-untyped-call]
             mapped = functional.normalize(linear(rows[batch]))
             wanted = functional.one_hot(ids[batch], len(texts)) * PIXEL_MARGIN
             loss = functional.cross_entropy(
                 SCALE * (mapped @ functional.normalize(classes).T - wanted), ids[batch]
             ) + functional.cross_entropy(SCALE * (mapped @ titles.T - wanted), ids[batch])
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     return linear.weight.detach().numpy().T.copy(), time.perf_counter() - began
 

@@ -47,7 +47,7 @@ def juice(
 
     [bold]Examples[/]
 
-      lookstream juice examples/grocery --out juiced
+      lookstream juice examples/grocery --split test --out juiced
       lookstream juice DIR --out sieved --by sieve --keep 0.3
       lookstream train embedding juiced --out encoder.safetensors
     """
