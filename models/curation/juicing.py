@@ -1,9 +1,9 @@
 """Training sets of fewer pixels or fewer samples: juiced, sieved, or drawn at random.
 
 Juicing (DataJuicer, arXiv 2503.14559) works inside each sample: a photo is cropped to the box of
-its salient patches and brought down to a share of its pixels. Sieving keeps the samples whose picture and text agree most
-(CLIPScore filtering), random choice is what both must be ahead of. What a sample costs is its
-pixels, so that a share means the same for all three.
+its salient patches and brought down to a share of its pixels. Sieving keeps the samples whose
+picture and text agree most (CLIPScore filtering), random choice is what both must be ahead of. What
+a sample costs is its pixels, so that a share means the same for all three.
 
 How far a picture agrees with words (ours): where one network reads both, the cosine of the two;
 else that of the words and the mean of the names of the picture's classes, weighed by their
