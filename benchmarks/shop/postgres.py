@@ -128,16 +128,18 @@ def change_all(table: Table, stack: Stack, bars: Progress, until: int) -> int:
             if kills < KILLS and table.changes - first > (until - first) * (kills + 1) / (
                 KILLS + 1
             ):
-                kill_ingest()
-                kills += 1
+                kills += kill_ingest()
     return kills
 
 
-def kill_ingest() -> None:
-    """Kill the ingest worker with SIGKILL; the stack starts another."""
-    children = psutil.Process().children(recursive=True)
-    [worker] = [one for one in children if one.cmdline()[-2:] == ["worker", "ingest"]]
-    worker.kill()
+def kill_ingest() -> bool:
+    """Kill the ingest worker with SIGKILL, if it runs; the stack starts another."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # a zombie is one that has no command line
+            if child.cmdline()[-2:] == ["worker", "ingest"]:
+                child.kill()
+                return True
+    return False
 
 
 def wait_sent(kafka: Kafka, product: int) -> None:

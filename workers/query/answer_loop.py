@@ -24,6 +24,8 @@ from workers.query.steps import PreparedQuery, QueryPipeline, RejectedQuery
 DRAIN_S = 2.0
 """How long what is under way may take to end when the worker stops."""
 POLL_S = 0.02
+WARM_EVERY_S = 1.0
+"""How often an index is looked for where there was none, or it did not answer, at the start."""
 
 Publish = Callable[[Sequence[Result | RejectedQuery]], None]
 
@@ -46,6 +48,7 @@ class AnswerLoop:
         self._preparing: set[asyncio.Task[None]] = set()
         self._in_flight = InFlight()
         self._failure: Exception | None = None
+        self._warm = False
 
     def take(self, records: Sequence[Record]) -> Offsets:
         """Begin to answer these; the first unfinished offset of each partition that has one.
@@ -107,11 +110,20 @@ class AnswerLoop:
         """The queries that are ready, when there is one; [] when there is to be no other."""
         batch: list[PreparedQuery | RejectedQuery] = []
         while len(batch) < self._settings.batch and not (batch and self._ready.empty()):
-            one = await self._ready.get()
+            one = await self._next()
             if one is None:
                 return []
             batch.append(one)
         return batch
+
+    async def _next(self) -> PreparedQuery | RejectedQuery | None:
+        """The next that is ready. Until the index is there and open it is looked for meanwhile."""
+        while not self._warm:
+            try:
+                return await asyncio.wait_for(self._ready.get(), WARM_EVERY_S)
+            except TimeoutError:
+                self._warm = await asyncio.to_thread(self._pipeline.warm)
+        return await self._ready.get()
 
     def _answer(self, batch: Sequence[PreparedQuery | RejectedQuery]) -> None:
         self._publish(self._pipeline.search(batch))

@@ -30,6 +30,13 @@ class FollowingPipeline:
         """See `QueryPipeline.prepare`."""
         return await self._pipeline.prepare(record)
 
+    def warm(self) -> bool:
+        """See `QueryPipeline.warm`; of another encoder's index, the next query takes care."""
+        try:
+            return self._pipeline.warm()
+        except ModelMismatch:
+            return True
+
     def search(
         self, prepared: Sequence[PreparedQuery | RejectedQuery]
     ) -> list[Result | RejectedQuery]:

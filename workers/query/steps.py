@@ -121,11 +121,27 @@ class QueryPipeline:
         """Close the index."""
         self._index.close()
 
-    def warm_up(self) -> None:
+    def load_words(self) -> None:
         """Load what only words need, so that nobody waits for it."""
         if self._encoder.reads_words:
             (query,) = self._encoder.encode_queries([None], ["shoes"])
             self._encoder.part_weights(query.vector[None])
+
+    def warm(self) -> bool:
+        """Open the index and fill its table, so that no query waits for it; whether it is there.
+
+        Called from the thread that calls `search`.
+
+        Raises:
+            ModelMismatch: the index is of another model.
+        """
+        try:
+            self._part_weights.now()
+            self._index.warm()
+            return bool(self._index.bank_version())
+        except MilvusUnavailable as error:
+            log.warning("the table of products is filled later", why=str(error))
+            return False
 
     async def answer(self, records: Sequence[Record]) -> list[Result | RejectedQuery]:
         """One result or rejection per record, in order, when the last of them is ready."""

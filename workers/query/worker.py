@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from index.errors import MilvusUnavailable
 from stream.codec import encode
 from stream.connection import PROMPT_FETCH_WAIT_MS
 from stream.consumer_loop import ConsumerLoop
@@ -114,17 +113,9 @@ def _pipeline(settings: Settings, fetcher: Fetcher) -> QueryPipeline:
         log.warning("scores are not calibrated on this encoder", why=reranker.note)
     check_model(settings, encoder.model_id, WAIT_FOR_INDEX_S)
     index = CatalogIndex(settings, encoder.model_id, encoder.empty_vocabulary)
-    _warm(index)
     fitted = FittedFile(settings, encoder.model_id)
     adapted = AdaptedFile(settings, encoder.model_id)
     pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query, fitted, adapted)
-    pipeline.warm_up()
+    pipeline.load_words()
+    pipeline.warm()
     return pipeline
-
-
-def _warm(index: CatalogIndex) -> None:
-    """Fill the table before the first query comes; where Milvus is away now, that one fills it."""
-    try:
-        index.warm()
-    except MilvusUnavailable as error:
-        log.warning("the table of products is filled later", why=str(error))

@@ -54,6 +54,12 @@ class Pipeline(QueryPipeline):
     def __init__(self, settings: QuerySettings, fetcher: Fetcher) -> None:
         super().__init__(fetcher, None, None, None, settings)  # type: ignore[arg-type]
         self.batches: list[int] = []
+        self.there = True
+        self.looked = 0
+
+    def warm(self) -> bool:
+        self.looked += 1
+        return self.there
 
     def search(self, prepared: Sequence[Any]) -> list[Result | RejectedQuery]:
         self.batches.append(len(prepared))
@@ -125,6 +131,23 @@ async def test_text_is_answered_while_a_picture_is_on_its_way() -> None:
         await answers.wait_for("q1", "q2", "q3")
         answers.fetcher.open.set()
         await answers.wait_for("q1", "q2", "q3", "q0")
+
+
+async def test_an_index_that_comes_later_is_opened_before_anybody_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answer_loop, "WARM_EVERY_S", 0.005)
+    answers = Answers()
+    answers.pipeline.there = False
+    async with answers.loop.running():
+        await until(lambda: answers.pipeline.looked > 1)
+        answers.take(None)
+        await answers.wait_for("q0")
+        answers.pipeline.there = True
+        looked = answers.pipeline.looked
+        await until(lambda: answers.pipeline.looked > looked)
+        answers.take(None)
+        await answers.wait_for("q0", "q1")
 
 
 async def test_nothing_is_committed_before_it_is_answered() -> None:

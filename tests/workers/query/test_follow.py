@@ -28,6 +28,9 @@ class Pipeline:
             raise ModelMismatch(f"the index is of {Index.live}, and this is {self.model}")
         return [(one, self.model) for one in prepared]
 
+    def warm(self) -> bool:
+        return bool(self.search(["a"]))
+
     def close(self) -> None:
         self.closed = True
 
@@ -69,3 +72,12 @@ def test_without_the_right_encoder_the_worker_says_what_differs(
     monkeypatch.setattr(Index, "live", "new")
     with pytest.raises(ModelMismatch, match="the index is of new"):
         pipeline.search([])
+
+
+def test_another_encoder_is_not_loaded_before_somebody_asks(
+    made: list[Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = following(made, ["old"])
+    monkeypatch.setattr(Index, "live", "new")
+    assert pipeline.warm()
+    assert len(made) == 1

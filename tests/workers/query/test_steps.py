@@ -176,6 +176,7 @@ async def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
     index = CatalogIndex(settings, encoder.model_id)
     async with open_fetcher(IntakeSettings()) as fetcher:
         pipeline = QueryPipeline(fetcher, encoder, load_reranker(), index, QuerySettings())
+        assert not pipeline.warm()
         [result] = await pipeline.answer([ask(text="anything")])
     assert isinstance(result, Result)
     assert (result.items, result.error) == ((), None)
@@ -192,6 +193,8 @@ async def test_a_store_that_does_not_answer_is_said(
     index = CatalogIndex(gone, encoder.model_id)
     async with open_fetcher(IntakeSettings()) as fetcher:
         lost = QueryPipeline(fetcher, encoder, load_reranker(), index, QuerySettings(retry_s=0.1))
+        assert pipeline.warm()
+        assert not lost.warm()
         [outcome] = await lost.answer([ask(text="leaf")])
     assert isinstance(outcome, RejectedQuery)
     assert "search is unavailable" in outcome.rejection.reason
