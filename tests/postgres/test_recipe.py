@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -77,6 +78,8 @@ def test_the_recipe(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if not shutil.which("curl"):
+        pytest.skip("no curl: `apt-get install curl`")
     for name in ("INGEST__METRICS_PORT", "QUERY__METRICS_PORT", "FEEDBACK__METRICS_PORT"):
         monkeypatch.setenv(f"LOOKSTREAM_{name}", str(claim_port()))
     monkeypatch.setenv("LOOKSTREAM_WEB__PORT", str(claim_port()))
