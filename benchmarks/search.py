@@ -30,6 +30,8 @@ there are fewer, are asked by every tenth photo. The last line is one JSON objec
     growth_10k_1m         with --growth: p50 of the table alone at 1,000,000 items by that at 10,000
     swap_queries, swap_failed, swap_mixed, switch_s, freshness_p99_ms, patch_encodings and others
                           as `lookstream bench generations` measures them, which runs them alone
+    scene_found, scene_gap, scene_gap_of_all, scene_i_hr_1_given, scene_extra
+                          of rendered scenes, see `benchmarks.juicing.scenes`
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ import numpy as np
 import orjson
 
 from benchmarks import generations
+from benchmarks.juicing.scenes import measure_scenes
 from benchmarks.shop.picture_vectors import picture_vectors
 from benchmarks.shop.search_speed import Speed, growth, measure_speed, opened
 from index.item import Item
@@ -189,6 +192,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=10_000)
     parser.add_argument("--pictures", type=int, default=1, help="of a product, at most")
     parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--scenes", type=int, default=60, help="of three products each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--swap-queries", type=int, default=10_000, help="while indexes are swapped; 0: no swaps"
@@ -226,6 +230,8 @@ def main() -> None:
     if options.swap_queries:
         with open_progress() as progress:
             found |= generations.measure(1000, options.swap_queries, 20.0, progress)
+    with open_progress() as progress:
+        found |= measure_scenes(options.scenes, progress)
     print(orjson.dumps({"items": len(items), **found, "load_s": round(load_s, 2)}).decode())
 
 

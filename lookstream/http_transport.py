@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import httpx
@@ -83,7 +84,7 @@ class HttpTransport:
             found = self._request("POST", "/search", content=msgspec.json.encode(query))
         except _Refused as refused:
             return Result(query_id=query.query_id, error=refused.error)
-        for item in found.get("items", ()):
+        for item in chain(*(one.get("items", ()) for one in (found, *found.get("groups", ())))):
             item.pop("image_url", None)
         return msgspec.convert({**found, "type": "result", "schema": 2}, Result)
 

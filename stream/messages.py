@@ -163,6 +163,7 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
     Attributes:
         image, images: a picture; or several, each with a weight, or a part of one.
         text: words, which go with every picture that is wanted.
+        objects: `auto` also looks for the objects of `image`, and answers each in a group.
         like: products to find more of, from what is stored of their first pictures; they
             themselves are not found.
         filter: which products may be found (`index.search.filter` has the grammar).
@@ -183,6 +184,7 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
     image: ImageRef | None = None
     images: Annotated[tuple[QueryImage, ...], Meta(max_length=8)] = ()
     text: QueryText | None = None
+    objects: Literal["off", "auto"] = "off"
     like: Annotated[tuple[Id, ...], Meta(max_length=20)] = ()
     filter: FilterText | None = None
     facets: Annotated[tuple[FacetText, ...], Meta(max_length=20)] = ()
@@ -198,6 +200,8 @@ class Query(Message, tag="query", frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.image is not None and self.images:
             raise ValueError("field `images`: give image or images, not both")
+        if self.objects == "auto" and (self.image is None or self.like):
+            raise ValueError("field `objects`: objects are looked for in `image`, without `like`")
         wanted = self.image is not None or any(one.weight > 0 for one in self.images)
         if not wanted and not self.like and not (self.text or "").strip():
             what = "says only what is not wanted" if self.images else "asks nothing"
@@ -310,6 +314,20 @@ class QueryJuice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     classes: tuple[tuple[str, float], ...] = ()
 
 
+class ObjectGroup(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was found for one object of a picture.
+
+    `box` is (x0, y0, x1, y1) relative to the picture, `score` how sure it is that an object is
+    there; the others are as in `Result`.
+    """
+
+    box: tuple[Share, Share, Share, Share]
+    score: Share
+    items: tuple[ResultItem, ...] = ()
+    no_match: bool = False
+    no_match_probability: Probability | None = None
+
+
 class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fields=False):
     """The answer to a query, keyed by its `query_id`.
 
@@ -318,6 +336,7 @@ class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fi
         items: best first, one page of them.
         no_match: more probably than not none of what was found is the very product.
         no_match_probability: how probable that is; None without candidates.
+        groups: with `objects`, one for each object where the picture shows several, from the left.
         found: products that pass the filter; with `min_probability`, how many of them are probable
             enough.
         found_is_exact: false where not every product that passes could be judged.
@@ -340,6 +359,7 @@ class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fi
     items: tuple[ResultItem, ...] = ()
     no_match: bool = False
     no_match_probability: Probability | None = None
+    groups: tuple[ObjectGroup, ...] = ()
     found: int = 0
     found_is_exact: bool = True
     facets: tuple[FacetCounts, ...] = ()

@@ -33,6 +33,7 @@ from stream.messages import (
 
 _NEW = (
     "images",
+    "objects",
     "like",
     "filter",
     "facets",

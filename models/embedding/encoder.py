@@ -35,7 +35,8 @@ from models.juicer.caption import enrich_caption, stems
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
 from models.juicer.juicer import FeatureSource, PictureFeatures
 from models.juicer.object_classes import classify
-from models.juicer.saliency import crop_box, select_patches
+from models.juicer.objects import FoundObject
+from models.juicer.saliency import select_patches
 from models.text.vocabulary import Vocabulary
 
 TOKENS = 16
@@ -162,6 +163,15 @@ class Encoder:
             queries.append(Encoded(vector, juice, weights))
         return queries
 
+    def find_objects(self, picture: Picture) -> tuple[FoundObject, ...]:
+        """The objects that a picture shows, at most eight, the surest first.
+
+        Raises:
+            PictureError: it is no uint8 (h, w, 3), or smaller than 8 × 8.
+        """
+        (features,) = self._source.features([picture])
+        return features.products.objects
+
     def part_weights(self, items: Floats) -> PartWeights:
         """How much the parts of a query count in a catalog.
 
@@ -239,8 +249,8 @@ class Encoder:
         return Juice(
             grid=grid,
             kept=tuple(int(patch) for patch in kept),
-            saliency=np.rint(features.saliency * 255).astype(np.uint8).tobytes(),
-            box=crop_box(kept, grid, features.frame),
+            saliency=np.rint(features.products.share * 255).astype(np.uint8).tobytes(),
+            box=features.products.box,
             classes=tuple((_first_synonym(label), round(share, 4)) for label, share in classes),
             token_matrix=Int8Matrix.pack(np.vstack([tokens[kept], fused])),
             colour_matrix=Int8Matrix.pack(features.colour[None]),

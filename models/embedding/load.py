@@ -33,6 +33,7 @@ from models.embedding.tower_projection import (
 from models.errors import ProjectionError, WeightsError
 from models.hub.names import INT8
 from models.juicer.juicer import BackboneFeatures
+from models.juicer.product_head import load_product_head
 from models.juicer.tower_features import TowerFeatures
 from models.text.sentence_encoders import DEFAULT as DEFAULT_TEXT
 from models.text.sentence_encoders import text_model
@@ -78,7 +79,9 @@ def load_encoder(
         spec, device=best_device() if device == "auto" else device, threads=threads
     )
     maps = load_projection(path, network.layout.widths)
-    source = BackboneFeatures(network, spec.size)
+    found = packaged_head(backbone)
+    head = load_product_head(found, network.layout.widths) if found.is_file() else None
+    source = BackboneFeatures(network, spec.size, head)
     model_id = encoder_id(backbone, projection, dim, text)
     return Encoder(source, maps, load_text_projection(text), model_id, dim or DIM)
 
@@ -183,6 +186,11 @@ def _files(backbone: str, projection: Path | None) -> tuple[BackboneSpec, Path]:
 def packaged_weights(backbone: str) -> Path:
     """Where the packaged encoder's file for a backbone is; there may be none."""
     return WEIGHTS / f"{backbone.partition(':')[0]}.safetensors"
+
+
+def packaged_head(backbone: str) -> Path:
+    """Where the packaged head that finds products is, for a backbone; there may be none."""
+    return WEIGHTS / f"products-{backbone.partition(':')[0]}.safetensors"
 
 
 def best_device() -> str:

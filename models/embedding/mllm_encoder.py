@@ -16,6 +16,7 @@ from models.embedding.protocol import Encoded, ItemEncoder, SearchEncoder
 from models.errors import PictureError, TextError
 from models.images.letterbox import Picture
 from models.juicer.caption import stems
+from models.juicer.objects import FoundObject
 from models.text.folding import fold_text
 from models.text.sentence_encoders import DEFAULT as DEFAULT_TEXT
 
@@ -96,6 +97,10 @@ class MllmEncoder(SearchEncoder):
         juiced = self._juicer.encode_items(fresh, texts, categories)
         vectors = self._vectors(fresh, prompts, by_words)
         return [Encoded(row, one.juice) for row, one in zip(vectors, juiced, strict=True)]
+
+    def find_objects(self, picture: Picture) -> tuple[FoundObject, ...]:
+        """Those that the juicer finds."""
+        return self._juicer.find_objects(picture)
 
     def _vectors(
         self, pictures: Sequence[Picture | None], texts: Sequence[str], by_words: Sequence[bool]

@@ -10,6 +10,7 @@ from models.arrays import Floats
 from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.images.letterbox import Picture
 from models.juicer.juice import Juice
+from models.juicer.objects import FoundObject
 from models.text.vocabulary import Vocabulary
 
 
@@ -32,6 +33,10 @@ class ItemEncoder(Protocol):
     """Encodes items: see `models.embedding.encoder.Encoder`."""
 
     model_id: str
+
+    def find_objects(self, picture: Picture) -> tuple[FoundObject, ...]:
+        """The objects that a picture shows, the surest first; none where the encoder finds none."""
+        return ()
 
     def encode_items(
         self,

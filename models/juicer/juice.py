@@ -62,9 +62,9 @@ class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kept: tuple[int, ...] = ()
     """Kept patches, most salient first."""
     saliency: bytes = b""
-    """One byte per patch, 0 (background) to 255."""
+    """One byte per patch: how much of it is product, 0 (background) to 255."""
     box: Box = (0.0, 0.0, 1.0, 1.0)
-    """Crop around the kept patches: x0, y0, x1, y1, relative, 0 to 1."""
+    """Around the product: x0, y0, x1, y1, relative, 0 to 1."""
     classes: tuple[tuple[str, float], ...] = ()
     """Object classes of the kept patches with their probability, most probable first."""
     caption: str = ""

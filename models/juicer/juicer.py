@@ -19,6 +19,8 @@ from models.backbone.protocol import Backbone
 from models.backbone.spec import Layout
 from models.images.colour_histogram import FINE, colour_histogram
 from models.images.letterbox import Frame, Picture, letterbox, normalise
+from models.juicer.objects import Products, salient_objects
+from models.juicer.product_head import ProductHead
 from models.juicer.product_pixels import product_pixels
 from models.juicer.saliency import Mask, cell_pixels, find_background, patch_saliency
 
@@ -38,6 +40,7 @@ class PictureFeatures:
         cells: the middle depths of every patch, each of length 1, side by side, (patches, d).
         colour: the coarse colour histogram (120,) of the kept patches.
         fine_colour: the fine one (567,) of the product's pixels.
+        products: where its products are, which is for showing and cropping, not for the vector.
     """
 
     frame: Frame
@@ -47,6 +50,7 @@ class PictureFeatures:
     cells: Floats
     colour: Floats
     fine_colour: Floats
+    products: Products
 
 
 class FeatureSource(Protocol):
@@ -69,10 +73,14 @@ class FeatureSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class BackboneFeatures:
-    """A `FeatureSource` of a backbone, whose input has this size in pixels."""
+    """A `FeatureSource` of a backbone, whose input has this size in pixels.
+
+    ``head`` finds products by the backbone's features; None for one without.
+    """
 
     backbone: Backbone
     size: int
+    head: ProductHead | None = None
 
     @property
     def layout(self) -> Layout:
@@ -86,11 +94,11 @@ class BackboneFeatures:
 
     def features(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
         """See `extract_features`."""
-        return extract_features(pictures, self.backbone, self.size)
+        return extract_features(pictures, self.backbone, self.size, self.head)
 
 
 def extract_features(
-    pictures: Sequence[Picture], backbone: Backbone, size: int
+    pictures: Sequence[Picture], backbone: Backbone, size: int, head: ProductHead | None = None
 ) -> list[PictureFeatures]:
     """The features of decoded RGB pictures, uint8 (h, w, 3), of any size; raises PictureError."""
     canvases = [letterbox(picture, size) for picture in pictures]
@@ -98,12 +106,18 @@ def extract_features(
         return []
     rows = backbone.patches(np.stack([normalise(canvas) for canvas, _ in canvases]))
     return [
-        pool_patches(patches, canvas, frame, backbone.layout)
+        pool_patches(patches, canvas, frame, backbone.layout, head)
         for patches, (canvas, frame) in zip(rows, canvases, strict=True)
     ]
 
 
-def pool_patches(patches: Floats, canvas: Picture, frame: Frame, layout: Layout) -> PictureFeatures:
+def pool_patches(
+    patches: Floats,
+    canvas: Picture,
+    frame: Frame,
+    layout: Layout,
+    head: ProductHead | None = None,
+) -> PictureFeatures:
     """The features of one letterboxed picture, from the backbone's rows of its patches."""
     depths = layout.depths(patches)
     inside = frame.cells(layout.grid)
@@ -120,6 +134,9 @@ def pool_patches(patches: Floats, canvas: Picture, frame: Frame, layout: Layout)
             pixels.reshape(-1, 3), np.repeat(weights / pixels.shape[1], pixels.shape[1])
         ),
         fine_colour=colour_histogram(*product_pixels(canvas, frame, salience, layout.grid), FINE),
+        products=salient_objects(salience, layout.grid, frame)
+        if head is None
+        else head(depths, frame, layout.grid),
     )
 
 

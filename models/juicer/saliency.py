@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.arrays import Box, Floats
-from models.images.letterbox import Frame, Picture
+from models.arrays import Floats
+from models.images.letterbox import Picture
 
 CELL_SIDE = 6
 """Pixels of a patch's side in the downscaled copy that colours and flatness are measured on."""
@@ -94,16 +94,6 @@ def select_patches(tokens: Floats, salience: Floats, count: int) -> NDArray[np.i
         score[best] = -np.inf
         repeated = np.maximum(repeated, cosines[best])
     return np.array(chosen, np.intp)
-
-
-def crop_box(kept: NDArray[np.intp], grid: Grid, frame: Frame) -> Box:
-    """The box around the kept patches, relative to the picture: x0, y0, x1, y1, 0 to 1."""
-    if not len(kept):
-        return 0.0, 0.0, 1.0, 1.0
-    rows, columns = np.divmod(kept, grid[1])
-    left, right = float(columns.min()) / grid[1], float(columns.max() + 1) / grid[1]
-    top, bottom = float(rows.min()) / grid[0], float(rows.max() + 1) / grid[0]
-    return frame.to_picture((left, top, right, bottom))
 
 
 _SHIFTS = ((0, 1), (0, -1), (1, 1), (1, -1))

@@ -19,6 +19,7 @@ from models.backbone.tower_files import TowerCard
 from models.images.colour_histogram import FINE, colour_histogram
 from models.images.letterbox import Frame, Picture
 from models.juicer.juicer import PictureFeatures, pooling_weights
+from models.juicer.objects import salient_objects
 from models.juicer.product_pixels import product_pixels
 from models.juicer.saliency import (
     BACKGROUND_WEIGHT,
@@ -77,6 +78,7 @@ class TowerFeatures:
                 pixels.reshape(-1, 3), np.repeat(weights / pixels.shape[1], pixels.shape[1])
             ),
             fine_colour=colour_histogram(*product_pixels(canvas, frame, salience, self.grid), FINE),
+            products=salient_objects(salience, self.grid, frame),
         )
 
 

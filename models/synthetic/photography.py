@@ -55,7 +55,7 @@ class Shot:
 
 def packshot(product: Design) -> Shot:
     """The shop's picture: on white, in the usual view of its kind, filling the frame."""
-    placed = PlacedProduct(product, _place(shape(product), turn=-product.kind.azimuth))
+    placed = PlacedProduct(product, place(shape(product), turn=-product.kind.azimuth))
     points = placed.points()
     camera = fit_camera(points, product.kind.elevation, fill=0.86)
     return Shot(Scene((placed,), camera, PACKSHOT_LAMPS), box_of(camera, points), {}, [])
@@ -74,7 +74,7 @@ def shopper_photo(
     keys = (product.seed, product.index, PHOTO, number)
     view = rng_for(*keys, _VIEW)
     turn = -product.kind.azimuth + float(np.clip(view.normal(0, 38), -85, 85))
-    placed = PlacedProduct(product, _place(shape(product), turn=turn))
+    placed = PlacedProduct(product, place(shape(product), turn=turn))
     points = placed.points()
     fill = float(view.uniform(0.48, 0.9))
     room = (1 - fill) * 0.45
@@ -90,9 +90,9 @@ def shopper_photo(
     scene = Scene(
         (placed,),
         camera,
-        _random_lamps(light),
+        random_lamps(light),
         shadow=float(light.uniform(0.3, 0.6)),
-        backdrop=_backdrop(light),
+        backdrop=backdrop_of(light),
     )
     if CLUTTER in strengths:
         scene = _add_clutter(scene, points, strengths[CLUTTER], rng_for(*keys, _CLUTTER))
@@ -108,7 +108,7 @@ def _strengths(rng: np.random.Generator, corruptions: Collection[str]) -> dict[s
     }
 
 
-def _random_lamps(rng: np.random.Generator) -> tuple[Lamp, ...]:
+def random_lamps(rng: np.random.Generator) -> tuple[Lamp, ...]:
     """A key light from somewhere in front, warm or cold, and two fill lights."""
     side, warm = rng.uniform(-1.2, 1.2), rng.uniform(-1, 1)
     colour = (1.0 if warm > 0 else 0.88, 0.95, 1.0 if warm < 0 else 0.8)
@@ -124,7 +124,7 @@ def _random_lamps(rng: np.random.Generator) -> tuple[Lamp, ...]:
     )
 
 
-def _backdrop(rng: np.random.Generator) -> tuple[int, int, int]:
+def backdrop_of(rng: np.random.Generator) -> tuple[int, int, int]:
     """The colour of a plain backdrop, light and almost grey."""
     red, green, blue = (int(value) for value in rng.uniform(185, 250) + rng.uniform(-12, 5, 3))
     return red, green, blue
@@ -137,7 +137,7 @@ def _add_clutter(scene: Scene, points: Array, strength: float, rng: np.random.Ge
     for _ in range(1 + round(3 * strength * rng.random())):
         other = sample_product(int(rng.integers(1 << 30)), 2 * int(rng.integers(1 << 20)))
         scale = float(rng.uniform(0.45, 0.95))
-        patches = _place(shape(other), turn=float(rng.uniform(-70, 70)), scale=scale)
+        patches = place(shape(other), turn=float(rng.uniform(-70, 70)), scale=scale)
         reach = np.concatenate([patch.points.reshape(-1, 3) for patch in patches])
         half = np.ptp(reach, axis=0) / 2
         side = -1 if rng.random() < 0.5 else 1
@@ -156,7 +156,7 @@ def _add_clutter(scene: Scene, points: Array, strength: float, rng: np.random.Ge
     )
 
 
-def _place(patches: list[Patch], *, turn: float, scale: float = 1.0) -> tuple[Patch, ...]:
+def place(patches: list[Patch], *, turn: float, scale: float = 1.0) -> tuple[Patch, ...]:
     """Rotated about the vertical axis, the largest side 2 × scale, standing over the origin."""
     matrix = rotation("z", turn)
     points = np.concatenate([patch.points.reshape(-1, 3) for patch in patches])

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 from stream.errors import StreamError
 from stream.event_sender import Place
-from stream.messages import CatalogEvent, Click, Query, QueryError, Result, ResultItem
+from stream.messages import CatalogEvent, Click, ObjectGroup, Query, QueryError, Result, ResultItem
 from stream.outcome_follower import End
 from stream.topics import topic_map
 
@@ -21,6 +21,7 @@ class FakeGateway:
     def __init__(self) -> None:
         self.topics = topic_map("test")
         self.items: tuple[ResultItem, ...] = (FOUND,)
+        self.groups: tuple[ObjectGroup, ...] = ()
         self.error: QueryError | None = None
         self.failure: StreamError | None = None
         self.ends: dict[str, End] = {}
@@ -37,7 +38,13 @@ class FakeGateway:
         """The result of a query."""
         self._fail()
         self.queries.append(query)
-        return Result(query_id=query.query_id, items=self.items, error=self.error, model_id="m")
+        return Result(
+            query_id=query.query_id,
+            items=self.items,
+            groups=self.groups,
+            error=self.error,
+            model_id="m",
+        )
 
     async def send(self, event: CatalogEvent) -> Place:
         """Keep an event."""

@@ -61,10 +61,13 @@ def test_a_result_is_the_one_of_the_topic(over: Callable[[Answer], HttpTransport
             "image": "/pictures/7.jpg",
             "image_url": "/picture/abc",
         }
-        return httpx.Response(200, json={"query_id": "q", "items": [item], "found": 1})
+        group = {"box": [0, 0, 0.5, 1], "score": 0.9, "items": [item]}
+        body = {"query_id": "q", "items": [item], "groups": [group], "found": 1}
+        return httpx.Response(200, json=body)
 
     result = over(answer).submit(QUERY).result(5)
     assert (result.items[0].product_id, result.items[0].probability, result.found) == ("7", 0.5, 1)
+    assert result.groups[0].items == result.items
     assert asked[0].headers["authorization"] == "Bearer ls_key"
     assert orjson.loads(asked[0].content)["text"] == "milk"
 

@@ -13,7 +13,9 @@ import typer
 from workers.cli.console import Json, finish, print_line, say
 
 if TYPE_CHECKING:
-    from stream.messages import QueryImage, Result
+    from collections.abc import Sequence
+
+    from stream.messages import QueryImage, Result, ResultItem
 
 
 class Ordering(StrEnum):
@@ -44,6 +46,9 @@ def search(
     box: Annotated[
         str | None, typer.Option(help="A part of the photo: X0,Y0,X1,Y1 in shares, 0 to 1.")
     ] = None,
+    objects: Annotated[
+        bool, typer.Option("--objects", help="Find the photo's objects, and answer each by itself.")
+    ] = False,
     passing: Annotated[
         str | None,
         typer.Option("--filter", help="Which products: 'price:<20 && attributes.colour:=red'."),
@@ -77,6 +82,7 @@ def search(
       lookstream search --text "red apples"
       lookstream search photo.jpg --filter 'in_stock:=true && price:[5..20]' --facet category
       lookstream search --like 4711 --text "in blue"
+      lookstream search room.jpg --objects --top 3
       lookstream search photo.jpg --sort price:asc --min-probability 0.2 --page 2
     """
     from models.catalog.folder import local_path
@@ -110,6 +116,7 @@ def search(
             image=image if box is None else None,
             images=_part(image, box),
             text=text,
+            objects="auto" if objects else "off",
             like=tuple(like or ()),
             filter=passing,
             facets=tuple(facet or ()),
@@ -160,17 +167,11 @@ def _show(result: Result, *, filtered: bool) -> None:
         )
     if result.searched_for is not None:
         say(f"searched for {result.searched_for!r}; as typed: --no-repair")
-    for item in result.items:
-        kind = ("the product", "same kind", "same purpose", "other")[item.level]
-        also = f"  (+{item.also_seen} the same)" if item.also_seen else ""
-        print_line(
-            f"{item.position:3d}. {item.probability:6.1%}  {kind:<12}  "
-            f"{item.title or item.product_id}  [{' / '.join(item.category)}]"
-            f"{_offer(item.price, item.currency, item.in_stock)}{also}"
-        )
-        for part in sorted(item.why, key=lambda part: -abs(part.contribution)):
-            value = "not known" if part.value is None else f"{part.value:.3f}"
-            print_line(f"       {part.contribution:+7.2f}  {part.feature} ({value})")
+    _show_items(result.items)
+    for group in result.groups:
+        left, top, right, bottom = group.box
+        print_line(f"object at {left:.2f},{top:.2f},{right:.2f},{bottom:.2f}:")
+        _show_items(group.items)
     if result.part_weights:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in result.part_weights.items())
         print_line(f"part weights: {weights}")
@@ -182,6 +183,20 @@ def _show(result: Result, *, filtered: bool) -> None:
     if result.found:
         about = "" if result.found_is_exact else "at least "
         say(f"page {result.page}; {about}{result.found} products found")
+
+
+def _show_items(items: Sequence[ResultItem]) -> None:
+    for item in items:
+        kind = ("the product", "same kind", "same purpose", "other")[item.level]
+        also = f"  (+{item.also_seen} the same)" if item.also_seen else ""
+        print_line(
+            f"{item.position:3d}. {item.probability:6.1%}  {kind:<12}  "
+            f"{item.title or item.product_id}  [{' / '.join(item.category)}]"
+            f"{_offer(item.price, item.currency, item.in_stock)}{also}"
+        )
+        for part in sorted(item.why, key=lambda part: -abs(part.contribution)):
+            value = "not known" if part.value is None else f"{part.value:.3f}"
+            print_line(f"       {part.contribution:+7.2f}  {part.feature} ({value})")
 
 
 def _offer(price: float | None, currency: str | None, in_stock: bool | None) -> str:

@@ -1,4 +1,4 @@
-"""`lookstream train embedding|rotation|reranker|text`."""
+"""`lookstream train embedding|rotation|reranker|juicer|text`."""
 
 from __future__ import annotations
 
@@ -239,6 +239,38 @@ def reranker(
         if isinstance(card, dict) and card["queries_are"] != "photos":
             say(f"for {kind} catalogs it was fitted on {card['queries_are']}, there were no photos")
     finish({"out": str(to), "encoder": fitted.encoder, **fitted.card}, json)
+
+
+@train.command()
+def juicer(
+    catalogs: Annotated[
+        list[Path], typer.Argument(help="Catalog folders whose products are cut out.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="Where the head is written.")],
+    backbone: Annotated[str, typer.Option(help="lite2 or lite0.")] = "lite2",
+    passes: Annotated[int, typer.Option(min=1, help="Over all pictures.")] = 12,
+    seed: Annotated[int, typer.Option(help="Of pictures and draws.")] = 0,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Teach the juicer where products are, by pictures whose products are known.
+
+    Products on plain backgrounds are cut out and pasted on photos of the split "train", and others
+    are rendered. It makes the packaged heads, which other encoders do not read.
+
+    [bold]Example[/]
+
+      lookstream train juicer venia single_view --out models/weights/products-lite2.safetensors
+    """
+    from models.training.juicer.teach import TaughtCounts, teach_head
+
+    with open_progress(quiet=quiet) as bars:
+        taught = teach_head(
+            catalogs, backbone, TaughtCounts(), passes=passes, seed=seed, progress=bars.phases()
+        )
+    taught.save(to)
+    say(f"written: {to}")
+    finish({"out": str(to), **taught.card}, json)
 
 
 @train.command()

@@ -14,6 +14,7 @@ from stream.messages import (
     FacetCount,
     FacetCounts,
     Impression,
+    ObjectGroup,
     Query,
     QueryJuice,
     Result,
@@ -35,6 +36,7 @@ def result_of(
     found: Found,
     model_id: str,
     took_ms: Mapping[str, float],
+    groups: Sequence[ObjectGroup] = (),
 ) -> Result:
     """The result of a query that was answered.
 
@@ -46,8 +48,9 @@ def result_of(
         schema=schema_of(query),
         query_id=query.query_id,
         items=page.items,
-        no_match=none is not None and none > NO_MATCH,
+        no_match=is_no_match(none),
         no_match_probability=none,
+        groups=tuple(groups),
         found=page.found,
         found_is_exact=page.found_is_exact,
         facets=tuple(map(_facet_counts, first.facets)),
@@ -61,6 +64,11 @@ def result_of(
         bank_version=found.bank_version,
         took_ms=dict(took_ms),
     )
+
+
+def is_no_match(probability: float | None) -> bool:
+    """Whether a list says that none of it is the very product; one without candidates does not."""
+    return probability is not None and probability > NO_MATCH
 
 
 def _facet_counts(counted: Counted) -> FacetCounts:
@@ -83,7 +91,14 @@ def query_juice(juice: Juice) -> QueryJuice:
 
 
 def impression(result: Result, now_ms: int) -> Impression:
-    """The impression of a result: what was shown, where, by which model."""
+    """The impression of a result: what was shown, where, by which model.
+
+    Products of groups follow those of the list, so that clicks on them are attributed too.
+    """
+    shown = list(result.items)
+    for group in result.groups:
+        known = {item.item_id for item in shown}
+        shown += [item for item in group.items if item.item_id not in known]
     return Impression(
         event_time=now_ms,
         query_id=result.query_id,
@@ -91,10 +106,10 @@ def impression(result: Result, now_ms: int) -> Impression:
             Shown(
                 product_id=item.product_id,
                 item_id=item.item_id,
-                position=item.position,
+                position=position,
                 score=item.probability,
             )
-            for item in result.items
+            for position, item in enumerate(shown, start=shown[0].position if shown else 1)
         ),
         model_id=result.model_id,
         bank_version=result.bank_version,

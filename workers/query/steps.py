@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import msgspec
 import structlog
@@ -40,7 +41,8 @@ from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher
 from workers.intake.reasons import full_reason, reason_for_asker
 from workers.query.compose import BoxTooSmall, WeighedPicture, compose, crop
-from workers.query.page import PageOf, request_of
+from workers.query.objects import AskedObject, ask_objects, group_of
+from workers.query.page import Page, PageOf, request_of
 from workers.query.parse import Parsed, parse
 from workers.query.part_weights import CatalogPartWeights
 from workers.query.result import result_of
@@ -213,11 +215,16 @@ class QueryPipeline:
             )
             with timed("query", "encode"):
                 encoded = [self._encode(one, liked, weights) for one in queries]
+                objects = [
+                    self._objects(one, weights) if isinstance(vector, Encoded) else []
+                    for one, vector in zip(queries, encoded, strict=True)
+                ]
             encoded_at = time.monotonic()
             requests = [
                 request_of(one.query, one.parsed, vector, self._settings.candidates)
-                for one, vector in zip(queries, encoded, strict=True)
-                if isinstance(vector, Encoded)
+                for one, whole, parts in zip(queries, encoded, objects, strict=True)
+                if isinstance(whole, Encoded)
+                for vector in (whole, *(part.encoded for part in parts))
             ]
             with timed("query", "probe"):
                 found = retrying(self._index.find, requests)
@@ -228,35 +235,42 @@ class QueryPipeline:
         return [
             vector
             if isinstance(vector, RejectedQuery)
-            else self._answer(one, vector, *next(found_for), batch)
-            for one, vector in zip(queries, encoded, strict=True)
+            else self._answer(one, vector, parts, list(islice(found_for, 1 + len(parts))), batch)
+            for one, vector, parts in zip(queries, encoded, objects, strict=True)
         ]
 
     def _answer(
         self,
         one: PreparedQuery,
         encoded: Encoded,
-        request: Request,
-        retrieved: Retrieved,
+        objects: Sequence[AskedObject],
+        found: Sequence[tuple[Request, Retrieved]],
         batch: Batch,
     ) -> Result | RejectedQuery:
         def more(deeper: Request) -> Retrieved:
             [answer] = self._retrying(one.received)(self._index.find, [deeper]).retrieved
             return answer
 
+        def page_of(asked: Encoded, request: Request, retrieved: Retrieved) -> Page:
+            has_parts = self._encoder.has_parts
+            making = PageOf(query, asked, request, self._reranker, more, has_parts)
+            return making.page(retrieved)
+
         query, began = one.query, time.monotonic()
-        has_parts = self._encoder.has_parts
-        making = PageOf(query, encoded, request, self._reranker, more, has_parts)
         try:
             with timed("query", "rerank"):
-                page = making.page(retrieved)
+                page = page_of(encoded, *found[0])
+                groups = [
+                    group_of(part, page_of(part.encoded, *of_part))
+                    for part, of_part in zip(objects, found[1:], strict=True)
+                ]
         except ModelError as error:
             return RejectedQuery.because(one, Rejection.of(error), "not_comparable")
         except MilvusUnavailable as error:
             return _unavailable(one, error)
         times = _stages(one, batch, began, time.monotonic())
         model_id = self._encoder.model_id
-        result = result_of(query, encoded, page, retrieved, batch.found, model_id, times)
+        result = result_of(query, encoded, page, found[0][1], batch.found, model_id, times, groups)
         if one.repaired:
             result = msgspec.structs.replace(result, searched_for=query.text)
         return _sendable(one, result)
@@ -290,6 +304,12 @@ class QueryPipeline:
             return compose(self._encoder, one.pictures, items, query.text, weights)
         except ModelError as error:
             return RejectedQuery.because(one, Rejection.of(error), "not_encodable")
+
+    def _objects(self, one: PreparedQuery, weights: PartWeights) -> list[AskedObject]:
+        if one.query.objects == "off":
+            return []
+        # The encoder took the whole picture, so that it takes its parts.
+        return ask_objects(self._encoder, one.pictures[0].picture, one.query.text, weights)
 
     def _retrying(self, received: float) -> Retrying:
         """Retries the index up to the deadline of a query received then, or `retry_s` seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ def result_fields(context: WebContext, result: Result) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(result)
     for name in ("type", "schema", "event_time"):
         fields.pop(name, None)
-    for item in fields.get("items", ()):
+    for item in chain(*(one.get("items", ()) for one in (fields, *fields.get("groups", ())))):
         link = context.pictures.link(item.get("image"))
         if link:
             item["image_url"] = link

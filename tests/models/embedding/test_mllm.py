@@ -19,7 +19,7 @@ from models.embedding.mllm import Mllm, load_mllm
 from models.embedding.mllm_encoder import MllmEncoder, load_mllm_encoder
 from models.embedding.mllm_files import mllm_id
 from models.embedding.mllm_prompts import EMB, in_proportion
-from models.embedding.protocol import Encoded
+from models.embedding.protocol import Encoded, ItemEncoder
 from models.errors import PictureError, TextError, WeightsError
 from models.images.letterbox import Picture
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
@@ -36,7 +36,7 @@ CHEQUERED: Picture = np.kron(np.indices((5, 8)).sum(0) % 2, np.ones((8, 8))).ast
 PLAIN: Picture = np.full((60, 20, 3), (20, 90, 200), np.uint8)
 
 
-class NoJuice:
+class NoJuice(ItemEncoder):
     """Stands for the standard encoder, whose juice is tested elsewhere."""
 
     model_id = "none"

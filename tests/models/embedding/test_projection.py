@@ -11,6 +11,7 @@ from models.embedding.projection import FORMAT, Projection, load_projection, sav
 from models.errors import ProjectionError
 from models.images.letterbox import Frame
 from models.juicer.juicer import PictureFeatures
+from models.juicer.objects import WHOLE, Products
 from models.training.embedding.fit_pca import fit_principal_axes
 from models.weights.files import read_weights, write_weights
 
@@ -46,6 +47,7 @@ def picture_features() -> PictureFeatures:
         cells=rows(4, 6),
         colour=rows(1, 5)[0],
         fine_colour=rows(1, 10)[0],
+        products=Products(np.ones(4, np.float32), (), WHOLE),
     )
 
 

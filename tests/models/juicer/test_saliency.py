@@ -4,7 +4,6 @@ from models.arrays import Floats
 from models.images.letterbox import Frame
 from models.juicer.saliency import (
     cell_pixels,
-    crop_box,
     find_background,
     patch_saliency,
     select_patches,
@@ -78,9 +77,3 @@ def test_a_redundant_patch_comes_after_a_new_one() -> None:
 def test_patches_without_saliency_are_never_kept() -> None:
     tokens: Floats = np.eye(3, dtype=np.float32)
     assert select_patches(tokens, np.array([0, 0.5, 0], np.float32), 3).tolist() == [1]
-
-
-def test_the_crop_box_holds_the_kept_patches() -> None:
-    kept = np.flatnonzero(middle())
-    assert crop_box(kept, GRID, Frame(0, 0, 1, 1)) == (1 / 3, 1 / 3, 2 / 3, 2 / 3)
-    assert crop_box(kept[:0], GRID, Frame(0, 0, 1, 1)) == (0, 0, 1, 1)

@@ -126,7 +126,7 @@ def test_any_object_with_an_id_gets_one_result(
         ({"text": "b", "top": "7"}, ["`top`", "expected int, got str"]),
         ({"image": ""}, ["`image`", "at least 1 characters, got 0"]),
         ({"text": "b", "event_time": -1}, ["`event_time`", "0 to 253402300799999, got -1"]),
-        ({"text": "b", "colour": "red"}, ["unknown field `colour`", "text, like, filter"]),
+        ({"text": "b", "colour": "red"}, ["unknown field `colour`", "text, objects, like, filter"]),
         ({"text": " "}, ["the query asks nothing"]),
         ({"type": "click"}, ["field `type` is 'click'", "'query'"]),
     ],

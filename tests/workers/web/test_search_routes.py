@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from stream.errors import BrokerError, RequestTimeout
-from stream.messages import QueryError, ResultItem
+from stream.messages import ObjectGroup, QueryError, ResultItem
 from tests.doubles.colours import picture_png
 from tests.doubles.gateway import FakeGateway
 from tests.workers.web.conftest import Client
@@ -147,6 +147,15 @@ async def test_a_picture_in_a_file_has_a_link(
     red, green, _ = Image.open(roots / "shown.jpg").convert("RGB").getpixel((5, 5))  # type: ignore[misc]
     assert red > 200
     assert green < 40
+
+
+async def test_pictures_of_groups_have_links_too(client: Client, gateway: FakeGateway) -> None:
+    of_object = ObjectGroup(
+        box=(0, 0, 0.5, 1), score=0.9, items=(shown("https://cdn.example/a.jpg"),)
+    )
+    gateway.groups = (of_object,)
+    found = (await client.post("/search", json={"image": URI, "objects": "auto"})).json()
+    assert found["groups"][0]["items"][0]["image_url"] == "https://cdn.example/a.jpg"
 
 
 @pytest.mark.parametrize("name", ["", "x", "AAAA", base64.urlsafe_b64encode(b"0" * 30).decode()])
