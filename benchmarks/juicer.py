@@ -1,6 +1,6 @@
 """The juicer: boxes, tokens, cluttered photos and what they cost, against simpler ways.
 
-    lookstream bench juicer [--products 200] [--photos 150] [--parts boxes tokens clutter cost]
+    lookstream bench juicer [--products 200] [--photos 150] [--parts boxes tokens clutter cost typos]
 
 Pictures alone, by the packaged encoder, each catalog searched as one that it does not know. Real
 catalogs are those of `../shared/data` beside the checkout that have photos and are not trained on;
@@ -16,6 +16,7 @@ without them rendered ones alone are measured. The last line is one JSON object:
     clean_loss           points of I-HR@1 that juice costs the same photos without clutter
     overhead             time of juicing over that of encoding
     item_bytes           of the tokens that are stored with an item
+    typo_loss            points of R@1 that a typo costs words (`benchmarks.juicing.typos`)
     juice_bytes          of all that is stored of a picture
     boxes, tokens, juice_i_hr_1   by catalog and rule
 """
@@ -30,8 +31,9 @@ import orjson
 from benchmarks.juicing.boxes import SIZE, measure_boxes
 from benchmarks.juicing.clutter import measure_clutter, rendered_catalogs
 from benchmarks.juicing.cost import measure_cost
-from benchmarks.juicing.pictures import Network
+from benchmarks.juicing.pictures import Network, SeenPicture
 from benchmarks.juicing.tokens import SeenCatalog, measure_tokens
+from benchmarks.juicing.typos import measure_typos
 from benchmarks.unseen.catalog_task import Limits, read_task
 from benchmarks.unseen.features import picture_of
 from models.images.files import open_picture
@@ -40,7 +42,7 @@ from tests.paths import EXAMPLE, SHARED
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
-PARTS = ("boxes", "tokens", "clutter", "cost")
+PARTS = ("boxes", "tokens", "clutter", "cost", "typos")
 CATALOGS = ("venia", "apc", "dreambooth", "demo_merch")
 TIMED = 20
 
@@ -52,11 +54,12 @@ def real_catalogs(network: Network, progress: Progress) -> list[SeenCatalog]:
         if not (SHARED / name).is_dir():
             continue
         task = read_task(SHARED / name, (), Limits())
-        with progress.task(f"encoding {name}", len(task.items) + len(task.queries)):
-            seen = {
-                row: network.see(picture_of(task.sources[row]))
-                for row in dict.fromkeys([*task.items.tolist(), *task.queries.tolist()])
-            }
+        rows = list(dict.fromkeys([*task.items.tolist(), *task.queries.tolist()]))
+        seen: dict[int, SeenPicture] = {}
+        with progress.task(f"encoding {name}", len(rows)) as encoding:
+            for row in rows:
+                seen[row] = network.see(picture_of(task.sources[row]))
+                encoding(len(seen))
         items = [seen[row] for row in task.items.tolist()]
         queries = [seen[row] for row in task.queries.tolist()]
         found.append(SeenCatalog(name, items, queries, task.levels))
@@ -84,6 +87,8 @@ def main() -> None:
         if "cost" in options.parts:
             paths = sorted(EXAMPLE.rglob("*.webp"))[:TIMED]
             found |= measure_cost(network, list(map(open_picture, paths)))
+    if "typos" in options.parts:
+        found |= measure_typos()
     renderer.close()
     print(orjson.dumps(found).decode())
 
