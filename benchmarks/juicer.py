@@ -1,6 +1,6 @@
 """The juicer: boxes, tokens, cluttered photos and what they cost, against simpler ways.
 
-    lookstream bench juicer [--products 200] [--photos 150] [--parts boxes tokens clutter cost typos]
+    lookstream bench juicer [--products 200] [--photos 150] [--parts boxes tokens clutter cost]
 
 Pictures alone, by the packaged encoder, each catalog searched as one that it does not know. Real
 catalogs are those of `../shared/data` beside the checkout that have photos and are not trained on;

@@ -11,8 +11,7 @@ from benchmarks.juicing.pictures import Network
 from models.arrays import Box
 from models.images.files import open_picture
 from models.images.letterbox import Picture
-from models.juicer.objects import WHOLE, salient_objects
-from models.juicer.product_head import overlap
+from models.juicer.objects import WHOLE, overlap, salient_objects
 from models.synthetic.scene import Renderer
 from models.training.juicer.pictures import rendered_photos
 from tests.paths import ROOT, SHARED

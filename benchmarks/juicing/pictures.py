@@ -18,7 +18,12 @@ from models.embedding.load import packaged_head, packaged_weights
 from models.embedding.projection import Projection, load_projection
 from models.images.colour_histogram import FINE, colour_histogram
 from models.images.letterbox import Frame, Picture, letterbox, normalise
-from models.juicer.juicer import PictureFeatures, pool_patches
+from models.juicer.juicer import (
+    BackboneFeatures,
+    FeatureSource,
+    PictureFeatures,
+    pool_patches,
+)
 from models.juicer.product_head import ProductHead, load_product_head
 from models.juicer.saliency import cell_pixels
 
@@ -60,6 +65,11 @@ class Network:
     def head(self) -> ProductHead:
         """The packaged head that finds products."""
         return load_product_head(packaged_head(BACKBONE), self.backbone.layout.widths)
+
+    @cached_property
+    def source(self) -> FeatureSource:
+        """What makes features of pictures."""
+        return BackboneFeatures(self.backbone, self.size, self.head)
 
     def see(self, picture: Picture) -> SeenPicture:
         """One picture."""

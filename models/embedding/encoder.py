@@ -32,6 +32,7 @@ from models.embedding.text_projection import TextProjection
 from models.embedding.words_to_pictures import PROBES, measure
 from models.images.letterbox import Picture
 from models.juicer.caption import enrich_caption, stems
+from models.juicer.closer_look import look_closer
 from models.juicer.juice import EMPTY, Int8Matrix, Juice
 from models.juicer.juicer import FeatureSource, PictureFeatures
 from models.juicer.object_classes import classify
@@ -166,11 +167,13 @@ class Encoder:
     def find_objects(self, picture: Picture) -> tuple[FoundObject, ...]:
         """The objects that a picture shows, at most eight, the surest first.
 
+        Encodes the picture, and the surroundings of each object.
+
         Raises:
             PictureError: it is no uint8 (h, w, 3), or smaller than 8 × 8.
         """
         (features,) = self._source.features([picture])
-        return features.products.objects
+        return look_closer(picture, features.products.objects, self._source)
 
     def part_weights(self, items: Floats) -> PartWeights:
         """How much the parts of a query count in a catalog.

@@ -66,6 +66,17 @@ def salient_objects(salience: Floats, grid: tuple[int, int], frame: Frame) -> Pr
     return Products(salience, objects, objects[0].box if objects else WHOLE)
 
 
+def overlap(one: Box | Floats, others: Floats) -> Floats:
+    """Intersection over union of a box with others (n, 4), (n,)."""
+    low = np.maximum(np.asarray(one)[:2], others[:, :2])
+    high = np.minimum(np.asarray(one)[2:], others[:, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=1)
+    area = (one[2] - one[0]) * (one[3] - one[1])
+    areas = (others[:, 2:] - others[:, :2]).prod(axis=1)
+    found: Floats = shared / np.maximum(area + areas - shared, 1e-9)
+    return found
+
+
 def _box_around(patches: NDArray[np.intp], grid: tuple[int, int], frame: Frame) -> Box:
     rows, columns = np.divmod(patches, grid[1])
     left, right = float(columns.min()) / grid[1], float(columns.max() + 1) / grid[1]

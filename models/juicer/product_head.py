@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import Box, Floats, unit
+from models.arrays import Floats, unit
 from models.errors import WeightsError
 from models.images.letterbox import Frame
-from models.juicer.objects import MAX_OBJECTS, WHOLE, FoundObject, Products
+from models.juicer.objects import MAX_OBJECTS, WHOLE, FoundObject, Products, overlap
 from models.weights.files import read_weights
 
 WIDTH = 16
@@ -117,17 +117,6 @@ def boxes_of(reach: Floats, grid: tuple[int, int]) -> Floats:
     x, y = centres(grid)
     left, top, right, bottom = (0.25 * np.exp(np.clip(reach, -4.0, 1.5))).T
     return np.stack([x - left, y - top, x + right, y + bottom], axis=1)
-
-
-def overlap(one: Box | Floats, others: Floats) -> Floats:
-    """Intersection over union of a box with others (n, 4), (n,)."""
-    low = np.maximum(np.asarray(one)[:2], others[:, :2])
-    high = np.minimum(np.asarray(one)[2:], others[:, 2:])
-    shared = np.maximum(high - low, 0).prod(axis=1)
-    area = (one[2] - one[0]) * (one[3] - one[1])
-    areas = (others[:, 2:] - others[:, :2]).prod(axis=1)
-    found: Floats = shared / np.maximum(area + areas - shared, 1e-9)
-    return found
 
 
 def _distinct(boxes: Floats, score: Floats, frame: Frame) -> tuple[FoundObject, ...]:

@@ -13,10 +13,6 @@ from workers.query.compose import WeighedPicture, compose, crop
 from workers.query.page import Page
 from workers.query.result import is_no_match
 
-LEAST_SCORE = 0.3
-"""From which an object is asked for. Of synthetic scenes of three products nine in ten are found
-there, with one in a few scenes that is none (`lookstream bench search`)."""
-
 MARGIN = 0.04
 """What is added to a box on each side, in shares of its own sides: boxes cut things off."""
 
@@ -40,7 +36,7 @@ def ask_objects(
     found = [
         one
         for one in encoder.find_objects(picture)
-        if one.score >= LEAST_SCORE and min(cropped(picture, one).shape[:2]) >= MIN_SIDE
+        if min(cropped(picture, one).shape[:2]) >= MIN_SIDE
     ]
     if len(found) < 2:
         return []

@@ -18,7 +18,8 @@ from models.catalog.folder import read_catalog
 from models.errors import CatalogError
 from models.images.files import open_picture
 from models.images.letterbox import Picture, letterbox, normalise
-from models.juicer.product_head import ProductHead, overlap
+from models.juicer.objects import overlap
+from models.juicer.product_head import ProductHead
 from models.progress import Phases, no_phases, of_phase
 from models.synthetic.scene import Renderer
 from models.training.juicer.fit import fit_head, parameters

@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import WeightsError
 from models.images.letterbox import Frame
-from models.juicer.objects import salient_objects
+from models.juicer.objects import overlap, salient_objects
 from models.juicer.product_head import (
     NAMES,
     PLACES,
@@ -15,7 +15,6 @@ from models.juicer.product_head import (
     ProductHead,
     boxes_of,
     load_product_head,
-    overlap,
 )
 from models.weights.files import write_weights
 

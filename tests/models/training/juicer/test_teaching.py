@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from models.images.letterbox import Frame
-from models.juicer.product_head import overlap
+from models.juicer.objects import overlap
 from models.training.juicer.pictures import cut_out, pasted
 from models.training.juicer.targets import Targets, answers
 
