@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 
@@ -10,6 +11,7 @@ from models.arrays import Floats
 from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded
 from models.images.letterbox import Picture
+from models.juicer.objects import FoundObject
 from models.reranking.linear import load_reranker
 from models.text import minilm
 from models.text.vocabulary import Vocabulary
@@ -17,7 +19,7 @@ from stream.codec import encode
 from stream.delivery import Delivery
 from stream.messages import Query, Result
 from stream.records import Record
-from tests.doubles.colours import ColourEncoder, picture_uri
+from tests.doubles.colours import ColourEncoder, data_uri, picture_uri, pixels
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
@@ -89,6 +91,30 @@ async def test_a_product_with_two_pictures_comes_once(pipeline: QueryPipeline) -
     assert isinstance(result, Result)
     assert result.retrieved.count("red") == 1
     assert result.items[0].item_id == "red#1"
+
+
+async def test_objects_of_a_scene_are_answered_beside_it_and_each_query_keeps_its_own(
+    pipeline: QueryPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0))
+    found = tuple(FoundObject(box, 0.9) for box in halves)
+    monkeypatch.setattr(ColourEncoder, "find_objects", lambda *_: found)
+    scene = data_uri(np.concatenate([pixels("red"), pixels("blue")], axis=1))
+    query = Query(query_id="scene", schema=2, image=scene, objects="auto", top=1)
+    before, answer, after = await pipeline.answer(
+        [
+            ask("before", image=picture_uri("lime")),
+            record(encode(query)),
+            ask("after", image=picture_uri("blue")),
+        ]
+    )
+    assert isinstance(answer, Result)
+    assert [one.box for one in answer.groups] == list(halves)
+    assert [one.items[0].product_id for one in answer.groups] == ["red", "blue"]
+    assert len(answer.items) == 1
+    for one, product in ((before, "green"), (after, "blue")):
+        assert isinstance(one, Result)
+        assert (one.items[0].product_id, one.groups) == (product, ())
 
 
 async def test_a_batch_keeps_its_order_and_its_bad_queries_apart(pipeline: QueryPipeline) -> None:
