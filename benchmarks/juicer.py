@@ -17,6 +17,8 @@ without them rendered ones alone are measured. The last line is one JSON object:
     overhead             time of juicing over that of encoding
     item_bytes           of the tokens that are stored with an item
     typo_loss            points of R@1 that a typo costs words (`benchmarks.juicing.typos`)
+    over_sieve_min, over_random_min, half_pixels_loss
+                         training on fewer pixels or photos (`benchmarks.juicing.training`)
     juice_bytes          of all that is stored of a picture
     boxes, tokens, juice_i_hr_1   by catalog and rule
 """
@@ -33,6 +35,7 @@ from benchmarks.juicing.clutter import measure_clutter, rendered_catalogs
 from benchmarks.juicing.cost import measure_cost
 from benchmarks.juicing.pictures import Network, SeenPicture
 from benchmarks.juicing.tokens import SeenCatalog, measure_tokens
+from benchmarks.juicing.training import measure_training
 from benchmarks.juicing.typos import measure_typos
 from benchmarks.unseen.catalog_task import Limits, read_task
 from benchmarks.unseen.features import picture_of
@@ -42,7 +45,7 @@ from tests.paths import EXAMPLE, SHARED
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
-PARTS = ("boxes", "tokens", "clutter", "cost", "typos")
+PARTS = ("boxes", "tokens", "clutter", "cost", "typos", "training")
 CATALOGS = ("venia", "apc", "dreambooth", "demo_merch")
 TIMED = 20
 
@@ -71,6 +74,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--products", type=int, default=200, help="rendered for clutter")
     parser.add_argument("--photos", type=int, default=150, help="rendered for boxes")
+    parser.add_argument("--trained", type=int, default=240, help="photos of each catalog")
+    parser.add_argument("--seeds", type=int, default=3, help="of training, at least 2")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     network, renderer, found = Network(), Renderer(SIZE), dict[str, Any]()
@@ -90,6 +95,10 @@ def main() -> None:
     if "typos" in options.parts:
         found |= measure_typos()
     renderer.close()
+    if "training" in options.parts:
+        with open_progress() as progress:
+            found |= measure_training(options.trained, options.seeds, progress)
+        found.pop("records")
     print(orjson.dumps(found).decode())
 
 

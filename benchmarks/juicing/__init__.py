@@ -6,5 +6,6 @@ tokens.py    comparing by tokens: how many, and which
 clutter.py   cluttered and clean photos, with and without juice
 cost.py      milliseconds and bytes
 scenes.py    several objects in one picture
+training.py  training on juiced, sieved and random photos
 typos.py     words with typos
 """
