@@ -24,6 +24,7 @@ from models.reranking.chunks import ABSENT, split
 from models.reranking.comparison import Comparison
 from models.reranking.features import FEATURES, collect_features
 from models.reranking.merge import merge, order
+from models.reranking.no_match import none_by_null
 from models.reranking.protocol import Candidate, Contribution, Ranked
 from models.text.sentence_encoders import DEFAULT
 from models.weights import WEIGHTS
@@ -121,6 +122,10 @@ class Reranker:
             )
             for index in merge(order(chunks, s), by_candidate[:, 0].tolist())
         ]
+
+    def none_of_these(self, ranked: Sequence[Ranked]) -> float:
+        """See `models.reranking.no_match`."""
+        return none_by_null(ranked)
 
     def parameters_for(self, modality: Modality, weights: PartWeights) -> ModalityParameters:
         """The parameters for queries of one modality to a catalog with these part weights."""

@@ -28,6 +28,9 @@ class ListReranker(Protocol):
     ) -> list[Ranked]:
         """All candidates, which come in retrieval order, best first; `explain` asks for `why`."""
 
+    def none_of_these(self, ranked: Sequence[Ranked]) -> float:
+        """How probable it is, 0..1, that none of one list is the very product."""
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -22,6 +22,7 @@ import numpy as np
 from models.arrays import Floats
 from models.embedding.protocol import Encoded
 from models.reranking.calibration import LevelModel
+from models.reranking.no_match import none_by_probabilities
 from models.reranking.protocol import Candidate, Contribution, Ranked
 
 NEAREST = 1e-3
@@ -74,6 +75,10 @@ class SimilarityReranker:
             )
             for index, (row, similarity) in enumerate(zip(probabilities, similarities, strict=True))
         ]
+
+    def none_of_these(self, ranked: Sequence[Ranked]) -> float:
+        """By the candidates' probabilities: nothing was learned of what none looks like."""
+        return none_by_probabilities(ranked)
 
 
 def background(similarities: Floats) -> float:

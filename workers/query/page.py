@@ -19,7 +19,7 @@ from models.reranking.protocol import ListReranker
 from stream.messages import REACHABLE, Query, ResultItem
 from workers.query.near_duplicates import NAMED, Collapsed, collapse
 from workers.query.parse import Parsed
-from workers.query.rerank import RankedHit, none_of_these, rank, result_item
+from workers.query.rerank import RankedHit, rank, result_item
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,11 @@ class PageOf:
             found=probable if query.min_probability else first.found,
             found_is_exact=not query.min_probability
             or (retrieved.entire and len(ranked) == len(retrieved.hits)),
-            no_match_probability=none_of_these(ranked[:block]) if ranked else None,
+            no_match_probability=(
+                self._reranker.none_of_these([one.ranked for one in ranked[:block]])
+                if ranked
+                else None
+            ),
         )
 
     def _rank(self, hits: Sequence[Hit]) -> list[RankedHit]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,11 +54,6 @@ def best_of_products(hits: Sequence[Hit]) -> list[Hit]:
     for hit in sorted(hits, key=lambda hit: (-hit.similarity, hit.item.item_id)):
         best.setdefault(hit.item.product_id, hit)
     return list(best.values())
-
-
-def none_of_these(ranked: Sequence[RankedHit]) -> float:
-    """How probable it is that none of these is the very product, taken as independent."""
-    return math.prod(1.0 - one.probability for one in ranked)
 
 
 def result_item(

@@ -16,6 +16,7 @@ from models.arrays import Floats, unit
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
 from models.reranking.linear import load_reranker
+from models.reranking.no_match import none_by_probabilities
 from models.reranking.protocol import Candidate, Contribution, Ranked
 from stream.messages import QueryError, Result
 from stream.records import Record
@@ -58,6 +59,9 @@ class CosineReranker:
             )
             for index, one in enumerate(candidates)
         ]
+
+    def none_of_these(self, ranked: Sequence[Ranked]) -> float:
+        return none_by_probabilities(ranked)
 
 
 @dataclass(frozen=True)

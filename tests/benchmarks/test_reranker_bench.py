@@ -1,0 +1,146 @@
+"""`bench reranker`: chunkings and merges, the network's symmetry, its losses, what it measures."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.needs import needs_torch
+
+pytestmark = needs_torch()
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.reranking.inputs import CONTEXT_WIDTH, WIDTH, inputs
+from benchmarks.reranking.list_losses import index_loss, null_loss, pair_loss
+from benchmarks.reranking.matches import FEATURES
+from benchmarks.reranking.measures import no_match
+from benchmarks.reranking.network import ListwiseNetwork, Size
+from benchmarks.reranking.policies import (
+    ANCHORS,
+    Chunking,
+    Compared,
+    Merge,
+    additive,
+    anchored,
+    bradley_terry,
+    by_absolute,
+    by_heads,
+    contiguous,
+    round_robin,
+    windows,
+)
+from models.reranking.chunks import ABSENT, CHUNK_SIZE
+
+
+@given(st.integers(1, 60), st.sampled_from([contiguous, round_robin, anchored]))
+def test_every_candidate_is_in_a_chunk(count: int, chunking: Chunking) -> None:
+    chunks = chunking(count)
+    assert chunks.shape[1] <= CHUNK_SIZE
+    held = chunks[chunks != ABSENT].tolist()
+    assert set(held) == set(range(count))
+    shared = [one for one in set(held) if held.count(one) > 1]
+    assert shared == (list(range(ANCHORS)) if chunking is anchored and len(chunks) > 1 else [])
+
+
+@given(
+    st.integers(1, 40),
+    st.sampled_from([contiguous, round_robin, anchored]),
+    st.sampled_from([by_heads, by_absolute, additive, bradley_terry]),
+    st.integers(0, 2**16),
+)
+def test_a_merge_gives_each_candidate_once(
+    count: int, chunking: Chunking, merge: Merge, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    chunks = chunking(count)
+    merged = merge(Compared(chunks, rng.normal(size=chunks.shape), rng.random(count)))
+    assert sorted(merged) == list(range(count))
+
+
+def test_where_scores_agree_so_do_all_merges() -> None:
+    strength = np.array([0.1, 0.9, 0.3, 0.7, 0.5, 0.2, 0.8, 0.4, 0.6, 0.15, 0.35, 0.95])
+    best_first = np.argsort(-strength).tolist()
+    for chunking in (contiguous, round_robin, anchored):
+        chunks = chunking(len(strength))
+        s = np.where(chunks == ABSENT, 0.0, 10 * strength[chunks])
+        compared = Compared(chunks, s, strength)
+        assert by_heads(compared) == by_absolute(compared) == best_first
+        assert bradley_terry(compared)[0] == best_first[0]
+    ranked = windows(len(strength), lambda held: strength[held])
+    assert ranked[:5] == best_first[:5]
+
+
+def test_the_order_of_candidates_does_not_matter() -> None:
+    torch.manual_seed(0)
+    network = ListwiseNetwork(WIDTH, CONTEXT_WIDTH, Size()).eval()
+    for one in network.parameters():
+        torch.nn.init.normal_(one, std=0.1)
+    candidates, context = torch.randn(3, 10, WIDTH), torch.randn(3, CONTEXT_WIDTH)
+    present = torch.ones(3, 10)
+    present[:, 7:] = 0
+    order = torch.randperm(10)
+    with torch.inference_mode():
+        s, null, logits = network(candidates, context, present)
+        moved_s, moved_null, moved_logits = network(
+            candidates[:, order], context, present[:, order]
+        )
+        more = candidates.clone()
+        more[:, 7:] += 5  # of the padding nothing may be seen
+        padded_s, _, _ = network(more, context, present)
+    assert torch.allclose(s[:, order], moved_s, atol=1e-5)
+    assert torch.allclose(null, moved_null, atol=1e-5)
+    assert torch.allclose(logits[:, order], moved_logits, atol=1e-5)
+    assert torch.allclose(s[:, :7], padded_s[:, :7], atol=1e-5)
+
+
+def test_a_pointwise_network_sees_one_candidate() -> None:
+    torch.manual_seed(0)
+    network = ListwiseNetwork(WIDTH, CONTEXT_WIDTH, Size(), compares=False).eval()
+    for one in network.parameters():
+        torch.nn.init.normal_(one, std=0.1)
+    candidates, context, present = torch.randn(1, 4, WIDTH), torch.randn(1, 10), torch.ones(1, 4)
+    with torch.inference_mode():
+        _, _, logits = network(candidates, context, present)
+        _, _, alone = network(candidates[:, 2:3], context, present[:, :1])
+    assert torch.allclose(logits[:, 2], alone[:, 0], atol=1e-5)
+
+
+def test_losses_fall_when_the_product_comes_first_and_null_between() -> None:
+    levels = torch.tensor([[0, 1, 3, 3]])
+    present = torch.tensor([[1.0, 1.0, 1.0, 0.0]])
+    good, bad = torch.tensor([[4.0, 1.0, -2.0, 9.0]]), torch.tensor([[-2.0, 1.0, 4.0, 9.0]])
+    null = torch.tensor([2.5])
+    assert pair_loss(good, levels, present) < pair_loss(bad, levels, present)
+    assert null_loss(good, null, levels, present) < null_loss(bad, null, levels, present)
+    assert index_loss(good, null, levels, present) < index_loss(bad, null, levels, present)
+    # A pair weighs by how much its levels differ: 1, 2 and 3 here, all margins being 0.
+    even = pair_loss(torch.zeros(1, 4), levels, present)
+    assert float(even) == pytest.approx(math.log(2) * (1 + 2 + 3) / 3)
+
+
+def test_an_empty_side_of_null_counts_nothing() -> None:
+    levels, present = torch.tensor([[3, 3]]), torch.ones(1, 2)
+    loss = null_loss(torch.zeros(1, 2), torch.zeros(1), levels, present)
+    assert float(loss) == pytest.approx(math.log(2))
+
+
+def test_inputs_stand_out_from_the_list_by_the_best_other_candidate() -> None:
+    features = np.full((1, 3, len(FEATURES)), np.nan, np.float32)
+    features[0, :, 0] = [0.9, 0.5, 0.4]
+    candidates, context = inputs(features, np.full((1, 3), 1 / 3, np.float32))
+    assert candidates.shape == (1, 3, WIDTH)
+    assert context.shape == (1, CONTEXT_WIDTH)
+    margins = candidates[0, :, len(FEATURES)]
+    assert margins == pytest.approx([0.4, -0.4, -0.5])
+    assert np.isnan(candidates[0, :, 1]).all()
+    assert np.isfinite(context).all()
+
+
+def test_no_match_is_measured_by_rank_and_by_what_is_said() -> None:
+    told = no_match(np.array([0.1, 0.2, 0.6]), np.array([0.9, 0.7, 0.4]))
+    assert told["precision"] == pytest.approx(2 / 3)
+    assert told["recall"] == pytest.approx(2 / 3)
+    assert told["area"] == pytest.approx(8 / 9)
