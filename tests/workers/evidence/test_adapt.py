@@ -342,7 +342,7 @@ def test_vectors_without_parts_are_not_adapted(
     colours = ColourEncoder()
     ingest(settings, folder, colours)
     monkeypatch.setattr("workers.jobs.adapt.encoder_of", lambda _settings: colours)
-    with pytest.raises(SettingsError, match=r"models\.encoder.*colour-8"):
+    with pytest.raises(SettingsError, match=r"colour-8.*models\.backbone"):
         adapted(settings)
 
 
