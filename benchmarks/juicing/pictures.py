@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -82,10 +81,6 @@ class Network:
             compose_item(self.projection.project(juiced), None),
             self.projection.patch_tokens(juiced),
         )
-
-    def see_all(self, pictures: Iterable[Picture]) -> list[SeenPicture]:
-        """Several, in order."""
-        return [self.see(one) for one in pictures]
 
     def _without_juice(self, rows: Floats, canvas: Picture, frame: Frame) -> PictureFeatures:
         """All patches and all pixels count the same."""

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
 from models.embedding.layout import PartWeights, picture_parts, text_part
-from models.errors import RerankerError
 from models.juicer.juice import Int8Matrix, Juice
+from models.reranking.features import dense
 
 PAIR = (
     "similarity",
@@ -81,9 +81,9 @@ def describe(vectors: Floats, juices: Sequence[Juice]) -> Described:
     """
     return Described(
         parts=(*picture_parts(vectors), text_part(vectors)),
-        tokens=_dense([juice.token_matrix for juice in juices]),
-        colours=_dense([juice.colour_matrix for juice in juices])[:, 0],
-        sentences=_dense([juice.text_matrix for juice in juices])[:, 0],
+        tokens=_unit_rows([juice.token_matrix for juice in juices]),
+        colours=_unit_rows([juice.colour_matrix for juice in juices])[:, 0],
+        sentences=_unit_rows([juice.text_matrix for juice in juices])[:, 0],
         classes=tuple(dict(juice.classes) for juice in juices),
     )
 
@@ -219,19 +219,8 @@ def _cosines(one: Floats, others: Floats) -> Floats:
     return found
 
 
-def _dense(matrices: Sequence[Int8Matrix]) -> Floats:
+def _unit_rows(matrices: Sequence[Int8Matrix]) -> Floats:
     """Matrices as one array (n, rows, width) of rows of length 1; zeros where absent."""
-    width = max((matrix.shape[1] for matrix in matrices), default=0)
-    height = max((matrix.shape[0] for matrix in matrices), default=0)
-    values = np.zeros((len(matrices), max(height, 1), width), dtype=np.int8)
-    for at, matrix in enumerate(matrices):
-        if matrix.shape[0] == 0:
-            continue
-        if matrix.shape[1] != width:
-            raise RerankerError(
-                f"juice of widths {matrix.shape[1]} and {width} cannot be compared: it was made by "
-                "different models; reindex the catalog"
-            )
-        rows = np.frombuffer(matrix.values, np.int8).reshape(matrix.shape)
-        values[at, : len(rows)] = rows
-    return unit(values.astype(np.float32))
+    values = dense(matrices)[: len(matrices)]
+    count, rows, width = values.shape
+    return unit(values) if rows else np.zeros((count, 1, width), np.float32)

@@ -86,7 +86,7 @@ class _Tokens:
 
     @staticmethod
     def stack(matrices: Sequence[Int8Matrix]) -> _Tokens:
-        rows = unit(_dense(matrices))
+        rows = unit(dense(matrices))
         counts = np.array([matrix.shape[0] for matrix in matrices] + [0])
         present: NDArray[np.bool_] = np.arange(rows.shape[1]) < counts[:, None]
         return _Tokens(rows, present)
@@ -131,13 +131,17 @@ def _cosines(query: Int8Matrix, others: Sequence[Int8Matrix]) -> Floats:
     known = [at for at, other in enumerate(others) if other.shape[0]]
     cosines = np.full(len(others), np.nan, dtype=np.float32)
     if query.shape[0] and known:
-        rows = unit(_dense([query, *(others[at] for at in known)]))[:-1, 0]
+        rows = unit(dense([query, *(others[at] for at in known)]))[:-1, 0]
         cosines[known] = rows[1:] @ rows[0]
     return cosines
 
 
-def _dense(matrices: Sequence[Int8Matrix]) -> Floats:
-    """Matrices as one array (n + 1, rows, width), up to the scale of each; zeros where absent."""
+def dense(matrices: Sequence[Int8Matrix]) -> Floats:
+    """Matrices as one array (n + 1, rows, width), up to the scale of each; zeros where absent.
+
+    Raises:
+        RerankerError: they are of different widths.
+    """
     width = max((matrix.shape[1] for matrix in matrices), default=0)
     height = max((matrix.shape[0] for matrix in matrices), default=0)
     values = np.zeros((len(matrices) + 1, height, width), dtype=np.int8)

@@ -34,8 +34,8 @@ from stream.messages import (
     Shown,
 )
 from stream.schema_1 import ItemOfSchema1, ResultOfSchema1
-from stream.schema_changes import breaking_changes
 from tests.paths import ROOT
+from tests.stream.schema_changes import breaking_changes
 
 KEPT = ROOT / "docs" / "schemas"
 SCHEMAS = message_schemas()

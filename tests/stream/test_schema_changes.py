@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from stream.schema_changes import breaking_changes
+from tests.stream.schema_changes import breaking_changes
 
 
 class Part(Struct, forbid_unknown_fields=True):

@@ -18,18 +18,6 @@ from workers.errors import StackError
 NAME = "lookstream.lock"
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock on a file."""
-    try:
-        with path.open("a+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 class RunLock:
     """The lock on a folder, from `acquire` to `release`."""
 
