@@ -10,6 +10,7 @@ their ids alone: so the groups lie in a file.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -34,7 +35,7 @@ def sort_and_tell(run: str, items: list[pytest.Item]) -> None:
     slow = Counter(groups[item.nodeid] for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[groups[item.nodeid]])
     file = _file(run)
-    scratch = file.with_suffix(f".{id(items)}")
+    scratch = file.with_suffix(f".{os.getpid()}")
     scratch.write_bytes(orjson.dumps(groups))
     scratch.replace(file)
 

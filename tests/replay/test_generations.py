@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -59,7 +60,7 @@ def settings(kafka: Kafka, tmp_path: Path) -> Settings:
     made = Settings.model_validate(
         {
             "data_dir": tmp_path / "data",
-            "kafka": {"bootstrap": kafka.bootstrap, "prefix": f"g{id(tmp_path)}"},
+            "kafka": {"bootstrap": kafka.bootstrap, "prefix": f"g{uuid4().hex}"},
             "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"},
             "ingest": {"weigh_parts": False},
         }

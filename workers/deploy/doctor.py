@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -262,7 +263,7 @@ def _bank(settings: Settings) -> str:
 def _data_dir(settings: Settings) -> Finding:
     folder = settings.data_dir
     nearest = next(one for one in (folder, *folder.absolute().parents, Path("/")) if one.exists())
-    probe = nearest / f".lookstream-doctor-{id(settings)}"
+    probe = nearest / f".lookstream-doctor-{os.getpid()}"
     try:
         probe.touch()
         probe.unlink()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -57,7 +58,7 @@ def test_a_table_without_an_id_says_so(tmp_path: Path) -> None:
 
 
 def test_a_topic(embedded: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    topic = Topic(name=f"m{id(tmp_path)}.products", key="id", partitions=1, retention_ms=-1)
+    topic = Topic(name=f"m{uuid4().hex}.products", key="id", partitions=1, retention_ms=-1)
     create_topics(embedded, [topic])
     monkeypatch.setenv("LOOKSTREAM_KAFKA__BOOTSTRAP", embedded.bootstrap)
     table = Table(MODES[1], large=())

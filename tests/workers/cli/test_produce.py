@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -33,7 +34,7 @@ def settings(embedded: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     made = Settings.model_validate(
         {
             "data_dir": tmp_path / "data",
-            "kafka": {"bootstrap": embedded.bootstrap, "prefix": f"p{id(tmp_path)}"},
+            "kafka": {"bootstrap": embedded.bootstrap, "prefix": f"p{uuid4().hex}"},
             "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"},
         }
     )

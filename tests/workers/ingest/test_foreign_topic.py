@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -25,11 +26,11 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_table_becomes_searchable(embedded: Kafka, tmp_path: Path) -> None:
-    source = f"shop{id(tmp_path)}.public.products"
+    source = f"shop{uuid4().hex}.public.products"
     settings = Settings.model_validate(
         {
             "data_dir": tmp_path,
-            "kafka": {"bootstrap": embedded.bootstrap, "prefix": f"f{id(tmp_path)}"},
+            "kafka": {"bootstrap": embedded.bootstrap, "prefix": f"f{uuid4().hex}"},
             "milvus": {"uri": str(tmp_path / "milvus.db"), "kind": "lite"},
             "catalog": {"topics": [source], "map": {"product_id": "id", "title": "name"}},
             "ingest": {"metrics_port": 0, "weigh_parts": False},

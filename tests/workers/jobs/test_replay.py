@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -47,7 +48,7 @@ def settings(kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     made = Settings.model_validate(
         {
             "data_dir": tmp_path / "data",
-            "kafka": {"bootstrap": kafka.bootstrap, "prefix": f"t{tmp_path.name}-{id(tmp_path)}"},
+            "kafka": {"bootstrap": kafka.bootstrap, "prefix": f"t{tmp_path.name}-{uuid4().hex}"},
             "milvus": {"uri": uri, "kind": "lite"},
             "ingest": {"metrics_port": claim_port()},
         }
