@@ -11,8 +11,12 @@ from typing import Any
 
 import orjson
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from models.synthetic.arrangement import arrange
+from models.synthetic.near_duplicates import sample_product
+from models.synthetic.scene import Renderer
 from stream.publisher import Publisher, wait_committed
 from tests.paths import EXAMPLE as GROCERY
 from workers.config.settings import Settings, load_settings
@@ -23,6 +27,7 @@ from workers.jobs.catalog_source import folder_source
 from workers.jobs.produce import produce_catalog
 
 PRODUCTS = 30
+SCENE_SIDE, SCENE_SEED = 448, 19
 SHOWN = "Bravo-Orange-Juice"
 
 
@@ -84,6 +89,21 @@ def send_catalog(stack: Settings, folder: Path) -> None:
 def photo() -> Path:
     """A shopper's photo of a product in the shop."""
     return photo_of_shown()
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo of three rendered products."""
+    return rendered_scene(tmp_path_factory.mktemp("scene") / "scene.png")
+
+
+def rendered_scene(path: Path) -> Path:
+    """Write a photo of three rendered products."""
+    renderer = Renderer(SCENE_SIDE)
+    products = [sample_product(SCENE_SEED, 2 * index) for index in range(3)]
+    Image.fromarray(renderer.render(arrange(products, 2).scene)).save(path)
+    renderer.close()
+    return path
 
 
 def photo_of_shown() -> Path:

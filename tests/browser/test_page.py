@@ -8,6 +8,7 @@ import httpx
 import orjson
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Page, Response, Route, expect
 
 from stream.records import read_topic
@@ -76,6 +77,43 @@ def test_a_box_searches_for_that_part(page: Page, shop: Settings, photo: Path) -
     with page.expect_response("**/search"):
         page.get_by_role("button", name="Whole picture").click()
     expect(page.locator("#box")).to_be_hidden()
+
+
+def test_each_product_of_a_picture_has_results_of_its_own(
+    page: Page, shop: Settings, scene: Path
+) -> None:
+    page.goto(address(shop))
+    page.locator("#file").set_input_files(scene)
+    expect(page.locator(".item").first).to_be_visible()
+    objects = page.get_by_role("group", name="Products in the picture")
+    expect(objects).to_be_hidden()
+    with page.expect_response("**/search") as answered:
+        page.get_by_role("button", name="Each product in it").click()
+    groups = answered.value.json()["groups"]
+    assert len(groups) >= 2
+    expect(page.locator("#frames i")).to_have_count(len(groups))
+    expect(objects.get_by_role("button")).to_have_count(1 + len(groups))
+    check_accessible(page)
+    objects.get_by_role("button", name="Product 2").click()
+    shown = [item["title"] for item in groups[1]["items"]]
+    expect(page.locator(".item .title")).to_have_text(shown)
+    expect(page.locator("#frames .chosen")).to_have_count(1)
+    objects.get_by_role("button", name="Whole picture").click()
+    whole = [item["title"] for item in answered.value.json()["items"]]
+    expect(page.locator(".item .title")).to_have_text(whole)
+    page.get_by_role("button", name="Remove").click()
+    search_words(page, "apple")
+    expect(objects).to_be_hidden()
+
+
+def test_a_picture_of_one_product_says_so(page: Page, shop: Settings, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.png"
+    Image.new("RGB", (200, 200), (180, 30, 40)).save(plain)
+    page.goto(address(shop))
+    page.locator("#file").set_input_files(plain)
+    expect(page.locator(".item").first).to_be_visible()
+    page.get_by_role("button", name="Each product in it").click()
+    expect(page.locator("#status")).to_contain_text("shows one product, or none that stands out")
 
 
 def test_a_facet_narrows_and_a_filter_that_is_wrong_says_where(page: Page, shop: Settings) -> None:

@@ -3,6 +3,7 @@
 import { Problem, click, ready, search, setKey } from "./api.js";
 import { percent, show, showWaiting } from "./items.js";
 import { watch } from "./live.js";
+import { Objects } from "./objects.js";
 import { Picture } from "./picture.js";
 import { Refine } from "./refine.js";
 
@@ -19,7 +20,8 @@ let page = 1;
 let repair = true; // words that no product has may be repaired
 let like = null; // the product that more is asked of, in place of picture and words
 
-const picture = new Picture(() => begin(), (why) => tell(why, "problem"));
+const picture = new Picture(() => { objects.clear(); begin(); }, (why) => tell(why, "problem"));
+const objects = new Objects(() => { picture.setBox(null); begin(); });
 const refine = new Refine(() => run(1));
 
 function tell(text, kind = "") {
@@ -34,6 +36,7 @@ function begin() {
 
 function start(product) {
   like = product;
+  objects.chosen = null;
   repair = true;
   refine.clear();
   run(1);
@@ -44,6 +47,7 @@ function question(text) {
   return {
     top: TOP, page, sort: sort.value, group: "near_duplicate", explain: true, facets: refine.asked,
     ...(like ? { like: [like.id] } : text && { text, repair }), ...(filter && { filter }),
+    ...(picture.file && !like && objects.asked && { objects: "auto" }),
   };
 }
 
@@ -74,13 +78,20 @@ async function run(wanted) {
 }
 
 function answer(result, ms) {
+  objects.show(result.groups, () => list(result, ms));
+  if (!like) picture.setKept(result.juice);
+  list(result, ms);
+}
+
+// The products of a result, or of one object in it.
+function list(whole, ms) {
+  const result = objects.part(whole);
   show(items, result, {
     patch: picture.file && !like ? (number) => picture.patch(result.juice.grid, number) : null,
     click: (query_id, product_id) => click(query_id, product_id).catch(() => {}),
     like: (item) => { start({ id: item.product_id, title: item.title || item.product_id }); },
     alike: (product_ids) => { refine.only(product_ids); run(1); },
   });
-  if (!like) picture.setKept(result.juice);
   if (result.items.length || refine.filter()) {
     refine.show(result.facets ?? []);
     document.getElementById("order").hidden = false;
@@ -104,6 +115,7 @@ document.getElementById("as-typed").addEventListener("click", async () => {
 function summary(result, ms) {
   const found = result.found ?? result.items.length;
   const time = `${Math.round(ms)} ms`;
+  const alone = objects.asked && picture.file && !result.groups?.length ? "The picture shows one product, or none that stands out. " : "";
   if (!result.items.length) {
     const why = refine.filter() ? "No product passes the filter." : "Nothing found. Is the catalog empty? `lookstream produce DIR` sends one.";
     tell(why, "nomatch");
@@ -111,9 +123,9 @@ function summary(result, ms) {
     tell(`More like “${like.title}” · ${time}`);
   } else if (result.no_match && sort.value === "relevance" && page === 1) {
     const first = percent(result.items[0].probability ?? 0);
-    tell(`Probably none of these is the very product (the first one with ${first}). The nearest ones, ${time}:`, "nomatch");
+    tell(`${alone}Probably none of these is the very product (the first one with ${first}). The nearest ones, ${time}:`, "nomatch");
   } else {
-    tell(`${found} ${found === 1 ? "product" : "products"} · ${time}`);
+    tell(`${alone}${found} ${found === 1 ? "product" : "products"} · ${time}`);
   }
 }
 

@@ -192,6 +192,23 @@ export function patchOf(image, [x0, y0, x1, y1], grid, number) {
   return shown;
 }
 
+const THUMBNAIL_SIDE = 40; // pixels on the page
+
+// A part (shares of the sides) of the picture that is searched with, as a small picture.
+export function part([left, top, right, bottom]) {
+  const preview = document.getElementById("preview");
+  const { naturalWidth, naturalHeight } = preview;
+  const [width, height] = [(right - left) * naturalWidth, (bottom - top) * naturalHeight];
+  const shown = document.createElement("canvas");
+  const scale = (2 * THUMBNAIL_SIDE) / Math.max(width, height, 1); // sharp on fine screens
+  shown.width = Math.max(1, Math.round(width * scale));
+  shown.height = Math.max(1, Math.round(height * scale));
+  shown.getContext("2d").drawImage(
+    preview, left * naturalWidth, top * naturalHeight, width, height, 0, 0, shown.width, shown.height,
+  );
+  return shown;
+}
+
 function between([x, y], [u, v]) {
   return [Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)].map((edge) => Number(edge.toFixed(4)));
 }
