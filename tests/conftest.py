@@ -5,9 +5,11 @@ where Java and Maven are there.
 """
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,10 @@ from tests.servers.kafka import KafkaCluster
 
 SESSION_S = 2.0
 """A third of the usual: a group's first member and the death of another are waited for so long."""
+ALL_SLOW = re.compile(
+    rf"^pytestmark = .*mark\.({'|'.join(['slow', *sharing.SERVERS])})\b", re.MULTILINE
+)
+"""Of a module all of whose tests are slow."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--without-torch"):
         needs.hide_torch()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast lane does not import what says that all its tests are slow."""
+    if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
+        return None
+    return True if ALL_SLOW.search(collection_path.read_text("utf-8")) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -55,6 +55,7 @@ def events(folder: Path) -> tuple[dict[int, ProductUpsert], list[RefusedRow]]:
     return read, refused
 
 
+@pytest.mark.slow
 def test_the_messy_export_means_what_the_clean_one_says(tmp_path: Path) -> None:
     clean, none = events(write_export(tmp_path / "clean", clean_export(PRODUCTS, HOST)))
     assert (len(clean), none) == (len(PRODUCTS), [])

@@ -217,6 +217,7 @@ def test_colour_counts_where_it_tells_products_apart(
     assert fixed[by.BEST_FIXED].rates[0] >= found[by.SERVED].rates[0] - 1e-9
 
 
+@pytest.mark.slow
 def test_training_on_views_makes_the_identity_count(folder: Path, tmp_path: Path) -> None:
     catalog = left_out(folder, tmp_path, colour_tells=False)
     before = by.single_parts(catalog)[by.IDENTITY].rates[0]

@@ -29,6 +29,7 @@ DOTTED = re.compile(rf"(?<![\w./=-])(?:{'|'.join({*ROOMS, *SECTIONS})})(?:\.\w+)
 VARIABLE = re.compile(r"\bLOOKSTREAM_([A-Z0-9]+)__([A-Z0-9_]+)")
 COMMAND = re.compile(r"\blookstream +([a-z].*)")
 BACKTICKS = re.compile(r"``([^`\n]+)``|`([^`\n]+)`")
+made_once = cache(get_command)
 FILE_TYPES = ("toml", "py", "md", "jsonl", "json", "html")
 
 
@@ -40,6 +41,8 @@ def paths(code: str) -> Iterator[str]:
 
 def path_exists(path: str) -> bool:
     """Whether a path or pattern from the root names something."""
+    if "*" not in path:
+        return (ROOT / path).exists()
     return any(True for _ in ROOT.glob(path.rstrip("/")))
 
 
@@ -82,7 +85,7 @@ def commands(code: str) -> Iterator[list[str]]:
 
 def command_problem(words: list[str]) -> str | None:
     """What is wrong with a command line; None where there is such a command with such options."""
-    here, rest = get_command(app), list(words)
+    here, rest = made_once(app), list(words)
     while isinstance(here, TyperGroup) and rest and rest[0][0].islower():
         chosen = rest.pop(0).split("|")
         if unknown := [name for name in chosen if name not in here.commands]:
@@ -102,7 +105,7 @@ def command_problem(words: list[str]) -> str | None:
 
 def all_commands() -> list[str]:
     """Every command, as it is typed after `lookstream`."""
-    group = get_command(app)
+    group = made_once(app)
     assert isinstance(group, TyperGroup)
     return sorted(
         f"{name} {part}".rstrip()

@@ -12,6 +12,8 @@ from index.vectors import Matrix, Rows
 from tests.index.conftest import unit_vectors
 
 DIM = 16
+NO_LIMIT = np.inf
+"""However busy the machine is."""
 
 
 def clustered(count: int, seed: int = 0) -> tuple[Matrix, Rows]:
@@ -39,7 +41,7 @@ def test_few_cells_hold_the_true_ten() -> None:
     vectors, prototypes = clustered(4000)
     cells = filled(vectors, prototypes)
     every = np.arange(4000)
-    found = [cells.search(query, 10, every) for query in vectors[:100]]
+    found = [cells.search(query, 10, every, budget_s=NO_LIMIT) for query in vectors[:100]]
     shares = [
         len(set(one.rows[:10].tolist()) & set(nearest(vectors, every, query, 10))) / 10
         for one, query in zip(found, vectors[:100], strict=True)
@@ -57,7 +59,7 @@ def test_nothing_can_be_expected_that_is_nearer_than_it_is_if_all_margin_is_allo
     cells = filled(vectors, prototypes)
     every = np.arange(500)
     for query in unit_vectors(20, DIM, seed=1):
-        found = cells.search(query, 10, every)
+        found = cells.search(query, 10, every, budget_s=NO_LIMIT)
         assert found.rows.tolist() == nearest(vectors, every, query, 10)
 
 
@@ -77,7 +79,7 @@ def test_rows_come_and_go() -> None:
     query = vectors[0]
     assert cells.similarities(rows, query) == pytest.approx(vectors[rows] @ query, abs=1e-6)
     np.testing.assert_array_equal(cells.vectors(rows), vectors[rows])
-    found = cells.search(query, len(rows), np.arange(600))
+    found = cells.search(query, len(rows), np.arange(600), budget_s=NO_LIMIT)
     assert sorted(found.rows.tolist()) == rows.tolist()
 
 
@@ -86,10 +88,10 @@ def test_an_empty_cell_is_not_opened() -> None:
     cells = filled(vectors, np.array([0] * 10 + [1] * 10))
     for row in range(10):
         cells.drop(row)
-    found = cells.search(vectors[0], 20, np.arange(20))
+    found = cells.search(vectors[0], 20, np.arange(20), budget_s=NO_LIMIT)
     assert sorted(found.rows.tolist()) == list(range(10, 20))
     cells.put(3, 0, vectors[3])
-    assert cells.search(vectors[3], 1, np.arange(20)).rows.tolist() == [3]
+    assert cells.search(vectors[3], 1, np.arange(20), budget_s=NO_LIMIT).rows.tolist() == [3]
 
 
 def test_one_row_of_each_group_and_only_what_is_allowed() -> None:
@@ -97,7 +99,7 @@ def test_one_row_of_each_group_and_only_what_is_allowed() -> None:
     cells = filled(vectors, prototypes)
     groups, allowed = np.arange(900) // 3, np.arange(900) % 2 == 0
     for query in vectors[:10]:
-        found = cells.search(query, 300, groups, allowed)
+        found = cells.search(query, 300, groups, allowed, budget_s=NO_LIMIT)
         best: dict[int, float] = {}
         for row in np.flatnonzero(allowed).tolist():
             best[row // 3] = max(best.get(row // 3, -2), float(vectors[row] @ query))

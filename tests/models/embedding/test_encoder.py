@@ -35,6 +35,7 @@ def striped(colour: tuple[int, int, int], height: int = 200, width: int = 150) -
 RED, BLUE = striped((200, 30, 40)), striped((30, 60, 200), 150, 220)
 
 
+@pytest.mark.slow
 def test_an_item_has_the_same_bytes_in_any_batch(encoder: Encoder) -> None:
     pictures, texts = [RED, None, BLUE, RED], ["a red ball", "milk", None, ""]
     together = encoder.encode_items(pictures, texts)
@@ -168,6 +169,7 @@ def test_models_have_names_of_their_own(encoder: Encoder) -> None:
     assert fast.encode_items([RED], [None])[0].juice.grid == (7, 7)
 
 
+@pytest.mark.slow
 def test_identity_weighs_more_in_a_catalog_of_training_than_in_noise(encoder: Encoder) -> None:
     catalog = read_catalog(Path("examples/grocery"))
     shown = [open_picture(Path(catalog.locate(one.image or ""))) for one in catalog.products[::4]]

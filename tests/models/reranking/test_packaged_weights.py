@@ -32,6 +32,7 @@ def test_there_is_one_for_each_sentence_encoder() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GROCERY.is_dir(), reason="../shared/data/grocery is not there")
 def test_products_pictures_with_the_packaged_encoder() -> None:
     encoder, reranker = load_encoder("cpu", threads=1), load_reranker()

@@ -44,6 +44,7 @@ def test_the_same_scene_gives_the_same_pixels(renderer: Renderer) -> None:
     assert np.array_equal(first, again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(6))
 def test_boxes_hold_the_pixels_of_the_product_and_no_more(renderer: Renderer, index: int) -> None:
     made = sample_product(5, index)

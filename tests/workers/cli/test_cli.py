@@ -1,6 +1,7 @@
 """The command line: help with examples, errors in one line, JSON for machines."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from stream.child_process import python_module
 from stream.embedded_broker import claim_port
 from tests.paths import ROOT
-from workers.cli import app
+from workers.cli import app, main
 
 COMMANDS = [
     ["demo"],
@@ -113,12 +114,24 @@ def test_a_typing_slip_in_the_settings_is_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_told_with_the_next_step(
-    arguments: list[str], words: str, tmp_path: Path
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = lookstream(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lookstream", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    done = lookstream("search", cwd=tmp_path)
     assert done.returncode == 1
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_photo_over_the_limit_is_not_sent(tmp_path: Path) -> None:

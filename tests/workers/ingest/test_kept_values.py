@@ -81,6 +81,7 @@ async def test_nobody_has_what_was_never_seen_or_is_deleted(shop: Shop) -> None:
     assert len(shop.letters) == 2
 
 
+@pytest.mark.slow
 async def test_pictures(shop: Shop) -> None:
     a, b = shop.picture("a"), shop.picture("b")
     await shop.send(row(img=a, pics=[b]))

@@ -97,6 +97,7 @@ def save(path: Path, colour: np.ndarray) -> str:
     return path.name
 
 
+@pytest.mark.slow
 def test_the_fit_improves_on_retrieval(folder: Path) -> None:
     seen: dict[str, tuple[int, int]] = {}
     parameters = fit_reranker(
@@ -144,6 +145,7 @@ class TwoSidedEncoder(ColourEncoder):
         return replace(query, vector=vector, weights=weights)
 
 
+@pytest.mark.slow
 def test_parameters_for_unknown_catalogs_are_fitted_on_queries_by_appearance(folder: Path) -> None:
     parameters = fit_reranker(TwoSidedEncoder(), folder)
     known, unknown = (parameters.card[one] for one in ("known", "unknown"))
