@@ -290,11 +290,14 @@ def _table(
     for start in range(0, size, part):
         some = around(vectors, min(part, size - start) + len(vectors), seed=start)
         some = some[len(vectors) :] if start else some[: min(part, size)]
-        for number, (vector, prototype) in enumerate(
-            zip(some, prototypes(some).tolist(), strict=True), start=start
-        ):
-            row = ItemRow(str(number), vector, prototype)
-            table.put(ProductRows(str(number), items=(row,)))
+        table.apply(
+            [
+                ProductRows(str(number), items=(ItemRow(str(number), vector, prototype),))
+                for number, (vector, prototype) in enumerate(
+                    zip(some, prototypes(some).tolist(), strict=True), start=start
+                )
+            ]
+        )
         cosines = np.concatenate([best, queries @ some.T], axis=1)
         ids = np.concatenate(
             [rows, np.tile(np.arange(start, start + len(some)), (len(rows), 1))], 1
@@ -302,7 +305,6 @@ def _table(
         order = np.argpartition(-cosines, TOP, axis=1)[:, :TOP]
         best, rows = (np.take_along_axis(one, order, axis=1) for one in (cosines, ids))
         step(start + len(some))
-    table.apply([])
     return table, [set(one.tolist()) for one in rows]
 
 

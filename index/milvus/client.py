@@ -12,7 +12,7 @@ from index.errors import MilvusUnavailable, RowRejected
 from index.milvus.config import MilvusConfig
 
 if TYPE_CHECKING:
-    from pymilvus import MilvusClient
+    from index.milvus.column_client import ColumnClient
 
 REJECTED_CODES = {6, 1100, 1101}  # illegal argument (Lite), invalid and missing parameter (server)
 NO_CONNECTION = 2
@@ -32,7 +32,7 @@ class NotFound(Exception):
 
 
 class Client:
-    """A :class:`pymilvus.MilvusClient`, made on first use and again after a failure. Thread-safe.
+    """A client of pymilvus, made on first use and again after a failure. Thread-safe.
 
     gRPC reconnects an idle connection by itself; where a restarted server has not loaded a
     collection (Lite never does), it is loaded and the call made again, once.
@@ -42,7 +42,7 @@ class Client:
         self.uri = config.uri
         self._config = config
         self._timeout_s = config.timeout_s
-        self._client: MilvusClient | None = None
+        self._client: ColumnClient | None = None
         self._lock = threading.Lock()
         # Imported late: pymilvus imports pandas, which takes a second.
         from pymilvus import exceptions  # noqa: PLC0415
@@ -52,7 +52,7 @@ class Client:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a method of MilvusClient by name.
+        """Call a method of the client by name.
 
         Raises:
             NotFound: no such collection or alias.
@@ -82,9 +82,9 @@ class Client:
     def _try(self, method: str, *args: Any, **kwargs: Any) -> Any:
         with self._lock:
             if self._client is None:
-                from pymilvus import MilvusClient  # noqa: PLC0415  as above
+                from index.milvus.column_client import ColumnClient  # noqa: PLC0415  as above
 
-                self._client = MilvusClient(
+                self._client = ColumnClient(
                     uri=self.uri,
                     token=self._config.token or "",
                     timeout=self._timeout_s,

@@ -25,7 +25,16 @@ def argv(data_dir: Path, port: int) -> list[str]:
     # One request at a time: during a flush the memtable's rows are invisible, so that a concurrent
     # search would miss the last writes. Lite computes under the GIL anyway.
     # -P: no module of the working directory may hide one of Milvus Lite's.
-    return [sys.executable, "-P", "-m", "milvus_lite", "server", *where, "--max-workers", "1"]
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "index.milvus.lite_server",
+        "server",
+        *where,
+        "--max-workers",
+        "1",
+    ]
 
 
 def wait_ready(uri: str, timeout_s: float = 60.0, token: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from base64 import b64decode, b64encode
@@ -18,7 +19,7 @@ from index.milvus.metadata import CollectionMetadata
 from index.vectors import NORM_TOLERANCE
 
 if TYPE_CHECKING:
-    from pymilvus import CollectionSchema
+    from pymilvus import CollectionSchema, DataType
     from pymilvus.milvus_client.index import IndexParams
 
 MAX_ITEM_ID = 1024
@@ -54,6 +55,12 @@ def schema(dim: int, *, partition_key: bool) -> CollectionSchema:
     fields.add_field("bank_version", DataType.VARCHAR, max_length=64)
     fields.add_field("written_ns", DataType.INT64)
     return fields
+
+
+@functools.cache
+def field_types(dim: int) -> Mapping[str, DataType]:
+    """The type of each field of a row."""
+    return {field.name: field.dtype for field in schema(dim, partition_key=False).fields}
 
 
 def index_params() -> IndexParams:

@@ -111,7 +111,9 @@ class ServerCollection(Collection):
         return time.time_ns()
 
     def _insert(self, rows: list[dict[str, Any]], items: Sequence[Item]) -> None:
-        self._call("insert", data=rows)
+        # pymilvus takes the values one by one, from a list six times as fast as from an array.
+        lists = [row | {"vector": row["vector"].tolist()} for row in rows]
+        self._call("insert", data=lists)
 
     def _delete_rows(self, row_ids: Sequence[str]) -> None:
         self._call("delete", filter=any_of("row_id", row_ids))

@@ -6,6 +6,7 @@ microseconds a thousand products whatever the type of the values.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -59,22 +60,13 @@ class Column:
         """Whether no slot has a value."""
         return self._set == 0
 
-    def put(self, slot: int, value: Any) -> None:
-        """Set the value of a slot; None takes it away."""
-        code = MISSING if value is None else self._code(key_of(value))
-        self._set += (code != MISSING) - (self._code_at(slot) != MISSING)
-        if self._few is None:
-            self._put_dense(slot, code)
-            return
-        if code == MISSING:
-            self._few.pop(slot, None)
-        else:
-            self._few[slot] = code
-            if len(self._few) >= FEW and len(self._few) * SPARSE > slot:
-                few, self._few = self._few, None
-                self._put_dense(max(few), few[max(few)])
-                for one, its_code in few.items():
-                    self._codes[one] = its_code
+    def put(self, values: Mapping[int, Any]) -> None:
+        """Set the values of some slots; None takes one away."""
+        codes = [MISSING if one is None else self._code(key_of(one)) for one in values.values()]
+        if self._few is not None:
+            self._put_few(self._few, zip(values, codes, strict=True))
+        elif codes:
+            self._put_dense(np.fromiter(values, np.int64, len(values)), np.array(codes, np.int32))
 
     def value(self, slot: int) -> Value | Path | None:
         """The value of a slot; None where it has none."""
@@ -134,12 +126,28 @@ class Column:
             return self._few.get(slot, MISSING)
         return int(self._codes[slot]) if slot < len(self._codes) else MISSING
 
-    def _put_dense(self, slot: int, code: int) -> None:
-        if slot >= len(self._codes):
-            longer = np.full(max(64, 2 * slot), MISSING, np.int32)
+    def _put_few(self, few: dict[int, int], codes: Iterable[tuple[int, int]]) -> None:
+        slot = 0
+        for slot, code in codes:
+            if code == MISSING:
+                few.pop(slot, None)
+            else:
+                few[slot] = code
+        self._set = len(few)
+        if self._set >= FEW and self._set * SPARSE > slot:
+            self._few, self._set = None, 0
+            slots = np.fromiter(few, np.int64, len(few))
+            self._put_dense(slots, np.fromiter(few.values(), np.int32, len(few)))
+
+    def _put_dense(self, slots: NDArray[np.int64], codes: NDArray[np.int32]) -> None:
+        last = int(slots.max())
+        if last >= len(self._codes):
+            longer = np.full(max(64, 2 * last), MISSING, np.int32)
             longer[: len(self._codes)] = self._codes
             self._codes = longer
-        self._codes[slot] = code
+        had = np.count_nonzero(self._codes[slots] != MISSING)
+        self._set += int(np.count_nonzero(codes != MISSING)) - int(had)
+        self._codes[slots] = codes
 
     def _code(self, key: Key) -> int:
         code = self._code_of.setdefault(key, len(self._keys))

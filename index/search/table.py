@@ -11,6 +11,7 @@ Why a table, and why this one: decision 27.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -92,6 +93,9 @@ class Table:
             "product_id": Column(),
         }
         self._attributes: dict[str, Column] = {}
+        self._new: defaultdict[str, dict[int, Any]] = defaultdict(dict)
+        self._new_attributes: defaultdict[str, dict[int, Any]] = defaultdict(dict)
+        """What `apply` has yet to put into the columns, a column at a time: by name and slot."""
         self._has: list[tuple[str, ...]] = []
         """The names of the attributes in each slot."""
 
@@ -113,16 +117,31 @@ class Table:
     def of(cls, items: Sequence[Item]) -> Table:
         """A table of some items, a product each, in slots 0, 1, …"""
         table = cls()
-        for number, item in enumerate(items):
-            one = product_rows(item.product_id, [(str(number), item)])
-            table.put(msgspec.structs.replace(one, product_id=str(number)))
-            table._fields["product_id"].put(number, item.product_id)
+        products = [
+            product_rows(item.product_id, [(str(number), item)])
+            for number, item in enumerate(items)
+        ]
+        table.apply(
+            [
+                msgspec.structs.replace(one, product_id=str(number))
+                for number, one in enumerate(products)
+            ]
+        )
+        table._fields["product_id"].put(
+            {number: one.product_id for number, one in enumerate(products)}
+        )
         return table
 
     def apply(self, products: Sequence[ProductRows]) -> None:
-        """Bring products up to date."""
+        """Bring products up to date; those without items are taken out."""
         for product in products:
-            self.put(product)
+            self._put(product)
+        for name, values in self._new.items():
+            self._fields[name].put(values)
+        for name, values in self._new_attributes.items():
+            self._attributes.setdefault(name, Column()).put(values)
+        self._new.clear()
+        self._new_attributes.clear()
         for column in (*self._fields.values(), *self._attributes.values()):
             column.shrink()
         for name in [name for name, column in self._attributes.items() if column.empty]:
@@ -130,8 +149,8 @@ class Table:
         if self._cells is not None:
             self._cells.measure()
 
-    def put(self, product: ProductRows) -> None:
-        """Put a product in place of what was there under its id; without items it is taken out."""
+    def _put(self, product: ProductRows) -> None:
+        """Put a product in place of what was there under its id; its fields are only noted."""
         slot = self._slot_of.get(product.product_id, NO_SLOT)
         if slot != NO_SLOT:
             self._drop_rows(slot)
@@ -223,17 +242,17 @@ class Table:
         return self._attributes.get(field.name) or Column()
 
     def _set_fields(self, slot: int, product: ProductRows) -> None:
-        offer = product.offer
-        self._fields["category"].put(slot, product.category)
-        self._fields["product_id"].put(slot, product.product_id)
+        offer, new = product.offer, self._new
+        new["category"][slot] = product.category
+        new["product_id"][slot] = product.product_id
         for name in ("price", "currency", "in_stock"):
-            self._fields[name].put(slot, offer.get(name))
+            new[name][slot] = offer.get(name)
         attributes = offer.get("attributes") or {}
         for name in self._has[slot]:
             if name not in attributes:
-                self._attributes[name].put(slot, None)
+                self._new_attributes[name][slot] = None
         for name, value in attributes.items():
-            self._attributes.setdefault(name, Column()).put(slot, value)
+            self._new_attributes[name][slot] = value
         self._has[slot] = tuple(attributes)
 
     def _set_words(self, slot: int, product: ProductRows | None) -> None:
@@ -269,8 +288,7 @@ class Table:
     def _take_out(self, slot: int) -> None:
         self._set_fields(slot, ProductRows(""))
         self._set_words(slot, None)
-        self._fields["product_id"].put(slot, None)
-        self._fields["category"].put(slot, None)
+        self._new["product_id"][slot] = self._new["category"][slot] = None
         del self._slot_of[self._product_ids[slot]]
         self._product_ids[slot] = ""
         self._alive[slot] = False

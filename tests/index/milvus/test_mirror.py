@@ -104,7 +104,7 @@ def test_a_write_that_was_cut_off_is_read_from_milvus(
     call = type(collection)._call
 
     def dies(self: Collection, method: str, **kwargs: object) -> object:
-        if method == "upsert":
+        if method == "upsert_columns":
             if half:
                 call(self, method, **kwargs)
             raise MilvusUnavailable("gone")
