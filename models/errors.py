@@ -13,6 +13,7 @@ ModelError
 │   └── MappingError  an expression of the settings' catalog mapping cannot be read
 ├── MetricError       a measure was asked of arrays that do not fit it
 ├── RerankerError     the reranker's parameters are missing, or cannot be fitted from the data
+│   └── RerankerLate  it did not answer in the time that it had
 ├── TrainingError     training was asked for what cannot be, or no longer converges
 ├── CurationError     documents, labels or links to curate that do not fit together
 └── SyntheticError       no renderer here, or the folder was written with other options
@@ -80,6 +81,10 @@ class MetricError(ModelError):
 
 class RerankerError(ModelError):
     """Reranker parameters that are missing or damaged, or a split too small to fit them."""
+
+
+class RerankerLate(RerankerError):
+    """A reranker did not answer in the time that it had: retrieval's order stands."""
 
 
 class CurationError(ModelError):

@@ -244,7 +244,8 @@ class ResultItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     2 functional, 3 irrelevant (Pailitao-VL, arXiv 2602.13704 §3). `image` is a reference, never a
     `data:` URI. `also_seen` counts the near duplicates that collapsed into this one, and
     `near_duplicates` names the first of them: ask with the filter `product_id:=[…]` to see them.
-    `why` and `patches` come with `explain`.
+    `why` and `patches` come with `explain`. `by_words` says that the reranker looks at pictures and
+    had none of this one.
     """
 
     product_id: Id
@@ -264,6 +265,7 @@ class ResultItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     near_duplicates: tuple[Id, ...] = ()
     why: tuple[FeatureContribution, ...] = ()
     patches: PatchMatches | None = None
+    by_words: bool = False
 
     @property
     def score(self) -> float:
@@ -350,6 +352,7 @@ class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fi
             many, and items `seen` in them (0 where Milvus does not tell).
         generation: the index that was searched.
         took_ms: milliseconds by stage, and in `total`.
+        not_reranked: why some of the list is in retrieval's order; None where all was reranked.
         error: why there are no items.
     """
 
@@ -373,6 +376,7 @@ class Result(Message, tag="result", frozen=True, kw_only=True, forbid_unknown_fi
     model_id: str = ""
     bank_version: str = ""
     took_ms: dict[str, float] = {}
+    not_reranked: str | None = None
     error: QueryError | None = None
 
 

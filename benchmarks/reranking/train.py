@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.reranking.inputs import CONTEXT_WIDTH, WIDTH
-from benchmarks.reranking.list_losses import absolute_loss, index_loss, null_loss, pair_loss
 from benchmarks.reranking.lists import DEPTH, Lists
 from benchmarks.reranking.matches import FEATURES
 from benchmarks.reranking.network import ListwiseNetwork, Size
 from models.arrays import Floats
 from models.reranking.chunks import ABSENT, CHUNK_SIZE, Chunks
+from models.training.reranker.list_losses import absolute_loss, index_loss, null_loss, pair_loss
 
 SIZE = Size(width=32, heads=2, layers=2)
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.2, 0.1

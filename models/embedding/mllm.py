@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.backbone.vision_language import load_vision_language
 from models.embedding.mllm_prompts import EMB, LAST_TOKEN_MODELS, PAILITAO, QWEN3_VL, Prompts
 from models.errors import WeightsError
 from models.images.letterbox import Picture
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 2000
 """Of a text; the rest is cut off."""
-
-INSTALL = "install transformers with `pip install 'lookstream[mllm]'`"
 
 Batch = Mapping[str, "torch.Tensor"]
 """What a processor makes: input_ids (n, tokens), attention_mask, and pixels where there are any."""
@@ -120,54 +119,14 @@ class Mllm:
 
 
 def load_mllm(folder: Path, device: str = "auto") -> Mllm:
-    """Load a model and its processor from a local folder of safetensors.
-
-    ``device`` is "cpu" (float32), "cuda" (bfloat16), or "auto": CUDA where a device is there.
+    """Load a model and its processor; see `models.backbone.vision_language`.
 
     Raises:
         WeightsError: transformers is missing, or the folder does not hold such a model.
     """
-    try:
-        import transformers  # noqa: PLC0415  an optional extra
-    except ImportError as error:
-        raise WeightsError(f"a vision-language model needs transformers: {INSTALL}") from error
-    import torch  # noqa: PLC0415
-
-    library: Any = transformers
-    if not list(folder.glob("*.safetensors")):
-        raise WeightsError(
-            f"{folder} holds no *.safetensors; download the model there with its config.json, "
-            "tokenizer and processor files. Other formats are not read: they can run code"
-        )
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    library.logging.set_verbosity_error()  # it reports the head that is not loaded
-    library.logging.disable_progress_bar()
-    try:
-        processor = library.AutoProcessor.from_pretrained(folder, **local)
-        model, info = library.AutoModel.from_pretrained(
-            folder,
-            use_safetensors=True,
-            dtype=torch.bfloat16 if device == "cuda" else torch.float32,
-            output_loading_info=True,
-            **local,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(
-            f"{folder} holds no vision-language model that transformers can load: {error}"
-        ) from error
-    if missing := sorted(info["missing_keys"]):
-        raise WeightsError(
-            f"the weights in {folder} lack {len(missing)} tensors of {type(model).__name__}: "
-            f"{', '.join(missing[:3])}"
-        )
-    if not hasattr(processor, "image_processor"):
-        raise WeightsError(
-            f"{folder} holds a model of text alone; one that reads pictures is needed"
-        )
+    model, processor = load_vision_language(folder, device, "AutoModel")
     prompts = _prompts_of(folder, processor.tokenizer, str(model.config.model_type))
-    return Mllm(model.to(device).eval(), processor, prompts)
+    return Mllm(model, processor, prompts)
 
 
 def _prompts_of(folder: Path, tokenizer: Any, kind: str) -> Prompts:

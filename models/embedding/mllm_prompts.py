@@ -58,21 +58,24 @@ def on_square(picture: Picture, _unit: int) -> Picture:
     return letterbox(picture, CANVAS_SIDE)[0]
 
 
-def in_proportion(picture: Picture, unit: int) -> Picture:
+def in_proportion(picture: Picture, unit: int, most: int = MOST_PIXELS) -> Picture:
     """The picture with its proportions, as ``smart_resize`` of Qwen's code scales it.
 
-    Its sides are multiples of ``unit``, its pixels `LEAST_PIXELS` to `MOST_PIXELS`.
+    Its sides are multiples of ``unit``, its pixels `LEAST_PIXELS` to ``most``.
 
     Raises:
         PictureError: it is none.
     """
     check_picture(picture)
     height, width = picture.shape[:2]
-    if max(height, width) > LONGEST_STRIP * min(height, width):
-        return letterbox(picture, max(unit, CANVAS_SIDE // unit * unit))[0]
+    # A longer strip than this would have more than ``most`` pixels with one unit of height.
+    longest = min(LONGEST_STRIP, most // unit**2)
+    if max(height, width) > longest * min(height, width):
+        side = min(CANVAS_SIDE, math.isqrt(most))
+        return letterbox(picture, max(unit, side // unit * unit))[0]
     tall, wide = (max(unit, round(side / unit) * unit) for side in (height, width))
-    if tall * wide > MOST_PIXELS:
-        shrink = math.sqrt(height * width / MOST_PIXELS)
+    if tall * wide > most:
+        shrink = math.sqrt(height * width / most)
         tall, wide = (
             max(unit, math.floor(side / shrink / unit) * unit) for side in (height, width)
         )

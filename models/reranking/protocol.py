@@ -34,12 +34,18 @@ class ListReranker(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One retrieved item: `similarity` is the cosine of its vector with the query's, -1..1."""
+    """One retrieved item: `similarity` is the cosine of its vector with the query's, -1..1.
+
+    `image` is where its picture lies, for rerankers that look at it; None without any. `digest`
+    changes with it.
+    """
 
     item_id: str
     similarity: float
     juice: Juice
     title: str = ""
+    image: str | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class Ranked:
         comparison: s, comparable within its chunk only.
         null: s_NULL of its chunk; a `comparison` below it means "not this one".
         why: what each feature contributed to `comparison`, if that was asked for.
+        by_words: whether a reranker that looks at pictures had none of this one.
     """
 
     index: int
@@ -76,3 +83,4 @@ class Ranked:
     comparison: float
     null: float
     why: tuple[Contribution, ...] = ()
+    by_words: bool = False

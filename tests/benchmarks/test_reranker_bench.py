@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.reranking.inputs import CONTEXT_WIDTH, WIDTH, inputs
-from benchmarks.reranking.list_losses import index_loss, null_loss, pair_loss
 from benchmarks.reranking.matches import FEATURES
 from benchmarks.reranking.measures import no_match
 from benchmarks.reranking.network import ListwiseNetwork, Size
@@ -33,6 +32,7 @@ from benchmarks.reranking.policies import (
     windows,
 )
 from models.reranking.chunks import ABSENT, CHUNK_SIZE
+from models.training.reranker.list_losses import index_loss, null_loss, pair_loss
 
 
 @given(st.integers(1, 60), st.sampled_from([contiguous, round_robin, anchored]))

@@ -62,6 +62,13 @@ def tiny_qwen3_vl_embedding(folder: Path) -> Path:
     return folder
 
 
+def tiny_qwen3_vl() -> tuple[Any, Any]:
+    """A model with its language head, and its processor."""
+    processor = tiny_processor()
+    torch.manual_seed(0)
+    return library.Qwen3VLForConditionalGeneration(tiny_model(processor).config).eval(), processor
+
+
 def tiny_model(processor: Any) -> Any:
     def token(name: str) -> int:
         return int(processor.tokenizer.convert_tokens_to_ids(name))

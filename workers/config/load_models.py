@@ -24,6 +24,7 @@ from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from models.reranking.protocol import ListReranker
 from models.reranking.similarity import SimilarityReranker
 from workers.config.chosen_encoder import models_of
+from workers.config.mllm_reranker import is_mllm, load_mllm_reranker, mllm_note
 from workers.config.sections import ModelSettings
 from workers.config.settings import Settings
 from workers.progress.lines import Lines
@@ -145,11 +146,17 @@ def reranker_for(settings: Settings, model_id: str) -> ListReranker:
     else `SimilarityReranker`, which needs no fit. So that a newly trained encoder can be used and
     measured at once, a file that does not fit is no error, and the reranker's `note` says so.
 
+    A vision-language model serves any encoder: it looks at pictures.
+
     Raises:
         RerankerError: the file that `models.reranker` names is missing or damaged.
+        WeightsError: the vision-language model that it names is.
     """
     models = models_of(settings)
-    named, packaged = models.reranker, packaged_reranker(models.backbone, models.text)
+    if is_mllm(models.reranker):
+        return load_mllm_reranker(models)
+    named = None if models.reranker is None else Path(models.reranker)
+    packaged = packaged_reranker(models.backbone, models.text)
     files = [*([named] if named else []), *([packaged] if packaged.is_file() else [])]
     fitted = [(path, load_reranker(path)) for path in files]
     for path, one in fitted:
@@ -171,3 +178,9 @@ def reranker_for(settings: Settings, model_id: str) -> ListReranker:
         + ": lists keep the order of retrieval, and scores are estimated from similarities. To fit "
         "one, run `lookstream train reranker DIR --out FILE` and set models.reranker to that file"
     )
+
+
+def reranker_note(settings: Settings, model_id: str) -> str:
+    """The note of `reranker_for`, for which no vision-language model is loaded."""
+    models = models_of(settings)
+    return mllm_note(models) if is_mllm(models.reranker) else reranker_for(settings, model_id).note

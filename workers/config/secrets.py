@@ -16,6 +16,7 @@ from workers.errors import SettingsError
 SECRETS = {
     "kafka": ("password", "key_password", "schema_registry_password"),
     "milvus": ("token",),
+    "models": ("reranker_key",),
     "web": ("link_secret",),
 }
 """The secrets of each section of the settings."""

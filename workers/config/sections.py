@@ -172,10 +172,14 @@ class ModelSettings(Section):
     projection: Path | None = Field(
         None, description="what `train embedding` wrote; by default the packaged one"
     )
-    reranker: Path | None = Field(
+    reranker: str | None = Field(
         None,
-        description="what `train reranker` wrote; one for another encoder is not used, with a note",
+        description="the file that `train reranker` wrote (one for another encoder is not used, "
+        "with a note); or a vision-language model that looks at pictures: mllm:FOLDER, "
+        "mllm:hf:OWNER/NAME@REVISION, or mllm:http://HOST:PORT/v1#NAME of a server",
     )
+    reranker_key: SecretStr | None = Field(None, description="for the reranker's server")
+    reranker_key_file: Path | None = None
     dim: Annotated[
         Literal[64, 128, 256, 512, 768, 1152, 1536, 2048] | None, BeforeValidator(_number)
     ] = Field(
@@ -185,6 +189,11 @@ class ModelSettings(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(0, ge=0, description="0: one per core")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        check_one_source(self, SECRETS["models"])
+        return self
 
 
 class S3Settings(Section):
@@ -330,6 +339,15 @@ class QuerySettings(Section):
     candidates: int = Field(100, ge=10, le=1000, description="retrieved and reranked per query")
     retry_s: float = Field(
         10.0, gt=0, description="how long to retry the index, up to the deadline"
+    )
+    rerank_s: float = Field(
+        4.0,
+        gt=0,
+        description="for a reranker that looks at pictures, and to fetch them; then a list keeps "
+        "retrieval's order, and says so. Keep it below the clients' time-out",
+    )
+    picture_cache_mb: int = Field(
+        256, ge=0, description="of candidates' pictures that are kept for such a reranker"
     )
     metrics_port: int = Field(9465, ge=0, le=65535)
 

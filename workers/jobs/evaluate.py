@@ -6,6 +6,7 @@ and the index. So the difference between the two is what the stream costs in qua
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -25,7 +26,7 @@ from stream.messages import ProductUpsert, Query, Result
 from stream.publisher import Publisher, wait_committed
 from stream.request_reply import Client
 from workers.catalog_index import CatalogIndex
-from workers.config.load_models import encoder_of, reranker_for, reranker_of
+from workers.config.load_models import encoder_of, reranker_note, reranker_of
 from workers.config.settings import Settings
 from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.supervisor import Stack
@@ -49,6 +50,8 @@ from workers.jobs.folder_pictures import folder_pictures
 from workers.jobs.produce import picture_reference, produce_catalog
 from workers.jobs.query_photos import QueryPhotos, query_photos
 from workers.progress.tasks import Progress
+from workers.query.candidate_pictures import CandidatePictures
+from workers.query.looking import RerankersOf
 from workers.query.rerank import best_of_products, rank
 
 ENCODE_TOGETHER = 16
@@ -125,7 +128,7 @@ def score_lists(
     lists: Sequence[RankedLists],
     model_id: str,
     seconds: float,
-    notes: Sequence[str] = (),
+    notes: Sequence[str | None] = (),
 ) -> Evaluation:
     """The hit rates of the lists, one per photo; `notes` that are empty are left out."""
     return Evaluation(
@@ -162,6 +165,8 @@ async def _evaluate_offline(
     intake = settings.intake.model_copy(update={"roots": roots})
     sample = PictureSample(None, encoder.model_id) if settings.ingest.weigh_parts else None
     async with open_fetcher(intake) as fetcher:
+        pictures = CandidatePictures(fetcher, settings.query.picture_cache_mb * 1_000_000)
+        rerankers = RerankersOf(reranker, pictures)
         truncated: list[str] = []
         items = await _encode_catalog(catalog, encoder, fetcher, sample, progress, truncated)
         matrix = np.stack([item.vector for item in items if item.vector is not None])
@@ -193,7 +198,9 @@ async def _evaluate_offline(
                 near = best_of_products(
                     [Hit(*pair) for pair in zip(items, similarities.tolist(), strict=True)]
                 )[: settings.query.candidates]
-                best = rank(query, photo.text, near, reranker)
+                # In a thread: a reranker that looks at pictures has them fetched meanwhile.
+                looks = rerankers(decoded.picture)
+                best = await asyncio.to_thread(rank, query, photo.text, near, looks)
                 ranked.append(
                     RankedLists(
                         tuple(hit.item.product_id for hit in near[:TOP]),
@@ -201,7 +208,14 @@ async def _evaluate_offline(
                     )
                 )
     took = time.monotonic() - start
-    notes = (queried.note, reranker.note, _note(truncated), _weights_note(fitted), not_adapted)
+    notes = (
+        queried.note,
+        reranker.note,
+        rerankers.not_reranked,
+        _note(truncated),
+        _weights_note(fitted),
+        not_adapted,
+    )
     found = [score_lists(catalog, photos, one, encoder.model_id, took, notes) for one in lists]
     plain, last = found[0], found[-1]
     rates = AdaptedRates(last is not plain, exam, last.reranked, last.retrieval)
@@ -288,7 +302,7 @@ def evaluate_through_kafka(
         for result in results
     ]
     model_id, took = results[0].model_id, time.monotonic() - start
-    notes = (queried.note, reranker_for(settings, model_id).note, _weights_note(fitted))
+    notes = (queried.note, reranker_note(settings, model_id), _weights_note(fitted))
     return score_lists(catalog, photos, lists, model_id, took, notes)
 
 

@@ -23,6 +23,7 @@ from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import open_fetcher
 from workers.jobs.build import OnBatch, Replayed, open_builder
+from workers.query.candidate_pictures import CandidatePictures
 from workers.query.steps import QueryPipeline
 
 
@@ -67,8 +68,9 @@ async def replay_queries(
     adapted = AdaptedFile(settings, encoder.model_id)
     try:
         async with open_fetcher(settings.intake) as fetcher:
+            pictures = CandidatePictures(fetcher, settings.query.picture_cache_mb * 1_000_000)
             pipeline = QueryPipeline(
-                fetcher, encoder, reranker, index, settings.query, fitted, adapted
+                fetcher, encoder, reranker, index, settings.query, fitted, adapted, pictures
             )
             while batch := await asyncio.to_thread(_take, records, settings.query.batch):
                 for record, answer in zip(batch, await pipeline.answer(batch), strict=True):

@@ -19,10 +19,11 @@ MARGIN = 0.04
 
 @dataclass(frozen=True, eq=False)
 class AskedObject:
-    """An object and the query that its part of the picture is."""
+    """An object, its part of the picture, and the query that this is."""
 
     found: FoundObject
     encoded: Encoded
+    picture: Picture
 
 
 def ask_objects(
@@ -41,11 +42,10 @@ def ask_objects(
     if len(found) < 2:
         return []
     found.sort(key=lambda one: one.box[0])
+    parts = [cropped(picture, one) for one in found]
     return [
-        AskedObject(
-            one, compose(encoder, [WeighedPicture(cropped(picture, one))], (), text, weights)
-        )
-        for one in found
+        AskedObject(one, compose(encoder, [WeighedPicture(part)], (), text, weights), part)
+        for one, part in zip(found, parts, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from index.item import Hit
+from index.item import Hit, Item
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
 from models.reranking.matched_patches import matched_patches
@@ -35,17 +35,21 @@ def rank(
     explain: bool = False,
 ) -> list[RankedHit]:
     """Rerank hits, which come nearest first."""
-    candidates = [
-        Candidate(
-            item_id=hit.item.item_id,
-            similarity=hit.similarity,
-            juice=Juice.from_bytes(hit.item.juice),
-            title=hit.item.payload["title"],
-        )
-        for hit in hits
-    ]
+    candidates = [candidate_of(hit.item, hit.similarity) for hit in hits]
     ranked = reranker.rerank(query, text, candidates, explain=explain)
     return [RankedHit(hits[one.index], one) for one in ranked]
+
+
+def candidate_of(item: Item, similarity: float) -> Candidate:
+    """What the reranker knows of an item."""
+    return Candidate(
+        item_id=item.item_id,
+        similarity=similarity,
+        juice=Juice.from_bytes(item.juice),
+        title=item.payload["title"],
+        image=item.payload["image"],
+        digest=item.digest,
+    )
 
 
 def best_of_products(hits: Sequence[Hit]) -> list[Hit]:
@@ -82,6 +86,7 @@ def result_item(
         attributes=offer.get("attributes"),
         also_seen=also_seen,
         near_duplicates=near_duplicates,
+        by_words=ranked.by_words,
         why=tuple(
             FeatureContribution(
                 feature=part.feature, value=part.value, contribution=part.contribution

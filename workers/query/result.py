@@ -37,10 +37,12 @@ def result_of(
     model_id: str,
     took_ms: Mapping[str, float],
     groups: Sequence[ObjectGroup] = (),
+    not_reranked: str | None = None,
 ) -> Result:
     """The result of a query that was answered.
 
-    `first` is what was retrieved for its first page, `found` from where.
+    `first` is what was retrieved for its first page, `found` from where; `not_reranked` says why
+    retrieval's order stands, where it does.
     """
     none = page.no_match_probability
     sent = query.image is not None or bool(query.images)
@@ -63,6 +65,7 @@ def result_of(
         model_id=model_id,
         bank_version=found.bank_version,
         took_ms=dict(took_ms),
+        not_reranked=not_reranked,
     )
 
 

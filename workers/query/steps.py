@@ -40,7 +40,9 @@ from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher
 from workers.intake.reasons import full_reason, reason_for_asker
+from workers.query.candidate_pictures import CandidatePictures
 from workers.query.compose import BoxTooSmall, WeighedPicture, compose, crop
+from workers.query.looking import RerankersOf, looked_for
 from workers.query.objects import AskedObject, ask_objects, group_of
 from workers.query.page import Page, PageOf, request_of
 from workers.query.parse import Parsed, parse
@@ -100,7 +102,10 @@ class RejectedQuery:
 
 
 class QueryPipeline:
-    """Answers queries; `search` is called from one thread at a time."""
+    """Answers queries; `search` is called from one thread at a time.
+
+    `pictures` are those of candidates, for a reranker that looks at them.
+    """
 
     def __init__(
         self,
@@ -111,10 +116,12 @@ class QueryPipeline:
         settings: QuerySettings,
         fitted: FittedFile | None = None,
         adapted: AdaptedFile | None = None,
+        pictures: CandidatePictures | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._encoder = encoder
         self._reranker = reranker
+        self._pictures = pictures
         self._index = index
         self._part_weights = CatalogPartWeights(encoder, index, fitted, adapted=adapted)
         self._settings = settings
@@ -235,7 +242,9 @@ class QueryPipeline:
         return [
             vector
             if isinstance(vector, RejectedQuery)
-            else self._answer(one, vector, parts, list(islice(found_for, 1 + len(parts))), batch)
+            else self._answer(
+                one, vector, parts, list(islice(found_for, 1 + len(parts))), batch, liked
+            )
             for one, vector, parts in zip(queries, encoded, objects, strict=True)
         ]
 
@@ -246,22 +255,26 @@ class QueryPipeline:
         objects: Sequence[AskedObject],
         found: Sequence[tuple[Request, Retrieved]],
         batch: Batch,
+        liked: Mapping[str, Item],
     ) -> Result | RejectedQuery:
         def more(deeper: Request) -> Retrieved:
             [answer] = self._retrying(one.received)(self._index.find, [deeper]).retrieved
             return answer
 
-        def page_of(asked: Encoded, request: Request, retrieved: Retrieved) -> Page:
-            has_parts = self._encoder.has_parts
-            making = PageOf(query, asked, request, self._reranker, more, has_parts)
-            return making.page(retrieved)
+        def page_of(
+            asked: Encoded, shown: Picture | None, request: Request, retrieved: Retrieved
+        ) -> Page:
+            reranker, has_parts = rerankers(shown), self._encoder.has_parts
+            return PageOf(query, asked, request, reranker, more, has_parts).page(retrieved)
 
         query, began = one.query, time.monotonic()
+        like = liked[query.like[0]] if query.like else None
+        rerankers = RerankersOf(self._reranker, self._pictures, like, self._settings.rerank_s)
         try:
             with timed("query", "rerank"):
-                page = page_of(encoded, *found[0])
+                page = page_of(encoded, looked_for(one.pictures), *found[0])
                 groups = [
-                    group_of(part, page_of(part.encoded, *of_part))
+                    group_of(part, page_of(part.encoded, part.picture, *of_part))
                     for part, of_part in zip(objects, found[1:], strict=True)
                 ]
         except ModelError as error:
@@ -270,7 +283,17 @@ class QueryPipeline:
             return _unavailable(one, error)
         times = _stages(one, batch, began, time.monotonic())
         model_id = self._encoder.model_id
-        result = result_of(query, encoded, page, found[0][1], batch.found, model_id, times, groups)
+        result = result_of(
+            query,
+            encoded,
+            page,
+            found[0][1],
+            batch.found,
+            model_id,
+            times,
+            groups,
+            rerankers.not_reranked,
+        )
         if one.repaired:
             result = msgspec.structs.replace(result, searched_for=query.text)
         return _sendable(one, result)

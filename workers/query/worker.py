@@ -27,6 +27,7 @@ from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.model_fit import check_model
 from workers.query.answer_loop import AnswerLoop
+from workers.query.candidate_pictures import CandidatePictures
 from workers.query.follow import FollowingPipeline
 from workers.query.result import impression
 from workers.query.steps import QueryPipeline, RejectedQuery, log
@@ -81,7 +82,10 @@ def run_query(settings: Settings) -> None:
 async def _answer_queries(settings: Settings) -> None:
     kafka, topics = kafka_of(settings), topics_of(settings)
     async with open_fetcher(settings.intake) as fetcher:
-        pipeline = await asyncio.to_thread(FollowingPipeline, lambda: _pipeline(settings, fetcher))
+        pictures = CandidatePictures(fetcher, settings.query.picture_cache_mb * 1_000_000)
+        pipeline = await asyncio.to_thread(
+            FollowingPipeline, lambda: _pipeline(settings, fetcher, pictures)
+        )
         with Publisher(kafka, linger_ms=0) as publisher, closing(pipeline):
             outcomes = QueryPublisher(topics, publisher, DeadLetters(kafka, topics))
             answers = AnswerLoop(pipeline, outcomes.publish, settings.query)
@@ -101,7 +105,7 @@ async def _answer_queries(settings: Settings) -> None:
                 await asyncio.to_thread(loop.run, stop_flag(), ready)
 
 
-def _pipeline(settings: Settings, fetcher: Fetcher) -> QueryPipeline:
+def _pipeline(settings: Settings, fetcher: Fetcher, pictures: CandidatePictures) -> QueryPipeline:
     """What answers queries with the encoder that is in effect now.
 
     Raises:
@@ -115,7 +119,9 @@ def _pipeline(settings: Settings, fetcher: Fetcher) -> QueryPipeline:
     index = CatalogIndex(settings, encoder.model_id, encoder.empty_vocabulary)
     fitted = FittedFile(settings, encoder.model_id)
     adapted = AdaptedFile(settings, encoder.model_id)
-    pipeline = QueryPipeline(fetcher, encoder, reranker, index, settings.query, fitted, adapted)
+    pipeline = QueryPipeline(
+        fetcher, encoder, reranker, index, settings.query, fitted, adapted, pictures
+    )
     pipeline.load_words()
     pipeline.warm()
     return pipeline
