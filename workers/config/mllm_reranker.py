@@ -54,6 +54,12 @@ def mllm_note(models: ModelSettings) -> str:
     return "" if folder is not None and (folder / HEAD).is_file() else HEADLESS_NOTE
 
 
+def name_to_fetch(models: ModelSettings) -> str | None:
+    """The model of a hub that the settings name, if it is not here yet."""
+    named = _named(models)
+    return named if is_hub_name(named) and find_folder(named) is None else None
+
+
 def _named(models: ModelSettings) -> str:
     return (models.reranker or "").removeprefix(PREFIX)
 
@@ -70,7 +76,7 @@ def _folder(named: str, models: ModelSettings) -> Path:
         with Lines(sys.stderr) as lines:
             return local_folder(named, progress=lines.phases(), offline=models.offline)
     folder = Path(named)
-    if not folder.is_dir():
+    if not named or not folder.is_dir():
         raise RerankerError(
             f"models.reranker names the folder {named or '(none)'}, which is not there: write "
             "mllm:FOLDER with a Qwen3-VL in it, mllm:hf:OWNER/NAME, or mllm:http://HOST:PORT/v1"

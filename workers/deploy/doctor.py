@@ -36,6 +36,7 @@ from workers.config.load_models import (
     reranker_for,
     reranker_of,
 )
+from workers.config.mllm_reranker import is_mllm, load_mllm_reranker, name_to_fetch
 from workers.config.settings import Settings, load_settings, profile_path
 from workers.config.wiring import kafka_of, milvus_config_of, topics_of
 from workers.deploy.lag import WORKERS as LAGGING
@@ -81,7 +82,9 @@ def examine() -> Iterator[Finding]:
         f"lookstream models fetch {of_hub}" if of_hub else "pip install -r constraints.txt again",
     )
     yield weights
-    if weights.good and (note := _reranker_note(settings)):
+    if weights.good and is_mllm(models_of(settings).reranker):
+        yield _check("reranker", lambda: _mllm_reranker(settings), "correct models.reranker")
+    elif weights.good and (note := _reranker_note(settings)):
         yield Finding("reranker", True, note)
     embedded = settings.kafka.embedded
     broker = _check(
@@ -166,8 +169,19 @@ def _weights(settings: Settings) -> str:
     if name and find_folder(name) is None:
         raise WeightsError(f"{name} was not fetched yet")
     encoder = encoder_of(settings)
-    reranker_of(settings, encoder)
+    if not is_mllm(models_of(settings).reranker):
+        reranker_of(settings, encoder)
     return f"model {encoder.model_id}, {encoder.dim}-d"
+
+
+def _mllm_reranker(settings: Settings) -> str:
+    """The vision-language model that reranks: loaded, or asked of its server."""
+    models = models_of(settings)
+    if not_here := name_to_fetch(models):
+        raise WeightsError(f"{not_here} was not fetched yet: lookstream models fetch {not_here}")
+    reranker = load_mllm_reranker(models)
+    found = reranker.comparer.check()
+    return f"{found}; {reranker.note}" if reranker.note else found
 
 
 def _reranker_note(settings: Settings) -> str:

@@ -59,7 +59,7 @@ def fitted_on(encoder: str, path: Path) -> Path:
 
 
 def with_reranker(path: Path | None, backbone: str = "lite2") -> Settings:
-    return Settings(models=ModelSettings(reranker=path, backbone=backbone))
+    return Settings(models=ModelSettings(reranker=path and str(path), backbone=backbone))
 
 
 OTHER = "lite2-minilm-512-00000000"

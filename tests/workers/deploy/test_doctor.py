@@ -14,9 +14,11 @@ from models.embedding.adaptation import Adaptation
 from models.embedding.layout import PartWeights
 from models.embedding.part_weights import Weighed
 from models.embedding.query_map import QueryMap
+from models.errors import RerankerError
+from tests.servers.chat_server import chat_server
 from workers.cli import app
 from workers.config.settings import Settings
-from workers.deploy.doctor import _adapted, _parts, _reranker_note
+from workers.deploy.doctor import _adapted, _mllm_reranker, _parts, _reranker_note
 from workers.evidence.adapted import AdaptedFile
 from workers.evidence.fitted import FittedFile, FittedWeights
 
@@ -86,3 +88,18 @@ def test_it_is_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOKSTREAM_MILVUS__URI", "http://127.0.0.1:1")
     output = CliRunner().invoke(app, ["doctor"]).output
     assert "✓ reranker: reranker-lite2.json was fitted on vectors of another length" in output
+
+
+def test_a_reranker_on_a_server_is_asked_whether_it_is_there() -> None:
+    with chat_server("qwen3-vl") as server:
+        good, wrong = (
+            Settings.model_validate({"models": {"reranker": f"mllm:{server.url}{name}"}})
+            for name in ("", "#another")
+        )
+        found = _mllm_reranker(good)
+        assert found.startswith(f"qwen3-vl at {server.url}; ")
+        assert "not calibrated" in found
+        with pytest.raises(RerankerError, match=r"no model 'another'.*it has qwen3-vl"):
+            _mllm_reranker(wrong)
+    with pytest.raises(RerankerError, match=r"does not answer.*start it"):
+        _mllm_reranker(good)
