@@ -24,7 +24,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from models.errors import RerankerError, RerankerLate
 from models.reranking.chat_protocol import Completion, Models, by_label, messages, shown
-from models.reranking.listwise import UNCALIBRATED, Compared
+from models.reranking.listwise import UNCALIBRATED, Compared, Comparer
 from models.reranking.listwise_prompt import Question, labels
 
 TOP = 20
@@ -50,7 +50,7 @@ class _Transient(RerankerError):
         self.wait_s = wait_s
 
 
-class ChatServerComparer:
+class ChatServerComparer(Comparer):
     """A `Comparer` that asks a server.
 
     Args:

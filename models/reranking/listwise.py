@@ -33,10 +33,7 @@ from models.reranking.no_match import BY_LOSS, none_by_null
 from models.reranking.protocol import Candidate, Contribution, Ranked
 from models.reranking.similarity import LEVELS, ratios
 
-UNCALIBRATED = (
-    "its probabilities are those of its answers and are not calibrated: `lookstream train reranker "
-    "--mllm` adds a head that is"
-)
+UNCALIBRATED = "its probabilities are those of its answers and are not calibrated"
 HEADLESS_NOTE = f"the reranker has no head: {UNCALIBRATED}"
 
 
@@ -70,6 +67,10 @@ class Comparer(Protocol):
 
     def check(self) -> str:
         """What it is, in a few words. Raises RerankerError where it cannot answer."""
+
+    def close(self) -> None:
+        """End its connections, if it has any."""
+        return
 
 
 @dataclass(frozen=True, eq=False)

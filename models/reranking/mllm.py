@@ -27,7 +27,7 @@ from models.embedding.mllm_prompts import in_proportion
 from models.errors import RerankerError, RerankerLate, WeightsError
 from models.images.letterbox import Picture
 from models.reranking.absolute_head import AbsoluteHead, load_head
-from models.reranking.listwise import HEADLESS_NOTE, Compared
+from models.reranking.listwise import HEADLESS_NOTE, Compared, Comparer
 from models.reranking.listwise_prompt import (
     INDICES,
     NULL,
@@ -77,7 +77,7 @@ class Passed:
     vocabulary: Tensor
 
 
-class MllmComparer:
+class MllmComparer(Comparer):
     """A `Comparer` that is a model with its processor and, if it was trained so, a head."""
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -180,7 +181,8 @@ def _mllm_reranker(settings: Settings) -> str:
     if not_here := name_to_fetch(models):
         raise WeightsError(f"{not_here} was not fetched yet: lookstream models fetch {not_here}")
     reranker = load_mllm_reranker(models)
-    found = reranker.comparer.check()
+    with closing(reranker.comparer) as comparer:
+        found = comparer.check()
     return f"{found}; {reranker.note}" if reranker.note else found
 
 
