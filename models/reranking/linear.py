@@ -8,6 +8,7 @@ behind the same call.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -80,6 +81,7 @@ class Reranker:
             )
         self.parameters = parameters
         self.note = note
+        self.version = hashlib.sha256(msgspec.json.encode(parameters)).hexdigest()[:12]
 
     def rerank(
         self,

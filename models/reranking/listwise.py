@@ -94,6 +94,8 @@ WORDS_ALONE = Shown()
 class ListwiseReranker:
     """A `ListReranker` that looks at pictures; threads may share it if they may its comparer."""
 
+    version = ""  # asking it some hundred times would take hours
+
     def __init__(self, comparer: Comparer) -> None:
         self.comparer = comparer
         self.note = comparer.note

@@ -14,9 +14,12 @@ class ListReranker(Protocol):
     """Orders a query's candidates.
 
     `note` is a sentence about its scores; "" where it was fitted on the encoder that it serves.
+    `version` is equal for equal scores; "" for one that a catalog does not calibrate by its own
+    evidence (`models.reranking.catalog_shift`).
     """
 
     note: str
+    version: str
 
     def rerank(
         self,

@@ -40,6 +40,8 @@ LEVELS = LevelModel(
 class SimilarityReranker:
     """A `ListReranker` without parameters of its own; may be shared between threads."""
 
+    version = "similarity-1"
+
     def __init__(self, note: str) -> None:
         self.note = note
 

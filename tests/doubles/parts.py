@@ -34,6 +34,8 @@ class PartsEncoder(ColourEncoder):
         return PartWeights.with_identity(0.25)
 
     def _one(self, picture: Picture | Encoded | None, text: str) -> Encoded:
+        if isinstance(picture, Encoded):
+            return picture
         assert isinstance(picture, np.ndarray)
         hue, _, brightness = np.moveaxis(np.asarray(Image.fromarray(picture).convert("HSV")), 2, 0)
         parts = {

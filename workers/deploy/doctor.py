@@ -44,6 +44,7 @@ from workers.deploy.lag import WORKERS as LAGGING
 from workers.deploy.lag import behind, group_lag
 from workers.errors import SettingsError, WorkerError
 from workers.evidence.adapted import AdaptedFile
+from workers.evidence.calibrated import CalibratedFile
 from workers.evidence.fitted import FittedFile
 from workers.model_fit import WAYS_OUT, bank_model, what_differs
 
@@ -112,6 +113,8 @@ def examine() -> Iterator[Finding]:
         yield index
         if index.good and mllm_folder(models_of(settings)) is None:
             yield _parts(settings)
+            if calibrated := _calibrated(settings):
+                yield calibrated
             if adapted := _adapted(settings):
                 yield adapted
     elif BankRegistry(settings.data_dir).current() is not None:
@@ -247,6 +250,12 @@ def _parts(settings: Settings) -> Finding:
         )
         return Finding("parts", True, f"weighed as in other catalogs {why}")
     return Finding("parts", True, fitted.summary)
+
+
+def _calibrated(settings: Settings) -> Finding | None:
+    """By what the catalog corrects probabilities, and why; None while it was not calibrated."""
+    found = CalibratedFile(settings, bank_model(settings) or "").read()
+    return Finding("calibration", True, found.summary) if found else None
 
 
 def _adapted(settings: Settings) -> Finding | None:

@@ -33,6 +33,7 @@ from workers.deploy.signals import WAIT_FOR_INDEX_S, exit_for_settings
 from workers.deploy.telemetry import EVENTS, FRESHNESS, PARKED, serve_metrics
 from workers.errors import WorkerError
 from workers.evidence.adapt import ADAPT_EVERY_S, Adapting, adapting_of
+from workers.evidence.calibrate import CALIBRATE_EVERY_S, Calibrating, calibrating_of
 from workers.evidence.weigh import WEIGH_EVERY_S, Weighing, weighing_of
 from workers.index_maintenance import (
     PURGE_EVERY_S,
@@ -101,6 +102,7 @@ async def _ingest(
         weighing = weighing_of(settings, index, encoder)
         sample = weighing.sample if weighing else None
         adapting = adapting_of(settings, sample, index, encoder) if sample else None
+        calibrating = calibrating_of(settings, sample, index, encoder) if sample else None
         steps = Ingest(
             fetcher, encoder, index, settings.ingest, sample=sample, reader=reader_of(settings)
         )
@@ -129,7 +131,14 @@ async def _ingest(
             *(
                 maintain(job, delivery, every_s=every_s)
                 for job, every_s in _maintenance(
-                    settings, index, assignment, weighing, delivery, succession, adapting
+                    settings,
+                    index,
+                    assignment,
+                    weighing,
+                    delivery,
+                    succession,
+                    adapting,
+                    calibrating,
                 )
             ),
         ]
@@ -297,6 +306,7 @@ def _maintenance(
     delivery: Delivery[Any],
     succession: _Succession,
     adapting: Adapting | None = None,
+    calibrating: Calibrating | None = None,
 ) -> Iterator[tuple[Callable[[], object], float]]:
     """What is done to the index beside the batches, and every how many seconds."""
     yield lambda: succession.look(index), LOOK_EVERY_S
@@ -308,6 +318,8 @@ def _maintenance(
         yield lambda: assignment.leads() and weighing.check(pause=pause), WEIGH_EVERY_S
         if adapting:
             yield lambda: assignment.leads() and adapting.check(pause=pause), ADAPT_EVERY_S
+        if calibrating:
+            yield lambda: assignment.leads() and calibrating.check(pause=pause), CALIBRATE_EVERY_S
 
 
 def _stop_event() -> asyncio.Event:

@@ -22,6 +22,7 @@ from stream.span_reader import Edge, Span, SpanReader
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.config.wiring import catalog_topics, kafka_of
+from workers.evidence.calibrate import Calibrating, calibrating_of
 from workers.evidence.weigh import Weighing, weighing_of
 from workers.index_maintenance import Repartitioning
 from workers.ingest.last_write_wins import Change
@@ -85,13 +86,19 @@ class Builder:
     """
 
     def __init__(
-        self, settings: Settings, steps: Ingest, index: CatalogIndex, weighing: Weighing | None
+        self,
+        settings: Settings,
+        steps: Ingest,
+        index: CatalogIndex,
+        weighing: Weighing | None,
+        calibrating: Calibrating | None = None,
     ) -> None:
         self.report = Replayed()
         self.index = index
         self._settings = settings
         self._steps = steps
         self._weighing = weighing
+        self._calibrating = calibrating
         self._until: float | None = None
         self._delivery: Delivery[Change] = Delivery(self._prepare, steps.write, self._refused)
 
@@ -124,7 +131,7 @@ class Builder:
     async def finish(
         self, on_repartition: Progress = no_progress, on_weighing: Progress = no_progress
     ) -> None:
-        """After many records: enough prototypes, and weights of its own."""
+        """After many records: enough prototypes, and weights and a calibration of its own."""
         self.index.flush()
         if self._settings.milvus.repartition:
             # Its first bank was made of its first batch, and nobody searches here yet.
@@ -132,6 +139,8 @@ class Builder:
             await asyncio.to_thread(repartitioning.check)
         if self._weighing:
             await asyncio.to_thread(self._weighing.check, on_weighing)
+        if self._calibrating:
+            await asyncio.to_thread(self._calibrating.check)
 
     async def _prepare(self, records: Sequence[Record]) -> list[Change | State | Rejection]:
         async with asyncio.timeout_at(self._until):
@@ -146,6 +155,7 @@ async def open_builder(settings: Settings, encoder: CatalogEncoder) -> AsyncIter
     """A builder of the catalog that these settings name."""
     index = CatalogIndex(settings, encoder.model_id)
     weighing = weighing_of(settings, index, encoder)
+    calibrating = calibrating_of(settings, weighing.sample, index, encoder) if weighing else None
     try:
         async with open_fetcher(settings.intake) as fetcher:
             steps = Ingest(
@@ -156,7 +166,7 @@ async def open_builder(settings: Settings, encoder: CatalogEncoder) -> AsyncIter
                 sample=weighing.sample if weighing else None,
                 reader=reader_of(settings),
             )
-            yield Builder(settings, steps, index, weighing)
+            yield Builder(settings, steps, index, weighing, calibrating)
     finally:
         index.close()
         if weighing:

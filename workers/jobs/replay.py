@@ -20,6 +20,7 @@ from stream.records import Record
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.evidence.adapted import AdaptedFile
+from workers.evidence.calibrated import CalibratedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import open_fetcher
 from workers.jobs.build import OnBatch, Replayed, open_builder
@@ -66,11 +67,20 @@ async def replay_queries(
     index = CatalogIndex(settings, encoder.model_id)
     fitted = FittedFile(settings, encoder.model_id)
     adapted = AdaptedFile(settings, encoder.model_id)
+    calibrated = CalibratedFile(settings, encoder.model_id)
     try:
         async with open_fetcher(settings.intake) as fetcher:
             pictures = CandidatePictures(fetcher, settings.query.picture_cache_mb * 1_000_000)
             pipeline = QueryPipeline(
-                fetcher, encoder, reranker, index, settings.query, fitted, adapted, pictures
+                fetcher,
+                encoder,
+                reranker,
+                index,
+                settings.query,
+                fitted,
+                adapted,
+                pictures,
+                calibrated,
             )
             while batch := await asyncio.to_thread(_take, records, settings.query.batch):
                 for record, answer in zip(batch, await pipeline.answer(batch), strict=True):

@@ -42,7 +42,7 @@ class LookingReranker:
         until: on the clock, which is that of `time.monotonic`.
 
     Attributes:
-        note: of the reranker.
+        note, version: of the reranker.
         not_reranked: why some of what was ranked is in retrieval's order; None where none is.
     """
 
@@ -63,7 +63,7 @@ class LookingReranker:
         self._clock = clock
         self._instead = SimilarityReranker("")
         self._first: ListwiseReranker | SimilarityReranker | None = None
-        self.note = reranker.note
+        self.note, self.version = reranker.note, reranker.version
         self.not_reranked: str | None = None
 
     def rerank(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from index.item import Hit
 from index.search.retrieve import Request, Retrieved
 from models.embedding.protocol import Encoded
+from models.reranking.catalog_shift import NO_SHIFT, CatalogShift
 from models.reranking.protocol import ListReranker
 from stream.messages import REACHABLE, Query, ResultItem
 from workers.query.near_duplicates import NAMED, Collapsed, collapse
@@ -54,7 +55,8 @@ def request_of(query: Query, parsed: Parsed, encoded: Encoded, block: int) -> Re
 class PageOf:
     """Makes the page of one query.
 
-    `retrieve` answers a request for more than was retrieved at first.
+    `retrieve` answers a request for more than was retrieved at first; `shift` is what the catalog
+    corrects scores by.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class PageOf:
         reranker: ListReranker,
         retrieve: Callable[[Request], Retrieved],
         has_parts: bool,
+        shift: CatalogShift = NO_SHIFT,
     ) -> None:
         self._query = query
         self._encoded = encoded
@@ -72,6 +75,7 @@ class PageOf:
         self._reranker = reranker
         self._retrieve = retrieve
         self._has_parts = has_parts
+        self._shift = shift
 
     def page(self, first: Retrieved) -> Page:
         """The page, given what was retrieved for the request.
@@ -116,16 +120,22 @@ class PageOf:
             found=probable if query.min_probability else first.found,
             found_is_exact=not query.min_probability
             or (retrieved.entire and len(ranked) == len(retrieved.hits)),
-            no_match_probability=(
-                self._reranker.none_of_these([one.ranked for one in ranked[:block]])
-                if ranked
-                else None
-            ),
+            no_match_probability=self._none_of_these(ranked[:block]) if ranked else None,
         )
 
     def _rank(self, hits: Sequence[Hit]) -> list[RankedHit]:
         query = self._query
-        return rank(self._encoded, query.text, hits, self._reranker, explain=query.explain)
+        return rank(
+            self._encoded,
+            query.text,
+            hits,
+            self._reranker,
+            shift=self._shift,
+            explain=query.explain,
+        )
+
+    def _none_of_these(self, ranked: Sequence[RankedHit]) -> float:
+        return self._shift.of_none(self._reranker.none_of_these([one.ranked for one in ranked]))
 
     def _places(self, ranked: list[RankedHit]) -> list[Collapsed]:
         """What has a place in the list, in its order."""

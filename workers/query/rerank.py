@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from index.item import Hit, Item
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
+from models.reranking.catalog_shift import NO_SHIFT, CatalogShift
 from models.reranking.matched_patches import matched_patches
 from models.reranking.protocol import Candidate, ListReranker, Ranked
 from stream.messages import FeatureContribution, PatchMatches, ResultItem
@@ -32,12 +33,13 @@ def rank(
     hits: Sequence[Hit],
     reranker: ListReranker,
     *,
+    shift: CatalogShift = NO_SHIFT,
     explain: bool = False,
 ) -> list[RankedHit]:
-    """Rerank hits, which come nearest first."""
+    """Rerank hits, which come nearest first; `shift` is what the catalog corrects scores by."""
     candidates = [candidate_of(hit.item, hit.similarity) for hit in hits]
     ranked = reranker.rerank(query, text, candidates, explain=explain)
-    return [RankedHit(hits[one.index], one) for one in ranked]
+    return [RankedHit(hits[one.index], one) for one in shift.of_list(ranked)]
 
 
 def candidate_of(item: Item, similarity: float) -> Candidate:

@@ -23,6 +23,7 @@ from models.embedding.layout import PartWeights
 from models.embedding.protocol import CatalogEncoder, Encoded
 from models.errors import ModelError
 from models.images.letterbox import Picture
+from models.reranking.catalog_shift import NO_SHIFT, CatalogShift
 from models.reranking.protocol import ListReranker
 from stream.codec import decode
 from stream.connection import MAX_MESSAGE_BYTES
@@ -37,6 +38,7 @@ from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
 from workers.errors import DeadlineExceeded, IntakeError
 from workers.evidence.adapted import AdaptedFile
+from workers.evidence.calibrated import CalibratedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher
 from workers.intake.reasons import full_reason, reason_for_asker
@@ -117,6 +119,7 @@ class QueryPipeline:
         fitted: FittedFile | None = None,
         adapted: AdaptedFile | None = None,
         pictures: CandidatePictures | None = None,
+        calibrated: CalibratedFile | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._encoder = encoder
@@ -125,6 +128,7 @@ class QueryPipeline:
         self._index = index
         self._part_weights = CatalogPartWeights(encoder, index, fitted, adapted=adapted)
         self._settings = settings
+        self._calibrated = calibrated
 
     def close(self) -> None:
         """Close the index."""
@@ -265,7 +269,9 @@ class QueryPipeline:
             asked: Encoded, shown: Picture | None, request: Request, retrieved: Retrieved
         ) -> Page:
             reranker, has_parts = rerankers(shown), self._encoder.has_parts
-            return PageOf(query, asked, request, reranker, more, has_parts).page(retrieved)
+            shift = self._shift(query, asked)
+            making = PageOf(query, asked, request, reranker, more, has_parts, shift)
+            return making.page(retrieved)
 
         query, began = one.query, time.monotonic()
         like = liked[query.like[0]] if query.like else None
@@ -297,6 +303,12 @@ class QueryPipeline:
         if one.repaired:
             result = msgspec.structs.replace(result, searched_for=query.text)
         return _sendable(one, result)
+
+    def _shift(self, query: Query, asked: Encoded) -> CatalogShift:
+        """What the catalog corrects the scores of a query by; its evidence is of pictures alone."""
+        if self._calibrated is None or query.text or not asked.juice.has_picture:
+            return NO_SHIFT
+        return self._calibrated.shift_for(self._reranker)
 
     def _repair(self, queries: Sequence[PreparedQuery]) -> list[PreparedQuery]:
         """Queries with the words that the catalog has for theirs.

@@ -23,6 +23,7 @@ from workers.config.wiring import kafka_of, topics_of
 from workers.deploy.signals import WAIT_FOR_INDEX_S, stop_flag, when_ready
 from workers.deploy.telemetry import EVENTS
 from workers.evidence.adapted import AdaptedFile
+from workers.evidence.calibrated import CalibratedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher, open_fetcher
 from workers.model_fit import check_model
@@ -119,8 +120,9 @@ def _pipeline(settings: Settings, fetcher: Fetcher, pictures: CandidatePictures)
     index = CatalogIndex(settings, encoder.model_id, encoder.empty_vocabulary)
     fitted = FittedFile(settings, encoder.model_id)
     adapted = AdaptedFile(settings, encoder.model_id)
+    calibrated = CalibratedFile(settings, encoder.model_id)
     pipeline = QueryPipeline(
-        fetcher, encoder, reranker, index, settings.query, fitted, adapted, pictures
+        fetcher, encoder, reranker, index, settings.query, fitted, adapted, pictures, calibrated
     )
     pipeline.load_words()
     pipeline.warm()

@@ -15,11 +15,13 @@ from models.embedding.layout import PartWeights
 from models.embedding.part_weights import Weighed
 from models.embedding.query_map import QueryMap
 from models.errors import RerankerError
+from models.reranking.catalog_shift import CatalogShift
 from tests.servers.chat_server import chat_server
 from workers.cli import app
 from workers.config.settings import Settings
-from workers.deploy.doctor import _adapted, _mllm_reranker, _parts, _reranker_note
+from workers.deploy.doctor import _adapted, _calibrated, _mllm_reranker, _parts, _reranker_note
 from workers.evidence.adapted import AdaptedFile
+from workers.evidence.calibrated import CalibratedFile, Calibration
 from workers.evidence.fitted import FittedFile, FittedWeights
 
 
@@ -46,6 +48,31 @@ def test_part_weights_are_shown_with_what_speaks_for_them(tmp_path: Path) -> Non
     shown = _parts(settings)
     assert shown.good
     assert shown.state == fitted.summary
+
+
+def test_a_calibration_is_shown_with_what_speaks_for_it(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    bank = build(np.eye(4, dtype=np.float32), "m")
+    registry = BankRegistry(tmp_path)
+    registry.put(bank)
+    registry.make_current(bank.version)
+    assert _calibrated(settings) is None
+    found = Calibration(
+        model_id="m",
+        reranker="r",
+        weights_version="w",
+        shift=CatalogShift(instance=-0.4, none=0.1),
+        pictures=60,
+        products=30,
+        brier=0.1,
+        prior_brier=0.2,
+    )
+    CalibratedFile(settings, "m").write(found)
+    shown = _calibrated(settings)
+    assert shown
+    assert shown.good
+    assert "log odds -0.40" in shown.state
+    assert "60 pictures of 30 products" in shown.state
 
 
 def test_an_adaptation_is_shown_with_its_exam_and_what_is_wrong_with_it(tmp_path: Path) -> None:

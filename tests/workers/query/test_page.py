@@ -37,7 +37,7 @@ CANDIDATES = 10
 class CosineReranker:
     """Keeps the order of retrieval; the probability is the cosine, where it is above 0."""
 
-    note = ""
+    note = version = ""
 
     def rerank(
         self,

@@ -12,6 +12,7 @@ from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded
 from models.images.letterbox import Picture
 from models.juicer.objects import FoundObject
+from models.reranking.catalog_shift import CatalogShift
 from models.reranking.linear import load_reranker
 from models.text import minilm
 from models.text.vocabulary import Vocabulary
@@ -23,6 +24,7 @@ from tests.doubles.colours import ColourEncoder, data_uri, picture_uri, pixels
 from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
+from workers.evidence.calibrated import CalibratedFile, Calibration
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.query.result import impression
@@ -84,6 +86,35 @@ async def test_a_photo_finds_its_product(pipeline: QueryPipeline) -> None:
     assert result.model_id == "colour-8"
     assert result.bank_version
     assert all(0 <= item.score <= 1 for item in result.items)
+
+
+async def test_a_catalog_corrects_what_photos_score_and_not_what_words_do(
+    pipeline: QueryPipeline, tmp_path: Path
+) -> None:
+    asked = [ask(image=picture_uri("teal")), ask(text="leaf")]
+    before = await pipeline.answer(asked)
+    file = CalibratedFile(Settings(data_dir=tmp_path), "colour-8")
+    version, shift = load_reranker().version, CatalogShift(instance=-1.0, none=1.0)
+    file.write(
+        Calibration(model_id="colour-8", reranker=version, weights_version="w", shift=shift)
+    )
+    corrected = QueryPipeline(
+        pipeline._fetcher,
+        ColourEncoder(),
+        load_reranker(),
+        pipeline._index,
+        QuerySettings(),
+        calibrated=file,
+    )
+    by_photo, by_words = await corrected.answer(asked)
+    for one, other in ((by_photo, before[0]), (by_words, before[1])):
+        assert isinstance(one, Result)
+        assert isinstance(other, Result)
+        assert [item.product_id for item in one.items] == [i.product_id for i in other.items]
+    assert by_photo.items[0].probability < before[0].items[0].probability
+    assert by_photo.no_match_probability > before[0].no_match_probability
+    assert by_words.items == before[1].items
+    assert by_words.no_match_probability == before[1].no_match_probability
 
 
 async def test_a_product_with_two_pictures_comes_once(pipeline: QueryPipeline) -> None:
