@@ -23,6 +23,9 @@ The last line is one JSON object; differences are in points (hundredths):
     nomatch_precision, nomatch_recall   of NULL, left out, where half the products are taken away
     nomatch_area               area under its ROC curve
     linear                     lift_i_hr_1_unseen and the like of the packaged reranker
+    linear, calibrated; listwise, calibrated   first places calibrated on the other catalogs:
+                               ece, brier; `_siblings` with a shift by half of the catalog's photos,
+                               `ece_of_right` of right probabilities with so few photos
     speed_ratio                lists per second of the networks, listwise over pointwise, N = 50
     p50_ms                     a list of 50 with its features
     equivariance               largest change of a score when candidates change places
@@ -33,7 +36,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,7 @@ from benchmarks.reranking.matches import FEATURES, Matches, among_items, describ
 from benchmarks.reranking.measures import Judged, interval, no_match
 from benchmarks.reranking.merging import judged_by, none_of, order_by
 from benchmarks.reranking.packaged import judged_by_linear
+from benchmarks.reranking.recalibrated import by_others, calibration_figures, first_places
 from benchmarks.reranking.train import (
     CHUNKWISE,
     LISTWISE,
@@ -205,6 +209,7 @@ def judge(
 ) -> tuple[dict[str, dict[str, Any]], Trained]:
     """Figures of each catalog by each reranker, and one listwise network."""
     table: dict[str, dict[str, Any]] = {}
+    firsts: dict[tuple[str, int], dict[str, Judged]] = {}
     linear = load_reranker()
     judged = [one for one in catalogs if one.judged is not None]
     with bars.task("training on the others") as task:
@@ -227,9 +232,14 @@ def judge(
                 _over(by_linear[0][0], retrieval)
                 | {f"nomatch_{k}": v for k, v in no_match(by_linear[0][1], by_linear[1][1]).items()}
             ]
+            firsts.setdefault(("linear", 0), {})[one.name] = by_linear[0][0]
+            rows["linear"][0] |= calibration_figures(first_places(by_linear[0][0]), by_linear[0][0])
             for seed in range(seeds):
                 for variant in VARIANTS:
                     trained = train(others, variant, steps=steps, seed=seed)
+                    if variant == LISTWISE:
+                        by_seed = firsts.setdefault((POLICY, seed), {})
+                        by_seed[one.name] = judged_by(trained, lists)
                     for name, found in _figures(trained, variant, lists, removed, retrieval):
                         rows.setdefault(name, []).append(found)
                     done += 1
@@ -239,7 +249,36 @@ def judge(
             table[one.name] = {name: _mean(found) for name, found in rows.items()}
             for name in ("retrieval", "linear", POINTWISE.name, POLICY):
                 bars.note(f"{one.name:<14} {name:<10} {_line(table[one.name][name])}")
+    _recalibrate(table, firsts, bars)
     return table, trained
+
+
+def _recalibrate(
+    table: dict[str, dict[str, Any]],
+    firsts: Mapping[tuple[str, int], Mapping[str, Judged]],
+    bars: Progress,
+) -> None:
+    """Add rows of rerankers whose first places are calibrated on the other catalogs.
+
+    Those were judged by networks of their own, which have learned from this catalog: of it, three
+    numbers know no more than that.
+    """
+    for name, by_reranker in table.items():
+        found: dict[str, list[Figures]] = {}
+        for (reranker, _), judged in firsts.items():
+            others = [one for other, one in judged.items() if _foreign(name, other)]
+            if others:
+                given = by_others(judged[name], others)
+                row = calibration_figures(given, judged[name])
+                found.setdefault(f"{reranker}, calibrated", []).append(row)
+        for reranker, rows in found.items():
+            by_reranker[reranker] = _mean(rows)
+            bars.note(f"{name:<14} {reranker:<22} {_line(by_reranker[reranker])}")
+
+
+def _foreign(judged: str, other: str) -> bool:
+    """Whether they are different catalogs."""
+    return judged != other and {judged, other} != {TRAINED_ON, KNOWN}
 
 
 def _apart(judged: str, other: str) -> bool:
@@ -297,7 +336,7 @@ def _mean(rows: Sequence[Figures]) -> Figures:
 
 
 def _line(figures: Figures) -> str:
-    shown = ("i_hr_1", "c_hr_1", "average", "lift", "ece", "brier", "nomatch_area")
+    shown = ("i_hr_1", "c_hr_1", "average", "lift", "ece", "ece_siblings", "brier", "nomatch_area")
     return "  ".join(f"{name} {figures[name]:.3f}" for name in shown if name in figures)
 
 
@@ -324,6 +363,11 @@ def summary(table: dict[str, dict[str, Any]]) -> dict[str, Any]:
             "nomatch_area": round(mean("linear", "nomatch_area"), 4),
         },
     }
+    for reranker in ("linear", "linear, calibrated", "listwise, calibrated"):
+        if all(reranker in table[name] for name in unseen):
+            row = found.setdefault(reranker, {})
+            for figure in ("ece", "ece_of_right", "brier", "ece_siblings", "brier_siblings"):
+                row[f"{figure}_unseen"] = round(mean(reranker, figure), 4)
     for figure in ("precision", "recall", "area"):
         found[f"nomatch_{figure}"] = round(mean(POLICY, f"nomatch_{figure}"), 4)
     if KNOWN in table:

@@ -171,12 +171,11 @@ def among_items(items: Described) -> tuple[Floats, Floats]:
     """Of n items: `Matches.in_others` (n, k, n) and `Matches.among` (n, n, 3)."""
     n, k, d = items.tokens.shape
     flat = items.tokens.reshape(n * k, d)
-    in_others = np.empty((n, k, n), np.float32)
-    for at in range(n):
-        cosines = flat @ items.tokens[at].T  # (n * k, k)
-        in_others[at] = cosines.reshape(n, k, k).max(axis=1).T
+    in_others = np.full((n * k, n), -np.inf, np.float32)
+    for token in range(k):  # of each other item at once: maxima of whole arrays are quick
+        np.maximum(in_others, flat @ items.tokens[:, token].T, out=in_others)
     among = np.stack([part @ part.T for part in items.parts[:3]], axis=-1)
-    return in_others, among
+    return in_others.reshape(n, k, n), among
 
 
 def listed(matches: Matches) -> Floats:

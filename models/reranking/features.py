@@ -100,22 +100,31 @@ def _late_interaction(query: _Tokens, candidates: _Tokens, chunks: Chunks) -> Fl
             f"{candidates.rows.shape[2]}: they were juiced by different models; reindex the catalog"
         )
     rows, present = candidates.rows[chunks], candidates.present[chunks]
+    count, size, k, width = rows.shape
     has_tokens: NDArray[np.bool_] = present.sum(axis=2) > 0
-    cosines = np.where(present[..., None], rows @ query.rows[0].T, -1.0)
-    in_query = cosines.max(axis=3)
-    query_best = np.sort(cosines.max(axis=2), axis=2)[..., -_third(query.rows.shape[1]) :]
+    # The axis that a maximum is taken over comes first: numpy then compares whole rows at once.
+    asked = query.rows[0]
+    cosines = (asked @ rows.reshape(-1, width).T).reshape(-1, count, size, k)
+    in_query = np.where(present, cosines.max(axis=0), -1.0)
+    if not present.all():
+        cosines[:, ~present] = -1.0
+    query_best = cosines.transpose(3, 0, 1, 2).max(axis=0)
+    query_best = np.sort(query_best, axis=0)[-_third(len(asked)) :]
 
-    count, size, k = present.shape
-    flat = rows.reshape(count, size * k, -1)
-    pairwise = (flat @ flat.transpose(0, 2, 1)).reshape(count, size * k, size, k)
-    maxsim = np.where(present[:, None], pairwise, -1.0).max(axis=3).reshape(count, size, k, size)
+    flat = rows.reshape(count, size * k, width)
+    by_token = rows.transpose(0, 2, 1, 3).reshape(count, k * size, width)
+    pairwise = (by_token @ flat.transpose(0, 2, 1)).reshape(count, k, size, size, k)
+    if not present.all():
+        pairwise.transpose(0, 2, 1, 3, 4)[~present] = -1.0
+    maxsim = pairwise.max(axis=1)  # with each other candidate, (count, others, size, k)
     others = has_tokens[:, None, :] & ~np.eye(size, dtype=bool)
     number = others.sum(axis=2)
-    in_others = (maxsim * others[:, :, None, :]).sum(axis=3) / np.maximum(number, 1)[..., None]
+    in_others = (maxsim * others.transpose(0, 2, 1)[..., None]).sum(axis=1)
+    in_others /= np.maximum(number, 1)[..., None]
     least = np.sort(in_query, axis=2)[..., -_third(k)][..., None]
     weights = np.where(present & (in_query >= least), np.maximum(1.0 - in_others, 1e-3), 0.0)
 
-    query_maxsim = np.where(has_tokens, query_best.mean(axis=2), np.nan)
+    query_maxsim = np.where(has_tokens, query_best.mean(axis=0), np.nan)
     with np.errstate(invalid="ignore"):  # 0 / 0 without tokens: the feature is missing, NaN
         candidate_maxsim = (weights * in_query).sum(axis=2) / weights.sum(axis=2)
         chunk_maxsim = (present * in_others).sum(axis=2) / (present.sum(axis=2) * (number > 0))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.reranking.inputs import CONTEXT_WIDTH, WIDTH, inputs
 from benchmarks.reranking.matches import FEATURES
-from benchmarks.reranking.measures import no_match
+from benchmarks.reranking.measures import Judged, no_match
 from benchmarks.reranking.network import ListwiseNetwork, Size
 from benchmarks.reranking.policies import (
     ANCHORS,
@@ -31,6 +31,8 @@ from benchmarks.reranking.policies import (
     round_robin,
     windows,
 )
+from benchmarks.reranking.recalibrated import by_others, calibration_figures, first_places
+from models.arrays import Doubles
 from models.reranking.chunks import ABSENT, CHUNK_SIZE
 from models.training.reranker.list_losses import index_loss, null_loss, pair_loss
 
@@ -144,3 +146,25 @@ def test_no_match_is_measured_by_rank_and_by_what_is_said() -> None:
     assert told["precision"] == pytest.approx(2 / 3)
     assert told["recall"] == pytest.approx(2 / 3)
     assert told["area"] == pytest.approx(8 / 9)
+
+
+def judged(given: Doubles, right: Doubles) -> Judged:
+    """First places with probabilities, before four candidates that are improbable."""
+    count = len(given)
+    levels = np.full((count, 5), 3, np.int8)
+    levels[:, 0] = np.where(right > 0, 0, 3)
+    levels_of = np.full((count, 5, 4), 0.01, np.float32)
+    levels_of[:, 0, 0] = given
+    return Judged(levels, np.ones(count, np.int64), np.arange(count), levels_of)
+
+
+def test_what_other_catalogs_and_siblings_say_is_corrected() -> None:
+    rng = np.random.default_rng(0)
+    truth = [rng.uniform(0.2, 0.9, 400) for _ in range(3)]
+    catalogs = [judged(one / 2, (rng.random(400) < one).astype(float)) for one in truth]
+    before = calibration_figures(first_places(catalogs[0]), catalogs[0])
+    after = calibration_figures(by_others(catalogs[0], catalogs[1:]), catalogs[0])
+    assert before["ece"] > 0.2
+    assert after["ece"] < 0.1
+    assert before["ece_siblings"] < 0.6 * before["ece"]
+    assert before["ece_of_right"] < 0.06
