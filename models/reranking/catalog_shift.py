@@ -87,12 +87,20 @@ class FittedShift:
 
 
 def fit_shift(answers: Answers) -> FittedShift:
-    """The shift that answers, at least one, speak for; few of them move it little from 0."""
+    """The shift that answers, at least one, speak for; few of them move it little from 0.
+
+    It stays there where held-out products are not better off with a shift.
+    """
     fold = np.unique(answers.products, return_inverse=True)[1] % FOLDS
     held_out = np.zeros(len(fold))
     for number in np.unique(fold):
         held_out[fold == number] = _fit(answers.of(fold != number))
-    return FittedShift(_fit(answers), answers.brier(held_out), answers.brier(0.0))
+    brier, prior = answers.brier(held_out), answers.brier(0.0)
+    return FittedShift(_fit(answers), brier, prior) if brier < prior else _kept(prior)
+
+
+def _kept(brier: float) -> FittedShift:
+    return FittedShift(0.0, brier, brier)
 
 
 def shifted(probability: float, shift: float) -> float:

@@ -32,7 +32,13 @@ def test_where_more_is_right_than_was_said_the_shift_is_up_and_else_down() -> No
 def test_few_answers_move_it_little() -> None:
     shifts = [fit_shift(answers(count, 0.5, 1.0)).shift for count in (1, 4, 40, 400)]
     assert shifts == sorted(shifts)
-    assert 0 < shifts[0] < 0.2
+    assert shifts[0] == 0, "nothing was held out"
+    assert 0 < shifts[1] < 0.5
+
+
+def test_where_products_that_were_held_out_are_not_better_off_it_stays() -> None:
+    found = fit_shift(answers(40, 0.5, 0.5))
+    assert (found.shift, found.brier) == (0, found.prior_brier)
 
 
 def test_a_list_keeps_its_order_and_its_probabilities_sum_to_one() -> None:

@@ -74,7 +74,7 @@ class Shop:
                     product_id=product_id,
                     prototype=0,
                     vector=one.vector,
-                    payload={"category": [], "title": product_id},
+                    payload={"category": [], "title": product_id, "image": None},
                     digest=f"{digest}-words",
                     juice=one.juice.to_bytes(),
                 )
