@@ -7,8 +7,11 @@ three lamps and an environment map. pyvista is imported when a renderer is opene
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -73,6 +76,14 @@ class Scene:
     shadow: float = 0.35
 
 
+def _load_triton() -> None:
+    """Load what PyTorch loads with its first optimiser: after Mesa it would crash the process, as
+    both bring an LLVM of their own. Before it, both work."""
+    if "torch" in sys.modules:
+        with suppress(ImportError):
+            import_module("triton")
+
+
 class Renderer:
     """A window of `size` × `size` pixels. One per process; close it when done.
 
@@ -84,6 +95,7 @@ class Renderer:
         # Mesa's software renderer would start a thread per core; processes are enough.
         os.environ.setdefault("LP_NUM_THREADS", "1")
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+        _load_triton()
         try:
             import pyvista  # noqa: PLC0415 - everything but rendering works without it
             from vtkmodules.vtkCommonCore import vtkLogger, vtkObject  # noqa: PLC0415

@@ -248,6 +248,9 @@ def juicer(
     ],
     to: Annotated[Path, typer.Option("--out", help="Where the head is written.")],
     backbone: Annotated[str, typer.Option(help="lite2 or lite0.")] = "lite2",
+    pictures: Annotated[
+        int, typer.Option(min=100, help="Two thirds pasted, the others rendered.")
+    ] = 3900,
     passes: Annotated[int, typer.Option(min=1, help="Over all pictures.")] = 12,
     seed: Annotated[int, typer.Option(help="Of pictures and draws.")] = 0,
     quiet: Quiet = False,
@@ -264,9 +267,10 @@ def juicer(
     """
     from models.training.juicer.teach import TaughtCounts, teach_head
 
+    counts = TaughtCounts().scaled_to(pictures)
     with open_progress(quiet=quiet) as bars:
         taught = teach_head(
-            catalogs, backbone, TaughtCounts(), passes=passes, seed=seed, progress=bars.phases()
+            catalogs, backbone, counts, passes=passes, seed=seed, progress=bars.phases()
         )
     taught.save(to)
     say(f"written: {to}")

@@ -49,6 +49,16 @@ class TaughtCounts:
     scenes: int = 700
     photos: int = 600
 
+    @property
+    def all(self) -> int:
+        """Of all kinds."""
+        return self.pasted + self.scenes + self.photos
+
+    def scaled_to(self, pictures: int) -> TaughtCounts:
+        """So many in all, in the same shares."""
+        scenes, photos = (round(one * pictures / self.all) for one in (self.scenes, self.photos))
+        return TaughtCounts(pictures - scenes - photos, scenes, photos)
+
 
 @dataclass(frozen=True, eq=False)
 class TaughtHead:
@@ -91,7 +101,6 @@ def teach_head(
     spec = named_backbone(backbone)
     network = load_backbone(spec, threads=1)
     cutouts, backgrounds = _sources(folders)
-    total = counts.pasted + counts.scenes + counts.photos
     renderer = Renderer(SIDE)
     taught = chain(
         pasted(cutouts, backgrounds, seed + 5, range(counts.pasted)),
@@ -107,7 +116,7 @@ def teach_head(
             examined.append((one, depths))
         else:
             targets.append(targets_of(one, depths, spec.size, network.layout))
-        advance(number + 1, total)
+        advance(number + 1, counts.all)
     renderer.close()
     head = fit_head(
         targets,
@@ -122,6 +131,8 @@ def teach_head(
         {
             "backbone": backbone,
             "catalogs": [folder.name for folder in folders],
+            "cut_outs": len(cutouts),
+            "backgrounds": len(backgrounds),
             "pictures": len(targets),
             "parameters": parameters(head),
             "passes": passes,
@@ -133,7 +144,7 @@ def teach_head(
 
 
 def _sources(folders: Sequence[Path]) -> tuple[list[Image.Image], list[Picture]]:
-    """Cut-out products, and backgrounds."""
+    """Cut-out products, and backgrounds: photos of the split train and of no other."""
     cutouts: list[Image.Image] = []
     backgrounds: list[Picture] = []
     for folder in folders:
