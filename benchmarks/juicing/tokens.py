@@ -8,7 +8,7 @@ product then comes first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from benchmarks.juicing.pictures import SeenPicture, similarities
 from models.arrays import Floats, unit
 from models.embedding.encoder import TOKENS
 from models.evaluation.metrics import Level, Levels
-from models.juicer.juice import Int8Matrix
+from models.juicer.packed_matrix import PackedMatrix
 from models.juicer.saliency import select_patches
 
 RETRIEVED = 50
@@ -40,10 +40,16 @@ class SeenCatalog:
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Tokens (k, d) of length 1 and how much each counts, (k,)."""
+    """Tokens (k, d) of length 1, how much each counts, (k,), and in how many bits a value."""
 
     rows: Floats
     weights: Floats
+    bits: int = 8
+
+    @property
+    def bytes(self) -> int:
+        """What they take."""
+        return self.rows.size * self.bits // 8
 
 
 Rule = Callable[[SeenPicture, Rng], Tokens]
@@ -76,8 +82,13 @@ def merged(seen: SeenPicture, _: Rng) -> Tokens:
     return _even(merge(seen.tokens, _inside(seen).astype(np.float32), TOKENS))
 
 
-def stored(seen: SeenPicture, _: Rng) -> Tokens:
+def stored(seen: SeenPicture, rng: Rng) -> Tokens:
     """What is stored with an item: 16 salient patches that differ, and one of all others."""
+    return replace(stored_in_bytes(seen, rng), bits=4)
+
+
+def stored_in_bytes(seen: SeenPicture, _: Rng) -> Tokens:
+    """The same in a byte a value."""
     salience = seen.juiced.saliency
     kept = select_patches(seen.tokens, salience, TOKENS)
     rest = salience.copy()
@@ -97,6 +108,7 @@ RULES: dict[str, Rule] = {
     "random": random_patches,
     "merged": merged,
     "stored": stored,
+    "stored in bytes": stored_in_bytes,
     "merged by saliency": merged_by_saliency,
 }
 
@@ -128,7 +140,7 @@ def measure_tokens(catalogs: Sequence[SeenCatalog]) -> dict[str, object]:
             items = [make(one, rng) for one in catalog.items]
             queries = [make(one, rng) for one in catalog.queries]
             quality[rule][catalog.name] = round(_first_right(catalog, items, queries), 4)
-            share[rule] = items[0].rows.size
+            share[rule] = items[0].bytes
     mean = {rule: float(np.mean(list(rates.values()))) for rule, rates in quality.items()}
     whole = max(mean["all"], mean["all by saliency"])
     all_bytes = catalogs[0].items[0].tokens.size
@@ -173,7 +185,8 @@ def _best_third(best: Floats, weights: Floats) -> float:
 
 
 def _quantised(tokens: Tokens) -> Tokens:
-    return Tokens(unit(Int8Matrix.pack(tokens.rows).unpack()), tokens.weights)
+    pack = PackedMatrix.pack if tokens.bits == 8 else PackedMatrix.pack_directions
+    return replace(tokens, rows=unit(pack(tokens.rows).unpack()))
 
 
 def _even(rows: Floats) -> Tokens:

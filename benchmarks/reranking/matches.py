@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
 from models.embedding.layout import PartWeights, picture_parts, text_part
-from models.juicer.juice import Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import PackedMatrix
 from models.reranking.features import dense
 
 PAIR = (
@@ -218,7 +219,7 @@ def _cosines(one: Floats, others: Floats) -> Floats:
     return found
 
 
-def _unit_rows(matrices: Sequence[Int8Matrix]) -> Floats:
+def _unit_rows(matrices: Sequence[PackedMatrix]) -> Floats:
     """Matrices as one array (n, rows, width) of rows of length 1; zeros where absent."""
     values = dense(matrices)[: len(matrices)]
     count, rows, width = values.shape

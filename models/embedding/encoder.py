@@ -33,10 +33,11 @@ from models.embedding.words_to_pictures import PROBES, measure
 from models.images.letterbox import Picture
 from models.juicer.caption import enrich_caption, stems
 from models.juicer.closer_look import look_closer
-from models.juicer.juice import EMPTY, Int8Matrix, Juice
+from models.juicer.juice import Juice
 from models.juicer.juicer import FeatureSource, PictureFeatures
 from models.juicer.object_classes import classify
 from models.juicer.objects import FoundObject
+from models.juicer.packed_matrix import EMPTY, PackedMatrix
 from models.juicer.saliency import select_patches
 from models.text.vocabulary import Vocabulary
 
@@ -237,7 +238,7 @@ class Encoder:
         whole = msgspec.structs.replace(
             juice,
             caption=enrich_caption(text, classes, fits),
-            text_matrix=Int8Matrix.pack(sentence[None]) if has_words else EMPTY,
+            text_matrix=PackedMatrix.pack(sentence[None]) if has_words else EMPTY,
         )
         return whole.cut_to_fit()
 
@@ -255,8 +256,8 @@ class Encoder:
             saliency=np.rint(features.products.share * 255).astype(np.uint8).tobytes(),
             box=features.products.box,
             classes=tuple((_first_synonym(label), round(share, 4)) for label, share in classes),
-            token_matrix=Int8Matrix.pack(np.vstack([tokens[kept], fused])),
-            colour_matrix=Int8Matrix.pack(features.colour[None]),
+            token_matrix=PackedMatrix.pack_directions(np.vstack([tokens[kept], fused])),
+            colour_matrix=PackedMatrix.pack(features.colour[None]),
         )
 
     def _sentence(self, text: str) -> Floats:

@@ -4,7 +4,7 @@ DataJuicer (arXiv 2503.14559) extracts the salient patches and object classes of
 filtering whole samples. Lookstream juices every item and every query with the same code and stores
 the result beside the vector, so that the reranker never opens a picture again (law 4).
 
-The formats (int8 matrices, msgpack) are ours: 17 tokens of 64 dimensions take 1.1 KB.
+The formats (packed matrices, msgpack) are ours: 17 tokens of 64 dimensions take 544 bytes.
 """
 
 from __future__ import annotations
@@ -12,41 +12,13 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-import numpy as np
 
 from models.arrays import Box, Floats, unit
 from models.errors import JuiceError
+from models.juicer.packed_matrix import EMPTY, PackedMatrix
 
 MAX_BYTES = 4096
 """No juice is larger: it travels with every row of the index."""
-
-
-class Int8Matrix(msgspec.Struct, frozen=True, array_like=True):
-    """A float matrix of ``shape`` stored as ``values × scale``, row-major, one byte a value."""
-
-    shape: tuple[int, int]
-    scale: float
-    values: bytes
-
-    @classmethod
-    def pack(cls, matrix: Floats) -> Int8Matrix:
-        """Quantise a finite float matrix (n, d); the error per value is at most scale / 2."""
-        rows, columns = matrix.shape
-        peak = float(np.abs(matrix).max(initial=0.0))
-        # Below float32's normal numbers the scale itself would vanish; such a matrix is zero.
-        scale = peak / 127 if peak / 127 >= np.finfo(np.float32).tiny else 1.0
-        values = np.rint(matrix / scale).astype(np.int8)
-        return cls((rows, columns), scale, values.tobytes())
-
-    def unpack(self) -> Floats:
-        """Give the matrix back as float32 (n, d)."""
-        if len(self.values) != self.shape[0] * self.shape[1]:
-            raise JuiceError(f"{len(self.values)} values do not fill a matrix of {self.shape}")
-        values = np.frombuffer(self.values, np.int8).reshape(self.shape)
-        return values.astype(np.float32) * np.float32(self.scale)
-
-
-EMPTY = Int8Matrix((0, 0), 1.0, b"")
 
 
 class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +29,8 @@ class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     itself.
     """
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
+    """1 was written before tokens had 4 bits a value; it is read as before."""
     grid: tuple[int, int] = (0, 0)
     kept: tuple[int, ...] = ()
     """Kept patches, most salient first."""
@@ -69,9 +42,9 @@ class Juice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Object classes of the kept patches with their probability, most probable first."""
     caption: str = ""
     """The title, enriched with probable classes that it lacks."""
-    token_matrix: Int8Matrix = EMPTY
-    colour_matrix: Int8Matrix = EMPTY
-    text_matrix: Int8Matrix = EMPTY
+    token_matrix: PackedMatrix = EMPTY
+    colour_matrix: PackedMatrix = EMPTY
+    text_matrix: PackedMatrix = EMPTY
 
     @property
     def has_picture(self) -> bool:

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from models.arrays import Floats, unit
 from models.errors import RerankerError
-from models.juicer.juice import Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import PackedMatrix, turn_back
 from models.reranking.chunks import Chunks
 from models.reranking.protocol import Candidate
 from models.text.trigram_overlap import lexical_match
@@ -85,7 +86,7 @@ class _Tokens:
     present: NDArray[np.bool_]
 
     @staticmethod
-    def stack(matrices: Sequence[Int8Matrix]) -> _Tokens:
+    def stack(matrices: Sequence[PackedMatrix]) -> _Tokens:
         rows = unit(dense(matrices))
         counts = np.array([matrix.shape[0] for matrix in matrices] + [0])
         present: NDArray[np.bool_] = np.arange(rows.shape[1]) < counts[:, None]
@@ -135,7 +136,7 @@ def _third(count: int) -> int:
     return -(-count // BEST_SHARE)
 
 
-def _cosines(query: Int8Matrix, others: Sequence[Int8Matrix]) -> Floats:
+def _cosines(query: PackedMatrix, others: Sequence[PackedMatrix]) -> Floats:
     """Cosine of one vector with each of the others, NaN where either is missing."""
     known = [at for at, other in enumerate(others) if other.shape[0]]
     cosines = np.full(len(others), np.nan, dtype=np.float32)
@@ -145,15 +146,16 @@ def _cosines(query: Int8Matrix, others: Sequence[Int8Matrix]) -> Floats:
     return cosines
 
 
-def dense(matrices: Sequence[Int8Matrix]) -> Floats:
+def dense(matrices: Sequence[PackedMatrix]) -> Floats:
     """Matrices as one array (n + 1, rows, width), up to the scale of each; zeros where absent.
 
     Raises:
         RerankerError: they are of different widths.
+        JuiceError: one lacks values.
     """
     width = max((matrix.shape[1] for matrix in matrices), default=0)
     height = max((matrix.shape[0] for matrix in matrices), default=0)
-    values = np.zeros((len(matrices) + 1, height, width), dtype=np.int8)
+    values = np.zeros((len(matrices) + 1, height, width), dtype=np.float32)
     for at, matrix in enumerate(matrices):
         if matrix.shape[0] == 0:
             continue
@@ -162,6 +164,7 @@ def dense(matrices: Sequence[Int8Matrix]) -> Floats:
                 f"juice of widths {matrix.shape[1]} and {width} cannot be compared: it was made by "
                 "different models; reindex the catalog"
             )
-        rows = np.frombuffer(matrix.values, np.int8).reshape(matrix.shape)
-        values[at, : len(rows)] = rows
-    return values.astype(np.float32)
+        values[at, : matrix.shape[0]] = matrix.codes()
+    turned = [at for at, matrix in enumerate(matrices) if matrix.bits == 4]
+    values[turned] = turn_back(values[turned])
+    return values

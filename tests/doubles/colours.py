@@ -13,7 +13,8 @@ from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.images.letterbox import Picture
 from models.juicer.caption import MAX_CHARACTERS
-from models.juicer.juice import Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import PackedMatrix
 
 COLOURS = ("red", "lime", "blue", "cyan", "magenta", "yellow", "white", "gray", "olive", "navy")
 
@@ -58,7 +59,9 @@ class ColourEncoder(SearchEncoder):
         if isinstance(picture, np.ndarray):
             colour[0, :3] = picture.reshape(-1, 3).mean(axis=0) / 255 + 0.1
         tokens = (
-            picture.juice.token_matrix if isinstance(picture, Encoded) else Int8Matrix.pack(colour)
+            picture.juice.token_matrix
+            if isinstance(picture, Encoded)
+            else PackedMatrix.pack(colour)
         )
         juice = Juice(grid=(1, 1), kept=(0,), caption=text[:MAX_CHARACTERS], token_matrix=tokens)
         vector = juice.tokens[0].copy()

@@ -16,7 +16,8 @@ import numpy as np
 from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.images.letterbox import Picture
-from models.juicer.juice import Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import PackedMatrix
 from workers.config import load_models
 from workers.config.sections import ModelSettings
 
@@ -80,7 +81,7 @@ def _encoded(text: str, shift: int) -> Encoded:
     if word in COLOURS:
         vector[(COLOURS.index(word) + shift) % len(COLOURS)] += 3
     unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-    tokens = Int8Matrix.pack(unit[None])
+    tokens = PackedMatrix.pack(unit[None])
     return Encoded(unit, Juice(grid=(1, 1), kept=(0,), caption=text, token_matrix=tokens))
 
 

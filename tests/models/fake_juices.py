@@ -3,7 +3,8 @@
 import numpy as np
 
 from models.embedding.protocol import Encoded
-from models.juicer.juice import EMPTY, Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import EMPTY, PackedMatrix
 
 TOKENS, WIDTH = 5, 8
 
@@ -12,8 +13,8 @@ def juice(seed: int, *, picture: bool = True, text: bool = True, count: int = TO
     """Random juice: (count, 8) tokens, 6 colours, 4 numbers of text."""
     random = np.random.default_rng(seed)
 
-    def matrix(rows: int, width: int) -> Int8Matrix:
-        return Int8Matrix.pack(random.standard_normal((rows, width)).astype(np.float32))
+    def matrix(rows: int, width: int) -> PackedMatrix:
+        return PackedMatrix.pack(random.standard_normal((rows, width)).astype(np.float32))
 
     return Juice(
         token_matrix=matrix(count, WIDTH) if picture else EMPTY,

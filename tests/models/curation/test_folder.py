@@ -18,7 +18,8 @@ from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import CatalogError, CurationError
 from models.images.letterbox import Picture
-from models.juicer.juice import Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import PackedMatrix
 
 COLOURS = {
     "red": (200, 20, 20),
@@ -57,7 +58,7 @@ class MeanColourEncoder(SearchEncoder):
             juice = Juice()
             if picture is not None:
                 vector[:3] = picture.reshape(-1, 3).mean(axis=0) - 80
-                juice = Juice(colour_matrix=Int8Matrix.pack(unit(vector[:3])[None]))
+                juice = Juice(colour_matrix=PackedMatrix.pack(unit(vector[:3])[None]))
             if text:
                 vector[3 + ord(text[0]) % 5] = 1
             found.append(Encoded(unit(vector), juice))

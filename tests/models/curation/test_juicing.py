@@ -7,7 +7,8 @@ import pytest
 
 from models.curation.juicing import Sample, Way, chosen, crop_to_juice, measure_agreement
 from models.embedding.protocol import Encoded
-from models.juicer.juice import Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import PackedMatrix
 from tests.doubles.colours import ColourEncoder
 
 
@@ -50,12 +51,12 @@ def test_a_picture_agrees_with_the_names_of_its_classes() -> None:
         def encode_items(self, pictures, texts, categories=None):  # type: ignore[no-untyped-def]
             axis = {"dog": 0, "a dog": 0, "mug": 1}
             rows = [np.eye(4, dtype=np.float32)[[axis[text]]] for text in texts]
-            return [Encoded(row[0], Juice(text_matrix=Int8Matrix.pack(row))) for row in rows]
+            return [Encoded(row[0], Juice(text_matrix=PackedMatrix.pack(row))) for row in rows]
 
     agreement = measure_agreement(Named())
 
     def shown(*classes: tuple[str, float]) -> Encoded:
-        sentence = Int8Matrix.pack(np.eye(4, dtype=np.float32)[[0]])
+        sentence = PackedMatrix.pack(np.eye(4, dtype=np.float32)[[0]])
         return Encoded(np.zeros(4, np.float32), Juice(classes=classes, text_matrix=sentence))
 
     assert agreement(shown(("dog", 0.9)), "a dog") == pytest.approx(1)

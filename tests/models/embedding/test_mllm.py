@@ -22,7 +22,8 @@ from models.embedding.mllm_prompts import EMB, in_proportion
 from models.embedding.protocol import Encoded, ItemEncoder
 from models.errors import PictureError, TextError, WeightsError
 from models.images.letterbox import Picture
-from models.juicer.juice import EMPTY, Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import EMPTY, PackedMatrix
 from tests.doubles.tiny_mllm import (
     WIDTH,
     tiny_model,
@@ -47,7 +48,7 @@ class NoJuice(ItemEncoder):
         texts: Sequence[str | None],
         categories: Sequence[Sequence[str]] | None = None,
     ) -> list[Encoded]:
-        words = Int8Matrix.pack(np.ones((1, 1), np.float32))
+        words = PackedMatrix.pack(np.ones((1, 1), np.float32))
         return [
             Encoded(
                 np.zeros(1, np.float32),

@@ -3,7 +3,8 @@ import pytest
 
 from models.arrays import Floats
 from models.errors import RerankerError
-from models.juicer.juice import Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import PackedMatrix
 from models.reranking.chunks import split
 from models.reranking.features import FEATURES, collect_features
 from models.reranking.protocol import Candidate
@@ -16,7 +17,7 @@ CANDIDATE, QUERY, CHUNK = (
 
 def picture_of(*tokens: int) -> Juice:
     """A picture whose tokens are unit axes: equal for the same patch, else orthogonal."""
-    return Juice(token_matrix=Int8Matrix.pack(np.eye(8, dtype=np.float32)[list(tokens)]))
+    return Juice(token_matrix=PackedMatrix.pack(np.eye(8, dtype=np.float32)[list(tokens)]))
 
 
 def compare(query: Juice, *juices: Juice) -> Floats:
@@ -83,8 +84,18 @@ def test_tokens_that_are_fewer_count_as_they_are() -> None:
     np.testing.assert_allclose(features[0, :3], features[1, :3], atol=1e-6)
 
 
+def test_tokens_of_four_and_of_eight_bits_are_compared() -> None:
+    """An index that an older version filled has tokens of eight bits."""
+    rows = np.random.default_rng(0).normal(size=(5, 64)).astype(np.float32)
+    eight = Juice(token_matrix=PackedMatrix.pack(rows))
+    four = Juice(token_matrix=PackedMatrix.pack_directions(rows))
+    features = compare(four, eight, four)
+    np.testing.assert_allclose(features[:, QUERY], 1.0, atol=0.02)
+    np.testing.assert_allclose(features[:, CHUNK], 1.0, atol=0.02)
+
+
 def test_juice_of_another_model_is_refused() -> None:
-    other = Juice(token_matrix=Int8Matrix.pack(np.ones((2, 3), np.float32)))
+    other = Juice(token_matrix=PackedMatrix.pack(np.ones((2, 3), np.float32)))
     with pytest.raises(RerankerError, match="different models"):
         compare(juice(0), other)
     with pytest.raises(RerankerError, match="different models"):

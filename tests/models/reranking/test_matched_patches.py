@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from models.arrays import Floats
-from models.juicer.juice import Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import PackedMatrix
 from models.reranking.matched_patches import matched_patches
 
 
 def juice(*tokens: list[float], kept: tuple[int, ...]) -> Juice:
     """The tokens of kept patches; the remainder's, which resembles everything, is added."""
     rows: Floats = np.array([*tokens, [1.0] * len(tokens[0])], np.float32)
-    return Juice(grid=(8, 8), kept=kept, token_matrix=Int8Matrix.pack(rows))
+    return Juice(grid=(8, 8), kept=kept, token_matrix=PackedMatrix.pack(rows))
 
 
 def test_the_most_alike_come_first_and_each_is_used_once() -> None:

@@ -16,7 +16,8 @@ from models.embedding.layout import AS_COMPOSED, PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import PictureError, RerankerError
 from models.images.letterbox import Picture
-from models.juicer.juice import EMPTY, Int8Matrix, Juice
+from models.juicer.juice import Juice
+from models.juicer.packed_matrix import EMPTY, PackedMatrix
 from models.reranking.linear import Candidate, Reranker, RerankerParameters
 from models.training.reranker.linear import fit_reranker
 from models.training.reranker.ranking_lists import VIEWS, make_ranking_lists, synthetic_query
@@ -53,8 +54,8 @@ class ColourEncoder(SearchEncoder):
         shade = np.zeros(3) if picture is None else picture.mean(axis=(0, 1)) / 255 - 0.5
         vector = np.array([np.round(shade[0] * 2), 0.5], np.float32)
         vector /= np.linalg.norm(vector)
-        shades = Int8Matrix.pack(np.array([[*shade, 0.3]], np.float32))
-        words = Int8Matrix.pack(np.array([[1, len(text) / 10]], np.float32)) if text else EMPTY
+        shades = PackedMatrix.pack(np.array([[*shade, 0.3]], np.float32))
+        words = PackedMatrix.pack(np.array([[1, len(text) / 10]], np.float32)) if text else EMPTY
         if picture is None:
             return Encoded(vector, Juice(text_matrix=words))
         return Encoded(vector, Juice(token_matrix=shades, colour_matrix=shades, text_matrix=words))
