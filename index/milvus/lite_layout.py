@@ -177,6 +177,12 @@ class LiteCollection(Collection):
                 raise SearchIndexError("this collection has no mirror: set mirror_dir")
             return mirror.changes(since or 0)
 
+    def unchanged(self, since: int | None) -> bool:
+        """See `TableRows.unchanged`: `fetch` and the table read the same mirror."""
+        with self._lock:
+            mirror = self._opened_mirror
+            return mirror is not None and mirror.last_change() == (since or 0)
+
     def publish(self, name: str | None = None) -> str | None:
         """See `Generation.publish`; those who follow the mirror of the one before are told first.
 

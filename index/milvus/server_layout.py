@@ -161,6 +161,10 @@ class ServerCollection(Collection):
         new = [row for row in recent if row["row_id"] not in since.rows]
         return self.products([row["product_id"] for row in new]), since.with_rows(recent)
 
+    def unchanged(self, since: Seen | None) -> bool:
+        """No: to know it takes a call."""
+        return False
+
     def _all_rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         return self._iterate(fields, **STRONG)
 

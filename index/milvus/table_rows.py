@@ -42,6 +42,10 @@ class TableRows(Generation):
         """
 
     @abstractmethod
+    def unchanged(self, since: Any) -> bool:
+        """Whether it is certain that `changes` would have nothing; where that is not cheap, no."""
+
+    @abstractmethod
     def consistent(self) -> Self:
         """The same collection, whose searches and reads see every acknowledged write."""
 

@@ -224,8 +224,8 @@ class Retriever:
         return mask
 
     def _passing(self, request: Request, hits: list[Hit]) -> list[Hit]:
-        """The hits whose items pass the filter as they were just read."""
-        if request.filter is None or not hits:
+        """The hits whose items pass the filter as they were read just now."""
+        if request.filter is None or not hits or self._reading.unchanged(self._seen):
             return hits
         passes = Table.of([hit.item for hit in hits]).select(request.filter)
         return [hit for hit, one in zip(hits, passes, strict=True) if one]
