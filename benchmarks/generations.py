@@ -31,7 +31,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -113,6 +113,13 @@ class Shop:
         done.add_done_callback(lambda _: self.gone.setdefault(product, time.monotonic()))
         return done
 
+    def fill(self, products: int, on_done: Callable[[int], None] = lambda number: None) -> None:
+        """So many products, all of them applied."""
+        filled = [self.upsert(f"p{number}") for number in range(products)]
+        for number, one in enumerate(filled):
+            one.result(SETTLE_S)
+            on_done(number)
+
     def trade(self, stopped: threading.Event, per_s: float) -> None:
         """One event after the other until told to stop."""
         number, waiting = 0, deque[str]()
@@ -183,7 +190,7 @@ def swap(settings: Settings, asked: Asked, least: int, after: int) -> list[dict[
         command = commands[len(done) % 2]
         ran = subprocess.run(
             [*PROGRAM, *command, "--json", "--quiet"],
-            env=_environment(settings),
+            env=environment_of(settings),
             capture_output=True,
             text=True,
             check=False,
@@ -240,7 +247,7 @@ def lost(shop: Shop) -> int:
 def running(settings: Settings, name: str) -> Iterator[None]:
     """A worker, as somebody starts it by hand."""
     log = settings.data_dir / f"{name}.log"
-    process = spawn([*PROGRAM, "worker", name], log_path=log, env=_environment(settings))
+    process = spawn([*PROGRAM, "worker", name], log_path=log, env=environment_of(settings))
     try:
         deadline = time.monotonic() + START_S
         while not listening(getattr(settings, name).metrics_port):
@@ -254,26 +261,32 @@ def running(settings: Settings, name: str) -> Iterator[None]:
         stop(process)
 
 
+@contextmanager
+def open_shop(folder: Path, *, repartition: bool = True) -> Iterator[Shop]:
+    """A shop with servers and an ingest worker, a process each; it repartitions if it may."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(EmbeddedBroker())
+        lite = stack.enter_context(LiteServer(folder / "lite"))
+        settings = settings_of(folder, broker.bootstrap, lite.uri, repartition)
+        kafka, topics = kafka_of(settings), topics_of(settings)
+        create_topics(kafka, topics)
+        stack.enter_context(running(settings, "ingest"))
+        sender, outcomes = EventSender(kafka), OutcomeFollower(kafka, topics)
+        stack.callback(outcomes.close)
+        stack.callback(sender.close)
+        yield Shop(settings, sender, outcomes)
+
+
 def measure(products: int, queries: int, per_s: float, progress: Progress) -> dict[str, Any]:
     """Everything, on servers of its own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        broker = stack.enter_context(EmbeddedBroker())
-        lite = stack.enter_context(LiteServer(folder / "lite"))
-        settings = _settings(folder, broker.bootstrap, lite.uri)
+        shop = stack.enter_context(open_shop(folder))
+        settings = shop.settings
         kafka, topics = kafka_of(settings), topics_of(settings)
-        create_topics(kafka, topics)
-        stack.enter_context(running(settings, "ingest"))
         stack.enter_context(running(settings, "query"))
-        sender, outcomes = EventSender(kafka), OutcomeFollower(kafka, topics)
-        stack.callback(outcomes.close)
-        stack.callback(sender.close)
-        shop = Shop(settings, sender, outcomes)
         with progress.task("filling", products) as task:
-            filled = [shop.upsert(f"p{number}") for number in range(products)]
-            for number, one in enumerate(filled):
-                one.result(SETTLE_S)
-                task(number)
+            shop.fill(products, task)
         encodings = patched(shop, [f"p{number}" for number in range(min(200, products))])
         seconds = fresh(shop, per_s, progress)
         asked, stopped, done = Asked(), threading.Event(), threading.Event()
@@ -306,19 +319,21 @@ def measure(products: int, queries: int, per_s: float, progress: Progress) -> di
         }
 
 
-def _settings(folder: Path, bootstrap: str, uri: str) -> Settings:
+def settings_of(folder: Path, bootstrap: str, uri: str, repartition: bool) -> Settings:
+    """A deployment of its own, in a folder."""
     return Settings.model_validate(
         {
             "data_dir": folder / "data",
             "kafka": {"bootstrap": bootstrap, "prefix": "swap"},
-            "milvus": {"uri": uri, "kind": "lite"},
+            "milvus": {"uri": uri, "kind": "lite", "repartition": repartition},
             "ingest": {"metrics_port": claim_port(), "weigh_parts": False},
             "query": {"metrics_port": claim_port()},
         }
     )
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What another process finds it by."""
     settings.data_dir.mkdir(exist_ok=True)
     root = str(Path(__file__).parents[1])
     return {**settings_environment(settings), "PYTHONPATH": root, "PATH": os.environ["PATH"]}

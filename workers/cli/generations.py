@@ -102,10 +102,12 @@ def drop(name: Name, json: Json = False) -> None:
 def _promote(settings: Settings, name: str, *, quiet: bool, catch_up: bool = True) -> Promoted:
     from workers.config.load_models import encoder_of
     from workers.jobs.generations import existing
+    from workers.jobs.promotion import Promoted, settle
     from workers.jobs.promotion import promote as promote_generation
-    from workers.jobs.promotion import settle
 
-    settle(settings)
+    if name in settle(settings):
+        say(f"an earlier run has made {name!r} the live index, and what it left is tidied up now")
+        return Promoted(caught_up=0, held_s=0.0)
     encoder = encoder_of(existing(settings, name)) if catch_up else None
     with open_progress(quiet=quiet) as bars, bars.task("promoting"):
         return asyncio.run(promote_generation(settings, name, encoder))
