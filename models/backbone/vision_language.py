@@ -10,13 +10,16 @@ from models.errors import WeightsError
 INSTALL = "install transformers with `pip install 'lookstream[mllm]'`"
 
 
-def load_vision_language(folder: Path, device: str, auto_class: str) -> tuple[Any, Any]:
-    """A model, ready to infer, and its processor, from a local folder of safetensors.
+def load_vision_language(
+    folder: Path, device: str, auto_class: str, *, to_train: bool = False
+) -> tuple[Any, Any]:
+    """A model and its processor, from a local folder of safetensors.
 
     Args:
         folder: with the model, its configuration, tokenizer and processor.
         device: "cpu" (float32), "cuda" (bfloat16), or "auto": CUDA where a device is there.
         auto_class: of transformers: "AutoModel", or "AutoModelForImageTextToText" with a head.
+        to_train: in float32 on every device: steps of training are too small for bfloat16.
 
     Raises:
         WeightsError: transformers is missing, or the folder does not hold such a model.
@@ -43,7 +46,7 @@ def load_vision_language(folder: Path, device: str, auto_class: str) -> tuple[An
         model, info = getattr(library, auto_class).from_pretrained(
             folder,
             use_safetensors=True,
-            dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+            dtype=torch.bfloat16 if device == "cuda" and not to_train else torch.float32,
             output_loading_info=True,
             **local,
         )

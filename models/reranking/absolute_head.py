@@ -53,7 +53,7 @@ def load_head(folder: Path, width: int) -> AbsoluteHead | None:
     path = folder / NAME
     if not path.is_file():
         return None
-    again = "train it again, or remove it to rank without"
+    again = "train it again (`lookstream train reranker --mllm`), or remove it to rank without"
     try:
         arrays, card = read_weights(path)
         if card["format"] != FORMAT or card["width"] != width:

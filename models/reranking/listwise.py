@@ -33,7 +33,10 @@ from models.reranking.no_match import BY_LOSS, none_by_null
 from models.reranking.protocol import Candidate, Contribution, Ranked
 from models.reranking.similarity import LEVELS, ratios
 
-UNCALIBRATED = "its probabilities are those of its answers and are not calibrated"
+UNCALIBRATED = (
+    "its probabilities are those of its answers and are not calibrated: `lookstream train reranker "
+    "--mllm` adds a head that is"
+)
 HEADLESS_NOTE = f"the reranker has no head: {UNCALIBRATED}"
 
 

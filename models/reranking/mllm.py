@@ -278,8 +278,12 @@ def _expand(
     return found, whose
 
 
-def load_mllm_comparer(folder: Path, device: str = "auto") -> MllmComparer:
+def load_mllm_comparer(
+    folder: Path, device: str = "auto", *, to_train: bool = False
+) -> MllmComparer:
     """The comparer of a folder with a Qwen3-VL, and of the head beside it if there is one.
+
+    `to_train` loads it in float32 on every device.
 
     Raises:
         WeightsError: the folder does not hold such a model, or transformers is missing.
@@ -289,7 +293,9 @@ def load_mllm_comparer(folder: Path, device: str = "auto") -> MllmComparer:
         raise WeightsError(
             f"{folder} holds a model of type {kind!r}: the reranker reads {', '.join(MODEL_TYPES)}"
         )
-    model, processor = load_vision_language(folder, device, "AutoModelForImageTextToText")
+    model, processor = load_vision_language(
+        folder, device, "AutoModelForImageTextToText", to_train=to_train
+    )
     width = int(model.get_input_embeddings().weight.shape[1])
     head = load_head(folder, width)
     return MllmComparer(model, processor, None if head is None else head.to(model.device))

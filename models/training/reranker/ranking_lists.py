@@ -49,6 +49,27 @@ TYPO_SHARE = 0.3
 """Of synthetic texts."""
 
 
+@dataclass(frozen=True)
+class QuerySource:
+    """What asks: a photo, words, or both.
+
+    Attributes:
+        photo: that is shown, or whose product the words are of.
+        view: the number of the view of it; 0 for the photo as it is.
+        shown: whether the query has the picture.
+        text: its words; None without any.
+    """
+
+    photo: Photo
+    view: int
+    shown: bool
+    text: str | None
+
+    def picture(self, catalog: Catalog) -> Picture | None:
+        """The query's picture. Raises PictureError where it cannot be read."""
+        return _query_picture(catalog, self.photo, self.view) if self.shown else None
+
+
 @dataclass(frozen=True, eq=False)
 class RankingLists:
     """Queries of one modality, each with the same number of candidates in retrieval order.
@@ -57,6 +78,8 @@ class RankingLists:
         chunks: (chunks, size), the same for all.
         features: (queries, chunks, size, features).
         levels: (queries, candidates).
+        nearest: which products of the catalog the candidates are, (queries, candidates).
+        queries: what asks.
         relevant: G over the whole catalog, (queries,).
         products: that each query shows, (queries,); folds keep a product together.
         weights: of the queries' parts.
@@ -66,6 +89,8 @@ class RankingLists:
     chunks: Chunks
     features: Floats
     levels: Levels
+    nearest: NDArray[np.int64]
+    queries: tuple[QuerySource, ...]
     relevant: NDArray[np.int64]
     products: tuple[str, ...]
     weights: PartWeights
@@ -132,22 +157,22 @@ def make_ranking_lists(
             picture = None if modality == "text" else _query_picture(catalog, *source)
             queries += encoder.encode_queries([picture], [text], weights)
             tick()
-        lists[modality] = _ranking_lists(
-            photos, queries, texts, catalog.products, items, depth, from_views=bool(sources[0][1])
-        )
+        asking = [
+            QuerySource(photo, view, modality != "text", text)
+            for (photo, view), text in zip(sources, texts, strict=True)
+        ]
+        lists[modality] = _ranking_lists(asking, queries, catalog.products, items, depth)
     return lists
 
 
 def _ranking_lists(
-    photos: Sequence[Photo],
+    asking: Sequence[QuerySource],
     queries: Sequence[Encoded],
-    texts: Sequence[str | None],
     products: Sequence[Product],
     items: Sequence[Encoded],
     depth: int,
-    *,
-    from_views: bool,
 ) -> RankingLists:
+    photos = [one.photo for one in asking]
     similarity = np.stack([one.vector for one in queries]) @ np.stack([i.vector for i in items]).T
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :depth]
     levels = relevance(photos, products)
@@ -155,7 +180,7 @@ def _ranking_lists(
     features = [
         collect_features(
             query.juice,
-            text,
+            source.text,
             [
                 Candidate(
                     products[at].product_id, float(row[at]), items[at].juice, products[at].title
@@ -164,16 +189,18 @@ def _ranking_lists(
             ],
             chunks,
         )
-        for query, text, row, places in zip(queries, texts, similarity, nearest, strict=True)
+        for query, source, row, places in zip(queries, asking, similarity, nearest, strict=True)
     ]
     return RankingLists(
         chunks=chunks,
         features=np.stack(features),
         levels=np.take_along_axis(levels, nearest, axis=1),
+        nearest=nearest,
+        queries=tuple(asking),
         relevant=relevant_counts(levels),
         products=tuple(photo.product_id or "" for photo in photos),
         weights=queries[0].weights,
-        from_views=from_views,
+        from_views=bool(asking[0].view),
     )
 
 
