@@ -24,6 +24,8 @@ WITH_TORCH = (
     "onnx_ir",
     "open_clip",
     "transformers",
+    "accelerate",
+    "peft",
 )
 """Packages that come with it, or need it."""
 

@@ -11,6 +11,7 @@ EXTRAS = {
     "onnx_ir": "train",
     "onnxscript": "train",
     "open_clip": "hub",
+    "peft": "mllm-train",
     "psutil": "bench",
     "pyvista": "synthetic",
     "scipy": "train",

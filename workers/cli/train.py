@@ -191,8 +191,12 @@ def rotation(
 
 @train.command()
 def reranker(
-    catalog: Annotated[Path, typer.Argument(help="A catalog folder with photos.jsonl.")],
-    to: Annotated[Path, typer.Option("--out", help="Where the parameters are written.")],
+    catalogs: Annotated[
+        list[Path], typer.Argument(help="Catalog folders with photos.jsonl; one, without --mllm.")
+    ],
+    to: Annotated[
+        Path, typer.Option("--out", help="Where the parameters, or the folder, are written.")
+    ],
     unknown: Annotated[
         Path | None,
         typer.Option(
@@ -202,8 +206,20 @@ def reranker(
     splits: Annotated[
         list[str] | None, typer.Option("--split", help="Photos to fit on; repeatable.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many photos.")] = 1500,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many photos of a folder.")] = 1500,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    mllm: Annotated[
+        str | None,
+        typer.Option(help="Train this vision-language model: a folder, or hf:OWNER/NAME."),
+    ] = None,
+    lora: Annotated[
+        bool, typer.Option("--lora", help="With --mllm, low-rank changes alone.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="With --mllm, passes over all lists.")] = 5,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="With --mllm, the largest learning rate; by default 5e-6, LoRA 1e-4."),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -213,19 +229,46 @@ def reranker(
     are no such photos; the report is of products held out. Catalogs that the
     encoder recognises and others are ordered by parameters of their own.
 
-    [bold]Example[/]
+    With --mllm a Qwen3-VL is trained to look at the pictures of the same lists, whole or by --lora,
+    and written as a folder with the head that scores absolutely. That is for a GPU, and needs
+    lookstream[mllm-train]. An interrupted run resumes when it is started again.
+
+    [bold]Examples[/]
 
       lookstream train reranker grocery --out models/weights/reranker-lite2.json
+      lookstream train reranker --mllm qwen3-vl-2b my-shop grocery --lora --out my-shop/reranker
     """
     from models.training.reranker.linear import fit_reranker, write_parameters
+    from workers.cli.train_mllm import train_mllm_reranker
     from workers.config.load_models import encoder_of
     from workers.config.settings import load_settings
 
+    if mllm is not None:
+        if unknown is not None:
+            raise typer.BadParameter("--unknown is for the linear reranker: leave it out")
+        train_mllm_reranker(
+            mllm,
+            catalogs,
+            to,
+            lora=lora,
+            epochs=epochs,
+            rate=rate,
+            limit=limit,
+            splits=splits or None,
+            seed=seed,
+            quiet=quiet,
+            json=json,
+        )
+        return
+    if lora or len(catalogs) > 1:
+        raise typer.BadParameter(
+            "--lora and several catalogs are for --mllm: the linear reranker is fitted on one"
+        )
     encoder = encoder_of(load_settings())
     with open_progress(quiet=quiet) as bars:
         fitted = fit_reranker(
             encoder,
-            catalog,
+            catalogs[0],
             unknown=unknown,
             splits=splits or None,
             limit=limit,

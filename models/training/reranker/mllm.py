@@ -37,6 +37,7 @@ from models.training.reranker.ranking_lists import make_ranking_lists
 
 INSTALL = "LoRA needs peft: `pip install 'lookstream[mllm-train]'`"
 LORA_LAYERS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+LORA_RANK = 16
 CHECKPOINT = "checkpoint.safetensors"
 EXAMINED = 200
 """Chunks of held-out products at most, by which before and after are compared."""
