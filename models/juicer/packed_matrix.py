@@ -78,17 +78,11 @@ class PackedMatrix(msgspec.Struct, frozen=True, array_like=True):
         """Give the matrix back as float32 (n, d); of 4 bits, its rows have length 1, or 0."""
         codes = self.codes()
         if self.bits == 4:
-            return unit(turn_back(codes.astype(np.float32)))
+            return unit(codes.astype(np.float32) @ turn(self.shape[1]).T)
         return codes.astype(np.float32) * np.float32(self.scale)
 
 
 EMPTY = PackedMatrix((0, 0), 1.0, b"")
-
-
-def turn_back(codes: Floats) -> Floats:
-    """Rows (…, d), up to one factor, of which these are the codes of 4 bits."""
-    rows: Floats = codes @ turn(codes.shape[-1]).T
-    return rows
 
 
 @cache

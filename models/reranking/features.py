@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from models.arrays import Floats, unit
 from models.errors import RerankerError
 from models.juicer.juice import Juice
-from models.juicer.packed_matrix import PackedMatrix, turn_back
+from models.juicer.packed_matrix import PackedMatrix, turn
 from models.reranking.chunks import Chunks
 from models.reranking.protocol import Candidate
 from models.text.trigram_overlap import lexical_match
@@ -87,7 +87,7 @@ class _Tokens:
 
     @staticmethod
     def stack(matrices: Sequence[PackedMatrix]) -> _Tokens:
-        rows = unit(dense(matrices))
+        rows = unit(dense(matrices, turned=True))
         counts = np.array([matrix.shape[0] for matrix in matrices] + [0])
         present: NDArray[np.bool_] = np.arange(rows.shape[1]) < counts[:, None]
         return _Tokens(rows, present)
@@ -146,8 +146,11 @@ def _cosines(query: PackedMatrix, others: Sequence[PackedMatrix]) -> Floats:
     return cosines
 
 
-def dense(matrices: Sequence[PackedMatrix]) -> Floats:
+def dense(matrices: Sequence[PackedMatrix], *, turned: bool = False) -> Floats:
     """Matrices as one array (n + 1, rows, width), up to the scale of each; zeros where absent.
+
+    ``turned`` leaves those of 4 bits as they are stored, turned, and turns those of 8: cosines are
+    the same, and a catalog's tokens need no work.
 
     Raises:
         RerankerError: they are of different widths.
@@ -165,6 +168,7 @@ def dense(matrices: Sequence[PackedMatrix]) -> Floats:
                 "different models; reindex the catalog"
             )
         values[at, : matrix.shape[0]] = matrix.codes()
-    turned = [at for at, matrix in enumerate(matrices) if matrix.bits == 4]
-    values[turned] = turn_back(values[turned])
+    others = [at for at, matrix in enumerate(matrices) if (matrix.bits == 4) != turned]
+    if others:
+        values[others] = values[others] @ (turn(width) if turned else turn(width).T)
     return values
