@@ -6,8 +6,8 @@ The network is frozen; trained is one linear map of its pooled features into the
 identities and by titles at once: cosine softmax over products (s = 16, m = .1), and the same with
 each photo's title among all titles. Photos of the training split are juiced, sieved or drawn at
 random (`models.curation.juicing`); those that ask are left as they are. At equal pixels juicing
-keeps every photo with a share of its pixels; at equal samples it crops the photos of the random
-choice, which stay as large as the crop. A score is the mean of I-HR@1 (a photo finds its product's
+keeps every photo with a share of its pixels; at equal samples it juices the photos of the random
+choice to half of theirs. A score is the mean of I-HR@1 (a photo finds its product's
 catalog picture), image to text and text to image (R@1); of catalogs without products, of the share
 of photos whose kind is right. Catalogs: grocery and clothing of `../shared/data`, and a rendered
 one. Over means points of the score, of the mean over catalogs and seeds. The last line is one JSON
@@ -46,7 +46,8 @@ from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
 BUDGETS = (0.3, 0.5, 0.7, 0.9)
-WHOLE_CROP = 1.0
+OF_SAMPLES = 0.5
+"""Of the pixels of each photo, where samples are equal."""
 EPOCHS, BATCH, RATE, SCALE, PIXEL_MARGIN = 12, 64, 2e-3, 16.0, 0.1
 WIDTH = 384
 """Of sentence vectors."""
@@ -115,7 +116,7 @@ def read_task(folder: Path, features: Features, photos: int, progress: Progress)
             )
         )
         rows[None].append(features.of(picture))
-        for keep in (*BUDGETS, WHOLE_CROP):
+        for keep in BUDGETS:
             rows[keep].append(features.of(crop_to_juice(picture, encoded.juice.box, keep)))
     asks = [features.of(open_picture(Path(catalog.locate(one.image)))) for one in asked]
     items = [
@@ -228,7 +229,7 @@ def measure_task(task: Task, seeds: int) -> list[dict[str, Any]]:
             add("random", budget, seed, None, drawn)
             add("sieve", budget, seed, None, chosen(task.samples, Way.SIEVE, budget))
             add("juice", budget, seed, budget, everything)
-            add("juice, samples", budget, seed, WHOLE_CROP, drawn)
+            add("juice, samples", budget, seed, OF_SAMPLES, drawn)
     return records
 
 

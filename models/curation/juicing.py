@@ -1,9 +1,9 @@
 """Training sets of fewer pixels or fewer samples: juiced, sieved, or drawn at random.
 
-Juicing (DataJuicer, arXiv 2503.14559) works inside each sample: a photo is cropped to the box of
-its salient patches and brought down to a share of its pixels. Sieving keeps the samples whose
-picture and text agree most (CLIPScore filtering), random choice is what both must be ahead of. What
-a sample costs is its pixels, so that a share means the same for all three.
+Juicing (DataJuicer, arXiv 2503.14559) works inside each sample: a photo is cropped towards the box
+of its product, as far as that is sure, and brought down to a share of its pixels. Sieving keeps the
+samples whose picture and text agree most (CLIPScore filtering), random choice is what both must be
+ahead of. What a sample costs is its pixels, so that a share means the same for all three.
 
 How far a picture agrees with words (ours): where one network reads both, the cosine of the two;
 else that of the words and the mean of the names of the picture's classes, weighed by their
@@ -24,7 +24,7 @@ from models.embedding.protocol import Encoded, SearchEncoder
 from models.images.letterbox import Picture
 
 MARGIN = 0.05
-"""Of the picture, around the box of its salient patches: a patch is a ninth of it."""
+"""Of the picture, around the box of its product: a patch is a ninth of it."""
 MIN_SIDE = 32
 """Pixels; a picture is not made smaller."""
 
@@ -43,7 +43,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         image: the photo's reference in the folder that was read.
         agreement: of picture and text, -1..1; 0 where there is no text.
-        box: of the salient patches, in shares of width and height.
+        box: of the product, in shares of width and height; all where none is sure.
         text: the caption, enhanced by juicing.
         raw_text: the caption as it was.
         pixels, juiced_pixels: of the photo, and of what was written for it (0: nothing was).
@@ -59,7 +59,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def crop_to_juice(picture: Picture, box: Box, keep: float) -> Picture:
-    """The part of a picture in a box, with a margin, and at most a share of its pixels.
+    """The part of a picture around a box, and at most a share of its pixels.
+
+    Half of the pixels that go are what lies around the product, half are detail: the part has at
+    least √keep of the picture's area, so that a generous budget crops little, and no box that is
+    too small takes more away than the budget asks for (`benchmarks.juicing.training`).
 
     Args:
         picture: uint8 (h, w, 3).
@@ -67,8 +71,9 @@ def crop_to_juice(picture: Picture, box: Box, keep: float) -> Picture:
         keep: of the pixels, above 0 to 1.
     """
     height, width = picture.shape[:2]
-    left, right = _grown(box[0], box[2], width)
-    top, bottom = _grown(box[1], box[3], height)
+    x0, y0, x1, y1 = _grown(box, keep**0.5)
+    left, right = _at_least(x0, x1, width)
+    top, bottom = _at_least(y0, y1, height)
     part = picture[top:bottom, left:right]
     scale = (keep * height * width / (part.shape[0] * part.shape[1])) ** 0.5
     if scale >= 1:
@@ -78,9 +83,25 @@ def crop_to_juice(picture: Picture, box: Box, keep: float) -> Picture:
     return np.asarray(shrunk)
 
 
-def _grown(low: float, high: float, length: int) -> tuple[int, int]:
-    """First and last pixel of an interval of shares with its margin, `MIN_SIDE` long if it can."""
-    first, last = round((low - MARGIN) * length), round((high + MARGIN) * length)
+def _grown(box: Box, area: float) -> Box:
+    """The box with its margin, and further around its middle as far as the picture reaches, until
+    it has at least this share of the picture's area."""
+    x0, y0 = max(0.0, box[0] - MARGIN), max(0.0, box[1] - MARGIN)
+    x1, y1 = min(1.0, box[2] + MARGIN), min(1.0, box[3] + MARGIN)
+    wide, high = x1 - x0, y1 - y0
+    if wide * high >= area:
+        return x0, y0, x1, y1
+    wide = min(1.0, wide * (area / (wide * high)) ** 0.5)
+    high = min(1.0, area / wide)
+    wide = min(1.0, area / high)
+    left = min(max(0.0, (x0 + x1 - wide) / 2), 1 - wide)
+    top = min(max(0.0, (y0 + y1 - high) / 2), 1 - high)
+    return left, top, left + wide, top + high
+
+
+def _at_least(low: float, high: float, length: int) -> tuple[int, int]:
+    """First and last pixel of an interval of shares, `MIN_SIDE` long if it can."""
+    first, last = round(low * length), round(high * length)
     short = max(0, MIN_SIDE - (last - first))
     first, last = max(0, first - short // 2), min(length, last + short - short // 2)
     return first, max(first + 1, last)

@@ -29,8 +29,8 @@ def juice(
     by: Annotated[
         By,
         typer.Option(
-            help="juice: photos cropped to what counts; sieve: photos that fit their text best; "
-            "random: any."
+            help="juice: photos cropped towards what counts and brought down; sieve: photos that "
+            "fit their text best; random: any."
         ),
     ] = By.JUICE,
     split: Annotated[str, typer.Option(help="Photos of this split; ALL for all.")] = "train",
@@ -39,7 +39,7 @@ def juice(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Condense a training set: photos cropped to what counts in them.
+    """Condense a training set: photos cropped towards what counts in them.
 
     Each sample is kept, with at most a share of its pixels. `--by sieve` and `--by random` keep a
     share of the samples whole, to compare with. Products and other splits stay as they are, and

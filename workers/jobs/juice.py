@@ -44,7 +44,7 @@ class JuiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     split: str | None
     seed: int
     model_id: str
-    format: int = 1
+    format: int = 2
 
 
 @dataclass(frozen=True)
