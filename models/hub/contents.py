@@ -12,6 +12,8 @@ from models.hub.lock import is_safe_name
 from models.hub.names import Source
 from models.hub.reasons import Reason
 
+RERANKER_HEAD = "absolute_head.safetensors"
+"""Beside a vision-language model that was trained to rerank (`models.reranking.absolute_head`)."""
 CONFIGS = ("config.json", "open_clip_config.json")
 OTHERS = frozenset(
     [
@@ -30,6 +32,7 @@ OTHERS = frozenset(
         "tokenizer.model",
         "spiece.model",
         "sentencepiece.bpe.model",
+        RERANKER_HEAD,
         "LICENSE",
         "LICENSE.md",
         "LICENSE.txt",
@@ -90,7 +93,7 @@ def _weights(source: Source, top: set[str]) -> list[str]:
     for name in PREFERRED:
         if name in top:
             return [name]
-    shards = sorted(name for name in top if name.endswith(".safetensors"))
+    shards = sorted(name for name in top - OTHERS if name.endswith(".safetensors"))
     if shards:
         return [*([INDEX] if INDEX in top else []), *shards]
     if pickles := sorted(name for name in top if PurePosixPath(name).suffix in PICKLES):

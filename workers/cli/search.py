@@ -167,6 +167,8 @@ def _show(result: Result, *, filtered: bool) -> None:
         )
     if result.searched_for is not None:
         say(f"searched for {result.searched_for!r}; as typed: --no-repair")
+    if result.not_reranked is not None:
+        say(result.not_reranked)
     _show_items(result.items)
     for group in result.groups:
         left, top, right, bottom = group.box

@@ -231,7 +231,7 @@ def reranker(
 
     With --mllm a Qwen3-VL is trained to look at the pictures of the same lists, whole or by --lora,
     and written as a folder with the head that scores absolutely. That is for a GPU, and needs
-    lookstream[mllm-train]. An interrupted run resumes when it is started again.
+    the extra mllm-train. An interrupted run resumes when it is started again.
 
     [bold]Examples[/]
 
@@ -246,6 +246,8 @@ def reranker(
     if mllm is not None:
         if unknown is not None:
             raise typer.BadParameter("--unknown is for the linear reranker: leave it out")
+        if rate is not None and not 0 < rate < 1:
+            raise typer.BadParameter("--rate is between 0 and 1")
         train_mllm_reranker(
             mllm,
             catalogs,

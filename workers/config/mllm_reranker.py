@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from models.errors import RerankerError
+from models.hub.contents import RERANKER_HEAD
 from models.hub.names import is_hub_name
 from models.hub.resolve import find_folder, local_folder
 from models.reranking.chat_server import SERVER_NOTE, ChatServerComparer, check_url
@@ -17,8 +18,6 @@ from workers.config.sections import ModelSettings
 from workers.progress.lines import Lines
 
 PREFIX = "mllm:"
-HEAD = "absolute_head.safetensors"
-"""As `models.reranking.absolute_head` names it, which needs torch."""
 
 
 def is_mllm(name: str | None) -> TypeGuard[str]:
@@ -51,7 +50,7 @@ def mllm_note(models: ModelSettings) -> str:
     if _is_server(named):
         return SERVER_NOTE
     folder = find_folder(named) if is_hub_name(named) else Path(named)
-    return "" if folder is not None and (folder / HEAD).is_file() else HEADLESS_NOTE
+    return "" if folder is not None and (folder / RERANKER_HEAD).is_file() else HEADLESS_NOTE
 
 
 def name_to_fetch(models: ModelSettings) -> str | None:

@@ -75,6 +75,12 @@ TRUNCATED = Counter(
     "lookstream_truncated_pictures",
     "JPEG pictures that lack their last bytes, and were taken as they are.",
 )
+NOT_RERANKED = Counter(
+    "lookstream_not_reranked",
+    "Lists that keep retrieval's order because a reranker that looks at pictures was late, or "
+    "failed.",
+    ["why"],
+)
 WAITING_PICTURES = Gauge(
     "lookstream_pictures_waiting", "Pictures that wait for their turn at the host they come from."
 )

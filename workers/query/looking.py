@@ -19,6 +19,7 @@ from models.images.letterbox import Picture
 from models.reranking.listwise import ListwiseReranker, Shown
 from models.reranking.protocol import Candidate, ListReranker, Ranked
 from models.reranking.similarity import SimilarityReranker
+from workers.deploy.telemetry import NOT_RERANKED
 from workers.query.candidate_pictures import CandidatePictures
 from workers.query.compose import WeighedPicture
 from workers.query.rerank import candidate_of
@@ -96,16 +97,20 @@ class LookingReranker:
             return self._reranker.rerank(query, text, candidates, explain=explain, shown=shown)
         except RerankerLate as error:
             self.not_reranked = LATE
+            NOT_RERANKED.labels("late").inc()
             log.warning("not reranked in time", why=str(error))
         except ModelError as error:
             self.not_reranked = FAILED
+            NOT_RERANKED.labels("failed").inc()
             log.warning("the reranker cannot answer", why=str(error))
         return None
 
     def _shown(self, text: str | None, candidates: Sequence[Candidate]) -> Shown:
+        left_s = self._until - self._clock()
+        if left_s <= 0:
+            raise RerankerLate("the queries before it took all of the time (query.rerank_s)")
         like = [self._like] if self._like is not None and self._picture is None else []
-        within_s = OF_PICTURES * (self._until - self._clock())
-        found = self._pictures.get([*like, *candidates], within_s)
+        found = self._pictures.get([*like, *candidates], OF_PICTURES * left_s)
         picture = found[0] if like else self._picture
         if picture is None and not text:
             raise RerankerError("the query has no words, and its picture cannot be had")
@@ -119,7 +124,7 @@ class RerankersOf:
         reranker: the worker's.
         pictures: those of candidates; needed where the reranker looks at them.
         like: a stored product that the query asks by.
-        within_s: seconds from now for all lists.
+        until: for all lists, on the clock of `time.monotonic`.
     """
 
     def __init__(
@@ -127,12 +132,12 @@ class RerankersOf:
         reranker: ListReranker,
         pictures: CandidatePictures | None,
         like: Item | None = None,
-        within_s: float = math.inf,
+        until: float = math.inf,
     ) -> None:
         self._reranker = reranker
         self._pictures = pictures
         self._like = None if like is None else candidate_of(like, 1.0)
-        self._until = time.monotonic() + within_s
+        self._until = until
         self._made: list[LookingReranker] = []
 
     def __call__(self, picture: Picture | None) -> ListReranker:

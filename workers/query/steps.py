@@ -275,7 +275,9 @@ class QueryPipeline:
 
         query, began = one.query, time.monotonic()
         like = liked[query.like[0]] if query.like else None
-        rerankers = RerankersOf(self._reranker, self._pictures, like, self._settings.rerank_s)
+        # Counted for all of a batch together, so that the last of it does not wait for all others.
+        until = batch.retrieved + self._settings.rerank_s
+        rerankers = RerankersOf(self._reranker, self._pictures, like, until)
         try:
             with timed("query", "rerank"):
                 page = page_of(encoded, looked_for(one.pictures), *found[0])

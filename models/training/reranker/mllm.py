@@ -199,7 +199,7 @@ class _Run:
     def examine(self, chunks: Sequence[Chunk], progress: Any) -> dict[str, float]:
         """Mean loss, and the share of chunks that are answered rightly; nothing of no chunks."""
         losses, right = [], []
-        with torch.inference_mode():
+        with torch.no_grad():
             for done, chunk in enumerate(chunks):
                 passed, levels, present = self._pass([chunk])
                 losses.append(float(self._loss(passed, levels, present)))

@@ -22,6 +22,7 @@ from workers.cli import app
     [
         (["shop", "--lora"], "are for --mllm"),
         (["shop", "other"], "are for --mllm"),
+        (["shop", "--mllm", "model", "--rate", "nan"], "between 0 and 1"),
         (["shop", "--mllm", "model", "--unknown", "other"], "--unknown is for the linear"),
     ],
 )

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from models.errors import ModelError, RerankerError
+from models.hub.contents import RERANKER_HEAD
 from models.reranking.chat_server import SERVER_NOTE, ChatServerComparer
 from models.reranking.listwise import HEADLESS_NOTE, ListwiseReranker
 from tests.needs import torch_is_there
 from tests.servers.chat_server import chat_server
 from workers.config.load_models import reranker_for, reranker_note
-from workers.config.mllm_reranker import HEAD
 from workers.config.sections import ModelSettings
 from workers.config.settings import Settings, load_settings, settings_environment
 from workers.errors import SettingsError
@@ -82,7 +82,7 @@ def test_what_may_not_be_fetched_is_not(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_the_note_of_a_folder_is_known_without_loading_it(tmp_path: Path) -> None:
     settings = settings_with(f"mllm:{tmp_path}")
     assert reranker_note(settings, "any") == HEADLESS_NOTE
-    (tmp_path / HEAD).touch()
+    (tmp_path / RERANKER_HEAD).touch()
     assert not reranker_note(settings, "any")
 
 
@@ -90,4 +90,4 @@ def test_the_note_of_a_folder_is_known_without_loading_it(tmp_path: Path) -> Non
 def test_the_head_has_one_name() -> None:
     from models.reranking.absolute_head import NAME
 
-    assert NAME == HEAD
+    assert NAME == RERANKER_HEAD

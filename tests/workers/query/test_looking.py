@@ -172,8 +172,20 @@ async def test_without_an_answer_retrievals_order_stands_and_the_result_says_so(
     assert b"not_reranked" in encode(result)
 
 
+async def test_without_time_left_nothing_is_fetched_or_asked(
+    pipeline: QueryPipeline, eye: Eye, tmp_path: Path
+) -> None:
+    gone_by = QuerySettings(retry_s=0.1, rerank_s=1e-9)
+    pipeline._settings = gone_by
+    result = await answer(pipeline, image=str(tmp_path / "red.png"))
+    assert result.not_reranked == LATE
+    assert not eye.asked
+    assert pipeline._pictures is not None
+    assert not pipeline._pictures._kept
+
+
 async def test_lists_of_one_query_share_its_time(pipeline: QueryPipeline, eye: Eye) -> None:
-    rerankers = RerankersOf(ListwiseReranker(eye), pipeline._pictures, within_s=math.inf)
+    rerankers = RerankersOf(ListwiseReranker(eye), pipeline._pictures)
     assert rerankers.not_reranked is None
     one, other = rerankers(None), rerankers(None)
     assert one is not other
