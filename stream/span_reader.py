@@ -198,6 +198,18 @@ class SpanReader:
                 self.positions[partition] = record.offset + 1
                 yield record
 
+    def save_start(self) -> None:
+        """Store where the span begins, as if all before it had been read; raises `BrokerError`."""
+        # Where no record is so late there is no offset. Asked again, since the ends were read after
+        # the first answer: what lies before them is earlier then.
+        places = [TopicPartition(self.topic, place.partition) for place in self._starts]
+        self.positions = {
+            place.partition: place.offset if place.offset >= 0 else self._ends[place.partition]
+            for place in retry_until_leader(self._start, places)
+            if place.offset != OFFSET_BEGINNING
+        }
+        self.save()
+
     def save(self) -> None:
         """Store the position, for a span from `Edge.LAST`; raises `BrokerError`."""
         places = [TopicPartition(self.topic, *place) for place in self.positions.items()]

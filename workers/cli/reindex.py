@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,7 +45,8 @@ def reindex(
         bool, typer.Option("--restart", help="Drop what an earlier run has built, and begin anew.")
     ] = False,
     file: Annotated[
-        Path | None, typer.Option(help="Replay a recording instead of the catalog topic.")
+        Path | None,
+        typer.Option(help="Begin with a recording; the topic follows from an hour before its end."),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -107,8 +108,7 @@ def reindex(
         return
     _confirm(comparison, into, yes=yes)
     with open_progress(quiet=quiet) as bars, bars.task("promoting"):
-        follows = encoder if file is None else None
-        promoted = asyncio.run(promote(settings, into, follows))
+        promoted = asyncio.run(promote(settings, into, encoder))
     report |= {"promoted": True, **asdict(promoted)}
     say(
         f"the new index is live, with vectors of {encoder.model_id} ({promoted.caught_up} records "
@@ -129,20 +129,25 @@ def _replay(
     bars: Progress,
     file: Path | None = None,
 ) -> dict[str, Any]:
-    """Apply what the topic has beyond what was applied before."""
+    """Apply what the topic has beyond what was applied before, or a recording."""
     from stream.span_reader import Edge, Span
     from workers.config.wiring import catalog_topics
     from workers.jobs.generations import describe
+    from workers.jobs.reindex import RecordingEnd
 
     topics, span = catalog_topics(settings), Span(Edge.LAST, Edge.NOW)
     with source(settings, span, candidate, file)(topics, bars, "replaying") as reading:
-        replayed = apply_products(reading, candidate, encoder)
+        end = RecordingEnd()
+        watched = replace(reading, records=end.watch(reading.records))
+        replayed = apply_products(watched, candidate, encoder)
     if not describe(candidate, "").items:
         raise SettingsError(
             f"there is no product in {file or ' and '.join(topics)} to build an index from: "
             "produce the catalog (lookstream produce DIR), or give a recording (--file); the live "
             "index stays"
         )
+    if file is not None:
+        end.follow(settings, candidate)
     for one in replayed.refusals[:10]:
         say(f"  {one['source']}  {one['error_class']}: {one['reason']}")
     return replayed.json()

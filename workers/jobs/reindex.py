@@ -1,11 +1,14 @@
-"""What building an index anew finds before it begins: what is live, what was begun, what to do."""
+"""What building an index anew finds before it begins, and where it goes on after a recording."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 from index.prototypes.registry import BankRegistry
-from stream.span_reader import Edge, Span, SpanReader
+from stream.records import Record
+from stream.span_reader import Edge, Span, SpanReader, Time
 from workers.config.settings import Settings
 from workers.config.wiring import catalog_topics, kafka_of
 from workers.errors import SettingsError
@@ -16,6 +19,10 @@ from workers.jobs.generations import (
     lookup,
     replay_group,
 )
+
+BEFORE_END_MS = 3_600_000
+"""How long before its end the topic is read again after a recording: partitions are recorded one
+after the other, clocks differ, and what is applied twice changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,37 @@ def plan(settings: Settings, into: str, model_id: str, *, from_topic: bool, rest
 def has_live_index(settings: Settings) -> bool:
     """Whether anything was ever indexed here."""
     return BankRegistry(settings.data_dir).current() is not None
+
+
+@dataclass
+class RecordingEnd:
+    """Watches the records of a recording, to tell up to which time it is complete."""
+
+    _newest_ms: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By topic and partition."""
+
+    def watch(self, records: Iterator[Record]) -> Iterator[Record]:
+        """The same records."""
+        for record in records:
+            place = record.topic, record.partition
+            self._newest_ms[place] = max(self._newest_ms.get(place, 0), record.timestamp_ms)
+            yield record
+
+    def follow(self, settings: Settings, candidate: Settings) -> None:
+        """Let a generation go on in the catalog's topics from where the recording ended.
+
+        That is an hour before the partition that ends first: what lies before is in it, whatever
+        deployment was recorded.
+
+        Raises:
+            BrokerError: Kafka does not answer.
+        """
+        group = replay_group(settings, candidate)
+        span = Span(Time(max(0, min(self._newest_ms.values(), default=0) - BEFORE_END_MS)))
+        with ExitStack() as stack:
+            for topic in catalog_topics(settings):
+                reader = SpanReader(kafka_of(settings), topic, span, group=group)
+                stack.enter_context(reader).save_start()
 
 
 def _events(settings: Settings, candidate: Settings | None) -> int:

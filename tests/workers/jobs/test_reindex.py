@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
 
 from index.errors import ModelMismatch
@@ -141,6 +143,25 @@ def test_the_first_index_can_be_built_from_the_topic(settings: Settings) -> None
     assert done["compared"] is None
     with opened(settings, ColourEncoder()) as index:
         assert index.count() == LIVE
+
+
+@pytest.mark.slow
+def test_after_a_recording_the_topic_is_followed(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "catalog.jsonl"
+    publish(settings, *events())
+    lookstream("record", "catalog", "--out", str(file))
+    publish(
+        settings,
+        *events(first=20, count=5),
+        ("p7", orjson.dumps({"type": "delete", "product_id": "p7", "version": 9})),
+        ("p8", orjson.dumps({"type": "patch", "product_id": "p8", "price": 99.0})),
+    )
+    live = asyncio.run(ingest_live(settings))
+    done = lookstream("reindex", "--file", str(file), "--yes")
+    assert done["replayed"]["read"] == 64
+    assert done["caught_up"] >= 17
+    with opened(settings, ColourEncoder()) as index:
+        assert index.content_hash() == live
 
 
 @pytest.mark.slow
