@@ -221,6 +221,13 @@ class CatalogIndex:
         """Fill the table that `find` needs, so that the first query does not wait for it."""
         self._call(lambda collection: self._retriever_of(collection).refresh(), None)
 
+    def follow(self) -> bool:
+        """Take in some of what was written, if that costs Milvus nothing; whether there is more.
+
+        So that a query after many writes need not. Called from the thread that calls `find`.
+        """
+        return self._call(lambda collection: self._retriever_of(collection).follow(), False)
+
     def _retriever_of(self, collection: Collection) -> Retriever:
         if self._retriever is None or self._retriever.collection is not collection:
             self._vocabulary = self._empty_vocabulary()

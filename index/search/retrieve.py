@@ -118,6 +118,14 @@ class Retriever:
                 return
             self.table.apply(products)
 
+    def follow(self) -> bool:
+        """Take in a page of what was written, where the mirror has it; whether there is more."""
+        if not self.table.has_vectors or self._reading.unchanged(self._seen):
+            return False
+        products, self._seen = self._reading.changes(self._seen)
+        self.table.apply(products)
+        return bool(products)
+
     def retrieve(self, requests: Sequence[Request]) -> list[Retrieved]:
         """Answer requests, each by itself.
 

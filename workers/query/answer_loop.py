@@ -24,6 +24,9 @@ from workers.query.steps import PreparedQuery, QueryPipeline, RejectedQuery
 DRAIN_S = 2.0
 """How long what is under way may take to end when the worker stops."""
 POLL_S = 0.02
+FOLLOW_EVERY_S = 0.1
+"""How long after the last query the table takes in what was written, and again; a query that comes
+meanwhile waits some 40 ms at most."""
 WARM_EVERY_S = 1.0
 """How often an index is looked for where there was none, or it did not answer, at the start."""
 
@@ -117,13 +120,19 @@ class AnswerLoop:
         return batch
 
     async def _next(self) -> PreparedQuery | RejectedQuery | None:
-        """The next that is ready. Until the index is there and open it is looked for meanwhile."""
+        """The next that is ready. Meanwhile the index is looked for; once it is open, followed."""
         while not self._warm:
             try:
                 return await asyncio.wait_for(self._ready.get(), WARM_EVERY_S)
             except TimeoutError:
                 self._warm = await asyncio.to_thread(self._pipeline.warm)
-        return await self._ready.get()
+        wait_s = FOLLOW_EVERY_S
+        while True:
+            try:
+                return await asyncio.wait_for(self._ready.get(), wait_s)
+            except TimeoutError:
+                more = await asyncio.to_thread(self._pipeline.follow)
+                wait_s = 0 if more else FOLLOW_EVERY_S
 
     def _answer(self, batch: Sequence[PreparedQuery | RejectedQuery]) -> None:
         self._publish(self._pipeline.search(batch))

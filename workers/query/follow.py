@@ -37,6 +37,10 @@ class FollowingPipeline:
         except ModelMismatch:
             return True
 
+    def follow(self) -> bool:
+        """See `QueryPipeline.follow`."""
+        return self._pipeline.follow()
+
     def search(
         self, prepared: Sequence[PreparedQuery | RejectedQuery]
     ) -> list[Result | RejectedQuery]:

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from index.errors import MilvusUnavailable
+from index.errors import MilvusUnavailable, SearchIndexError
 from index.item import Item
 from index.search.retrieve import Request, Retrieved
 from models.embedding.layout import PartWeights
@@ -155,6 +155,16 @@ class QueryPipeline:
         except MilvusUnavailable as error:
             log.warning("the table of products is filled later", why=str(error))
             return False
+
+    def follow(self) -> bool:
+        """Take in some of what was written since the last query; whether there may be more.
+
+        Called from the thread that calls `search`.
+        """
+        try:
+            return self._index.follow()
+        except SearchIndexError:
+            return False  # the next query says what it is
 
     async def answer(self, records: Sequence[Record]) -> list[Result | RejectedQuery]:
         """One result or rejection per record, in order, when the last of them is ready."""

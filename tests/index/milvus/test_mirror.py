@@ -96,6 +96,26 @@ def test_it_follows_every_write(collection: Collection, reader: Retriever) -> No
     assert np.linalg.norm(vector) == pytest.approx(1)
 
 
+def test_between_queries_it_is_followed_page_by_page(
+    collection: Collection, reader: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held(reader)
+    assert not reader.follow()
+    monkeypatch.setattr("index.milvus.mirror.PAGE", 2)
+    for number in range(12):
+        collection.write([item(number, 7.0)])
+    assert reader.follow()
+    prices = reader.table.prices(
+        reader.table.slots_of(reader.table.rows(reader.table.select(None)))
+    )
+    assert 0 < (prices == 7.0).sum() < 12
+    while reader.follow():
+        pass
+    seen = reader._seen
+    assert held(reader) == stored(collection)
+    assert reader._seen == seen
+
+
 @pytest.mark.parametrize("half", [False, True], ids=["before Milvus", "after Milvus"])
 def test_a_write_that_was_cut_off_is_read_from_milvus(
     collection: LiteCollection, reader: Retriever, monkeypatch: pytest.MonkeyPatch, half: bool

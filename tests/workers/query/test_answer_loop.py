@@ -56,10 +56,15 @@ class Pipeline(QueryPipeline):
         self.batches: list[int] = []
         self.there = True
         self.looked = 0
+        self.followed = 0
 
     def warm(self) -> bool:
         self.looked += 1
         return self.there
+
+    def follow(self) -> bool:
+        self.followed += 1
+        return self.followed % 2 == 1
 
     def search(self, prepared: Sequence[Any]) -> list[Result | RejectedQuery]:
         self.batches.append(len(prepared))
@@ -146,6 +151,19 @@ async def test_an_index_that_comes_later_is_opened_before_anybody_asks(
         answers.pipeline.there = True
         looked = answers.pipeline.looked
         await until(lambda: answers.pipeline.looked > looked)
+        answers.take(None)
+        await answers.wait_for("q0", "q1")
+
+
+async def test_between_queries_the_index_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_loop, "FOLLOW_EVERY_S", 0.005)
+    monkeypatch.setattr(answer_loop, "WARM_EVERY_S", 0.005)
+    async with answering() as answers:
+        await until(lambda: answers.pipeline.followed > 0)
+        answers.take(None)
+        await answers.wait_for("q0")
+        followed = answers.pipeline.followed
+        await until(lambda: answers.pipeline.followed > followed + 2)
         answers.take(None)
         await answers.wait_for("q0", "q1")
 
