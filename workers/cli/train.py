@@ -192,15 +192,16 @@ def rotation(
 @train.command()
 def reranker(
     catalogs: Annotated[
-        list[Path], typer.Argument(help="Catalog folders with photos.jsonl; one, without --mllm.")
+        list[Path], typer.Argument(help="Catalog folders, best with photos.jsonl.")
     ],
     to: Annotated[
         Path, typer.Option("--out", help="Where the parameters, or the folder, are written.")
     ],
     unknown: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="A folder that stands for catalogs the encoder doesn't know; by default CATALOG."
+            help="A folder that stands for catalogs the encoder doesn't know; repeatable. "
+            "By default those of CATALOGS that it doesn't."
         ),
     ] = None,
     splits: Annotated[
@@ -226,8 +227,9 @@ def reranker(
     """Fit the reranker's comparison and calibration for the encoder of the settings.
 
     By default on the splits train and val, or on views of the products' own pictures where there
-    are no such photos; the report is of products held out. Catalogs that the
-    encoder recognises and others are ordered by parameters of their own.
+    are no such photos; the report is of products held out, of several folders of whole catalogs
+    held out. Catalogs that the encoder recognises and others are ordered by parameters of their
+    own.
 
     With --mllm a Qwen3-VL is trained to look at the pictures of the same lists, whole or by --lora,
     and written as a folder with the head that scores absolutely. That is for a GPU, and needs
@@ -235,7 +237,8 @@ def reranker(
 
     [bold]Examples[/]
 
-      lookstream train reranker grocery --out models/weights/reranker-lite2.json
+      lookstream train reranker my-shop --out my-shop/reranker.json
+      lookstream train reranker my-shop other-shop third-shop --out reranker.json
       lookstream train reranker --mllm qwen3-vl-2b my-shop grocery --lora --out my-shop/reranker
     """
     from models.training.reranker.linear import fit_reranker, write_parameters
@@ -244,7 +247,7 @@ def reranker(
     from workers.config.settings import load_settings
 
     if mllm is not None:
-        if unknown is not None:
+        if unknown:
             raise typer.BadParameter("--unknown is for the linear reranker: leave it out")
         if rate is not None and not 0 < rate < 1:
             raise typer.BadParameter("--rate is between 0 and 1")
@@ -262,16 +265,14 @@ def reranker(
             json=json,
         )
         return
-    if lora or len(catalogs) > 1:
-        raise typer.BadParameter(
-            "--lora and several catalogs are for --mllm: the linear reranker is fitted on one"
-        )
+    if lora:
+        raise typer.BadParameter("--lora is for --mllm: leave it out, or name a model")
     encoder = encoder_of(load_settings())
     with open_progress(quiet=quiet) as bars:
         fitted = fit_reranker(
             encoder,
-            catalogs[0],
-            unknown=unknown,
+            catalogs,
+            unknown=unknown or (),
             splits=splits or None,
             limit=limit,
             seed=seed,

@@ -1,4 +1,4 @@
-"""Fitting the reranker on labelled photos: what `lookstream train reranker DIR` calls.
+"""Fitting the reranker on labelled photos: what `lookstream train reranker DIR…` calls.
 
 For an encoder that was not trained on these photos the training split is as unbiased as the
 validation split, and larger; for one that was, use `("val",)` only.
@@ -9,7 +9,8 @@ was not trained on, because in an unknown catalog identities are worth less than
 
 How far the comparison may deviate from the retrieval order, the shrinkage, is chosen by
 cross-validation with whole products held out, so that weights that fit only these products are not
-chosen. The same folds give the hit rates and the calibration error in the parameters' card.
+chosen; of several folders, with whole catalogs held out, since the next one will be another. The
+same folds give the hit rates and the calibration error in the parameters' card.
 """
 
 from __future__ import annotations
@@ -38,47 +39,53 @@ from models.training.reranker.ranking_lists import (
     SPLITS,
     UNFITTED,
     RankingLists,
+    joined,
     make_ranking_lists,
 )
 from models.weights.files import replacing
 
 SHRINKAGES = (0.001, 0.003, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
+ByModality = dict[str, RankingLists]
 WITHOUT_IDENTITY = PartWeights.with_identity(0.0)
 """Of queries to a catalog that the encoder does not recognise."""
 
 
 def fit_reranker(
     encoder: SearchEncoder,
-    folder: Path,
+    folders: Sequence[Path],
     *,
-    unknown: Path | None = None,
+    unknown: Sequence[Path] = (),
     splits: Sequence[str] | None = None,
     limit: int | None = 1500,
     depth: int = 100,
     seed: int = 0,
     progress: Phases = no_phases,
 ) -> RerankerParameters:
-    """Fit all three modalities on photos of a catalog folder.
+    """Fit all three modalities on photos of catalog folders, at least one.
+
+    The parameters for known catalogs are fitted on those folders that the encoder recognises, or
+    on all where it recognises none; those for unknown ones on the others, or on all, without
+    identity, where there are no others.
 
     Args:
-        unknown: a folder for the parameters of unknown catalogs, all of `SPLITS`; it should be one
-            that the encoder was not trained on. By default the same as the other.
+        unknown: folders for the parameters of unknown catalogs instead, all of `SPLITS`; such that
+            the encoder was not trained on.
         splits: of photos.jsonl; never the one that results are reported on. By default `SPLITS`,
             or views of the products' own pictures where no photo is of these.
-        limit: about so many photos, taken at even steps; None for all.
+        limit: about so many photos of each folder, taken at even steps; None for all.
         depth: candidates per query, as many as will be reranked in service.
         seed: of the synthetic query texts (`models.training.reranker.ranking_lists`).
         progress: of the queries and products encoded, and of the folds fitted.
 
     Raises:
-        CatalogError, PictureError: the folder or a picture cannot be read.
+        CatalogError, PictureError: a folder or a picture cannot be read.
         RerankerError: too few products with photos to hold some out.
     """
 
     def lists_of(
         source: Path, of: Sequence[str] | None, weights: PartWeights | None = None
-    ) -> dict[str, RankingLists]:
+    ) -> ByModality:
         return make_ranking_lists(
             encoder,
             read_catalog(source),
@@ -90,42 +97,51 @@ def fit_reranker(
             progress=of_phase(progress, f"encoding {source.name}"),
         )
 
-    lists = lists_of(folder, splits)
-    for_known, known_card = _fit_modalities(lists, progress)
+    lists = [lists_of(one, splits) for one in folders]
+    recognised = [one for one in lists if one["picture"].weights.recognised]
+    others = [one for one in lists if not one["picture"].weights.recognised]
+    for_known, known_card = _fit_modalities(recognised or lists, progress)
+    if unknown:
+        others = [lists_of(one, None, WITHOUT_IDENTITY) for one in unknown]
+    elif not others:
+        others = [lists_of(one, splits, WITHOUT_IDENTITY) for one in folders]
     for_unknown, unknown_card = for_known, known_card
-    if unknown is not None:
-        lists = lists_of(unknown, None, WITHOUT_IDENTITY)
-        for_unknown, unknown_card = _fit_modalities(lists, progress)
-    elif lists["picture"].weights.recognised:
-        lists = lists_of(folder, splits, WITHOUT_IDENTITY)
-        for_unknown, unknown_card = _fit_modalities(lists, progress)
+    if unknown or recognised:
+        for_unknown, unknown_card = _fit_modalities(others, progress)
     return RerankerParameters(
         encoder=encoder.model_id,
         known=for_known,
         unknown=for_unknown,
         card={
-            "command": _command(folder, unknown, splits, limit, seed),
-            "known": {"catalog": folder.name, "splits": list(splits or SPLITS), **known_card},
-            "unknown": {"catalog": (unknown or folder).name, **unknown_card},
+            "command": _command(folders, unknown, splits, limit, seed),
+            "known": {"splits": list(splits or SPLITS), **known_card},
+            "unknown": unknown_card,
         },
     )
 
 
 def _command(
-    folder: Path, unknown: Path | None, splits: Sequence[str] | None, limit: int | None, seed: int
+    folders: Sequence[Path],
+    unknown: Sequence[Path],
+    splits: Sequence[str] | None,
+    limit: int | None,
+    seed: int,
 ) -> str:
     """The command that fits these parameters."""
-    words = [f"lookstream train reranker {folder.name} --out FILE"]
-    words += [] if unknown is None else [f"--unknown {unknown.name}"]
+    words = [f"lookstream train reranker {' '.join(one.name for one in folders)} --out FILE"]
+    words += [f"--unknown {one.name}" for one in unknown]
     words += [f"--split {split}" for split in splits or SPLITS]
     words += [] if limit is None else [f"--limit {limit}"]
     return " ".join([*words, f"--seed {seed}"])
 
 
 def _fit_modalities(
-    lists: dict[str, RankingLists], progress: Phases
+    catalogs: Sequence[ByModality], progress: Phases
 ) -> tuple[ParametersByModality, dict[str, object]]:
     """Parameters of all modalities, and their part of the card."""
+    lists = {
+        modality: joined([catalog[modality] for catalog in catalogs]) for modality in catalogs[0]
+    }
     by_modality = {
         modality: fit_modality(one, of_phase(progress, f"fitting on {modality} queries"))
         for modality, one in lists.items()
@@ -138,6 +154,7 @@ def _fit_modalities(
             **{modality: parameters for modality, (parameters, _) in by_modality.items()}
         ),
         {
+            "catalog": " ".join(dict.fromkeys(lists["picture"].catalogs)),
             "queries": queries,
             "queries_are": "views of the products' pictures" if from_views else "photos",
             "candidates": candidates,
@@ -179,26 +196,28 @@ def fit_modality(
 def cross_validate(
     lists: RankingLists, shrinkages: Sequence[float], progress: Progress = no_progress
 ) -> dict[float, dict[str, float]]:
-    """By shrinkage: hit rates, 0..1, of queries whose products were held out of the fit.
+    """By shrinkage: hit rates, 0..1, of queries held out of the fit with products or catalogs.
 
     `calibration_error` is that of the largest r of each list; it does not depend on the shrinkage.
     """
-    ranked = {shrinkage: np.empty_like(lists.levels) for shrinkage in shrinkages}
-    absolute = np.empty(lists.levels.shape)
+    ranked = {one: np.full_like(lists.levels, Level.IRRELEVANT) for one in shrinkages}
+    absolute = np.full(lists.levels.shape, -1.0)
     present = lists.chunks != ABSENT
-    folds = list(_folds(lists.products))
+    folds = list(_folds(lists))
     for number, (fitting, held_out) in enumerate(folds):
         progress(number, len(folds))
         levels = fit_levels(lists.features[fitting], lists.chunk_levels[fitting])
         for query in held_out:
             probabilities = levels.probabilities(lists.features[query])
-            absolute[query] = probabilities[..., Level.INSTANCE][present]
+            instances = probabilities[..., Level.INSTANCE][present[query]]
+            absolute[query, : len(instances)] = instances
         for shrinkage in shrinkages:
             comparison = _comparison_on(lists, fitting, shrinkage)
             for query in held_out:
-                s, _ = comparison.scores(lists.features[query])
-                merged = merge(order(lists.chunks, s), absolute[query].tolist())
-                ranked[shrinkage][query] = lists.levels[query, merged]
+                there = present[query].any(axis=1)
+                s, _ = comparison.scores(lists.features[query][there])
+                merged = merge(order(lists.chunks[query][there], s), absolute[query].tolist())
+                ranked[shrinkage][query, : len(merged)] = lists.levels[query, merged]
     progress(len(folds), len(folds))
     largest = np.arange(len(absolute)), absolute.argmax(axis=1)
     error = calibration_error(absolute[largest], lists.levels[largest] == Level.INSTANCE)
@@ -215,27 +234,28 @@ def write_parameters(parameters: RerankerParameters, path: Path) -> None:
 
 
 def _comparison_on(lists: RankingLists, queries: NDArray[np.intp], shrinkage: float) -> Comparison:
-    features, levels = lists.features[queries], lists.chunk_levels[queries]
-    size = lists.chunks.shape[1]
+    there = (lists.chunks[queries] != ABSENT).any(axis=2)  # lists of small catalogs have few chunks
     return fit_comparison(
-        features.reshape(-1, size, features.shape[-1]),
-        levels.reshape(-1, size),
-        shrinkage=shrinkage,
+        lists.features[queries][there], lists.chunk_levels[queries][there], shrinkage=shrinkage
     )
 
 
-def _folds(
-    products: tuple[str, ...],
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """(fitting, held out) query indices; all queries of a product fall into one fold."""
-    from sklearn.model_selection import GroupKFold  # noqa: PLC0415  serving never needs it
+def _folds(lists: RankingLists) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """(fitting, held out) query indices: a catalog is held out whole, or the products of one."""
+    from sklearn.model_selection import (  # noqa: PLC0415  serving never needs it
+        GroupKFold,
+        LeaveOneGroupOut,
+    )
 
+    rows, products, catalogs = np.zeros(len(lists.products)), lists.products, lists.catalogs
+    if len(set(catalogs)) > 1:
+        yield from LeaveOneGroupOut().split(rows, groups=catalogs)
+        return
     if len(set(products)) < 2:
         raise RerankerError(
             f"photos of two products or more are needed to hold some out. {UNFITTED}"
         )
-    folds = GroupKFold(min(FOLDS, len(set(products))))
-    yield from folds.split(np.zeros(len(products)), groups=products)
+    yield from GroupKFold(min(FOLDS, len(set(products)))).split(rows, groups=products)
 
 
 def _rounded(rates: dict[str, float]) -> dict[str, float]:

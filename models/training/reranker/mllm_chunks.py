@@ -68,8 +68,10 @@ def chunks_of(lists: RankingLists, catalog: int) -> list[Chunk]:
             tuple(nearest[places].tolist()),
             tuple(levels[places].tolist()),
         )
-        for query, nearest, levels in zip(lists.queries, lists.nearest, lists.levels, strict=True)
-        for row in lists.chunks
+        for query, chunks, nearest, levels in zip(
+            lists.queries, lists.chunks, lists.nearest, lists.levels, strict=True
+        )
+        for row in chunks
         for places in [row[row != ABSENT]]
     ]
 

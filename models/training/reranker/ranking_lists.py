@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,16 @@ from models.catalog.typos import mistype
 from models.embedding.layout import PartWeights
 from models.embedding.protocol import Encoded, SearchEncoder
 from models.errors import RerankerError
-from models.evaluation.metrics import Levels, relevance, relevant_counts
+from models.evaluation.metrics import Level, Levels, relevance, relevant_counts
 from models.images.files import open_picture
 from models.images.letterbox import Picture
 from models.progress import Progress, no_progress
-from models.reranking.chunks import Chunks, split
+from models.reranking.chunks import ABSENT, split
 from models.reranking.features import collect_features
 from models.reranking.protocol import Candidate
 from models.training.embedding.augmentation import random_view
+
+T = TypeVar("T", bound=np.generic)
 
 MODALITIES = ("picture", "text", "both")
 SPLITS = ("train", "val")
@@ -72,34 +75,68 @@ class QuerySource:
 
 @dataclass(frozen=True, eq=False)
 class RankingLists:
-    """Queries of one modality, each with the same number of candidates in retrieval order.
+    """Queries of one modality, with their candidates in retrieval order.
 
     Attributes:
-        chunks: (chunks, size), the same for all.
-        features: (queries, chunks, size, features).
-        levels: (queries, candidates).
-        nearest: which products of the catalog the candidates are, (queries, candidates).
+        chunks: (queries, chunks, size), ABSENT where a list has fewer candidates than others.
+        features: (queries, chunks, size, features), NaN there.
+        levels: (queries, candidates), `Level.IRRELEVANT` there.
+        nearest: which products of its catalog the candidates are, (queries, candidates), ABSENT
+            there.
         queries: what asks.
         relevant: G over the whole catalog, (queries,).
         products: that each query shows, (queries,); folds keep a product together.
+        catalogs: that each query is asked of, (queries,).
         weights: of the queries' parts.
         from_views: whether the queries are views of the products' pictures, not photos.
     """
 
-    chunks: Chunks
+    chunks: NDArray[np.int64]
     features: Floats
     levels: Levels
     nearest: NDArray[np.int64]
     queries: tuple[QuerySource, ...]
     relevant: NDArray[np.int64]
     products: tuple[str, ...]
+    catalogs: tuple[str, ...]
     weights: PartWeights
     from_views: bool
 
     @property
     def chunk_levels(self) -> Levels:
         """Levels laid out as `chunks`, (queries, chunks, size); padding repeats the last."""
-        return self.levels[:, self.chunks]
+        rows = np.arange(len(self.levels))[:, None, None]
+        laid_out: Levels = self.levels[rows, self.chunks]
+        return laid_out
+
+
+def joined(lists: Sequence[RankingLists]) -> RankingLists:
+    """Lists of one modality of several catalogs as one; weights are those of the first."""
+    if len(lists) == 1:
+        return lists[0]
+    chunks, size = (max(one.chunks.shape[axis] for one in lists) for axis in (1, 2))
+    depth = max(one.levels.shape[1] for one in lists)
+    return RankingLists(
+        chunks=np.concatenate([_padded(one.chunks, ABSENT, chunks, size) for one in lists]),
+        features=np.concatenate([_padded(one.features, np.nan, chunks, size) for one in lists]),
+        levels=np.concatenate([_padded(one.levels, Level.IRRELEVANT, depth) for one in lists]),
+        nearest=np.concatenate([_padded(one.nearest, ABSENT, depth) for one in lists]),
+        queries=tuple(source for one in lists for source in one.queries),
+        relevant=np.concatenate([one.relevant for one in lists]),
+        products=tuple(
+            f"{number}/{name}" for number, one in enumerate(lists) for name in one.products
+        ),
+        catalogs=tuple(name for one in lists for name in one.catalogs),
+        weights=lists[0].weights,
+        from_views=all(one.from_views for one in lists),
+    )
+
+
+def _padded(rows: NDArray[T], value: float, *shape: int) -> NDArray[T]:
+    """Rows (n, …) whose first axes after that are made longer."""
+    wider = [(0, 0), *((0, to - was) for to, was in zip(shape, rows.shape[1:], strict=False))]
+    wider += [(0, 0)] * (rows.ndim - len(wider))
+    return np.pad(rows, wider, constant_values=value)
 
 
 def make_ranking_lists(
@@ -161,18 +198,18 @@ def make_ranking_lists(
             QuerySource(photo, view, modality != "text", text)
             for (photo, view), text in zip(sources, texts, strict=True)
         ]
-        lists[modality] = _ranking_lists(asking, queries, catalog.products, items, depth)
+        lists[modality] = _ranking_lists(asking, queries, catalog, items, depth)
     return lists
 
 
 def _ranking_lists(
     asking: Sequence[QuerySource],
     queries: Sequence[Encoded],
-    products: Sequence[Product],
+    catalog: Catalog,
     items: Sequence[Encoded],
     depth: int,
 ) -> RankingLists:
-    photos = [one.photo for one in asking]
+    photos, products = [one.photo for one in asking], catalog.products
     similarity = np.stack([one.vector for one in queries]) @ np.stack([i.vector for i in items]).T
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :depth]
     levels = relevance(photos, products)
@@ -192,13 +229,14 @@ def _ranking_lists(
         for query, source, row, places in zip(queries, asking, similarity, nearest, strict=True)
     ]
     return RankingLists(
-        chunks=chunks,
+        chunks=np.broadcast_to(chunks, (len(photos), *chunks.shape)),
         features=np.stack(features),
         levels=np.take_along_axis(levels, nearest, axis=1),
         nearest=nearest,
         queries=tuple(asking),
         relevant=relevant_counts(levels),
         products=tuple(photo.product_id or "" for photo in photos),
+        catalogs=(catalog.folder.name,) * len(photos),
         weights=queries[0].weights,
         from_views=bool(asking[0].view),
     )

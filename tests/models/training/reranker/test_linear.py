@@ -103,7 +103,7 @@ def test_the_fit_improves_on_retrieval(folder: Path) -> None:
     seen: dict[str, tuple[int, int]] = {}
     parameters = fit_reranker(
         ColourEncoder(),
-        folder,
+        [folder],
         progress=lambda what, done, total: seen.update({what: (done, total)}),
     )
     assert seen == {
@@ -148,7 +148,7 @@ class TwoSidedEncoder(ColourEncoder):
 
 @pytest.mark.slow
 def test_parameters_for_unknown_catalogs_are_fitted_on_queries_by_appearance(folder: Path) -> None:
-    parameters = fit_reranker(TwoSidedEncoder(), folder)
+    parameters = fit_reranker(TwoSidedEncoder(), [folder])
     known, unknown = (parameters.card[one] for one in ("known", "unknown"))
     assert isinstance(known, dict)
     assert isinstance(unknown, dict)
@@ -163,8 +163,8 @@ def test_parameters_for_unknown_catalogs_may_come_from_another_folder(
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(folder, other, ignore=lambda *_: ["photos.jsonl"])
-    here = fit_reranker(TwoSidedEncoder(), folder)
-    there = fit_reranker(TwoSidedEncoder(), folder, unknown=other)
+    here = fit_reranker(TwoSidedEncoder(), [folder])
+    there = fit_reranker(TwoSidedEncoder(), [folder], unknown=[other])
     assert there.known == here.known
     assert there.unknown != here.unknown
     card = there.card["unknown"]
@@ -177,18 +177,18 @@ def test_a_fit_on_an_unknown_catalog_serves_both(folder: Path) -> None:
         def part_weights(self, items: Floats) -> PartWeights:
             return PartWeights(identity=0.0)
 
-    parameters = fit_reranker(Stranger(), folder)
+    parameters = fit_reranker(Stranger(), [folder])
     assert parameters.known == parameters.unknown
 
 
 @pytest.mark.slow
 def test_without_photos_views_of_the_products_are_the_queries(folder: Path) -> None:
-    with_photos = fit_reranker(ColourEncoder(), folder)
+    with_photos = fit_reranker(ColourEncoder(), [folder])
     (folder / "photos.jsonl").unlink()
-    parameters = fit_reranker(ColourEncoder(), folder)
+    parameters = fit_reranker(ColourEncoder(), [folder])
     assert known_card(parameters)["queries"] == VIEWS * COLOURS
     assert parameters.known.picture != with_photos.known.picture
-    again = fit_reranker(ColourEncoder(), folder)
+    again = fit_reranker(ColourEncoder(), [folder])
     assert again.known.picture == parameters.known.picture
 
 
@@ -198,25 +198,25 @@ def test_where_all_photos_are_of_another_split_views_are_the_queries(folder: Pat
     photos = folder / "photos.jsonl"
     rows = [{**json.loads(line), "split": "test"} for line in photos.read_text().splitlines()]
     photos.write_text("\n".join(json.dumps(row) for row in rows))
-    everything = known_card(fit_reranker(ColourEncoder(), folder))
+    everything = known_card(fit_reranker(ColourEncoder(), [folder]))
     assert everything["queries"] == VIEWS * COLOURS  # else too few would be left
     assert everything["queries_are"] == "views of the products' pictures"
     held_out = [row for row in rows if row["product_id"] in ("p0", "p1")]
     photos.write_text("\n".join(json.dumps(row) for row in held_out))
-    assert known_card(fit_reranker(ColourEncoder(), folder))["queries"] == VIEWS * (COLOURS - 2)
+    assert known_card(fit_reranker(ColourEncoder(), [folder]))["queries"] == VIEWS * (COLOURS - 2)
 
 
 def test_what_cannot_be_fitted_says_why(folder: Path) -> None:
     photos = folder / "photos.jsonl"
     rows = [json.loads(line) for line in photos.read_text().splitlines()]
     with pytest.raises(RerankerError, match="no photo of test names a product"):
-        fit_reranker(ColourEncoder(), folder, splits=["test"])
+        fit_reranker(ColourEncoder(), [folder], splits=["test"])
     photos.write_text("\n".join(json.dumps(row) for row in rows if row["product_id"] == "p1"))
     with pytest.raises(RerankerError, match=r"two products.* keep retrieval's order"):
-        fit_reranker(ColourEncoder(), folder)
+        fit_reranker(ColourEncoder(), [folder])
     (folder / "p0.png").write_bytes(b"no picture")
     with pytest.raises(PictureError, match=r"p0\.png"):
-        fit_reranker(ColourEncoder(), folder)
+        fit_reranker(ColourEncoder(), [folder])
 
 
 def test_synthetic_queries_are_the_category_or_the_title_some_with_a_typo() -> None:
@@ -227,3 +227,26 @@ def test_synthetic_queries_are_the_category_or_the_title_some_with_a_typo() -> N
     assert 180 < right < 240
     assert len(set(texts)) > 20
     assert synthetic_query(Product(product_id="a"), random.Random(0)) == "anything"
+
+
+@pytest.mark.slow
+def test_of_several_folders_each_is_held_out_whole(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, ignore=shutil.ignore_patterns("other"))
+    rows = (other / "products.jsonl").read_text().splitlines()[:5]  # a smaller catalog
+    (other / "products.jsonl").write_text("\n".join(rows))
+    held_out: dict[str, tuple[int, int]] = {}
+    parameters = fit_reranker(
+        ColourEncoder(),
+        [folder, other],
+        progress=lambda what, done, total: held_out.update({what: (done, total)}),
+    )
+    assert held_out["fitting on picture queries"] == (2, 2)
+    card = known_card(parameters)
+    assert card["catalog"] == f"{folder.name} other"
+    assert card["queries"] == 6 * COLOURS + 6 * 5
+    assert card["picture"]["cross_validated"]["i_hr_1"] > card["picture"]["retrieval"]["i_hr_1"]
+    assert parameters.card["command"].startswith(  # type: ignore[attr-defined]
+        f"lookstream train reranker {folder.name} other --out FILE"
+    )
+    assert parameters.known == parameters.unknown
