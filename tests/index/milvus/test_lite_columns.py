@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from milvus_lite.adapter.grpc import server
 from milvus_lite.adapter.grpc.servicer import MilvusServicer
 from milvus_lite.db import MilvusLite
 from milvus_lite.storage.memtable import MemTable
@@ -18,7 +19,7 @@ from pymilvus.grpc_gen import milvus_pb2
 from index.item import Item
 from index.milvus import lite_server
 from index.milvus.column_client import upsert_request
-from index.milvus.lite_server import WRITTEN_FOR, ColumnServicer, build_data_table, write_data_file
+from index.milvus.lite_columns import ColumnServicer, build_data_table, write_data_file
 from index.milvus.metadata import CollectionMetadata
 from index.milvus.schema import field_types, schema, to_row
 from tests.index.conftest import unit_vectors
@@ -92,8 +93,18 @@ def stored(database: MilvusLite, name: str) -> list[dict[str, Any]]:
 
 
 def test_the_installed_lite_is_the_one_that_it_was_written_for() -> None:
-    assert metadata.version("milvus-lite") == WRITTEN_FOR
-    assert not lite_server.by_columns("9.9")
+    assert metadata.version("milvus-lite") == lite_server.WRITTEN_FOR
+
+
+def test_another_lite_runs_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lite_server, "WRITTEN_FOR", "9.9")
+    before = server.MilvusServicer
+    with pytest.raises(SystemExit):
+        lite_server.main(["--help"])
+    assert server.MilvusServicer is before
+    assert "it writes slowly" in capsys.readouterr().out
 
 
 def test_the_rows_are_the_same(database: MilvusLite) -> None:
