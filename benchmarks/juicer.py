@@ -19,6 +19,7 @@ without them rendered ones alone are measured. The last line is one JSON object:
     typo_loss            points of R@1 that a typo costs words (`benchmarks.juicing.typos`)
     over_sieve_min, over_random_min, half_pixels_loss
                          training on fewer pixels or photos (`benchmarks.juicing.training`)
+    own_words_least      the least precision of told words (`benchmarks.juicing.own_words`)
     juice_bytes          of all that is stored of a picture
     boxes, tokens, juice_i_hr_1   by catalog and rule
 """
@@ -33,6 +34,7 @@ import orjson
 from benchmarks.juicing.boxes import SIZE, measure_boxes
 from benchmarks.juicing.clutter import measure_clutter, rendered_catalogs
 from benchmarks.juicing.cost import measure_cost
+from benchmarks.juicing.own_words import measure_own_words
 from benchmarks.juicing.pictures import Network, SeenPicture
 from benchmarks.juicing.tokens import SeenCatalog, measure_tokens
 from benchmarks.juicing.training import measure_training
@@ -45,7 +47,7 @@ from tests.paths import EXAMPLE, SHARED
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
-PARTS = ("boxes", "tokens", "clutter", "cost", "typos", "training")
+PARTS = ("boxes", "tokens", "clutter", "cost", "typos", "words", "training")
 CATALOGS = ("venia", "apc", "dreambooth", "demo_merch")
 TIMED = 20
 
@@ -76,6 +78,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=150, help="rendered for boxes")
     parser.add_argument("--trained", type=int, default=240, help="photos of each catalog")
     parser.add_argument("--seeds", type=int, default=3, help="of training, at least 2")
+    parser.add_argument("--told-seeds", type=int, default=10, help="of halves that tell the other")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     network, renderer, found = Network(), Renderer(SIZE), dict[str, Any]()
@@ -94,6 +97,9 @@ def main() -> None:
             found |= measure_cost(network, list(map(open_picture, paths)))
     if "typos" in options.parts:
         found |= measure_typos()
+    if "words" in options.parts:
+        with open_progress() as progress:
+            found |= measure_own_words(options.told_seeds, options.products, progress)
     renderer.close()
     if "training" in options.parts:
         with open_progress() as progress:

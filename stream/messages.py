@@ -237,6 +237,13 @@ class PatchMatches(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pairs: tuple[tuple[int, int, float], ...] = ()
 
 
+class Suggested(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A colour word, and a category path from its root; empty where nothing was told."""
+
+    colour: str = ""
+    category: tuple[str, ...] = ()
+
+
 class ResultItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One ranked product.
 
@@ -246,6 +253,8 @@ class ResultItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `near_duplicates` names the first of them: ask with the filter `product_id:=[…]` to see them.
     `why` and `patches` come with `explain`. `by_words` says that the reranker looks at pictures and
     had none of this one.
+    `suggested` is what the picture told, by the catalog's other products, of what the shop did not
+    say: it is not the shop's word.
     """
 
     product_id: Id
@@ -266,6 +275,7 @@ class ResultItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: tuple[FeatureContribution, ...] = ()
     patches: PatchMatches | None = None
     by_words: bool = False
+    suggested: Suggested | None = None
 
     @property
     def score(self) -> float:

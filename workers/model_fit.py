@@ -64,8 +64,8 @@ def misfit(found: str, wanted: str) -> str:
 def what_differs(found: str, wanted: str) -> str:
     """What does not fit."""
     return (
-        f"the index holds vectors of model {found}, and the settings make those of {wanted}: "
-        f"{_setting(found, wanted)}"
+        f"the index holds vectors and juice of model {found}, and the settings make those of "
+        f"{wanted}: {_setting(found, wanted)}"
     )
 
 
@@ -79,5 +79,8 @@ def _setting(found: str, wanted: str) -> str:
             return f"models.text was {one[1]} and is {other[1]}"
         if one[2] != other[2]:
             return f"models.dim was {one[2]} and is {other[2]}"
-        return "models.projection names other weights, or this is another release of Lookstream"
+        return (
+            "models.projection names other weights, or this is another release of Lookstream, "
+            "which makes them by other rules"
+        )
     return "models.backbone is another one"

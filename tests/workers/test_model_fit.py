@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +24,13 @@ from tests.workers.test_catalog_index import DIM, item
 from workers import model_fit
 from workers.catalog_index import CatalogIndex
 from workers.cli import app
+from workers.cli.reindex import _say_plan
 from workers.config.settings import Settings, load_settings, settings_environment
 from workers.deploy import doctor, supervisor
 from workers.deploy.signals import EXIT_SETTINGS, exit_for_settings
 from workers.deploy.supervisor import Stack
 from workers.errors import StackError
+from workers.jobs.reindex import Plan
 from workers.model_fit import WAYS_OUT, bank_model, check_model, misfit
 
 OURS, THEIRS = "lite2-minilm-512-aaaaaaaa", "lite0-minilm-512-bbbbbbbb"
@@ -117,6 +121,30 @@ def test_the_doctor_says_it_without_milvus_too(indexed: Settings) -> None:
     assert finding.remedy == WAYS_OUT
 
 
+@pytest.mark.slow  # loads the encoder of the settings
+def test_the_doctor_says_how_many_items_have_old_juice(tmp_path: Path) -> None:
+    milvus = {"uri": str(tmp_path / "milvus.db"), "kind": "lite"}
+    settings = Settings.model_validate({"data_dir": tmp_path / "data", "milvus": milvus})
+    with closing(CatalogIndex(settings, f"{encoder_id().rpartition('-')[0]}-00000000")) as index:
+        index.write([item("a"), item("b")])
+    finding = doctor._check("index", lambda: doctor._index(settings), "")
+    assert not finding.good
+    assert "2 items" in finding.state
+    assert "holds vectors and juice of model" in finding.state
+    assert "this is another release of Lookstream" in finding.state
+    assert "`lookstream reindex`" in finding.remedy
+
+
+def test_reindex_says_how_much_is_juiced_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan("reindex", OURS, THEIRS, live_items=12, begun_items=0, events=3)
+    _say_plan(plan)
+    assert "all 12 items would be juiced anew" in capsys.readouterr().err
+    _say_plan(replace(plan, live_model_id=OURS))
+    assert "juiced anew" not in capsys.readouterr().err
+    shown = " ".join(CliRunner().invoke(app, ["reindex", "--help"]).stdout.split())
+    assert "lookstream doctor says how many items have old ones" in shown
+
+
 class _Exited(Exception):
     pass
 
@@ -204,5 +232,5 @@ def test_a_worker_by_itself_says_it_and_ends(deployed: Settings, name: str) -> N
     )
     assert done.returncode == EXIT_SETTINGS, done.stderr
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("error: the index holds vectors of model lite0-")
+    assert last.startswith("error: the index holds vectors and juice of model lite0-")
     assert WAYS_OUT in last

@@ -35,6 +35,7 @@ from workers.cli import (
     replay,
     schema,
     search,
+    suggest,
     synthesize,
     train,
     up,
@@ -65,6 +66,7 @@ app.command("map")(map_source.propose_map)
 app.command()(search.search)
 app.command()(evaluate.evaluate)
 app.command()(adapt.adapt)
+app.command()(suggest.suggest)
 app.command()(curate.curate)
 app.command()(juice.juice)
 app.command()(synthesize.studio)

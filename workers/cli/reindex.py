@@ -54,7 +54,9 @@ def reindex(
     """Build the index anew from the catalog topic, compare it with the live one, and promote it.
 
     That is what another model asks for, since vectors of two models cannot be in one index: name it
-    by --backbone, or in the settings. Events and queries go on meanwhile: the new index takes the
+    by --backbone, or in the settings. So does a release that makes vectors or juice by other rules:
+    [bold]lookstream doctor[/] says how many items have old ones. Pictures are fetched and juiced
+    anew. Events and queries go on meanwhile: the new index takes the
     live events too, and when it goes live, those of the last moment wait for about a second.
     Workers load the new encoder then, and each list is of one index. What was live stays, to go
     back to: lookstream generations rollback. The command goes on where it ended, also after an
@@ -69,6 +71,7 @@ def reindex(
     from workers.config.chosen_encoder import with_backbone
     from workers.config.load_models import encoder_for, encoder_of
     from workers.config.settings import load_settings
+    from workers.evidence.own_words import share_own_words
     from workers.jobs.generations import begin, drop, lookup
     from workers.jobs.promotion import promote, settle
     from workers.jobs.reindex import begun, check_model, plan
@@ -94,6 +97,7 @@ def reindex(
         check_model(earlier, encoder.model_id)
         say(f"going on with {into!r}: {earlier.items} items are in it")
     candidate = begin(settings, into, backbone)
+    share_own_words(settings, candidate)
     with open_progress(quiet=quiet) as bars:
         report["replayed"] = _replay(settings, candidate, encoder, bars, file)
         comparison = _compare(settings, candidate, bars)
@@ -247,6 +251,8 @@ def _say_plan(found: Plan) -> None:
     )
     events = "a recording" if found.events is None else f"at least {found.events} events"
     say(f"live: {live}")
+    if found.live_model_id not in ("", found.model_id):
+        say(f"their vectors and juice are old: all {found.live_items} items would be juiced anew")
     say(f"would replay {events} into {found.into!r} with {found.model_id}")
     if found.begun_items:
         say(f"would go on with the {found.begun_items} items that are there already")

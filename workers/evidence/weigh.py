@@ -21,6 +21,7 @@ from models.progress import Progress, no_progress
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.evidence.fitted import FittedFile, FittedWeights
+from workers.evidence.own_words import OwnWordsFile, learn_own_words, own_words_of
 from workers.evidence.sample import PictureSample, open_sample
 from workers.evidence.witnesses import (
     Pause,
@@ -77,20 +78,29 @@ def weighing_of(
     if not (settings.ingest.weigh_parts and encoder.has_parts):
         return None
     sample = open_sample(settings, encoder.model_id)
-    return Weighing(sample, index, encoder, FittedFile(settings, encoder.model_id))
+    file = FittedFile(settings, encoder.model_id)
+    return Weighing(sample, index, encoder, file, own_words_of(settings, encoder))
 
 
 class Weighing:
     """Weighs a catalog when its first items are there, and whenever it has doubled.
+
+    Then it also learns what the catalog's products teach, if there is a file for that.
 
     Attributes:
         sample: of the catalog's pictures.
     """
 
     def __init__(
-        self, sample: PictureSample, index: CatalogIndex, encoder: CatalogEncoder, file: FittedFile
+        self,
+        sample: PictureSample,
+        index: CatalogIndex,
+        encoder: CatalogEncoder,
+        file: FittedFile,
+        own: OwnWordsFile | None = None,
     ) -> None:
         self.sample = sample
+        self._own = own
         self._index = index
         self._encoder = encoder
         self._file = file
@@ -133,6 +143,11 @@ class Weighing:
         )
         if fitted is not None:
             self._file.write(fitted)
+        if self._own is not None:
+            sampled = sampled_items(self.sample, self._index)
+            words = learn_own_words((one.item for one in sampled), self._encoder.model_id)
+            self._own.write(words)
+            log.info("the catalog's own words were learned", **words.figures())
         return fitted
 
 

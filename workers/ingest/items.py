@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from index.item import PROVENANCE, Item
 from models.catalog.coercion import Coercion
@@ -18,11 +19,14 @@ from models.juicer.juice import Juice
 from stream.messages import ProductUpsert
 from workers.deploy.telemetry import ENCODED
 from workers.errors import IntakeError
+from workers.evidence.own_words import SUGGESTED, OwnWords, Suggestion, stored_suggestion
 from workers.ingest.last_write_wins import Product, item_id
 from workers.ingest.missing import MissingPictures
 from workers.intake.download import NO_VALIDATORS, Validators
 
 NO_PICTURE = b""
+EXTRACTED = ("caption", SUGGESTED)
+"""What a payload has that was made of the picture and the words, not given."""
 
 
 @dataclass(frozen=True)
@@ -161,11 +165,14 @@ def fetched_product(
     return FetchedProduct(event, tuple(sources), known, gone)
 
 
-def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) -> list[Product]:
+def encode_products(
+    fetched: Sequence[FetchedProduct], encoder: CatalogEncoder, own: OwnWords | None = None
+) -> list[Product]:
     """The items of each product, not yet assigned to prototypes.
 
     What is known is not encoded again (juice once); where only the words changed, only the words
-    are encoded.
+    are encoded. With ``own`` words what pictures tell of new items is stored beside what their
+    products say, and a colour is read with their texts.
     """
     made = {digest: item for one in fetched for digest, item in one.known.items()}
     seen = {picture_part(digest): item for digest, item in made.items() if encoder.replaces_text}
@@ -187,13 +194,16 @@ def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) 
     for given in inputs:
         words_only = given is None or isinstance(given, Encoded)
         ENCODED.labels("words" if words_only else "picture").inc()
-    for digest, one in zip(fresh, encoded, strict=True):
+    events = [event for _, event in fresh.values()]
+    told = _suggestions(encoded, events, own)
+    encoded = _with_colours(encoded, events, told, encoder)
+    for digest, one, suggestion in zip(fresh, encoded, told, strict=True):
         made[digest] = Item(
             item_id="",
             product_id="",
             prototype=0,
             vector=one.vector,
-            payload={"caption": one.juice.caption},
+            payload={"caption": one.juice.caption, **stored_suggestion(suggestion)},
             digest=digest,
             juice=one.juice.to_bytes(),
         )
@@ -203,7 +213,7 @@ def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) 
                 made[source.digest],
                 item_id=item_id(one.event.product_id, source.number),
                 product_id=one.event.product_id,
-                payload=_payload(one.event, source, made[source.digest].payload["caption"]),
+                payload=_payload(one.event, source, made[source.digest].payload),
                 offer={},
                 versions={},
             )
@@ -213,7 +223,47 @@ def encode_products(fetched: Sequence[FetchedProduct], encoder: CatalogEncoder) 
     ]
 
 
-def _payload(event: ProductUpsert, source: ItemSource, caption: str) -> dict[str, Any]:
+def with_colour(text: str, colour: str) -> str:
+    """A product's words with a colour that its picture told; as they are without one."""
+    return ", ".join(part for part in (text, colour) if part)
+
+
+def _suggestions(
+    encoded: Sequence[Encoded], events: Sequence[ProductUpsert], own: OwnWords | None
+) -> list[Suggestion]:
+    """What pictures tell that their products do not say, as far as their events say it."""
+    if own is None or not encoded:
+        return [Suggestion()] * len(encoded)
+    return own.suggest(
+        np.stack([one.vector for one in encoded]),
+        [product_text(event.title, event.description) or "" for event in events],
+        [event.category for event in events],
+        [event.attributes or {} for event in events],
+    )
+
+
+def _with_colours(
+    encoded: Sequence[Encoded],
+    events: Sequence[ProductUpsert],
+    told: Sequence[Suggestion],
+    encoder: CatalogEncoder,
+) -> list[Encoded]:
+    """The items of which a colour was told, with that word in their texts; the others as given."""
+    coloured = [at for at, one in enumerate(told) if one.colour]
+    texts = [
+        with_colour(product_text(events[at].title, events[at].description) or "", told[at].colour)
+        for at in coloured
+    ]
+    again = encoder.encode_items(
+        [encoded[at] for at in coloured], texts, categories=[events[at].category for at in coloured]
+    )
+    replaced = dict(zip(coloured, again, strict=True))
+    return [replaced.get(at, one) for at, one in enumerate(encoded)]
+
+
+def _payload(
+    event: ProductUpsert, source: ItemSource, extracted: Mapping[str, Any]
+) -> dict[str, Any]:
     # A data: URI is the picture itself, which is not needed any more and would swell the row.
     shown = source.reference if not (source.reference or "").lower().startswith("data:") else None
     provenance = source.picture.validators.values() if source.picture else {}
@@ -222,7 +272,7 @@ def _payload(event: ProductUpsert, source: ItemSource, caption: str) -> dict[str
         "description": event.description,
         "category": list(event.category),
         "image": shown,
-        "caption": caption,
+        **{name: extracted[name] for name in EXTRACTED if name in extracted},
         **({PROVENANCE: provenance} if provenance else {}),
     }
 

@@ -31,6 +31,7 @@ from workers.catalog_index import CatalogIndex
 from workers.config.sections import IngestSettings
 from workers.deploy.telemetry import CLOCKS_DIFFER, timed
 from workers.errors import DecoderError
+from workers.evidence.own_words import OwnWordsFile
 from workers.evidence.sample import PictureSample
 from workers.ingest.event_clock import event_clock
 from workers.ingest.event_fetcher import EventFetcher, Fetching, Products
@@ -73,8 +74,10 @@ class Ingest:
         now_s: Callable[[], float] = time.time,
         sample: PictureSample | None = None,
         reader: EventReader | None = None,
+        own: OwnWordsFile | None = None,
     ) -> None:
         self._sample = sample
+        self._own = own
         self._coercions = CoercionReport()
         self._encoder = encoder
         self._index = index
@@ -181,11 +184,13 @@ class Ingest:
 
     def _encode(self, products: Sequence[FetchedProduct]) -> list[tuple[Product, Thumbnails]]:
         """The items of each product, and thumbnails of the pictures that the sample wants."""
+        own = self._own.read() if self._own else None
+        encoded = encode_products(products, self._encoder, own)
         return [
             (items, self._sample.thumbnails(one.event.product_id, one.pictures))
             if self._sample
             else (items, {})
-            for one, items in zip(products, encode_products(products, self._encoder), strict=True)
+            for one, items in zip(products, encoded, strict=True)
         ]
 
     async def _stored_products(

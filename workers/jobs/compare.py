@@ -17,6 +17,7 @@ from index.item import PROVENANCE, Item, canonical_json
 from index.milvus.collection import Collection
 from index.search.probe import probe
 from index.vectors import stack
+from workers.evidence.own_words import SUGGESTED
 
 EXAMPLES = 5
 """Item ids that a report names for each kind of difference."""
@@ -25,7 +26,7 @@ TOP = 10
 TIE = 1e-5
 """Cosines this close are equal: which of them is the tenth is left to chance."""
 CAPTION = "caption"
-"""The one part of a payload that a model wrote."""
+"""A part of a payload that a model wrote, as what is `SUGGESTED`."""
 
 
 @dataclass
@@ -121,7 +122,7 @@ def _items(collection: Collection) -> Iterator[Item]:
 
 def _content(item: Item, same_model: bool) -> bytes:
     """Hash of what should be the same in both: 32 bytes."""
-    left_out = {PROVENANCE} if same_model else {PROVENANCE, CAPTION}
+    left_out = {PROVENANCE} if same_model else {PROVENANCE, CAPTION, SUGGESTED}
     payload = {name: value for name, value in item.payload.items() if name not in left_out}
     parts = (
         item.product_id.encode(),

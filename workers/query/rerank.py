@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from index.item import Hit, Item
 from models.embedding.protocol import Encoded
 from models.juicer.juice import Juice
 from models.reranking.catalog_shift import NO_SHIFT, CatalogShift
 from models.reranking.matched_patches import matched_patches
 from models.reranking.protocol import Candidate, ListReranker, Ranked
-from stream.messages import FeatureContribution, PatchMatches, ResultItem
+from stream.messages import FeatureContribution, PatchMatches, ResultItem, Suggested
+from workers.evidence.own_words import SUGGESTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,7 @@ def result_item(
             for part in ranked.why
         ),
         patches=None if matched_with is None else _patches(matched_with, item.juice),
+        suggested=msgspec.convert(payload.get(SUGGESTED), Suggested | None),
     )
 
 

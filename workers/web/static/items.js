@@ -99,8 +99,20 @@ function why(item, picture, patch) {
   const box = document.createElement("div");
   box.className = "why";
   box.append(list);
+  const told = suggested(item.suggested);
+  if (told) box.append(told);
   if (patch && picture && item.patches) box.append(matches(item.patches, picture, patch));
   return box;
+}
+
+// What the picture told of what the shop does not say; nothing of it is the shop's word.
+function suggested(one) {
+  const words = [one?.colour, (one?.category ?? []).join(" › ")].filter(Boolean);
+  if (!words.length) return null;
+  const made = document.createElement("p");
+  made.className = "suggested";
+  made.textContent = `Told by its picture, not by the shop: ${words.join(", ")}`;
+  return made;
 }
 
 // The patches that are most alike: of what was searched with on the left, of the product on the right.
