@@ -27,6 +27,7 @@ from torch import Tensor
 from models.arrays import Floats, unit
 from models.backbone.spec import named_backbone
 from models.catalog.folder import read_catalog
+from models.curation.juicing import Way
 from models.embedding.layout import picture_parts
 from models.embedding.load import load_encoder
 from models.embedding.pca import PrincipalAxes
@@ -45,6 +46,7 @@ from models.training.embedding.validation import encode_rows, select_identity_we
 from models.weights.files import read_weights
 from stream.child_process import python_module
 from tests.paths import ROOT
+from workers.jobs.juice import JuiceSettings, juice_folder
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,24 @@ def test_the_file_serves_the_vectors_that_were_trained(
     assert library is not None
     assert len(library.identities) == fitted.projection.card["identities"]
     assert encoder.part_weights(items).identity == pytest.approx(library.known_weight)
+
+
+@pytest.mark.slow
+def test_a_juiced_folder_can_be_trained_on(shop: Path, tiny: str, tmp_path: Path) -> None:
+    """As the commands do it, one after the other: fewer pixels, the same products and splits."""
+    juiced = tmp_path / "juiced"
+    settings = JuiceSettings(way=Way.JUICE, keep=0.5, split="train", seed=0, model_id="m")
+    found = juice_folder(shop, juiced, settings, load_encoder("cpu", "lite0"), lambda *_: None)
+    assert found.counts["kept_pixels"] < found.counts["pixels"]
+    config = TrainingConfig(
+        folders=(juiced,), backbone=tiny, contrast_passes=0.1, passes=0.2, identity_branch=False
+    )
+    pictures = collect_pictures([read_catalog(juiced)]).sources
+    assert {Path(one.path).parent for one in pictures} == {shop, juiced / "juiced"}
+    fitted = train_embedding(config, tmp_path / "work", processes=1)
+    assert fitted.projection.card["identities"] == 70 - 18 - 17 + 1
+    fitted.save(tmp_path / "encoder.safetensors")
+    assert load_encoder("cpu", tiny, projection=tmp_path / "encoder.safetensors").dim == 768
 
 
 @pytest.mark.slow
