@@ -11,7 +11,7 @@ told; a fixed lexicon (`benchmarks.juicing.colour_terms`) is asked for all that 
 What the words bring is measured where colours are told, by words and by pictures: of the told
 products titles lack the colour, and queries are the whole titles. The last line is one JSON object:
 
-    own_words         by catalog and kind of word: products, precision with a 95 % interval (groups
+    own_words         by catalog and kind of word: groups, precision with a 95 % interval (groups
                       drawn again), coverage
     own_words_least   the least precision among them
     lexicon           the same of the fixed lexicon, of the pictures that it names
@@ -173,7 +173,7 @@ def summary(cases: Sequence[tuple[str, bool | None]]) -> dict[str, Any]:
             counts[group][1] += 1
     told = sum(count for _, count in counts.values())
     found: dict[str, Any] = {
-        "products": len({group for group, _ in cases}),
+        "groups": len({group for group, _ in cases}),
         "cases": len(cases),
         "told": told,
         "coverage": round(told / max(1, len(cases)), 3),
