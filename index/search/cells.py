@@ -185,6 +185,11 @@ class Cells:
 
     def similarities(self, rows: Rows, query: Vector) -> NDArray[np.float32]:
         """The cosines of some rows, different ones, with a unit vector."""
+        if 4 * len(rows) > sum(cell.size for cell in self._cells):  # cheaper than to sort the rows
+            every = np.empty(len(self._cell_of), np.float32)
+            for cell in self._cells:
+                every[cell.rows[: cell.size]] = cell.vectors[: cell.size] @ query
+            return every[rows]
         cell_of = self._cell_of[rows]
         order = np.argsort(cell_of, kind="stable")
         cosines = np.empty(len(rows), np.float32)

@@ -41,6 +41,8 @@ SPARE = 2
 """How many more rows than expected are asked for at first."""
 RETRIES = 3
 """How often to look again for what was written meanwhile."""
+FOREMOST = 4
+"""So many rows for each product that is wanted are looked at first: others may be of the same."""
 Order = Literal["nearest", "price:asc", "price:desc"]
 SAME = 6
 """Decimals of a cosine that count for the order; equal ones are ordered by id."""
@@ -357,6 +359,7 @@ class Retriever:
 
     def _best(self, rows: Rows, cosines: Any, request: Request) -> list[tuple[int, float]]:
         """The first `depth` by cosine, the best row of each product; ties by product and key."""
+        rows, cosines = self._foremost(rows, cosines, request)
         rounded = np.round(cosines.astype(np.float64), SAME)
         order = np.argsort(-rounded, kind="stable")
         if request.by_product:
@@ -373,3 +376,15 @@ class Retriever:
 
         chosen = sorted(order.tolist(), key=place)[: request.depth]
         return [(int(rows[at]), float(cosines[at])) for at in chosen]
+
+    def _foremost(self, rows: Rows, cosines: Any, request: Request) -> tuple[Rows, Any]:
+        """Those among which the first `depth`, and what ties with them, are: few, to be sorted."""
+        count = FOREMOST * request.depth
+        while count < len(rows):
+            least = np.partition(cosines, len(rows) - count)[len(rows) - count]
+            best = rows[cosines >= least]
+            if not request.by_product or len(np.unique(self.table.slots_of(best))) >= request.depth:
+                some = cosines >= least - 2 * 10.0**-SAME
+                return rows[some], cosines[some]
+            count *= FOREMOST
+        return rows, cosines
