@@ -11,20 +11,17 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from models.embedding.mllm_prompts import in_proportion
 from models.images.letterbox import Picture
 from models.reranking.listwise_prompt import (
     NULL,
     SYSTEM,
-    VISUAL_TOKENS,
     Question,
+    as_shown,
     labels,
     one_line,
     sections,
 )
 
-UNIT = 32
-"""Side in pixels of what becomes one token in Qwen3-VL."""
 QUALITY = 90
 QUOTED = 200
 """Characters of a server's own message that are shown."""
@@ -86,10 +83,9 @@ def messages(question: Question) -> list[dict[str, object]]:
 
 
 def data_uri(picture: Picture) -> str:
-    """A picture as JPEG, small enough for `VISUAL_TOKENS`."""
-    small = in_proportion(picture, UNIT, VISUAL_TOKENS * UNIT**2)
+    """A picture as JPEG, as small as it is shown."""
     out = io.BytesIO()
-    Image.fromarray(small).save(out, "JPEG", quality=QUALITY)
+    Image.fromarray(as_shown(picture)).save(out, "JPEG", quality=QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 

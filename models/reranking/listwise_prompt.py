@@ -17,6 +17,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from models.embedding.mllm_prompts import in_proportion
 from models.images.letterbox import Picture
 
 SYSTEM = (
@@ -35,6 +36,8 @@ MAX_CHARACTERS = 200
 
 VISUAL_TOKENS = 80
 """Of a picture at most, as in the paper."""
+UNIT = 32
+"""Side in pixels of what becomes one visual token in Qwen3-VL."""
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
@@ -88,6 +91,11 @@ def quoted(text: str) -> str:
     """A text in quotes, on one line, that cannot end before its closing quote."""
     line = one_line(_SPECIAL.sub(" ", text))
     return json.dumps(line[:MAX_CHARACTERS], ensure_ascii=False)
+
+
+def as_shown(picture: Picture, unit: int = UNIT) -> Picture:
+    """A picture in its proportions, with at most `VISUAL_TOKENS`; 250 kB. Raises PictureError."""
+    return in_proportion(picture, unit, VISUAL_TOKENS * unit**2)
 
 
 def one_line(text: str) -> str:

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from models.backbone.tower_files import read_json
 from models.backbone.vision_language import load_vision_language
-from models.embedding.mllm_prompts import in_proportion
 from models.errors import RerankerError, RerankerLate, WeightsError
 from models.images.letterbox import Picture
 from models.reranking.absolute_head import AbsoluteHead, load_head
@@ -32,8 +31,8 @@ from models.reranking.listwise_prompt import (
     INDICES,
     NULL,
     SYSTEM,
-    VISUAL_TOKENS,
     Question,
+    as_shown,
     sections,
 )
 
@@ -217,8 +216,7 @@ class MllmComparer(Comparer):
             if picture is not None:
                 start, end = self._around
                 piece += [start, -1 - first - len(pictures), end]
-                most = VISUAL_TOKENS * self._unit**2
-                pictures.append(in_proportion(picture, self._unit, most))
+                pictures.append(as_shown(picture, self._unit))
                 piece += self._tokens(after)
             tokens += piece
             owner += [number if number < len(parts) - 1 else OUTSIDE] * len(piece)

@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from models.embedding.mllm_prompts import in_proportion
 from models.errors import PictureError
 from models.images.letterbox import Picture
-from models.reranking.listwise_prompt import VISUAL_TOKENS
+from models.reranking.listwise_prompt import as_shown
 from models.reranking.protocol import Candidate
 from workers.errors import DecoderError, IntakeError
 from workers.intake.fetch import Fetcher
@@ -26,8 +25,6 @@ from workers.intake.reasons import full_reason
 
 log = structlog.get_logger()
 
-UNIT = 32
-"""Side in pixels of what becomes one token in Qwen3-VL."""
 FORGET_S = 300.0
 """After this a picture that could not be had is asked for again."""
 
@@ -88,7 +85,7 @@ class CandidatePictures:
     async def _one(self, key: Key) -> Picture | None:
         try:
             decoded = await self._fetcher.decode(await self._fetcher.fetch(key[0]))
-            picture = in_proportion(decoded.picture, UNIT, VISUAL_TOKENS * UNIT**2)
+            picture = as_shown(decoded.picture)
         except (IntakeError, PictureError) as error:
             self._missing[key] = self._clock() + FORGET_S
             while len(self._missing) > 10_000:

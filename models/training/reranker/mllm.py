@@ -16,6 +16,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,8 @@ def train_mllm(
     """
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise TrainingError(f"{to} is there already: remove it, or give another --out")
+    if recipe.lora is not None and find_spec("peft") is None:
+        raise TrainingError(INSTALL)
     catalogs = [read_catalog(folder) for folder in folders]
     chunks: list[Chunk] = []
     for number, catalog in enumerate(catalogs):
@@ -127,18 +131,21 @@ def train_mllm(
     learned, held = hold_out(chunks)
     if not learned:
         raise RerankerError("too few products with photos to hold some out and learn from others")
-    run = _Run(model, recipe, device, Pictures(catalogs), learned)
-    held = random.Random(recipe.seed).sample(held, min(EXAMINED, len(held)))
-    work = to.with_name(f"{to.name}-training") / CHECKPOINT
-    before = run.examine(held, of_phase(progress, "examining before"))
-    run.train(work, progress)
-    after = run.examine(held, of_phase(progress, "examining after"))
-    report: dict[str, object] = {
+    learns_from: dict[str, object] = {
         "model": model.name,
         "catalogs": [catalog.folder.name for catalog in catalogs],
         "encoder": encoder.model_id,
         **asdict(recipe),
         "chunks": len(learned),
+    }
+    run = _Run(model, recipe, device, Pictures(catalogs), learned)
+    held = random.Random(recipe.seed).sample(held, min(EXAMINED, len(held)))
+    work = to.with_name(f"{to.name}-training") / CHECKPOINT
+    before = run.examine(held, of_phase(progress, "examining before"))
+    run.train(work, {**learns_from, "weights": fingerprint(model)}, progress)
+    after = run.examine(held, of_phase(progress, "examining after"))
+    report: dict[str, object] = {
+        **learns_from,
         "steps": run.steps,
         "first_loss": run.losses[0],
         "last_loss": run.losses[-1],
@@ -183,9 +190,8 @@ class _Run:
         self.steps = recipe.epochs * self._steps_each
         self.losses: list[float] = []
 
-    def train(self, checkpoint: Path, progress: Phases) -> None:
-        """Take all steps that a checkpoint does not have."""
-        known = {**asdict(self._recipe), "model": fingerprint(self._source), "n": len(self._chunks)}
+    def train(self, checkpoint: Path, known: Mapping[str, object], progress: Phases) -> None:
+        """Take all steps that a checkpoint of a run with the same `known` does not have."""
         first, self.losses = load_checkpoint(checkpoint, self._trained, self._optimizer, known)
         progress("training", first, self.steps)
         for step in range(first, self.steps):
@@ -294,11 +300,7 @@ def _bfloat16_on_gpu(device: str) -> Iterator[None]:
 
 def _with_lora(model: Any, recipe: MllmRecipe) -> Any:
     """The same model with low-rank changes, which alone are trained."""
-    try:
-        import peft  # noqa: PLC0415  an optional extra
-    except ImportError as error:
-        raise TrainingError(INSTALL) from error
-    library: Any = peft
+    library: Any = import_module("peft")  # an optional extra
     assert recipe.lora is not None  # noqa: S101 - asked before
     config = library.LoraConfig(
         r=recipe.lora, lora_alpha=2 * recipe.lora, lora_dropout=0.0, target_modules=LORA_LAYERS

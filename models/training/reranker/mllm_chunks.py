@@ -16,16 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from models.catalog.folder import Catalog
-from models.embedding.mllm_prompts import in_proportion
 from models.errors import PictureError
 from models.images.files import open_picture
 from models.images.letterbox import Picture
 from models.reranking.chunks import ABSENT
-from models.reranking.listwise_prompt import VISUAL_TOKENS, Question
+from models.reranking.listwise_prompt import Question, as_shown
 from models.training.reranker.ranking_lists import QuerySource, RankingLists
 
-UNIT = 32
-"""Side in pixels of what becomes one token in Qwen3-VL."""
 KEPT = 2000
 """Small pictures in memory, 250 kB each at most."""
 HELD_OUT = 10
@@ -110,17 +107,13 @@ class Pictures:
 
     def _query_picture(self, catalog: int, query: QuerySource) -> Picture | None:
         picture = query.picture(self._catalogs[catalog])
-        return None if picture is None else _small(picture)
+        return None if picture is None else as_shown(picture)
 
     def _product_picture(self, catalog: int, at: int) -> Picture | None:
         shown = self._catalogs[catalog].products[at].image
         if shown is None:
             return None
         try:
-            return _small(open_picture(Path(self._catalogs[catalog].locate(shown))))
+            return as_shown(open_picture(Path(self._catalogs[catalog].locate(shown))))
         except PictureError:
             return None
-
-
-def _small(picture: Picture) -> Picture:
-    return in_proportion(picture, UNIT, VISUAL_TOKENS * UNIT**2)

@@ -249,3 +249,13 @@ def test_a_folder_without_pictures_teaches_nothing(model: Path, tmp_path: Path) 
     (shop / "products.jsonl").write_text('{"product_id": "p", "title": "x", "category": ["a"]}\n')
     with pytest.raises(RerankerError, match="no photo"):
         train_mllm(model, [shop], ColourEncoder(), tmp_path / "out")
+
+
+def test_a_missing_extra_is_said_before_anything_is_encoded(
+    model: Path, catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.training.reranker.mllm.find_spec", lambda _name: None)
+    encoder = ColourEncoder()
+    with pytest.raises(TrainingError, match=r"lookstream\[mllm-train\]"):
+        train_mllm(model, [catalog], encoder, tmp_path / "out", replace(QUICK, lora=4))
+    assert not encoder.encoded
