@@ -20,8 +20,7 @@ from workers.cli import app
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["shop", "--lora"], "are for --mllm"),
-        (["shop", "other"], "are for --mllm"),
+        (["shop", "--lora"], "is for --mllm"),
         (["shop", "--mllm", "model", "--rate", "nan"], "between 0 and 1"),
         (["shop", "--mllm", "model", "--unknown", "other"], "--unknown is for the linear"),
     ],
