@@ -1,6 +1,7 @@
 """Encoders from a hub: speed, exactness, words that find pictures, and switching a running shop.
 
-    lookstream bench encoders [--only presets,text,words,switch,hub] [--products 900] [--steps 800]
+    lookstream bench encoders [--only presets,text,words,fewer,switch,hub] [--products 900]
+        [--steps 800]
 
 Presets are built with random weights of their true shapes, exported as a folder is, and timed on
 two cores beside lite2. A small SigLIP is trained on rendered products and their captions (five
@@ -18,6 +19,8 @@ line is one JSON object:
     wordless_r@1, @5, @10    the share that its caption finds so far up, and how many times that of
                              chance it is: wordless_r@5_over_chance
     wordless_over_chance     the one for 5
+    fewer_tokens             a table: patches pruned or merged inside a transformer, what that gains
+                             in speed at a true shape, and costs the small network's ranks
     switch_failed            queries that got no list while another encoder took over
     switch_mixed             lists by vectors of two encoders, or by the old one after the new
     switch_lost              changes that the new index does not have
@@ -35,6 +38,7 @@ from typing import Any
 import orjson
 
 from benchmarks.text import measure_text
+from benchmarks.towers.fewer_tokens import measure_fewer_tokens
 from benchmarks.towers.presets import ROUNDS, measure_presets
 from benchmarks.towers.switch import switch_encoder
 from benchmarks.towers.tiny_siglip import pairs_of, train_tiny_siglip
@@ -48,7 +52,7 @@ from workers.config.settings import Settings, load_settings
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
-PARTS = ("presets", "text", "words", "switch", "hub")
+PARTS = ("presets", "text", "words", "fewer", "switch", "hub")
 TRAIN_SEED, TEST_SEED, SIZE = 31, 5, 112
 
 
@@ -101,7 +105,7 @@ def run(options: argparse.Namespace, settings: Settings, bars: Progress) -> dict
     if "text" in parts:
         figures = measure_text(tuple(TEXT_MODELS), 0, bars)
         found |= {name: figure for name, figure in figures.items() if name != "encoders"}
-    if "words" in parts or "switch" in parts:
+    if {"words", "fewer", "switch"} & set(parts):
         folder, figures = train(work, options.products, options.steps, bars)
         strangers = catalogs(work, options.asked, bars)
         found |= figures
@@ -110,6 +114,8 @@ def run(options: argparse.Namespace, settings: Settings, bars: Progress) -> dict
             captions = wordless_catalog(strangers, Path(scratch))
             found |= ask_for_wordless(settings, folder, Path(scratch), captions, bars)
         found["wordless_over_chance"] = found["wordless_r@5_over_chance"]
+    if "fewer" in parts:
+        found |= measure_fewer_tokens(folder, strangers, bars)
     if "switch" in parts:
         found |= switch_encoder(settings, strangers, "lite0", str(folder.resolve()), bars)
     if "hub" in parts:
