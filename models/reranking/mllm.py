@@ -244,6 +244,8 @@ class MllmComparer(Comparer):
         before, place, after = str(chat).partition(PLACE)
         if not place:
             raise WeightsError("the model's chat template leaves out what the user says")
+        if after.rstrip().endswith("<think>"):
+            raise WeightsError("the model thinks before it answers: take an instruct model")
         return self._tokens(before), self._tokens(after)
 
 

@@ -178,6 +178,22 @@ def test_a_head_that_does_not_fit_is_refused(folder: Path, tmp_path: Path, damag
         load_mllm_comparer(tmp_path, "cpu")
 
 
+@pytest.mark.parametrize(
+    ("found", "instead", "said"),
+    [
+        ("assistant\n", "assistant\n<think>\n", "instruct model"),
+        ("{{ part.text }}", "hello", "leaves out what the user says"),
+    ],
+)
+def test_a_template_that_no_answer_can_follow_is_refused(
+    found: str, instead: str, said: str
+) -> None:
+    model, processor = tiny_qwen3_vl()
+    processor.chat_template = processor.chat_template.replace(found, instead)
+    with pytest.raises(WeightsError, match=said):
+        MllmComparer(model, processor)
+
+
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(WeightsError, match=r"'llama'.*qwen3_vl"):
