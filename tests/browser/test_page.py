@@ -167,6 +167,26 @@ def test_why_a_result_stands_where_it_does(page: Page, shop: Settings, photo: Pa
     expect(page.locator(".why")).to_have_count(0)
 
 
+def test_what_a_picture_told_is_not_shown_as_the_shops_word(page: Page, shop: Settings) -> None:
+    told = {"colour": "orange", "category": ["Packages", "Juice"]}
+
+    def answer(route: Route) -> None:
+        response = route.fetch()
+        result = response.json()
+        result["items"][0]["suggested"] = told
+        route.fulfill(response=response, json=result)
+
+    page.route("**/search", answer)
+    page.goto(address(shop))
+    search_words(page, "juice")
+    first = page.locator(".item").first
+    first.get_by_role("button", name="Why?").click()
+    expect(first.locator(".why .suggested")).to_have_text(
+        "Told by its picture, not by the shop: orange, Packages › Juice"
+    )
+    check_accessible(page)
+
+
 def test_more_like_a_result(page: Page, shop: Settings) -> None:
     page.goto(address(shop))
     search_words(page, "juice")
