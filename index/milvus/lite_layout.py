@@ -26,7 +26,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
-from index.errors import SearchIndexError
+from index.errors import GenerationChanged, SearchIndexError
 from index.item import TOMBSTONE, Item
 from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
@@ -205,7 +205,7 @@ class LiteCollection(Collection):
             return super().exists(now=now)
         mirror = self._opened_mirror
         replaced = is_marked_replaced(mirror.path.parent, self.generation)
-        return super().exists(now=True) if replaced or not mirror.path.exists() else True
+        return super().exists(now=True) if replaced or not mirror.is_there() else True
 
     def fetch(self, row_ids: Sequence[str], vectors: bool = False) -> dict[str, Item]:
         """The items of some rows by row id, from the mirror where there is one."""
@@ -236,6 +236,10 @@ class LiteCollection(Collection):
             mirror = Mirror(self._mirrors, self.generation, self._keyed_rows)
             mirror.build(self.count, self._keyed_pages)
             self._opened_mirror = mirror
+        elif not self._opened_mirror.is_there():  # damaged, or dropped and written again
+            raise GenerationChanged(
+                f"the mirror of {self.generation!r} was made anew: open it again", self.bank.version
+            )
         return self._opened_mirror
 
     @contextlib.contextmanager

@@ -75,8 +75,16 @@ class Mirror:
         self.path = folder / f"{generation}{DATABASE}"
         self._read = read
         self._db: sqlite3.Connection | None = None
+        self._inode = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._lock_path = folder / f"{generation}{LOCK}"
+
+    def is_there(self) -> bool:
+        """Whether the file that was opened is still the one that others find."""
+        try:
+            return self._db is None or self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     # For writers.
 
@@ -280,6 +288,9 @@ class Mirror:
             # boot cannot be told, every write must outlive it. That takes half as long as Milvus.
             self._db.execute(f"PRAGMA synchronous = {'NORMAL' if _boot() else 'FULL'}")
             self._db.executescript(SCHEMA)
+            self._inode = 0
+            with suppress(FileNotFoundError):
+                self._inode = self.path.stat().st_ino
         return self._db
 
     @contextmanager

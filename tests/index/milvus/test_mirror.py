@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from index.errors import MilvusUnavailable, SearchIndexError
+from index.errors import GenerationChanged, MilvusUnavailable, SearchIndexError
 from index.item import Item, tombstone
 from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
 from index.milvus.lite_layout import LiteCollection
+from index.milvus.mirror import delete_mirror
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
 from index.search.retrieve import Retriever
@@ -114,6 +115,19 @@ def test_between_queries_it_is_followed_page_by_page(
     seen = reader._seen
     assert held(reader) == stored(collection)
     assert reader._seen == seen
+
+
+def test_a_mirror_that_another_process_has_made_anew_is_not_gone_on_with(
+    config: MilvusConfig, collection: Collection, reader: Retriever
+) -> None:
+    expected = held(reader)
+    delete_mirror(Path(str(config.mirror_dir)), collection.generation)
+    with open_collection(config, BANK, collection.name) as other:
+        assert held(Retriever(other)) == expected
+    with pytest.raises(GenerationChanged, match="open it again"):
+        reader.refresh()
+    with pytest.raises(GenerationChanged):
+        collection.write([item(0, 7.0)])
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["before Milvus", "after Milvus"])
