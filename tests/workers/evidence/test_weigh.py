@@ -19,6 +19,7 @@ from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.errors import EvidenceError
 from workers.evidence.fitted import FittedFile, FittedWeights
+from workers.evidence.own_words import OwnWordsFile
 from workers.evidence.sample import PictureSample
 from workers.evidence.weigh import VIEWS_EACH, Weighing, weigh, weighing_of
 from workers.evidence.witnesses import gather_witnesses, sampled_items
@@ -156,6 +157,19 @@ def test_it_is_time_with_the_first_items_and_whenever_they_have_doubled(
         assert (last.of_items if last else 0) == (weighed_at[-1] if weighed_at else 0)
         assert not weighing.check(), "nothing was added"
     assert weighed_at == [MIN_ITEMS, 2 * MIN_ITEMS]
+
+
+def test_what_products_teach_is_learned_with_the_weights(shop: Shop, settings: Settings) -> None:
+    own = OwnWordsFile(settings, shop.encoder.model_id)
+    file = FittedFile(settings, shop.encoder.model_id)
+    weighing = Weighing(shop.sample, cast(CatalogIndex, shop), shop.encoder, file, own)
+    shop.add(MIN_ITEMS)
+    with capture_logs() as logs:
+        assert weighing.check()
+    learned = own.read()
+    assert learned is not None
+    assert learned.products == MIN_ITEMS
+    assert any(one["event"] == "the catalog's own words were learned" for one in logs)
 
 
 def test_nothing_is_re_embedded(shop: Shop, weighing: Weighing) -> None:
