@@ -1,6 +1,6 @@
 """Encoders from a hub: speed, exactness, words that find pictures, and switching a running shop.
 
-    lookstream bench encoders [--only presets,text,words,fewer,switch,hub] [--products 900]
+    lookstream bench encoders [--only presets,text,words,switch,tokens,hub] [--products 900]
         [--steps 800]
 
 Presets are built with random weights of their true shapes, exported as a folder is, and timed on
@@ -19,8 +19,8 @@ line is one JSON object:
     wordless_r@1, @5, @10    the share that its caption finds so far up, and how many times that of
                              chance it is: wordless_r@5_over_chance
     wordless_over_chance     the one for 5
-    fewer_tokens             a table: patches pruned or merged inside a transformer, what that gains
-                             in speed at a true shape, and costs the small network's ranks
+    fewer_tokens_speed, fewer_tokens_quality   of layers that see fewer tokens, and of 8 bits: see
+                             `benchmarks.towers.fewer_tokens`
     switch_failed            queries that got no list while another encoder took over
     switch_mixed             lists by vectors of two encoders, or by the old one after the new
     switch_lost              changes that the new index does not have
@@ -41,7 +41,7 @@ from benchmarks.text import measure_text
 from benchmarks.towers.fewer_tokens import measure_fewer_tokens
 from benchmarks.towers.presets import ROUNDS, measure_presets
 from benchmarks.towers.switch import switch_encoder
-from benchmarks.towers.tiny_siglip import pairs_of, train_tiny_siglip
+from benchmarks.towers.tiny_siglip import LAYERS, PATCH, pairs_of, train_tiny_siglip
 from benchmarks.towers.wordless import ask_for_wordless, wordless_catalog
 from models.synthetic.folder import write_synthetic_catalog
 from models.text.sentence_encoders import TEXT_MODELS
@@ -52,13 +52,17 @@ from workers.config.settings import Settings, load_settings
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
-PARTS = ("presets", "text", "words", "fewer", "switch", "hub")
+PARTS = ("presets", "text", "words", "switch", "tokens", "hub")
 TRAIN_SEED, TEST_SEED, SIZE = 31, 5, 112
+FINE_PATCH, DEEP = 8, 6
+"""Of the network whose tokens are made fewer: 64 patches, and layers enough for it."""
 
 
-def train(work: Path, products: int, steps: int, bars: Progress) -> tuple[Path, dict[str, Any]]:
+def train(
+    work: Path, products: int, steps: int, bars: Progress, patch: int = PATCH, layers: int = LAYERS
+) -> tuple[Path, dict[str, Any]]:
     """The trained network's folder, trained now if it is not there, and how that went."""
-    folder = work / "tiny-siglip"
+    folder = work / ("tiny-siglip" if patch == PATCH else f"tiny-siglip-{patch}-{layers}")
     if (folder / "model.safetensors").is_file():
         return folder, {"trained": False}
     learned = work / "learned"
@@ -67,16 +71,18 @@ def train(work: Path, products: int, steps: int, bars: Progress) -> tuple[Path, 
             learned, products=products, photos=1, seed=TRAIN_SEED, size=SIZE, progress=task
         )
     with bars.task("training", steps) as task:
-        figures = train_tiny_siglip(pairs_of([learned]), folder, steps=steps, progress=task)
+        figures = train_tiny_siglip(
+            pairs_of([learned]), folder, steps=steps, patch=patch, layers=layers, progress=task
+        )
     return folder, {"trained": True, **{f"training_{name}": one for name, one in figures.items()}}
 
 
-def catalogs(work: Path, asked: int, bars: Progress) -> Path:
+def catalogs(work: Path, asked: int, bars: Progress, photos: int = 0) -> Path:
     """A catalog of products that the network has not seen."""
     strangers = work / "strangers"
     with bars.task("rendering what is asked for") as task:
         write_synthetic_catalog(
-            strangers, products=asked, photos=0, seed=TEST_SEED, size=SIZE, progress=task
+            strangers, products=asked, photos=photos, seed=TEST_SEED, size=SIZE, progress=task
         )
     return strangers
 
@@ -105,7 +111,7 @@ def run(options: argparse.Namespace, settings: Settings, bars: Progress) -> dict
     if "text" in parts:
         figures = measure_text(tuple(TEXT_MODELS), 0, bars)
         found |= {name: figure for name, figure in figures.items() if name != "encoders"}
-    if {"words", "fewer", "switch"} & set(parts):
+    if "words" in parts or "switch" in parts:
         folder, figures = train(work, options.products, options.steps, bars)
         strangers = catalogs(work, options.asked, bars)
         found |= figures
@@ -114,10 +120,11 @@ def run(options: argparse.Namespace, settings: Settings, bars: Progress) -> dict
             captions = wordless_catalog(strangers, Path(scratch))
             found |= ask_for_wordless(settings, folder, Path(scratch), captions, bars)
         found["wordless_over_chance"] = found["wordless_r@5_over_chance"]
-    if "fewer" in parts:
-        found |= measure_fewer_tokens(folder, strangers, bars)
     if "switch" in parts:
         found |= switch_encoder(settings, strangers, "lite0", str(folder.resolve()), bars)
+    if "tokens" in parts:
+        fine, _ = train(work, options.products, options.steps, bars, FINE_PATCH, DEEP)
+        found |= measure_fewer_tokens(fine, catalogs(work / "photos", options.asked, bars, 1), bars)
     if "hub" in parts:
         found |= check_hub(bars)
     return found

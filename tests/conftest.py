@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from stream.connection import Kafka
 from stream.embedded_broker import EmbeddedBroker
@@ -19,6 +20,10 @@ from stream.topics import Topics, create_topics, topic_map
 from tests import needs, sharing
 from tests.servers import ServerMissing
 from tests.servers.kafka import KafkaCluster
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SESSION_S = 2.0
 """A third of the usual: a group's first member and the death of another are waited for so long."""

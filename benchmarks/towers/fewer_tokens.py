@@ -1,229 +1,139 @@
-"""Fewer patches inside a transformer: pruned (EViT) or merged (ToMe), by layer, without training.
+"""What a transformer gains and loses when its layers see fewer tokens, and with 8 bits beside.
 
-Pruning (Liang et al., arXiv 2202.07800) keeps a share of the patches at some layers, those that are
-looked at most, and fuses the others into one. Merging (Bolya et al., 2210.09461) averages the most
-alike pairs at every layer, and lets a patch that stands for several count as several. Here both are
-done to a SigLIP, whose patches have no class token: what looks at a patch are the others (ours).
-
-Speed is that of ONNX Runtime at the true shape with random weights; quality is that of the small
-network that `benchmarks.towers.tiny_siglip` trains, on products that it has not seen.
+Speed: presets at their true shapes with random weights, which variant does not matter to. Quality:
+a small SigLIP with 64 patches, trained on rendered products, finds others by their captions, and by
+their photos; each product is a picture and nothing else.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import onnx_ir
-import onnxruntime
-import torch
-import transformers
-from PIL import Image
-from torch import Tensor, nn
 
-from benchmarks.towers.tiny_siglip import SIZE, TOKENS, caption_of
-from models.backbone.trace import trace
+from benchmarks.towers.presets import ROUNDS, THREADS, make_folder
+from benchmarks.towers.tiny_siglip import caption_of
+from models.arrays import Floats, unit
+from models.backbone.load import picture_graph
+from models.backbone.preprocessing import Preprocessing
+from models.backbone.tower import PictureTower, TextTower
+from models.backbone.tower_export import export_towers
+from models.backbone.tower_files import read_card
 from models.catalog.folder import read_catalog
+from models.hub.names import EVIT, TOME, Variant
+from models.hub.presets import PRESETS
 from models.images.files import open_picture
 from workers.progress.tasks import Progress
 
-ROUNDS, BATCH = 9, 64
-RANKS = (1, 5, 10)
-PRUNED_AT = (0.25, 0.5, 0.75)
-"""Where patches are pruned, in shares of the layers, as EViT does."""
+VARIANTS = tuple(Variant(tokens, int8) for tokens in ("", EVIT, TOME) for int8 in (False, True))
+TIMED = ("dinov2-small", "siglip2-base", "fashion-clip")
+"""Transformers whose layers do not ask where a token lies."""
 
 
-@dataclass(frozen=True)
-class Reduction:
-    """How patches become fewer.
+def measure_fewer_tokens(learned: Path, strangers: Path, bars: Progress) -> dict[str, Any]:
+    """Keys of it.
 
-    ``share`` is what stays at each layer that prunes, or what merging takes away in all, the same
-    number of pairs at each layer.
+    fewer_tokens_speed    of each preset and variant, ms a picture and the share of fp32's
+    fewer_tokens_quality  of each variant of the trained network, points of R@1 and R@5 by captions
+                          and of R@1 by photos that it loses, and the mean cosine to fp32's vectors
+
+    Args:
+        learned: the folder of the trained network.
+        strangers: a synthetic catalog of products that it has not seen, with photos.
+        bars: shows progress.
     """
-
-    way: Literal["whole", "prune", "random", "merge"]
-    share: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """As in the table."""
-        return self.way if self.way == "whole" else f"{self.way} {self.share:g}"
-
-
-REDUCTIONS = (
-    Reduction("whole"),
-    *(Reduction("prune", share) for share in (0.9, 0.7, 0.5)),
-    *(Reduction("random", share) for share in (0.9, 0.7, 0.5)),
-    *(Reduction("merge", share) for share in (0.3, 0.5, 0.7, 0.9)),
-)
+    return {
+        "fewer_tokens_speed": [
+            row
+            for name in bars.track(TIMED, "timing networks with fewer tokens", len(TIMED))
+            for row in _speed(name)
+        ],
+        "fewer_tokens_quality": _quality(learned, strangers),
+    }
 
 
-class FewerTokens(nn.Module):
-    """The embedding (n, d) of pictures (n, 3, s, s) by a SigLIP vision network."""
-
-    def __init__(self, vision: Any, reduction: Reduction) -> None:
-        super().__init__()
-        self.vision = vision
-        self.reduction = reduction
-        layers = len(vision.encoder.layers)
-        self.pruned = {round(share * layers) for share in PRUNED_AT}
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """The pooled output."""
-        pooled: Tensor = self.vision.head(self.vision.post_layernorm(self.last_rows(pictures)))
-        return pooled
-
-    def last_rows(self, pictures: Tensor) -> Tensor:
-        """What the last layer gives, (n, patches that are left, c)."""
-        vision = self.vision
-        rows: Tensor = vision.embeddings(pictures)
-        sizes = torch.ones_like(rows[..., :1])
-        pairs = round(self.reduction.share * rows.shape[1] / len(vision.encoder.layers))
-        for number, layer in enumerate(vision.encoder.layers):
-            found, keys, looked = _attend(layer.self_attn, layer.layer_norm1(rows), sizes)
-            rows = rows + found
-            if self.reduction.way == "merge":
-                rows, sizes = merge(rows, sizes, keys, min(pairs, rows.shape[1] // 2))
-            elif self.reduction.way != "whole" and number in self.pruned:
-                if self.reduction.way == "random":
-                    generator = torch.Generator().manual_seed(number)
-                    looked = torch.rand(looked.shape, generator=generator)
-                rows = prune(rows, looked, max(1, round(self.reduction.share * rows.shape[1])))
-                sizes = torch.ones_like(rows[..., :1])
-            rows = rows + layer.mlp(layer.layer_norm2(rows))
-        return rows
-
-
-def _attend(attention: Any, rows: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What attention adds, the mean keys (n, t, c), and how much patches are looked at (n, t)."""
-    count, tokens, width = rows.shape
-    heads = attention.num_heads
-
-    def by_head(values: Tensor) -> Tensor:
-        return values.view(count, tokens, heads, width // heads).transpose(1, 2)
-
-    query, key, value = (
-        by_head(layer(rows)) for layer in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    scores = query @ key.transpose(2, 3) / (width // heads) ** 0.5
-    weights = (scores + sizes.log().transpose(1, 2)[:, None]).softmax(dim=3)
-    found = (weights @ value).transpose(1, 2).reshape(count, tokens, width)
-    return attention.out_proj(found), key.mean(dim=1), weights.mean(dim=(1, 2))
-
-
-def prune(rows: Tensor, looked: Tensor, count: int) -> Tensor:
-    """The ``count`` patches that are looked at most, and the others' weighted mean after them."""
-    order = looked.argsort(dim=1, descending=True)
-    rows = rows.gather(1, order[..., None].expand_as(rows))
-    weights = looked.gather(1, order)[:, count:, None]
-    if count >= rows.shape[1]:
-        return rows
-    fused = (rows[:, count:] * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
-    return torch.cat([rows[:, :count], fused], dim=1)
-
-
-def merge(rows: Tensor, sizes: Tensor, keys: Tensor, pairs: int) -> tuple[Tensor, Tensor]:
-    """Average the most alike pairs of a patch of the even and one of the odd numbers."""
-    if pairs == 0:
-        return rows, sizes
-    keys = nn.functional.normalize(keys, dim=2)
-    best, nearest = (keys[:, ::2] @ keys[:, 1::2].transpose(1, 2)).max(dim=2)
-    order = best.argsort(dim=1, descending=True)
-    gone, stay = order[:, :pairs], order[:, pairs:]
-    summed = rows * sizes
-
-    def even(values: Tensor, at: Tensor) -> Tensor:
-        return values[:, ::2].gather(1, at[..., None].expand(-1, -1, values.shape[2]))
-
-    def odd(values: Tensor) -> Tensor:
-        to = nearest.gather(1, gone)[..., None].expand(-1, -1, values.shape[2])
-        return values[:, 1::2].scatter_add(1, to, even(values, gone))
-
-    merged, counts = (torch.cat([even(one, stay), odd(one)], dim=1) for one in (summed, sizes))
-    return merged / counts, counts
-
-
-def measure_fewer_tokens(trained: Path, strangers: Path, bars: Progress) -> dict[str, Any]:
-    """A row for each reduction: ms at the true shape, and ranks of products by their captions."""
-    library: Any = transformers
-    config = library.SiglipVisionConfig(image_size=224)
-    torch.manual_seed(0)
-    shaped = library.SiglipVisionModel(config).eval().requires_grad_(False)
-    model = library.SiglipModel.from_pretrained(trained).eval().requires_grad_(False)
-    pictures, words = _asked(trained, strangers, model)
-    table: dict[str, dict[str, float]] = {}
-    sessions, left = dict[str, Any](), dict[str, int]()
+def _speed(name: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
-        for one in bars.track(REDUCTIONS, "fewer tokens", len(REDUCTIONS)):
-            if one.way != "random":  # it is as fast as pruning
-                path = Path(scratch) / f"{one.name}.onnx"
-                network = FewerTokens(shaped, one).eval()
-                sessions[one.name] = _session(network, path)
-                left[one.name] = network.last_rows(torch.zeros(1, 3, 224, 224)).shape[1]
-            table[one.name] = _ranks(model, FewerTokens(model.vision_model, one), pictures, words)
-        canvas = np.zeros((1, 3, 224, 224), np.float32)
-        taken: dict[str, list[float]] = {name: [] for name in sessions}
+        folder, exported = Path(scratch) / name, Path(scratch) / "exported"
+        make_folder(PRESETS[name], folder)
+        export_towers(folder, exported)
+        size = read_card(exported).preprocessing.size
+        picture = np.random.default_rng(0).standard_normal((3, size, size)).astype(np.float32)
+        towers = [
+            PictureTower(exported, THREADS, picture_graph(folder, exported, one).name)
+            for one in VARIANTS
+        ]
         # Taking turns, so that other load on the machine slows all; the least counts.
-        for _ in range(ROUNDS):
-            for name, session in sessions.items():
-                began = time.perf_counter()
-                session.run(None, {"picture": canvas})
-                taken[name].append(1000 * (time.perf_counter() - began))
-        sessions.clear()
-    for name, rounds in taken.items():
-        table[name]["left_of_196"] = left[name]
-        table[name]["ms"] = round(min(rounds), 1)
-        table[name]["speed"] = round(min(taken["whole"]) / min(rounds), 2)
-    return {"fewer_tokens": table, "fewer_tokens_products": len(words)}
+        took = [[_seconds(tower, picture) for tower in towers] for _ in range(ROUNDS)]
+    least = np.min(took, axis=0)
+    return [
+        {
+            "name": f"{name}{variant}",
+            "ms": round(1000 * float(seconds), 1),
+            "of_fp32": round(float(seconds / least[0]), 3),
+        }
+        for variant, seconds in zip(VARIANTS, least, strict=True)
+    ]
 
 
-def _session(network: nn.Module, path: Path) -> Any:
-    model = trace(network, [torch.zeros(1, 3, 224, 224)], ["picture"], ["embedding"])
-    onnx_ir.save(model, path, external_data=path.with_suffix(".data").name)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def _seconds(tower: PictureTower, picture: Floats) -> float:
+    began = time.perf_counter()
+    tower.run(picture)
+    return time.perf_counter() - began
 
 
-def _asked(trained: Path, strangers: Path, model: Any) -> tuple[Tensor, Tensor]:
-    """Pictures (n, 3, s, s) in ±1 and the embeddings (n, d) of their captions."""
-    library: Any = transformers
-    tokenizer = library.AutoTokenizer.from_pretrained(trained)
+def _quality(learned: Path, strangers: Path) -> list[dict[str, Any]]:
     catalog = read_catalog(strangers)
     products = [one for one in catalog.products if one.image]
-    rows = [_small(Path(catalog.locate(one.image or ""))) for one in products]
-    captions = [caption_of(one) for one in products]
-    ids = tokenizer(
-        captions, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
-    )["input_ids"]
-    words = model.text_model(input_ids=ids).pooler_output
-    return torch.from_numpy(np.stack(rows)) / 127.5 - 1, nn.functional.normalize(words, dim=1)
+    numbers = {one.product_id: number for number, one in enumerate(products)}
+    photos = [one for one in catalog.photos if one.product_id in numbers]
+    shown = [Path(catalog.locate(one.image or "")) for one in products]
+    asked = [Path(catalog.locate(one.image)) for one in photos]
+    wanted = np.array([numbers[one.product_id or ""] for one in photos])
+    with tempfile.TemporaryDirectory() as scratch:
+        exported = Path(scratch) / "exported"
+        export_towers(learned, exported)
+        card = read_card(exported)
+        assert card.text is not None
+        words = TextTower(exported, card.text, THREADS)
+        captions = unit(np.stack([words.embed(caption_of(one)) for one in products]))
+        rows, first = [], None
+        for variant in VARIANTS:
+            graph = picture_graph(learned, exported, variant)
+            tower = PictureTower(exported, THREADS, graph.name)
+            items, queries = (_embed(tower, card.preprocessing, paths) for paths in (shown, asked))
+            found = {
+                "captions_r@1": _recall(captions @ items.T, np.arange(len(items)), 1),
+                "captions_r@5": _recall(captions @ items.T, np.arange(len(items)), 5),
+                "photos_r@1": _recall(queries @ items.T, wanted, 1),
+            }
+            first = first or (found, items)
+            rows.append(
+                {
+                    "name": str(variant) or "fp32",
+                    **{name: round(value, 4) for name, value in found.items()},
+                    **{
+                        f"{name}_lost": round(100 * (first[0][name] - value), 2)
+                        for name, value in found.items()
+                    },
+                    "cosine": round(float((items * first[1]).sum(axis=1).mean()), 4),
+                }
+            )
+    return rows
 
 
-def _small(path: Path) -> np.ndarray:
-    image = Image.fromarray(open_picture(path)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    return np.asarray(image, np.float32).transpose(2, 0, 1)
+def _embed(tower: PictureTower, preprocessing: Preprocessing, paths: Sequence[Path]) -> Floats:
+    rows = []
+    for path in paths:
+        canvas, _ = preprocessing.canvas(open_picture(path))
+        rows.append(tower.run(preprocessing.normalise(canvas)).embedding)
+    return unit(np.stack(rows))
 
 
-def _ranks(model: Any, network: FewerTokens, pictures: Tensor, words: Tensor) -> dict[str, float]:
-    """The shares of captions that find their picture so far up, and how near embeddings stay."""
-
-    def embedded(one: nn.Module) -> Tensor:
-        rows = [one(pictures[start : start + BATCH]) for start in range(0, len(pictures), BATCH)]
-        return nn.functional.normalize(torch.cat(rows), dim=1)
-
-    with torch.inference_mode():
-        whole = embedded(FewerTokens(model.vision_model, Reduction("whole")))
-        found = embedded(network)
-        left = network.last_rows(pictures[:1]).shape[1]
-        scores = words @ found.T
-        better = (scores > scores.diagonal()[:, None]).sum(dim=1)
-    return {
-        "left_of_16": left,
-        **{f"r@{rank}": round(float((better < rank).float().mean()), 4) for rank in RANKS},
-        "cosine": round(float((whole * found).sum(dim=1).mean()), 4),
-    }
+def _recall(similarity: Floats, wanted: Any, depth: int) -> float:
+    own = similarity[np.arange(len(wanted)), wanted]
+    return float(((similarity > own[:, None]).sum(axis=1) < depth).mean())

@@ -27,6 +27,8 @@ from models.images.files import open_picture
 from models.progress import Progress, no_progress
 
 SIZE, PATCH, WIDTH, LAYERS, HEADS = 64, 16, 128, 3, 4
+"""`PATCH` is the side of a patch, unless another one is asked for."""
+
 TOKENS, WORDS = 24, 1000
 BATCH, LEARNING_RATE, WARM_UP_STEPS = 96, 1e-3, 30
 MARGIN = 8
@@ -75,6 +77,8 @@ def train_tiny_siglip(
     folder: Path,
     *,
     steps: int,
+    patch: int = PATCH,
+    layers: int = LAYERS,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, float]:
@@ -84,7 +88,7 @@ def train_tiny_siglip(
     rng = np.random.default_rng(seed)
     tokenizer = _tokenizer([one.caption for one in pairs])
     pictures = _load([one.picture for one in pairs])
-    model = _model(len(tokenizer))
+    model = _model(len(tokenizer), patch, layers)
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP_STEPS / max(steps, 60)
@@ -115,7 +119,7 @@ def train_tiny_siglip(
     }
 
 
-def _model(words: int) -> Any:
+def _model(words: int, patch: int, layers: int) -> Any:
     side = {
         "hidden_size": WIDTH,
         "intermediate_size": 2 * WIDTH,
@@ -131,7 +135,12 @@ def _model(words: int) -> Any:
             "projection_size": WIDTH,
             "pad_token_id": 0,
         },
-        vision_config={**side, "image_size": SIZE, "patch_size": PATCH},
+        vision_config={
+            **side,
+            "num_hidden_layers": layers,
+            "image_size": SIZE,
+            "patch_size": patch,
+        },
     )
     model: Any = transformers.SiglipModel(config)
     with torch.no_grad():

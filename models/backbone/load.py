@@ -14,11 +14,13 @@ from models.backbone.spec import BACKBONES, BackboneSpec
 from models.backbone.tower import PictureTower, Tower
 from models.cache import cache_folder
 from models.errors import WeightsError
-from models.hub.names import INT8, is_hub_name, plain_name
+from models.hub.names import Variant, is_hub_name, plain_name, variant_of
 from models.hub.resolve import local_folder
 
 HUB_EXTRA = "pip install 'lookstream[hub]'"
 """What exporting a Hugging Face folder takes; serving it needs none of that."""
+
+AS_IT_IS = Variant()
 
 
 def load_backbone(spec: BackboneSpec, *, device: str = "cpu", threads: int = 2) -> Backbone:
@@ -61,10 +63,10 @@ def network_folder(name: str, *, offline: bool = False) -> Path | None:
 
     Raises:
         HubError: it cannot be fetched.
-        WeightsError: a packaged network is wanted in 8 bits.
+        WeightsError: a variant of a packaged network is wanted, and there is none.
     """
-    if name.endswith(INT8) and plain_name(name) in BACKBONES:
-        raise WeightsError(f"{plain_name(name)} has no weights of 8 bits: leave out {INT8}")
+    if name not in BACKBONES and plain_name(name) in BACKBONES:
+        raise WeightsError(f"{plain_name(name)} is served as it is: leave out {variant_of(name)}")
     if name in BACKBONES:
         return None
     if is_hub_name(name):
@@ -92,16 +94,13 @@ def exported_towers(folder: Path) -> Path:
     to = cache_folder() / f"{folder.resolve().name}-{tower_files.fingerprint(folder)}"
     if not tower_files.is_exported(to):
         purpose = f"{folder} is not exported to ONNX yet, which"
-        libraries = ["open_clip"] if tower_files.is_open_clip(folder) else []
-        for package in ("timm", "transformers", "onnxscript", *libraries):
-            if find_spec(package) is None:
-                raise WeightsError(f"{purpose} needs {package}: run `{HUB_EXTRA}`")
+        _check_exporter(folder, purpose)
         _torch_module("tower_export", purpose).export_towers(folder, to)
     return to
 
 
 def picture_tower(
-    folder: Path, exported: Path, device: str, threads: int, *, int8: bool = False
+    folder: Path, exported: Path, device: str, threads: int, variant: Variant = AS_IT_IS
 ) -> Tower:
     """The picture tower of a folder on a device.
 
@@ -110,37 +109,57 @@ def picture_tower(
         exported: where `exported_towers` has it.
         device: "cpu" (ONNX Runtime) or "cuda" (torch, in bf16).
         threads: that serve one picture on the CPU.
-        int8: with weights of 8 bits, on the CPU alone.
+        variant: of the network; weights of 8 bits are for the CPU alone.
 
     Raises:
         WeightsError: it cannot run there, or a package is missing.
     """
     if device != "cuda":
-        graph = int8_graph(exported).name if int8 else tower_files.PICTURE_GRAPH
-        return PictureTower(exported, threads, graph)
-    if int8 or folder == exported:
-        why = "8 bits are" if int8 else "an exported network is"
+        return PictureTower(exported, threads, picture_graph(folder, exported, variant).name)
+    if variant.int8 or folder == exported:
+        why = "8 bits are" if variant.int8 else "an exported network is"
         raise WeightsError(f"{folder}: {why} for the CPU; set models.device to auto or cpu")
     size = tower_files.read_card(exported).preprocessing.size
-    tower: Tower = _torch_module("tower_cuda", "CUDA").TorchPictureTower(folder, size)
+    made = _torch_module("tower_cuda", "CUDA").TorchPictureTower
+    tower: Tower = made(folder, size, fewer_tokens=variant.fewer_tokens)
     return tower
 
 
-def int8_graph(exported: Path) -> Path:
-    """The graph of an exported picture tower with weights of 8 bits; it is made if nobody has.
+def picture_graph(folder: Path, exported: Path, variant: Variant = AS_IT_IS) -> Path:
+    """The graph of an exported picture tower; that of a variant is made if nobody has.
 
     Raises:
-        WeightsError: it cannot be made or written, or onnx is needed and is not installed.
+        WeightsError: it cannot be made or written, or a package for that is not installed.
     """
-    path = exported / tower_files.INT8_GRAPH
-    if not path.is_file():
+    path = exported / tower_files.picture_graph(variant)
+    if path.is_file() or variant == AS_IT_IS:
+        return path
+    if variant.int8:
+        whole = picture_graph(folder, exported, Variant(variant.fewer_tokens))
         if find_spec("onnx") is None:
             raise WeightsError(
                 f"the network in {exported} has no weights of 8 bits yet, and to make them needs "
                 f"onnx: run `{HUB_EXTRA}`"
             )
-        import_module("models.backbone.tower_int8").quantise(exported, path)
+        import_module("models.backbone.tower_int8").quantise(whole, path)
+        return path
+    if folder == exported:
+        raise WeightsError(
+            f"{folder} holds an exported network, which keeps all its tokens: leave out {variant}, "
+            "or name the folder that it was exported from"
+        )
+    purpose = f"{folder} is not exported with {variant} yet, which"
+    _check_exporter(folder, purpose)
+    _torch_module("tower_export", purpose).export_fewer_tokens(folder, path, variant.fewer_tokens)
     return path
+
+
+def _check_exporter(folder: Path, purpose: str) -> None:
+    """Raise WeightsError where a package is missing that exports a folder."""
+    libraries = ["open_clip"] if tower_files.is_open_clip(folder) else []
+    for package in ("timm", "transformers", "onnxscript", *libraries):
+        if find_spec(package) is None:
+            raise WeightsError(f"{purpose} needs {package}: run `{HUB_EXTRA}`")
 
 
 def _torch_module(name: str, purpose: str):  # type: ignore[no-untyped-def]

@@ -24,8 +24,10 @@ class TorchPictureTower:
     Raises WeightsError: the folder holds no network that can be used.
     """
 
-    def __init__(self, folder: Path, size: int, device: str = "cuda") -> None:
-        network, _, _ = load_towers(folder, size)
+    def __init__(
+        self, folder: Path, size: int, device: str = "cuda", *, fewer_tokens: str = ""
+    ) -> None:
+        network, _, _ = load_towers(folder, size, fewer_tokens)
         network = network.to(device, torch.bfloat16)
         self._device = device
         self._lock = threading.Lock()

@@ -116,6 +116,43 @@ def export_towers(folder: Path, to: Path) -> None:
                 raise
 
 
+def export_fewer_tokens(folder: Path, to: Path, method: str) -> None:
+    """Export the picture tower of ``folder`` with layers that see fewer tokens, in one atomic step.
+
+    Args:
+        folder: of a transformers model.
+        to: the graph to write; its weights lie beside it.
+        method: `models.hub.names.EVIT` or `TOME`.
+
+    Raises:
+        WeightsError: the network cannot be used so, the exporter fails, or the files cannot be
+            written.
+    """
+    size = files.read_preprocessing(folder).size
+    pictures, _, architecture = load_towers(folder, size, method)
+    picture = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    try:
+        scratch = tempfile.TemporaryDirectory(dir=to.parent, prefix=".export-")
+    except OSError as error:
+        raise WeightsError(
+            f"the exported network cannot be kept in {to.parent} ({error.strerror}): make that "
+            "folder writable"
+        ) from error
+    with scratch as name:
+        written = Path(name) / to.name
+        _write(pictures, "picture", picture, ["patches", "embedding", "attention"], written)
+        with torch.inference_mode():
+            _, embedding, _ = pictures(picture)
+        found = PictureTower(Path(name), 1, to.name).run(picture[0].numpy())
+        if not (difference := _difference(embedding, found.embedding)) <= LARGEST_DIFFERENCE:
+            raise WeightsError(
+                f"{architecture} with {method} gives other embeddings on ONNX Runtime than in "
+                f"torch (by up to {difference:.2g}): leave it out"
+            )
+        for file in (written.with_suffix(".data"), written):  # the graph last: it says all is there
+            file.replace(to.parent / file.name)
+
+
 def _write(
     network: nn.Module,
     name: str,

@@ -8,7 +8,8 @@ exported once (`models.backbone.tower_export`) to a folder of ours, which is all
     picture.onnx     ``picture`` (1, 3, s, s) to ``patches``, ``embedding`` and ``attention``
     text.onnx        ``ids`` (1, n) to ``embedding``; networks of two towers
     *.data           the weights of each
-    picture-int8.onnx    the same as picture.onnx, with weights of 8 bits; if it was asked for
+    picture-int8.onnx    the same as picture.onnx, with weights of 8 bits; if it was asked for, as
+    picture-evit.onnx    and others, whose layers see fewer tokens
     tokenizer.json   of the text tower
 """
 
@@ -26,6 +27,7 @@ from models.backbone.checkpoints import sha256_of
 from models.backbone.preprocessing import Preprocessing, of_open_clip, of_timm, of_transformers
 from models.errors import WeightsError
 from models.hub.lock import known_sha256
+from models.hub.names import Variant
 
 CARD, PICTURE_GRAPH, TEXT_GRAPH, TOKENIZER = (
     "tower.json",
@@ -33,9 +35,8 @@ CARD, PICTURE_GRAPH, TEXT_GRAPH, TOKENIZER = (
     "text.onnx",
     "tokenizer.json",
 )
-INT8_GRAPH = "picture-int8.onnx"
-INT8_VERSION = "1"
-"""Part of the model id of vectors from it: raise it when it is made in another way."""
+INT8_VERSION, FEWER_TOKENS_VERSION = "1", "1"
+"""Parts of the model id of vectors from them: raise one when it is made in another way."""
 
 OPEN_CLIP_CONFIG, OPEN_CLIP_WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 """What a folder of open_clip has in place of config.json and model.safetensors."""
@@ -91,6 +92,19 @@ class TowerCard(msgspec.Struct, frozen=True, kw_only=True):
     text: TextCard | None
     parameters: int
     difference: float
+
+
+def picture_graph(variant: Variant) -> str:
+    """The file of a picture tower."""
+    return f"picture{str(variant).replace('+', '-')}.onnx"
+
+
+def variant_stamp(variant: Variant) -> str:
+    """What a variant adds to the fingerprint of its network; nothing for the network as it is."""
+    tokens = variant.fewer_tokens.replace("+", "-")
+    return (f"{tokens}-{FEWER_TOKENS_VERSION}" if tokens else "") + (
+        f"-int8-{INT8_VERSION}" if variant.int8 else ""
+    )
 
 
 def is_exported(folder: Path) -> bool:

@@ -14,19 +14,18 @@ from pathlib import Path
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from models.backbone.tower_files import PICTURE_GRAPH
 from models.errors import WeightsError
 
 LAYERS = ["MatMul", "Gemm"]
 
 
-def quantise(exported: Path, to: Path) -> None:
-    """Write the picture tower of an exported network in 8 bits, in one atomic step.
+def quantise(graph: Path, to: Path) -> None:
+    """Write the ``graph`` of a picture tower in 8 bits, in one atomic step.
 
     Raises:
         WeightsError: it has no layer to make smaller, or the file cannot be written.
     """
-    model = onnx.load(exported / PICTURE_GRAPH)
+    model = onnx.load(graph)
     del model.graph.value_info[:]  # shapes of layers as they were, which no longer hold
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # it advises a step that is of use for convolutions
@@ -46,8 +45,8 @@ def quantise(exported: Path, to: Path) -> None:
             )
             if not any("Integer" in node.op_type for node in onnx.load(written).graph.node):
                 raise WeightsError(
-                    f"the network in {exported} has no layer that weights of 8 bits make quicker: "
-                    "leave out +int8"
+                    f"the network in {graph.parent} has no layer that weights of 8 bits make "
+                    "quicker: leave out +int8"
                 )
             os.replace(written, to)
     except OSError as error:

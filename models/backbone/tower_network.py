@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from models.backbone.token_reduction import reduce_tokens
 from models.backbone.tower_files import check_folder, is_open_clip, read_json, timm_name
 from models.errors import WeightsError
 
@@ -32,7 +33,7 @@ class TransformersPictures(nn.Module):
     class token in the last layer, the mean over its heads; without either it is (n, 0).
     """
 
-    def __init__(self, model: Any, size: int, *, pooled: bool) -> None:
+    def __init__(self, model: Any, size: int, *, pooled: bool, fewer_tokens: str = "") -> None:
         super().__init__()
         self.model = model
         self.joint = hasattr(model, "get_text_features")
@@ -44,6 +45,7 @@ class TransformersPictures(nn.Module):
                 module.register_forward_hook(self._note)
         patch = getattr(vision.config, "patch_size", None)
         self.patches = (size // patch) ** 2 if isinstance(patch, int) else 0
+        self.reduction = reduce_tokens(vision, self.patches, fewer_tokens) if fewer_tokens else None
 
     def _note(self, _module: nn.Module, _inputs: object, outputs: object) -> None:
         if isinstance(outputs, tuple) and len(outputs) > 1 and isinstance(outputs[1], Tensor):
@@ -66,7 +68,10 @@ class TransformersPictures(nn.Module):
             if last.ndim == 3:  # of the pooling head, (1, 1, p)
                 attention = last[:, 0, first:]
             elif first:  # of all tokens, (1, heads, t, t)
-                attention = last.mean(dim=1)[:, 0, first:]
+                attention = last.mean(dim=1)[:, 0]
+                if self.reduction is not None:
+                    attention = self.reduction.spread(attention)
+                attention = attention[:, first:]
         return rows[:, first:], embedding, attention
 
 
@@ -103,24 +108,28 @@ class TimmPictures(nn.Module):
         return rows, embedding, rows.new_zeros(len(rows), 0)
 
 
-def load_towers(folder: Path, size: int) -> Towers:
+def load_towers(folder: Path, size: int, fewer_tokens: str = "") -> Towers:
     """The picture tower, the text tower or None, and the name of the architecture.
 
     Args:
         folder: of a transformers model, or of a timm network.
         size: side of the pictures, in pixels.
+        fewer_tokens: how layers work with fewer tokens (`models.backbone.token_reduction`), if so.
 
     Raises:
         WeightsError: the folder holds no network that can be used; the message says why.
     """
     check_folder(folder)
+    named = timm_name(read_json(folder, "config.json"))
+    if fewer_tokens and (is_open_clip(folder) or named is not None):
+        raise WeightsError(
+            f"{folder} is no network of transformers, which {fewer_tokens} is for: leave it out"
+        )
     if is_open_clip(folder):  # by name: other folders don't need open_clip
         found: Towers = import_module("models.backbone.open_clip_network").load_open_clip(folder)
         return found
-    config = read_json(folder, "config.json")
-    name = timm_name(config)
-    if name is not None:
-        return TimmPictures(_timm_network(folder, name, config)).eval(), None, name
+    if named is not None:
+        return TimmPictures(_timm_network(folder, named)).eval(), None, named
     model, missing = _transformers_model(folder)
     joint = hasattr(model, "get_text_features")
     pooled = not any("pooler" in key for key in missing)
@@ -130,7 +139,11 @@ def load_towers(folder: Path, size: int) -> Towers:
             f"{', '.join(sorted(other)[:3])}"
         )
     try:
-        pictures = TransformersPictures(model, size, pooled=pooled).eval().requires_grad_(False)
+        pictures = (
+            TransformersPictures(model, size, pooled=pooled, fewer_tokens=fewer_tokens)
+            .eval()
+            .requires_grad_(False)
+        )
         with torch.inference_mode():
             pictures(torch.zeros(1, 3, size, size))
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
@@ -172,7 +185,8 @@ def _transformers_model(folder: Path) -> tuple[Any, set[str]]:
     return model.eval(), set(info["missing_keys"])
 
 
-def _timm_network(folder: Path, name: str, config: dict[str, Any]) -> Any:
+def _timm_network(folder: Path, name: str) -> Any:
+    config = read_json(folder, "config.json")
     options = dict(config.get("model_args") or {})
     for key in ("num_classes", "global_pool"):
         if config.get(key) is not None:

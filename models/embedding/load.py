@@ -12,12 +12,7 @@ from pathlib import Path
 from models.backbone.checkpoints import sha256_of
 from models.backbone.load import exported_towers, load_backbone, network_folder, picture_tower
 from models.backbone.spec import BackboneSpec, named_backbone
-from models.backbone.tower_files import (
-    INT8_VERSION,
-    TowerCard,
-    id_name,
-    read_card,
-)
+from models.backbone.tower_files import TowerCard, id_name, read_card, variant_stamp
 from models.embedding.encoder import RULES_VERSION, Encoder
 from models.embedding.layout import DIM, PREFIXES
 from models.embedding.projection import has_identity_branch, load_projection
@@ -31,7 +26,7 @@ from models.embedding.tower_projection import (
     own_length,
 )
 from models.errors import ProjectionError, WeightsError
-from models.hub.names import INT8
+from models.hub.names import Variant, variant_of
 from models.juicer.juicer import BackboneFeatures
 from models.juicer.product_head import load_product_head
 from models.juicer.tower_features import TowerFeatures
@@ -71,8 +66,8 @@ def load_encoder(
     """
     threads = threads or min(4, len(os.sched_getaffinity(0)))
     if folder := network_folder(backbone, offline=offline):
-        int8 = backbone.endswith(INT8)
-        return _load_tower_encoder(folder, device, threads, projection, dim, text, int8=int8)
+        variant = variant_of(backbone)
+        return _load_tower_encoder(folder, variant, device, threads, projection, dim, text)
     _check_length(backbone, dim)
     spec, path = _files(backbone, projection)
     network = load_backbone(
@@ -88,28 +83,27 @@ def load_encoder(
 
 def _load_tower_encoder(
     folder: Path,
+    variant: Variant,
     device: str,
     threads: int,
     projection: Path | None,
     dim: int | None,
     text: str,
-    *,
-    int8: bool,
 ) -> Encoder:
     exported = exported_towers(folder)
     if device == "auto":
-        device = "cpu" if int8 or exported == folder else best_device()
+        device = "cpu" if variant.int8 or exported == folder else best_device()
     card = read_card(exported)
     maps = (
         fixed_projection(card.width, card.patch_width)
         if projection is None
         else load_tower_projection(projection, card.width, card.patch_width, str(folder))
     )
-    tower = picture_tower(folder, exported, device, threads, int8=int8)
+    tower = picture_tower(folder, exported, device, threads, variant)
     source = TowerFeatures(card, tower)
     words = None if card.text is None else WordReader(exported, card.text, threads, maps)
     length = dim or own_length(card.width)
-    model_id = _tower_id(card, projection, length, text, int8=int8)
+    model_id = _tower_id(card, variant, projection, length, text)
     return Encoder(source, maps, load_text_projection(text), model_id, length, words)
 
 
@@ -130,8 +124,8 @@ def encoder_id(
     """
     if folder := network_folder(backbone, offline=offline):
         card = read_card(exported_towers(folder))
-        length, int8 = dim or own_length(card.width), backbone.endswith(INT8)
-        return _tower_id(card, projection, length, text, int8=int8)
+        length = dim or own_length(card.width)
+        return _tower_id(card, variant_of(backbone), projection, length, text)
     _check_length(backbone, dim)
     spec, path = _files(backbone, projection)
     if not path.is_file():
@@ -149,13 +143,15 @@ def _check_length(backbone: str, dim: int | None, longest: int = DIM) -> None:
         )
 
 
-def _tower_id(card: TowerCard, projection: Path | None, dim: int, text: str, *, int8: bool) -> str:
+def _tower_id(
+    card: TowerCard, variant: Variant, projection: Path | None, dim: int, text: str
+) -> str:
     _check_length(card.name, dim, PREFIXES[-1])
     if projection is not None and not projection.is_file():
         raise ProjectionError(f"there is no encoder's file {projection} (models.projection)")
     fitted = "" if projection is None else sha256_of(projection)
-    name = id_name(card.name) + ("_int8" if int8 else "")
-    network = f"{card.fingerprint}-int8-{INT8_VERSION}" if int8 else card.fingerprint
+    name = id_name(card.name) + str(variant).replace("+", "_")
+    network = card.fingerprint + variant_stamp(variant)
     return _model_id(name, text, dim, network, fitted, sha256_of(PACKAGED_COLOUR))
 
 

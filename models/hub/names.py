@@ -13,6 +13,9 @@ HF, TIMM = "hf:", "timm:"
 INT8 = "+int8"
 """Behind any name of a network: its pictures are encoded by weights of 8 bits."""
 
+EVIT, TOME = "+evit", "+tome"
+"""Behind a name, before `INT8`: its layers see fewer tokens (`models.backbone.token_reduction`)."""
+
 MAIN = "main"
 """The branch that a hub gives without a revision."""
 
@@ -46,9 +49,33 @@ class Source:
         return is_commit(self.revision)
 
 
+@dataclass(frozen=True)
+class Variant:
+    """How a network encodes pictures: as it is, or quicker and not quite the same.
+
+    Attributes:
+        fewer_tokens: `EVIT`, `TOME` or "".
+        int8: whether its weights have 8 bits.
+    """
+
+    fewer_tokens: str = ""
+    int8: bool = False
+
+    def __str__(self) -> str:
+        """What stands behind the name."""
+        return self.fewer_tokens + (INT8 if self.int8 else "")
+
+
+def variant_of(name: str) -> Variant:
+    """What is asked for behind a name."""
+    whole = name.removesuffix(INT8)
+    tokens = next((one for one in (EVIT, TOME) if whole.endswith(one)), "")
+    return Variant(tokens, name.endswith(INT8))
+
+
 def plain_name(name: str) -> str:
-    """A name without `INT8`."""
-    return name.removesuffix(INT8)
+    """A name without its variant."""
+    return name.removesuffix(str(variant_of(name)))
 
 
 def is_hub_name(name: str) -> bool:

@@ -27,7 +27,7 @@ def local_folder(
 
     Args:
         name: a preset (`models.hub.presets.PRESETS`), ``hf:OWNER/NAME[@REVISION]``, ``timm:NAME``,
-            or a folder, which comes back as it is; with ``+int8`` behind it or without. A
+            or a folder, which comes back as it is; with a variant behind it or without. A
             preset is meant where a folder has its name; write ``./NAME`` for the folder.
         progress: told of kB done.
         offline: fetch nothing; so does HF_HUB_OFFLINE.

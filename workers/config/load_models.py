@@ -18,7 +18,7 @@ from models.embedding.load import encoder_id, load_encoder, same_weights
 from models.embedding.mllm_files import mllm_id
 from models.embedding.protocol import CatalogEncoder
 from models.errors import ProjectionError, WeightsError
-from models.hub.names import INT8, is_hub_name
+from models.hub.names import is_hub_name, variant_of
 from models.hub.resolve import find_folder, local_folder
 from models.reranking.linear import Reranker, load_reranker, packaged_reranker
 from models.reranking.protocol import ListReranker
@@ -85,8 +85,10 @@ def mllm_folder(models: ModelSettings) -> Path | None:
     folder = network_folder(models.backbone, offline=models.offline)
     if folder is None or not is_vision_language(folder):
         return None
-    if models.backbone.endswith(INT8):
-        raise WeightsError(f"{models.backbone}: a vision-language model has no weights of 8 bits")
+    if variant := str(variant_of(models.backbone)):
+        raise WeightsError(
+            f"{models.backbone}: a vision-language model is served as it is: leave out {variant}"
+        )
     if models.projection is not None:
         raise ProjectionError(
             f"models.projection is {models.projection}, and {models.backbone} is a vision-language "

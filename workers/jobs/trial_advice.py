@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.evaluation.paired import Outcome, Paired
-from models.hub.names import INT8, plain_name
+from models.hub.names import plain_name, variant_of
 from models.hub.presets import PRESETS
 from workers.jobs.try_encoder import BY_PHOTOS, BY_PICTURES, BY_VIEWS, OF_KINDS, Trial
 
@@ -16,11 +16,11 @@ up."""
 MIN_QUERIES = 50
 """Fewer queries decide nothing."""
 
-INT8_LOSS = 0.005
-"""Share of queries that weights of 8 bits may lose."""
+VARIANT_LOSS = 0.005
+"""Share of queries that a quicker variant of the network may lose."""
 
-INT8_TIME = 0.8
-"""Of the time in fp32 that they may take, so that they are worth an index of their own."""
+VARIANT_TIME = 0.8
+"""Of the time of the network as it is that it may take, so that it is worth an index of its own."""
 
 SAID = {
     BY_PHOTOS: "photos find what they show",
@@ -54,8 +54,8 @@ def advise(trial: Trial, present: str, candidate: str) -> Advice:
         )
     one, cost = exams[deciding], trial.candidate_ms / trial.present_ms
     figures = f"{SAID[deciding]} {_figures(one)}"
-    if candidate == f"{present}{INT8}":
-        return _of_int8(one, cost, figures, present, candidate)
+    if plain_name(candidate) == present and str(variant_of(candidate)):
+        return _of_variant(one, cost, figures, present, candidate)
     if one.outcome is Outcome.EQUAL:
         return Advice(
             False, f"Keep {present}: {candidate} makes no difference beyond chance ({figures})."
@@ -78,11 +78,11 @@ def advise(trial: Trial, present: str, candidate: str) -> Advice:
     return Advice(True, " ".join(filter(None, parts)))
 
 
-def _of_int8(one: Paired, cost: float, figures: str, present: str, candidate: str) -> Advice:
-    """The same network in 8 bits has to be quicker, and must not lose more than `INT8_LOSS`."""
-    if one.difference < -INT8_LOSS:
+def _of_variant(one: Paired, cost: float, figures: str, present: str, candidate: str) -> Advice:
+    """A variant has to be quicker, and must not lose more than `VARIANT_LOSS`."""
+    if one.difference < -VARIANT_LOSS:
         return Advice(False, f"Keep {present}: {candidate} loses too much ({figures}).")
-    if cost > INT8_TIME:
+    if cost > VARIANT_TIME:
         return Advice(
             False, f"Keep {present}: {candidate} takes {cost:.2f} of its time, which is no gain."
         )

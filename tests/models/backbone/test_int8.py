@@ -11,12 +11,15 @@ pytestmark = [needs_torch(), pytest.mark.slow]
 import numpy as np
 
 from models.arrays import unit
-from models.backbone.load import exported_towers, int8_graph
+from models.backbone.load import exported_towers, picture_graph
 from models.backbone.tower import PictureTower
-from models.backbone.tower_files import INT8_GRAPH, PICTURE_GRAPH, read_card
+from models.backbone.tower_files import read_card
 from models.embedding.load import encoder_id, load_encoder, same_weights
 from models.errors import WeightsError
+from models.hub.names import Variant
 from tests.doubles.tiny_towers import seeded
+
+INT8 = Variant(int8=True)
 
 
 @pytest.fixture(autouse=True)
@@ -26,18 +29,20 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["siglip", "clip", "dinov3", "convnext", "open_clip"])
 def test_embeddings_are_nearly_those_of_fp32(name: str, tmp_path: Path) -> None:
-    exported = exported_towers(seeded(name, tmp_path / name))
+    folder = seeded(name, tmp_path / name)
+    exported = exported_towers(folder)
     size = read_card(exported).preprocessing.size
     pictures = np.random.default_rng(0).standard_normal((4, 3, size, size)).astype(np.float32)
     whole, small = (
-        PictureTower(exported, 1, graph) for graph in (PICTURE_GRAPH, int8_graph(exported).name)
+        PictureTower(exported, 1, picture_graph(folder, exported, variant).name)
+        for variant in (Variant(), INT8)
     )
     for picture in pictures:
         one, other = whole.run(picture), small.run(picture)
         assert one.patches.shape == other.patches.shape
         assert unit(one.embedding) @ unit(other.embedding) > 0.99
-    made = (exported / INT8_GRAPH).stat().st_mtime_ns
-    assert int8_graph(exported).stat().st_mtime_ns == made
+    made = picture_graph(folder, exported, INT8).stat().st_mtime_ns
+    assert picture_graph(folder, exported, INT8).stat().st_mtime_ns == made
 
 
 def test_it_is_an_encoder_of_its_own(tmp_path: Path) -> None:
@@ -52,5 +57,5 @@ def test_it_is_an_encoder_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_packaged_network_has_none() -> None:
-    with pytest.raises(WeightsError, match="lite2 has no weights of 8 bits"):
+    with pytest.raises(WeightsError, match="lite2 is served as it is: leave out \\+int8"):
         load_encoder("cpu", "lite2+int8")

@@ -17,6 +17,7 @@ from models.backbone.tower import PictureTower
 from models.backbone.tower_cuda import TorchPictureTower
 from models.backbone.tower_files import read_card
 from models.errors import WeightsError
+from models.hub.names import Variant
 from tests.doubles.tiny_towers import seeded
 
 
@@ -47,6 +48,6 @@ def test_what_is_for_the_cpu_says_so(tmp_path: Path) -> None:
     folder = seeded("siglip", tmp_path / "siglip")
     exported = exported_towers(folder)
     with pytest.raises(WeightsError, match="8 bits are for the CPU"):
-        picture_tower(folder, exported, "cuda", 1, int8=True)
+        picture_tower(folder, exported, "cuda", 1, Variant(int8=True))
     with pytest.raises(WeightsError, match="an exported network is for the CPU"):
         picture_tower(exported, exported, "cuda", 1)
