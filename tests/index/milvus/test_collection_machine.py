@@ -108,7 +108,6 @@ def test_the_collection_behaves_as_a_dictionary(lite_config: MilvusConfig) -> No
         settings=settings(
             max_examples=15,
             stateful_step_count=15,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -30,7 +30,7 @@ def test_the_same_vectors_give_the_same_bank() -> None:
     assert build(vectors, "m").version != build(vectors, "another model").version
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(count=st.integers(1, 60), wanted=st.integers(1, 80), copies=st.integers(1, 3))
 def test_a_bank_of_any_catalog_is_of_unit_length(count: int, wanted: int, copies: int) -> None:
     bank = build(np.repeat(unit_vectors(count), copies, axis=0), "m", wanted)

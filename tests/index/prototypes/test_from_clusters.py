@@ -37,7 +37,7 @@ def test_a_prototype_is_the_centroid_of_its_cluster() -> None:
     assert bank.built_from == 4
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(labels=st.lists(st.none() | st.integers(0, 9) | st.sampled_from("abc"), min_size=1))
 def test_every_label_has_its_mean(labels: list[int | str | None]) -> None:
     vectors = unit_vectors(len(labels), dim=24)

@@ -84,7 +84,7 @@ def test_search_is_in_order_and_finds_what_an_exact_one_does(
     assert np.mean([len(set(a) & set(b)) / 6 for a, b in zip(rows, exact, strict=True)]) > 0.95
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(count=st.integers(1, 40), dim=st.integers(1, 20), k=st.integers(1, 50))
 def test_a_small_bank_of_any_size_finds_its_own_prototypes(
     count: int, dim: int, k: int, tmp_path_factory: pytest.TempPathFactory

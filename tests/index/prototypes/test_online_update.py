@@ -45,7 +45,7 @@ def applied(steps: list[tuple[int, tuple[int, ...]]]) -> Aliases:
 # Aliases.
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(steps=retirements)
 def test_every_name_leads_to_current_ones_in_one_step(
     steps: list[tuple[int, tuple[int, ...]]],
@@ -59,7 +59,7 @@ def test_every_name_leads_to_current_ones_in_one_step(
         assert all(aliases.resolve(one) == (one,) for one in current)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(steps=retirements, more=names, into=names)
 def test_a_retired_name_follows_what_it_led_to(
     steps: list[tuple[int, tuple[int, ...]]], more: int, into: int
@@ -72,7 +72,7 @@ def test_a_retired_name_follows_what_it_led_to(
         assert set(aliases.resolve(name)) == now
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(pairs=merges, data=st.data())
 def test_the_order_of_merges_does_not_matter(
     pairs: list[tuple[int, int]], data: st.DataObject
@@ -88,7 +88,7 @@ def test_the_order_of_merges_does_not_matter(
     assert groups(pairs) == groups(data.draw(st.permutations(pairs)))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(steps=retirements)
 def test_retiring_a_name_again_changes_nothing(steps: list[tuple[int, tuple[int, ...]]]) -> None:
     aliases = applied(steps)
@@ -255,7 +255,7 @@ stream = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(batches=st.lists(stream, max_size=4))
 def test_counts_and_names_are_preserved_for_any_input(
     batches: list[list[tuple[int, str | None, int]]],

@@ -16,7 +16,7 @@ from models.curation.propose import Click, behaviour_links
 from tests.models.planted_clusters import documents, leaves, truth_of, vectors
 
 LABELS = 16
-few = settings(max_examples=4, deadline=None)
+few = settings(max_examples=4)
 
 
 def planted(share: float = 0.2, seed: int = 0, *, within: bool = False) -> tuple[Documents, Ints]:

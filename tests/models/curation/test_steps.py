@@ -25,7 +25,7 @@ from tests.models.planted_clusters import documents, leaves, truth_of, unit, vec
 
 
 @given(st.floats(0, 1), st.integers(0, 1000), st.booleans())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_corrupting_changes_just_that_share_and_stays_within(
     share: float, seed: int, within: bool
 ) -> None:

@@ -106,7 +106,7 @@ def test_a_frame_larger_than_its_picture_is_not_decoded() -> None:
     assert middle(bytes(data))[0] < 5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(KINDS), st.floats(0.1, 1), st.integers(0, 255), st.booleans())
 def test_damage_later_on_costs_at_most_the_later_frames(
     kind: str, share: float, other: int, cut: bool

@@ -29,7 +29,7 @@ def test_all_are_clutter_and_those_on_pixels() -> None:
 
 
 @pytest.mark.parametrize("name", PIXEL_CORRUPTIONS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(strength=st.floats(0.2, 1), seed=st.integers(0, 10_000))
 def test_each_changes_the_picture_and_keeps_its_form(name: str, strength: float, seed: int) -> None:
     before = scene()
@@ -68,7 +68,7 @@ def test_more_strength_corrupts_more(name: str) -> None:
     assert harm(1.0) > harm(0.3) > 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(strength=st.floats(0.05, 1), seed=st.integers(0, 100_000))
 def test_occlusion_hides_no_more_than_it_may(strength: float, seed: int) -> None:
     before = scene(seed % 5)

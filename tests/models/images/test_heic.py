@@ -76,7 +76,7 @@ def test_a_header_that_claims_less_than_there_is() -> None:
 
 
 @with_extra
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.floats(0, 0.999), st.integers(0, 255), st.booleans())
 def test_damage_is_a_refusal_or_a_picture(share: float, other: int, cut: bool) -> None:
     data = bytearray(heic_of(Image.linear_gradient("L").resize((64, 48)).convert("RGB")))

@@ -160,7 +160,7 @@ def test_greys_with_a_profile_of_colours_stay() -> None:
     assert np.array_equal(decoded(saved(grey, icc_profile=ADOBE)), decoded(saved(grey)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from([ADOBE, icc.grey_profile(2.2), icc.cmyk_profile(corners())]),
     st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=8)), max_size=6),

@@ -61,7 +61,7 @@ def test_only_the_end_marker_is_missing(options: str, mode: str) -> None:
         assert np.array_equal(found.picture, decoded(whole).picture)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(list(OPTIONS)), st.sampled_from(["RGB", "L", "CMYK"]), st.floats(0, 0.9999))
 def test_cut_anywhere(options: str, mode: str, share: float) -> None:
     """What is taken is the top of the picture, and never less than nine tenths of it."""

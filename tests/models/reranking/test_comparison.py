@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -65,7 +65,6 @@ def test_a_missing_feature_neither_raises_nor_lowers_the_rank() -> None:
         elements=st.one_of(st.just(np.nan), st.floats(-5, 5, width=32)),
     )
 )
-@settings(deadline=None)
 def test_levels_are_probabilities_whatever_is_missing(features: Floats) -> None:
     probabilities = LEVELS.probabilities(features)
     assert probabilities.shape == (*features.shape[:2], 4)

@@ -4,7 +4,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.embedding.identity_library import MIN_IDENTITY_WEIGHT
@@ -76,7 +76,6 @@ QUERIES = st.sampled_from(
 
 
 @given(candidate_lists(), QUERIES)
-@settings(deadline=None)
 def test_every_candidate_comes_once_with_probabilities(
     candidates: list[Candidate], query: tuple[Encoded, str | None]
 ) -> None:
@@ -96,7 +95,6 @@ def test_every_candidate_comes_once_with_probabilities(
 
 
 @given(st.permutations(range(10)), candidate_lists(10), QUERIES)
-@settings(deadline=None)
 def test_the_order_inside_a_chunk_does_not_matter(
     shuffle: list[int], candidates: list[Candidate], query: tuple[Encoded, str | None]
 ) -> None:

@@ -67,7 +67,7 @@ def test_words_can_neither_add_a_document_nor_a_special_token(words: str) -> Non
 
 
 @given(st.text())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_quoted_words_are_one_string_of_json_on_one_line(text: str) -> None:
     line = quoted(text)
     assert "\n" not in line

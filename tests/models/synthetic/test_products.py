@@ -112,7 +112,7 @@ def test_edges_of_a_profile_have_separate_normals() -> None:
     assert np.allclose(wall.normals()[..., 2], 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     elevation=st.floats(0, 60),
     fill=st.floats(0.3, 0.95),

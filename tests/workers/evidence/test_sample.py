@@ -130,7 +130,7 @@ def arrivals(draw: st.DrawFn, events: list[dict[str, Any]]) -> list[dict[str, An
     return list(draw(st.permutations([*events, *again])))
 
 
-@how(max_examples=40, deadline=None)
+@how(max_examples=40)
 @given(data=st.data(), batch=st.integers(1, 4), other=st.integers(1, 4))
 def test_a_catalog_has_one_sample_whatever_was_before(
     data: st.DataObject, batch: int, other: int
@@ -140,7 +140,7 @@ def test_a_catalog_has_one_sample_whatever_was_before(
     assert sampled(data.draw(arrivals(events)), other, capacity=100) == expected
 
 
-@how(max_examples=40, deadline=None)
+@how(max_examples=40)
 @given(data=st.data(), batch=st.integers(1, 4), other=st.integers(1, 4))
 def test_a_catalog_larger_than_the_sample_has_one_too(
     data: st.DataObject, batch: int, other: int

@@ -368,7 +368,6 @@ def test_the_index_ends_as_the_oracle_says(milvus: str) -> None:
         settings=settings(
             max_examples=25,
             stateful_step_count=30,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

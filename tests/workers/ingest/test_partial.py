@@ -201,9 +201,7 @@ async def test_an_event_that_is_superseded_has_no_letter(shop: Shop) -> None:
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     there=st.lists(st.booleans(), min_size=1, max_size=5),
     words=st.booleans(),

@@ -80,7 +80,7 @@ async def test_data_uri_is_its_own_bytes() -> None:
     assert await fetch("data:,a%20b") == b"a b"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.binary(min_size=1, max_size=400), st.integers(3, 40))
 async def test_percent_encoding_is_undone_wherever_it_is_cut(data: bytes, piece: int) -> None:
     encoded = "".join(f"%{byte:02X}" if byte % 3 else chr(byte % 128) for byte in data)
@@ -90,7 +90,7 @@ async def test_percent_encoding_is_undone_wherever_it_is_cut(data: bytes, piece:
         assert await fetch("data:," + encoded) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.text(max_size=60)
     | st.builds("{}:{}".format, st.sampled_from(["data", "s3", "file", "ftp"]), st.text())

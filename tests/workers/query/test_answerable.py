@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from index.item import Hit
@@ -57,7 +57,6 @@ def comes_back(message: Any) -> None:
     assert decode(encode(message), type(message)) == message
 
 
-@settings(deadline=None)
 @given(upserts)
 def test_every_accepted_product_can_be_shown_and_clicked(fields: dict[str, Any]) -> None:
     event = decode(msgspec.json.encode({"type": "upsert", **fields}), m.CatalogEvent)

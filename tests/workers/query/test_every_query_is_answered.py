@@ -99,7 +99,7 @@ IDS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_si
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=1200)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(FIELDS, VALUES | TEXTS | st.just("query"), max_size=5),
     IDS,

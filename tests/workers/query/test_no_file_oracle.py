@@ -176,7 +176,6 @@ def denied(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 QUICK = settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

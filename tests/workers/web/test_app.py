@@ -32,9 +32,7 @@ DOORS = [
 ]
 
 
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     door=st.sampled_from(DOORS),
     body=st.binary(max_size=60) | BODIES,
