@@ -54,7 +54,7 @@ from workers.progress.tasks import Progress
 
 PARTS = ("presets", "text", "words", "switch", "tokens", "hub")
 TRAIN_SEED, TEST_SEED, SIZE = 31, 5, 112
-FINE_PATCH, DEEP = 8, 6
+FINE_PATCH, DEEP = 8, 4
 """Of the network whose tokens are made fewer: 64 patches, and layers enough for it."""
 
 
