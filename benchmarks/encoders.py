@@ -1,6 +1,6 @@
 """Encoders from a hub: speed, exactness, words that find pictures, and switching a running shop.
 
-    lookstream bench encoders [--only presets,text,words,switch,tokens,hub] [--products 900]
+    lookstream bench encoders [--only presets,text,words,switch,fewer,hub] [--products 900]
         [--steps 800]
 
 Presets are built with random weights of their true shapes, exported as a folder is, and timed on
@@ -52,7 +52,7 @@ from workers.config.settings import Settings, load_settings
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
 
-PARTS = ("presets", "text", "words", "switch", "tokens", "hub")
+PARTS = ("presets", "text", "words", "switch", "fewer", "hub")
 TRAIN_SEED, TEST_SEED, SIZE = 31, 5, 112
 FINE_PATCH, DEEP = 8, 4
 """Of the network whose tokens are made fewer: 64 patches, and layers enough for it."""
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace, settings: Settings, bars: Progress) -> dict
         found["wordless_over_chance"] = found["wordless_r@5_over_chance"]
     if "switch" in parts:
         found |= switch_encoder(settings, strangers, "lite0", str(folder.resolve()), bars)
-    if "tokens" in parts:
+    if "fewer" in parts:
         fine, _ = train(work, options.products, options.steps, bars, FINE_PATCH, DEEP)
         found |= measure_fewer_tokens(fine, catalogs(work / "photos", options.asked, bars, 1), bars)
     if "hub" in parts:

@@ -25,6 +25,9 @@ KEPT = 0.7
 MERGED = 0.5
 """Of ToMe: the share of patches that all layers together merge into others."""
 
+PRUNED_AFTER = (0.25, 0.5, 0.75)
+"""Of EViT: where it prunes, in shares of the layers."""
+
 Reduced = tuple[Tensor, Tensor, Tensor]
 """Tokens (n, t', c), how many patches each holds (n, t'), and where each of the t went (n, t)."""
 
@@ -106,12 +109,15 @@ class TokenReduction:
         size: how many patches each token holds, (n, t').
     """
 
-    def __init__(self, layers: Sequence[nn.Module], patches: int, method: str) -> None:
+    def __init__(
+        self, layers: Sequence[nn.Module], patches: int, method: str, share: float
+    ) -> None:
         self.place, self.size = torch.zeros(0), torch.zeros(0)
         self._patches, self._method, self._count = patches, method, len(layers)
+        self._share, self._first = share, 0
         self._attention: Tensor | None = None
-        pruning = {round(share * len(layers)) for share in (0.25, 0.5, 0.75)}
-        self._pruning = pruning if method == EVIT else set(range(len(layers) - 1))
+        pruned = {round(place * len(layers)) for place in PRUNED_AFTER}
+        self._changed = pruned if method == EVIT else set(range(len(layers) - 1))
         for number, layer in enumerate(layers):
             for module in layer.modules():
                 if "Attention" in type(module).__name__:
@@ -135,7 +141,7 @@ class TokenReduction:
             self._first = count - self._patches
         if number == self._count - 1:
             tokens = _rows(tokens, self.place)
-        elif number in self._pruning and (change := self._change(tokens)) is not None:
+        elif number in self._changed and (change := self._change(tokens)) is not None:
             tokens, self.size, place = change
             self.place = place.gather(1, self.place)
         return (tokens, *outputs[1:]) if isinstance(outputs, tuple) else tokens
@@ -143,23 +149,41 @@ class TokenReduction:
     def _change(self, tokens: Tensor) -> Reduced | None:
         first, left = self._first, tokens.shape[1] - self._first
         if self._method == TOME:
-            merged = min(round(MERGED * self._patches / max(self._count - 1, 1)), left // 2)
+            merged = min(round(self._share * self._patches / max(self._count - 1, 1)), left // 2)
             return merge_alike(tokens, self.size, first, merged) if merged else None
-        keep = int(KEPT * left)
-        if self._attention is None:
-            raise WeightsError(f"this network does not say what it attends to: leave out {EVIT}")
-        looks = self._attention.mean(dim=1)  # of the heads, (n, t, t)
-        attention = looks[:, 0] if first else looks.mean(dim=1)
+        keep = int(self._share * left)
+        attention = self.attention(tokens)
         return keep_attentive(tokens, self.size, attention, first, keep) if keep else None
 
+    def attention(self, tokens: Tensor) -> Tensor:
+        """How much each of the tokens (n, t, c) is looked at, (n, t), positive.
 
-def reduce_tokens(vision: nn.Module, patches: int, method: str) -> TokenReduction:
+        By the first token where there is one that is no patch, else by all; the mean of heads.
+        """
+        if self._attention is None:
+            raise WeightsError(
+                f"this network does not say what its {tokens.shape[1]} tokens look at: leave out "
+                f"{EVIT}"
+            )
+        looks = self._attention.mean(dim=1)
+        return looks[:, 0] if self._first else looks.mean(dim=1)
+
+
+def reduce_tokens(
+    vision: nn.Module,
+    patches: int,
+    method: str,
+    share: float | None = None,
+    kind: type[TokenReduction] = TokenReduction,
+) -> TokenReduction:
     """Have a vision transformer of transformers work with fewer tokens from now on.
 
     Args:
         vision: the picture side of a model.
         patches: of a picture.
         method: `models.hub.names.EVIT` or `TOME`.
+        share: in place of `KEPT` or `MERGED`.
+        kind: what to do it by.
 
     Raises:
         WeightsError: it is no transformer of this kind.
@@ -174,4 +198,5 @@ def reduce_tokens(vision: nn.Module, patches: int, method: str) -> TokenReductio
             f"{type(vision).__name__} keeps all its tokens: {method} is for CLIP, SigLIP, DINOv2 "
             "and ViT as transformers has them, whose layers do not ask where a token lies"
         )
-    return TokenReduction(list(layers[0]), patches, method)
+    share = (KEPT if method == EVIT else MERGED) if share is None else share
+    return kind(list(layers[0]), patches, method, share)
