@@ -19,7 +19,8 @@ from stream.records import Record
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import IN_FLIGHT
 from workers.query.follow import FollowingPipeline
-from workers.query.steps import PreparedQuery, QueryPipeline, RejectedQuery
+from workers.query.prepared import PreparedQuery, RejectedQuery
+from workers.query.steps import QueryPipeline
 
 DRAIN_S = 2.0
 """How long what is under way may take to end when the worker stops."""

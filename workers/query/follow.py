@@ -14,7 +14,8 @@ import structlog
 from index.errors import ModelMismatch
 from stream.messages import Result
 from stream.records import Record
-from workers.query.steps import PreparedQuery, QueryPipeline, RejectedQuery
+from workers.query.prepared import PreparedQuery, RejectedQuery
+from workers.query.steps import QueryPipeline
 
 log = structlog.get_logger()
 

@@ -26,13 +26,12 @@ from models.images.letterbox import Picture
 from models.reranking.catalog_shift import NO_SHIFT, CatalogShift
 from models.reranking.protocol import ListReranker
 from stream.codec import decode
-from stream.connection import MAX_MESSAGE_BYTES
 from stream.delivery import Rejection
 from stream.errors import DecodeError
 from stream.messages import Query, QueryError, QueryImage, Result
 from stream.readable_id import readable_id
 from stream.records import Record
-from stream.schema_1 import encode_result, schema_of, schema_of_unreadable
+from stream.schema_1 import schema_of
 from workers.catalog_index import CatalogIndex, Found
 from workers.config.sections import QuerySettings
 from workers.deploy.telemetry import timed
@@ -41,66 +40,23 @@ from workers.evidence.adapted import AdaptedFile
 from workers.evidence.calibrated import CalibratedFile
 from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher
-from workers.intake.reasons import full_reason, reason_for_asker
 from workers.query.candidate_pictures import CandidatePictures
 from workers.query.compose import BoxTooSmall, WeighedPicture, compose, crop
 from workers.query.looking import RerankersOf, looked_for
 from workers.query.objects import AskedObject, ask_objects, group_of
 from workers.query.page import Page, PageOf, request_of
-from workers.query.parse import Parsed, parse
+from workers.query.parse import parse
 from workers.query.part_weights import CatalogPartWeights
+from workers.query.prepared import (
+    PreparedQuery,
+    RejectedQuery,
+    sendable,
+    unavailable,
+    without_picture,
+)
 from workers.query.result import result_of
 
 log = structlog.get_logger()
-
-MAX_RESULT_BYTES = MAX_MESSAGE_BYTES - 100_000
-"""What Kafka adds to a message counts too."""
-
-
-@dataclass(frozen=True)
-class PreparedQuery:
-    """A query ready to be encoded.
-
-    `received`, and `fetched` when its picture was there, are on the clock of `time.monotonic`, in
-    seconds. `repaired` says that its words are no longer those that were asked.
-    """
-
-    record: Record
-    query: Query
-    parsed: Parsed
-    pictures: tuple[WeighedPicture, ...]
-    received: float
-    fetched: float
-    repaired: bool = False
-
-
-@dataclass(frozen=True)
-class RejectedQuery:
-    """A query that gets no list; `query_id` is None where no id can be read, and none can wait.
-
-    The rejection is for the operator; `error` is what whoever asked may know.
-    """
-
-    record: Record
-    query_id: str | None
-    rejection: Rejection
-    error: QueryError
-
-    @classmethod
-    def because(
-        cls, one: PreparedQuery, rejection: Rejection, code: str, field: str | None = None
-    ) -> RejectedQuery:
-        """A prepared query that cannot be answered, for a reason that anybody may know."""
-        error = QueryError(code=code, message=rejection.reason, field=field)
-        return cls(one.record, one.query.query_id, rejection, error)
-
-    @property
-    def result(self) -> Result | None:
-        """What is sent to whoever asked, if they can be told."""
-        if self.query_id is None:
-            return None
-        schema = schema_of_unreadable(self.record.value)
-        return Result(schema=schema, query_id=self.query_id, error=self.error)
 
 
 class QueryPipeline:
@@ -192,7 +148,7 @@ class QueryPipeline:
         for number, (one, picture) in enumerate(zip(images, fetched, strict=True)):
             field = f"images[{number}]" if query.images else "image"
             if isinstance(picture, IntakeError):
-                return _without_picture(record, query, one.image, field, picture)
+                return without_picture(record, query, one.image, field, picture)
             if isinstance(picture, BaseException):
                 raise picture
             try:
@@ -250,7 +206,7 @@ class QueryPipeline:
             with timed("query", "probe"):
                 found = retrying(self._index.find, requests)
         except MilvusUnavailable as error:
-            return [_unavailable(one, error) for one in queries]
+            return [unavailable(one, error) for one in queries]
         batch = Batch(began, encoded_at, time.monotonic(), found)
         found_for = zip(requests, found.retrieved, strict=True)
         return [
@@ -298,7 +254,7 @@ class QueryPipeline:
         except ModelError as error:
             return RejectedQuery.because(one, Rejection.of(error), "not_comparable")
         except MilvusUnavailable as error:
-            return _unavailable(one, error)
+            return unavailable(one, error)
         times = _stages(one, batch, began, time.monotonic())
         model_id = self._encoder.model_id
         result = result_of(
@@ -314,7 +270,7 @@ class QueryPipeline:
         )
         if one.repaired:
             result = msgspec.structs.replace(result, searched_for=query.text)
-        return _sendable(one, result)
+        return sendable(one, result)
 
     def _shift(self, query: Query, asked: Encoded) -> CatalogShift:
         """What the catalog corrects the scores of a query by; its evidence is of pictures alone."""
@@ -370,20 +326,6 @@ class QueryPipeline:
         )
 
 
-def _without_picture(
-    record: Record, query: Query, reference: str, field: str, error: IntakeError
-) -> RejectedQuery:
-    """Why its picture could not be had: all of it for the operator, less for whoever asked."""
-    rejection = Rejection(full_reason(reference, error), type(error).__name__)
-    late = isinstance(error, DeadlineExceeded)
-    told = QueryError(
-        code="deadline_exceeded" if late else "picture_unavailable",
-        message=reason_for_asker(reference, error) or rejection.reason,
-        field=field,
-    )
-    return RejectedQuery(record, query.query_id, rejection, told)
-
-
 def _repairable(one: PreparedQuery) -> bool:
     query = one.query
     return query.repair and bool((query.text or "").strip()) and schema_of(query) == 2
@@ -393,24 +335,6 @@ def _with_words(one: PreparedQuery, words: str) -> PreparedQuery:
     if words == one.query.text:
         return one
     return replace(one, query=msgspec.structs.replace(one.query, text=words), repaired=True)
-
-
-def _unavailable(one: PreparedQuery, error: MilvusUnavailable) -> RejectedQuery:
-    rejection = Rejection(f"search is unavailable: {error}", "MilvusUnavailable")
-    return RejectedQuery.because(one, rejection, "search_unavailable")
-
-
-def _sendable(one: PreparedQuery, result: Result) -> Result | RejectedQuery:
-    """The result, unless Kafka would refuse it: a hundred products may have long attributes."""
-    if len(encode_result(result)) <= MAX_RESULT_BYTES:
-        return result
-    reason = (
-        f"the list of {len(result.items)} products is larger than a Kafka message may be "
-        f"({MAX_RESULT_BYTES:,} bytes): ask for fewer (`top`)"
-    )
-    return RejectedQuery.because(
-        one, Rejection(reason, "ResultTooLarge"), "result_too_large", "top"
-    )
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ from workers.model_fit import check_model
 from workers.query.answer_loop import AnswerLoop
 from workers.query.candidate_pictures import CandidatePictures
 from workers.query.follow import FollowingPipeline
+from workers.query.prepared import RejectedQuery
 from workers.query.result import impression
-from workers.query.steps import QueryPipeline, RejectedQuery, log
+from workers.query.steps import QueryPipeline, log
 
 # How soon a signal to stop is noticed; a query is taken the moment it comes.
 POLL_S = 0.05

@@ -21,7 +21,8 @@ from workers.config.sections import QuerySettings
 from workers.errors import FetchError
 from workers.query import answer_loop
 from workers.query.answer_loop import AnswerLoop
-from workers.query.steps import QueryPipeline, RejectedQuery
+from workers.query.prepared import RejectedQuery
+from workers.query.steps import QueryPipeline
 
 SLOW = "https://slow.test/a.png"
 

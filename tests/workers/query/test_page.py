@@ -26,7 +26,8 @@ from workers.catalog_index import CatalogIndex
 from workers.config.sections import IntakeSettings, QuerySettings
 from workers.config.settings import Settings
 from workers.intake.fetch import open_fetcher
-from workers.query.steps import QueryPipeline, RejectedQuery
+from workers.query.prepared import RejectedQuery
+from workers.query.steps import QueryPipeline
 
 PRODUCTS, PICTURES = 30, 12
 RED = {"image": picture_uri("red")}

@@ -27,8 +27,9 @@ from workers.config.settings import Settings
 from workers.evidence.calibrated import CalibratedFile, Calibration
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
+from workers.query.prepared import RejectedQuery
 from workers.query.result import impression
-from workers.query.steps import QueryPipeline, RejectedQuery
+from workers.query.steps import QueryPipeline
 
 
 def record(value: bytes | None, offset: int = 0) -> Record:
