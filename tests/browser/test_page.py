@@ -279,6 +279,26 @@ def test_an_error_is_shown_as_it_is(page: Page, shop: Settings, status: int, det
     expect(page.locator("#status.problem")).to_have_count(0)
 
 
+def test_a_list_that_was_not_reranked_says_so(page: Page, shop: Settings) -> None:
+    def late(route: Route) -> None:
+        answer = route.fetch()
+        result = answer.json()
+        result["not_reranked"] = "the reranker did not answer in time"
+        result["items"][0]["by_words"] = True
+        route.fulfill(response=answer, json=result)
+
+    page.goto(address(shop))
+    page.route("**/search", late)
+    search_words(page, "apple")
+    expect(page.locator("#not-reranked")).to_have_text("the reranker did not answer in time")
+    expect(page.locator(".item .path").first).to_contain_text("compared by its words alone")
+    expect(page.locator(".item .path").last).not_to_contain_text("compared by its words")
+    check_accessible(page)
+    page.unroute("**/search")
+    search_words(page, "apple")
+    expect(page.locator("#not-reranked")).to_be_hidden()
+
+
 def test_without_a_server(page: Page, shop: Settings) -> None:
     page.goto(address(shop))
     page.route("**/search", lambda route: route.abort())

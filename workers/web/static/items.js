@@ -27,7 +27,8 @@ function card(template, item, result, actions) {
   const probability = item.probability ?? item.score;
   root.querySelector(".probability").textContent = percent(probability);
   root.querySelector("meter").value = probability;
-  root.querySelector(".path").textContent = (item.category ?? []).join(" › ");
+  const told = [(item.category ?? []).join(" › "), item.by_words && "compared by its words alone"];
+  root.querySelector(".path").textContent = told.filter(Boolean).join(" · ");
   offer(root.querySelector(".offer"), item);
   const link = root.querySelector(".shot");
   const picture = link.querySelector("img");

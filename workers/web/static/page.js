@@ -63,6 +63,7 @@ async function run(wanted) {
   tell("Searching…");
   showWaiting(items);
   document.getElementById("pages").hidden = true;
+  document.getElementById("not-reranked").hidden = true;
   tellRepaired();
   const began = performance.now();
   try {
@@ -96,6 +97,9 @@ function list(whole, ms) {
     refine.show(result.facets ?? []);
     document.getElementById("order").hidden = false;
   }
+  const late = document.getElementById("not-reranked");
+  late.textContent = result.not_reranked ?? "";
+  late.hidden = !result.not_reranked;
   turn(result);
   tellRepaired(result.searched_for);
   summary(result, ms);
