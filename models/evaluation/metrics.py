@@ -203,23 +203,6 @@ def classification(predicted: NDArray[np.bool_], levels: Levels, level: Level) -
     return Classification(precision, recall, 2 * precision * recall / total if total else 0.0)
 
 
-def best_threshold(scores: Floats, levels: Levels, level: Level) -> float:
-    """The threshold t with the best F1 of `scores ≥ t`; choose it on validation.
-
-    Raises:
-        MetricError: nothing is of that level, so that no threshold is better than another.
-    """
-    order = np.argsort(-scores.ravel(), kind="stable")
-    sorted_scores = scores.ravel()[order]
-    hits = np.cumsum(levels.ravel()[order] <= level)
-    if not hits.size or hits[-1] == 0:
-        raise MetricError(f"nothing is of level {level}: no threshold can be chosen")
-    f1 = 2 * hits / (np.arange(1, hits.size + 1) + hits[-1])
-    # A threshold lies only where the score changes: equal scores are on the same side.
-    possible = np.append(sorted_scores[1:] < sorted_scores[:-1], True)
-    return float(sorted_scores[np.argmax(np.where(possible, f1, -1.0))])
-
-
 def _numbered(
     paths: Sequence[tuple[str, ...]],
 ) -> tuple[list[tuple[str, ...]], NDArray[np.int64]]:

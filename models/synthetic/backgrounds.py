@@ -1,13 +1,11 @@
 """Random textured backgrounds, uint8 (height, width, 3): floors, walls and cloths.
 
-For the floors and walls of scenes, and for cut-out products of training views.
+For the floors and walls of scenes.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from models.synthetic.product_sampler import Surface
 from models.synthetic.surfaces import Field, Texture, grain, noise, patterned
@@ -58,23 +56,6 @@ def background(rng: np.random.Generator, size: int = 256) -> Texture:
             field = tone * (0.8 + 0.3 * rough + 0.1 * fine)[..., None]
     drawn: Texture = np.clip(field, 0, 255).astype(np.uint8)
     return drawn
-
-
-def on_background(picture: Texture, mask: NDArray[np.bool_], backdrop: Texture) -> Texture:
-    """Composite the masked part (h, w) of a picture (h, w, 3) onto a background.
-
-    The background is scaled to the size of the picture; the mask is softened by a pixel.
-    """
-    height, width = mask.shape
-    sized = np.asarray(Image.fromarray(backdrop).resize((width, height), Image.Resampling.BILINEAR))
-    soft: Field = mask.astype(np.float32)
-    padded = np.pad(soft, 1, mode="edge")
-    soft = (
-        soft * 4 + padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-    ) / 8
-    mixed = picture * soft[..., None] + sized * (1 - soft[..., None])
-    composite: Texture = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    return composite
 
 
 def _rgb(tone: Field) -> tuple[int, int, int]:

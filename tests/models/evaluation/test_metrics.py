@@ -14,7 +14,6 @@ from models.evaluation.metrics import (
     HitRate,
     Level,
     best_possible,
-    best_threshold,
     category_level,
     classification,
     hit_rates,
@@ -145,21 +144,6 @@ def test_classification_by_hand() -> None:
     assert concept.recall == pytest.approx(2 / 3)
     nothing = classification(np.zeros(4, dtype=bool), levels, Level.CONCEPT)
     assert (nothing.precision, nothing.recall, nothing.f1) == (0.0, 0.0, 0.0)
-
-
-@given(st.lists(st.tuples(st.sampled_from([0.1, 0.4, 0.4, 0.7]), st.integers(0, 3)), min_size=1))
-def test_no_threshold_beats_the_best(pairs: list[tuple[float, int]]) -> None:
-    scores = np.array([score for score, _ in pairs])
-    levels = np.array([level for _, level in pairs], dtype=np.int8)
-    if not (levels == 0).any():
-        with pytest.raises(MetricError, match="nothing is of level"):
-            best_threshold(scores, levels, Level.INSTANCE)
-        return
-    best = best_threshold(scores, levels, Level.INSTANCE)
-    reached = classification(scores >= best, levels, Level.INSTANCE).f1
-    for threshold in scores:
-        other = classification(scores >= threshold, levels, Level.INSTANCE).f1
-        assert other <= reached + 1e-12
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:

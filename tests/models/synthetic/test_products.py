@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from models.images.corruptions import CORRUPTION_NAMES
 from models.synthetic import descriptions
-from models.synthetic.backgrounds import background, on_background
 from models.synthetic.camera import box_of, fit_camera
 from models.synthetic.meshes import box, lathe, tube
 from models.synthetic.near_duplicates import sample_product, visibly_different
@@ -227,17 +226,6 @@ def test_patterns_show_both_colours_and_textures_repeat() -> None:
     assert unlabelled is None or not np.array_equal(unlabelled, first)
     drawn = patterned(made.main, 100, 50, 2.0, np.random.default_rng(0))
     assert drawn.shape == (50, 100, 3)
-
-
-def test_a_product_can_be_composited_onto_another_background() -> None:
-    rng = np.random.default_rng(0)
-    backdrop = background(rng, 40)
-    picture = np.full((40, 40, 3), 250, np.uint8)
-    mask = np.zeros((40, 40), bool)
-    mask[10:30, 10:30] = True
-    mixed = on_background(picture, mask, backdrop)
-    assert (mixed[12:28, 12:28] == 250).all()
-    assert np.array_equal(mixed[:8], backdrop[:8])
 
 
 @pytest.mark.slow
