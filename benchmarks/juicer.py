@@ -19,7 +19,8 @@ without them rendered ones alone are measured. The last line is one JSON object:
     typo_loss            points of R@1 that a typo costs words (`benchmarks.juicing.typos`)
     over_sieve_min, over_random_min, half_pixels_loss
                          training on fewer pixels or photos (`benchmarks.juicing.training`)
-    own_words_least      the least precision of told words (`benchmarks.juicing.own_words`)
+    attribute_precision_least
+                         of predicted attributes (`benchmarks.juicing.predicted_attributes`)
     juice_bytes          of all that is stored of a picture
     boxes, tokens, juice_i_hr_1   by catalog and rule
 """
@@ -34,8 +35,8 @@ import orjson
 from benchmarks.juicing.boxes import SIZE, measure_boxes
 from benchmarks.juicing.clutter import measure_clutter, rendered_catalogs
 from benchmarks.juicing.cost import measure_cost
-from benchmarks.juicing.own_words import measure_own_words
 from benchmarks.juicing.pictures import Network, SeenPicture
+from benchmarks.juicing.predicted_attributes import measure_predicted_attributes
 from benchmarks.juicing.tokens import SeenCatalog, measure_tokens
 from benchmarks.juicing.training import measure_training
 from benchmarks.juicing.typos import measure_typos
@@ -99,7 +100,7 @@ def main() -> None:
         found |= measure_typos()
     if "words" in options.parts:
         with open_progress() as progress:
-            found |= measure_own_words(options.told_seeds, options.products, progress)
+            found |= measure_predicted_attributes(options.told_seeds, options.products, progress)
     renderer.close()
     if "training" in options.parts:
         with open_progress() as progress:

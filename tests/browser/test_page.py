@@ -182,7 +182,7 @@ def test_what_a_picture_told_is_not_shown_as_the_shops_word(page: Page, shop: Se
     first = page.locator(".item").first
     first.get_by_role("button", name="Why?").click()
     expect(first.locator(".why .suggested")).to_have_text(
-        "Told by its picture, not by the shop: orange, Packages › Juice"
+        "Predicted from its picture, not said by the shop: orange, Packages › Juice"
     )
     check_accessible(page)
 

@@ -71,7 +71,7 @@ def reindex(
     from workers.config.chosen_encoder import with_backbone
     from workers.config.load_models import encoder_for, encoder_of
     from workers.config.settings import load_settings
-    from workers.evidence.own_words import share_own_words
+    from workers.evidence.predicted_attributes import share_attribute_predictor
     from workers.jobs.generations import begin, drop, lookup
     from workers.jobs.promotion import promote, settle
     from workers.jobs.reindex import begun, check_model, plan
@@ -97,7 +97,7 @@ def reindex(
         check_model(earlier, encoder.model_id)
         say(f"going on with {into!r}: {earlier.items} items are in it")
     candidate = begin(settings, into, backbone)
-    share_own_words(settings, candidate)
+    share_attribute_predictor(settings, candidate)
     with open_progress(quiet=quiet) as bars:
         report["replayed"] = _replay(settings, candidate, encoder, bars, file)
         comparison = _compare(settings, candidate, bars)

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 def suggest(
     write: Annotated[
-        Path | None, typer.Option("--out", help="Write what is told, a product a line (JSON).")
+        Path | None, typer.Option("--out", help="Write what is predicted, a product a line (JSON).")
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Tell the colour or category that products lack by the pictures of the catalog's others.
+    """Predict the colour or category that products lack by the pictures of the catalog's others.
 
-    Each name is tried on the products that have it, told by all others, and is told only as far as
-    at least nine in ten are right. Nothing of the catalog is changed. An ingest worker with
-    ingest.own_words = true reads what was learned here, and tells it of new products; those that
-    are there get it by [bold]lookstream reindex[/].
+    A classifier is fitted to the products that have one, and judged by leaving each of them out: a
+    name is predicted only as far as nine in ten are right. Nothing of the catalog is changed. An
+    ingest worker with ingest.predict_attributes = true reads what was learned here, and predicts
+    attributes of new products; those that are there get them by [bold]lookstream reindex[/].
 
     [bold]Examples[/]
 
@@ -46,8 +46,8 @@ def suggest(
     if not json:
         _print_names(found)
     say(
-        f"of {found.products:,} products a category is told of {found.categories:,} that have "
-        f"none, and a colour of {found.colours:,} that name none"
+        f"of {found.products:,} products a category is predicted for {found.categories:,} that "
+        f"have none, and a colour for {found.colours:,} that name none"
     )
     if write is not None:
         say(f"written to {write}: look through it before you send it with your products")
@@ -55,20 +55,22 @@ def suggest(
 
 
 def _print_names(found: Suggested) -> None:
-    """The names that can be told, and how many cannot."""
+    """The names that can be predicted, and how many cannot."""
     from rich.table import Table
     from rich.text import Text
 
-    table, silent = Table(title="each product told by the others"), 0
+    table, silent = Table(title="each product predicted by the others"), 0
     table.add_column("name")
-    for column in ("products", "told", "right"):
+    for column in ("products", "predicted", "right"):
         table.add_column(column, justify="right")
-    for kind, name, products, told, right in found.rows():
-        if told:
-            table.add_row(Text(f"{kind} {name}"), f"{products}", f"{told}", f"{right / told:.0%}")
+    for kind, name, products, predicted, right in found.rows():
+        if predicted:
+            table.add_row(
+                Text(f"{kind} {name}"), f"{products}", f"{predicted}", f"{right / predicted:.0%}"
+            )
         else:
             silent += 1
     if table.row_count:
         out.print(table)
     if silent:
-        say(f"{silent} more names are too rare, or pictures do not tell them")
+        say(f"{silent} more names are too rare, or pictures do not predict them")

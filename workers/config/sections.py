@@ -312,11 +312,11 @@ class IngestSettings(Section):
         description="keep a sample of the pictures, and let it say how much identity, appearance "
         "and colour count",
     )
-    own_words: bool = Field(
+    predict_attributes: bool = Field(
         False,
-        description="tell the colour and category that a new product lacks by those of the "
-        "catalog's other products, as far as `lookstream suggest` finds that right; words find "
-        "colours that were told",
+        description="predict the colour and category that a new product lacks from its "
+        "picture, learned from the catalog's other products, as far as `lookstream suggest` finds "
+        "that right; words find predicted colours",
     )
     adapt: bool = Field(
         False,
@@ -329,8 +329,8 @@ class IngestSettings(Section):
     def _consistent(self) -> Self:
         if self.adapt and not self.weigh_parts:
             raise ValueError("adapt follows weigh_parts: set both, or run `lookstream adapt`")
-        if self.own_words and not self.weigh_parts:
-            raise ValueError("own_words are learned when parts are weighed: set weigh_parts too")
+        if self.predict_attributes and not self.weigh_parts:
+            raise ValueError("attributes are learned when parts are weighed: set weigh_parts too")
         return self
 
 

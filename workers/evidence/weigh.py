@@ -21,7 +21,11 @@ from models.progress import Progress, no_progress
 from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.evidence.fitted import FittedFile, FittedWeights
-from workers.evidence.own_words import OwnWordsFile, learn_own_words, own_words_of
+from workers.evidence.predicted_attributes import (
+    AttributePredictorFile,
+    attribute_predictor_of,
+    fit_attributes,
+)
 from workers.evidence.sample import PictureSample, open_sample
 from workers.evidence.witnesses import (
     Pause,
@@ -79,7 +83,7 @@ def weighing_of(
         return None
     sample = open_sample(settings, encoder.model_id)
     file = FittedFile(settings, encoder.model_id)
-    return Weighing(sample, index, encoder, file, own_words_of(settings, encoder))
+    return Weighing(sample, index, encoder, file, attribute_predictor_of(settings, encoder))
 
 
 class Weighing:
@@ -97,7 +101,7 @@ class Weighing:
         index: CatalogIndex,
         encoder: CatalogEncoder,
         file: FittedFile,
-        own: OwnWordsFile | None = None,
+        own: AttributePredictorFile | None = None,
     ) -> None:
         self.sample = sample
         self._own = own
@@ -145,9 +149,9 @@ class Weighing:
             self._file.write(fitted)
         if self._own is not None:
             sampled = sampled_items(self.sample, self._index)
-            words = learn_own_words((one.item for one in sampled), self._encoder.model_id)
+            words = fit_attributes((one.item for one in sampled), self._encoder.model_id)
             self._own.write(words)
-            log.info("the catalog's own words were learned", **words.figures())
+            log.info("attributes of the catalog were learned", **words.figures())
         return fitted
 
 

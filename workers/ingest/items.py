@@ -19,7 +19,12 @@ from models.juicer.juice import Juice
 from stream.messages import ProductUpsert
 from workers.deploy.telemetry import ENCODED
 from workers.errors import IntakeError
-from workers.evidence.own_words import SUGGESTED, OwnWords, Suggestion, stored_suggestion
+from workers.evidence.predicted_attributes import (
+    SUGGESTED,
+    AttributePredictor,
+    Suggestion,
+    stored_suggestion,
+)
 from workers.ingest.last_write_wins import Product, item_id
 from workers.ingest.missing import MissingPictures
 from workers.intake.download import NO_VALIDATORS, Validators
@@ -166,12 +171,14 @@ def fetched_product(
 
 
 def encode_products(
-    fetched: Sequence[FetchedProduct], encoder: CatalogEncoder, own: OwnWords | None = None
+    fetched: Sequence[FetchedProduct],
+    encoder: CatalogEncoder,
+    own: AttributePredictor | None = None,
 ) -> list[Product]:
     """The items of each product, not yet assigned to prototypes.
 
     What is known is not encoded again (juice once); where only the words changed, only the words
-    are encoded. With ``own`` words what pictures tell of new items is stored beside what their
+    are encoded. With ``own`` the attributes predicted for new items are stored beside what their
     products say, and a colour is read with their texts.
     """
     made = {digest: item for one in fetched for digest, item in one.known.items()}
@@ -195,9 +202,9 @@ def encode_products(
         words_only = given is None or isinstance(given, Encoded)
         ENCODED.labels("words" if words_only else "picture").inc()
     events = [event for _, event in fresh.values()]
-    told = _suggestions(encoded, events, own)
-    encoded = _with_colours(encoded, events, told, encoder)
-    for digest, one, suggestion in zip(fresh, encoded, told, strict=True):
+    predicted = _suggestions(encoded, events, own)
+    encoded = _with_colours(encoded, events, predicted, encoder)
+    for digest, one, suggestion in zip(fresh, encoded, predicted, strict=True):
         made[digest] = Item(
             item_id="",
             product_id="",
@@ -224,14 +231,14 @@ def encode_products(
 
 
 def with_colour(text: str, colour: str) -> str:
-    """A product's words with a colour that its picture told; as they are without one."""
+    """A product's words with a colour predicted from its picture; as they are without one."""
     return ", ".join(part for part in (text, colour) if part)
 
 
 def _suggestions(
-    encoded: Sequence[Encoded], events: Sequence[ProductUpsert], own: OwnWords | None
+    encoded: Sequence[Encoded], events: Sequence[ProductUpsert], own: AttributePredictor | None
 ) -> list[Suggestion]:
-    """What pictures tell that their products do not say, as far as their events say it."""
+    """Attributes predicted for products whose events do not say them."""
     if own is None or not encoded:
         return [Suggestion()] * len(encoded)
     return own.suggest(
@@ -245,13 +252,15 @@ def _suggestions(
 def _with_colours(
     encoded: Sequence[Encoded],
     events: Sequence[ProductUpsert],
-    told: Sequence[Suggestion],
+    predicted: Sequence[Suggestion],
     encoder: CatalogEncoder,
 ) -> list[Encoded]:
-    """The items of which a colour was told, with that word in their texts; the others as given."""
-    coloured = [at for at, one in enumerate(told) if one.colour]
+    """The items with a predicted colour, with that word in their texts; the others as given."""
+    coloured = [at for at, one in enumerate(predicted) if one.colour]
     texts = [
-        with_colour(product_text(events[at].title, events[at].description) or "", told[at].colour)
+        with_colour(
+            product_text(events[at].title, events[at].description) or "", predicted[at].colour
+        )
         for at in coloured
     ]
     again = encoder.encode_items(

@@ -31,7 +31,7 @@ from workers.catalog_index import CatalogIndex
 from workers.config.sections import IngestSettings
 from workers.deploy.telemetry import CLOCKS_DIFFER, timed
 from workers.errors import DecoderError
-from workers.evidence.own_words import OwnWordsFile
+from workers.evidence.predicted_attributes import AttributePredictorFile
 from workers.evidence.sample import PictureSample
 from workers.ingest.event_clock import event_clock
 from workers.ingest.event_fetcher import EventFetcher, Fetching, Products
@@ -74,7 +74,7 @@ class Ingest:
         now_s: Callable[[], float] = time.time,
         sample: PictureSample | None = None,
         reader: EventReader | None = None,
-        own: OwnWordsFile | None = None,
+        own: AttributePredictorFile | None = None,
     ) -> None:
         self._sample = sample
         self._own = own

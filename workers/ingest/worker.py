@@ -34,7 +34,7 @@ from workers.deploy.telemetry import EVENTS, FRESHNESS, PARKED, serve_metrics
 from workers.errors import WorkerError
 from workers.evidence.adapt import ADAPT_EVERY_S, Adapting, adapting_of
 from workers.evidence.calibrate import CALIBRATE_EVERY_S, Calibrating, calibrating_of
-from workers.evidence.own_words import own_words_of
+from workers.evidence.predicted_attributes import attribute_predictor_of
 from workers.evidence.weigh import WEIGH_EVERY_S, Weighing, weighing_of
 from workers.index_maintenance import (
     PURGE_EVERY_S,
@@ -111,7 +111,7 @@ async def _ingest(
             settings.ingest,
             sample=sample,
             reader=reader_of(settings),
-            own=own_words_of(settings, encoder),
+            own=attribute_predictor_of(settings, encoder),
         )
         delivery = Delivery(
             succession.of_our_model(steps.prepare),

@@ -23,7 +23,7 @@ from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.config.wiring import catalog_topics, kafka_of
 from workers.evidence.calibrate import Calibrating, calibrating_of
-from workers.evidence.own_words import own_words_of
+from workers.evidence.predicted_attributes import attribute_predictor_of
 from workers.evidence.weigh import Weighing, weighing_of
 from workers.index_maintenance import Repartitioning
 from workers.ingest.last_write_wins import Change
@@ -166,7 +166,7 @@ async def open_builder(settings: Settings, encoder: CatalogEncoder) -> AsyncIter
                 settings.ingest,
                 sample=weighing.sample if weighing else None,
                 reader=reader_of(settings),
-                own=own_words_of(settings, encoder),
+                own=attribute_predictor_of(settings, encoder),
             )
             yield Builder(settings, steps, index, weighing, calibrating)
     finally:

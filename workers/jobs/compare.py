@@ -17,7 +17,7 @@ from index.item import PROVENANCE, Item, canonical_json
 from index.milvus.collection import Collection
 from index.search.probe import probe
 from index.vectors import stack
-from workers.evidence.own_words import SUGGESTED
+from workers.evidence.predicted_attributes import SUGGESTED
 
 EXAMPLES = 5
 """Item ids that a report names for each kind of difference."""

@@ -51,7 +51,7 @@ from workers.jobs.produce import picture_reference, produce_catalog
 from workers.jobs.query_photos import QueryPhotos, query_photos
 from workers.progress.tasks import Progress
 from workers.query.candidate_pictures import CandidatePictures
-from workers.query.looking import RerankersOf
+from workers.query.picture_reranker import RerankersOf
 from workers.query.rerank import best_of_products, rank
 
 ENCODE_TOGETHER = 16

@@ -1,4 +1,4 @@
-"""`lookstream suggest`: what the live catalog's products teach, and what is told of the others."""
+"""`lookstream suggest`: attributes predicted for products of the live catalog that lack them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 from index.item import Item
 from models.catalog.folder import product_text
 from models.embedding.protocol import CatalogEncoder
-from models.juicer.own_classes import OwnClasses
+from models.juicer.class_predictor import ClassPredictor
 from models.weights.files import replacing
 from workers.catalog_index import open_catalog
 from workers.config.settings import Settings
 from workers.errors import SettingsError
-from workers.evidence.own_words import (
+from workers.evidence.predicted_attributes import (
     PATH,
-    OwnWords,
-    OwnWordsFile,
+    AttributePredictor,
+    AttributePredictorFile,
     Suggestion,
-    learn_own_words,
+    fit_attributes,
 )
 from workers.model_fit import check_model
 
@@ -33,15 +33,15 @@ OnItems = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Suggested:
-    """What was learned, and how many products something was told of.
+    """What was learned, and how many products something was predicted for.
 
     Attributes:
         words: what the catalog teaches.
         products: in the catalog.
-        colours, categories: products that a colour, a category was told of.
+        colours, categories: products that a colour, a category was predicted for.
     """
 
-    words: OwnWords
+    words: AttributePredictor
     products: int
     colours: int
     categories: int
@@ -51,28 +51,34 @@ class Suggested:
         return {
             "products": self.products,
             "learned_from": self.words.products,
-            "told": {"colour": self.colours, "category": self.categories},
+            "predicted": {"colour": self.colours, "category": self.categories},
             "classes": [
-                {"kind": kind, "name": name, "products": products, "told": told, "right": right}
-                for kind, name, products, told, right in self.rows()
+                {
+                    "kind": kind,
+                    "name": name,
+                    "products": products,
+                    "predicted": predicted,
+                    "right": right,
+                }
+                for kind, name, products, predicted, right in self.rows()
             ],
         }
 
     def rows(self) -> Iterator[tuple[str, str, int, int, int]]:
-        """Kind, name, products that have it, those that it was told of, those told rightly."""
-        kinds: list[tuple[str, OwnClasses]] = [("category", one) for one in self.words.category]
+        """Kind, name, products that have it, and of a trial: predictions, and right ones."""
+        kinds: list[tuple[str, ClassPredictor]] = [("category", one) for one in self.words.category]
         if self.words.colour:
             kinds.append(("colour", self.words.colour))
         for kind, classes in kinds:
             for name, trial in zip(classes.names, classes.trials, strict=True):
                 shown = name.replace(PATH, " > ")
-                yield kind, shown, trial.products, trial.told, trial.right
+                yield kind, shown, trial.products, trial.predicted, trial.right
 
 
 def suggest(
     settings: Settings, encoder: CatalogEncoder, out: Path | None, on_items: OnItems
 ) -> Suggested:
-    """Learn from the live catalog, and write what is told of its products as JSON lines.
+    """Learn from the live catalog, and write what is predicted for its products as JSON lines.
 
     Args:
         settings: of the deployment whose index is live.
@@ -86,8 +92,8 @@ def suggest(
     """
     if not encoder.has_parts:
         raise SettingsError(
-            f"vectors of {encoder.model_id} have no parts for colour and looks, and tell nothing: "
-            "a vision-language model (models.backbone) mixes all"
+            f"vectors of {encoder.model_id} have no parts for colour and looks, and nothing is "
+            "predicted from them: a vision-language model (models.backbone) mixes all"
         )
     check_model(settings, encoder.model_id)
     collection, _ = open_catalog(settings)
@@ -101,30 +107,30 @@ def suggest(
             return page
 
         pages = map(counted, collection.scan(vectors=True))
-        words = learn_own_words((item for page in pages for item in page), encoder.model_id)
-        OwnWordsFile(settings, encoder.model_id).write(words)
-        told: dict[str, Suggestion] = {}
+        words = fit_attributes((item for page in pages for item in page), encoder.model_id)
+        AttributePredictorFile(settings, encoder.model_id).write(words)
+        predicted: dict[str, Suggestion] = {}
         products: set[str] = set()
         for page in map(counted, collection.scan(vectors=True)):
             products.update(item.product_id for item in page)
-            told |= _told(words, [item for item in page if item.item_id.endswith("#0")])
+            predicted |= _predicted(words, [item for item in page if item.item_id.endswith("#0")])
     if out is not None:
         lines = [
             msgspec.json.encode({"product_id": one, **msgspec.to_builtins(found)}) + b"\n"
-            for one, found in sorted(told.items())
+            for one, found in sorted(predicted.items())
         ]
         with replacing(out) as draft:
             draft.write_bytes(b"".join(lines))
     return Suggested(
         words,
         len(products),
-        sum(1 for one in told.values() if one.colour),
-        sum(1 for one in told.values() if one.category),
+        sum(1 for one in predicted.values() if one.colour),
+        sum(1 for one in predicted.values() if one.category),
     )
 
 
-def _told(words: OwnWords, items: Sequence[Item]) -> dict[str, Suggestion]:
-    """What is told of the products that these items are the first pictures of."""
+def _predicted(words: AttributePredictor, items: Sequence[Item]) -> dict[str, Suggestion]:
+    """What is predicted for the products that these items are the first pictures of."""
     if not items:
         return {}
     found = words.suggest(

@@ -14,7 +14,7 @@ from models.reranking.catalog_shift import NO_SHIFT, CatalogShift
 from models.reranking.matched_patches import matched_patches
 from models.reranking.protocol import Candidate, ListReranker, Ranked
 from stream.messages import FeatureContribution, PatchMatches, ResultItem, Suggested
-from workers.evidence.own_words import SUGGESTED
+from workers.evidence.predicted_attributes import SUGGESTED
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,11 +42,11 @@ from workers.evidence.fitted import FittedFile
 from workers.intake.fetch import Fetcher
 from workers.query.candidate_pictures import CandidatePictures
 from workers.query.compose import BoxTooSmall, WeighedPicture, compose, crop
-from workers.query.looking import RerankersOf, looked_for
 from workers.query.objects import AskedObject, ask_objects, group_of
 from workers.query.page import Page, PageOf, request_of
 from workers.query.parse import parse
 from workers.query.part_weights import CatalogPartWeights
+from workers.query.picture_reranker import RerankersOf, looked_for
 from workers.query.prepared import (
     PreparedQuery,
     RejectedQuery,

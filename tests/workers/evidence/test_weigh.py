@@ -19,7 +19,7 @@ from workers.catalog_index import CatalogIndex
 from workers.config.settings import Settings
 from workers.errors import EvidenceError
 from workers.evidence.fitted import FittedFile, FittedWeights
-from workers.evidence.own_words import OwnWordsFile
+from workers.evidence.predicted_attributes import AttributePredictorFile
 from workers.evidence.sample import PictureSample
 from workers.evidence.weigh import VIEWS_EACH, Weighing, weigh, weighing_of
 from workers.evidence.witnesses import gather_witnesses, sampled_items
@@ -160,7 +160,7 @@ def test_it_is_time_with_the_first_items_and_whenever_they_have_doubled(
 
 
 def test_what_products_teach_is_learned_with_the_weights(shop: Shop, settings: Settings) -> None:
-    own = OwnWordsFile(settings, shop.encoder.model_id)
+    own = AttributePredictorFile(settings, shop.encoder.model_id)
     file = FittedFile(settings, shop.encoder.model_id)
     weighing = Weighing(shop.sample, cast(CatalogIndex, shop), shop.encoder, file, own)
     shop.add(MIN_ITEMS)
@@ -169,7 +169,7 @@ def test_what_products_teach_is_learned_with_the_weights(shop: Shop, settings: S
     learned = own.read()
     assert learned is not None
     assert learned.products == MIN_ITEMS
-    assert any(one["event"] == "the catalog's own words were learned" for one in logs)
+    assert any(one["event"] == "attributes of the catalog were learned" for one in logs)
 
 
 def test_nothing_is_re_embedded(shop: Shop, weighing: Weighing) -> None:

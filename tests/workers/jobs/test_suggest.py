@@ -17,7 +17,7 @@ from workers.catalog_index import CatalogIndex
 from workers.cli import app
 from workers.config.settings import Settings
 from workers.errors import SettingsError
-from workers.evidence.own_words import OwnWordsFile
+from workers.evidence.predicted_attributes import AttributePredictorFile
 from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.jobs.suggest import Suggested, suggest
@@ -83,7 +83,7 @@ def run(settings: Settings, encoder: ColourEncoder, out: Path | None = None) -> 
 
 
 @pytest.mark.usefixtures("indexed")
-def test_products_that_say_nothing_are_told(
+def test_products_that_say_nothing_are_predicted(
     settings: Settings, encoder: PartedEncoder, tmp_path: Path
 ) -> None:
     out = tmp_path / "suggestions.jsonl"
@@ -93,15 +93,15 @@ def test_products_that_say_nothing_are_told(
         {"product_id": name, "colour": "blue", "category": ["Women", "Tops"]}
         for name in sorted(SILENT)
     ]
-    told = {(one["kind"], one["name"]): one for one in found.json()["classes"]}
-    assert told["category", "Women > Tops"] == {
+    predicted = {(one["kind"], one["name"]): one for one in found.json()["classes"]}
+    assert predicted["category", "Women > Tops"] == {
         "kind": "category",
         "name": "Women > Tops",
         "products": 21,
-        "told": 21,
+        "predicted": 21,
         "right": 21,
     }
-    assert told["colour", "red"]["right"] == 20
+    assert predicted["colour", "red"]["right"] == 20
 
 
 @pytest.mark.usefixtures("indexed")
@@ -109,7 +109,7 @@ def test_what_was_learned_is_where_the_ingest_worker_reads_it(
     settings: Settings, encoder: PartedEncoder
 ) -> None:
     run(settings, encoder)
-    words = OwnWordsFile(settings, encoder.model_id).read()
+    words = AttributePredictorFile(settings, encoder.model_id).read()
     assert words is not None
     assert words.products == 62
 
@@ -119,7 +119,7 @@ def test_without_an_index_it_says_what_to_do(settings: Settings, encoder: Parted
         run(settings, encoder)
 
 
-def test_vectors_without_parts_tell_nothing(settings: Settings) -> None:
+def test_nothing_is_predicted_from_vectors_without_parts(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="no parts"):
         run(settings, ColourEncoder())
 
@@ -133,4 +133,4 @@ def test_the_command_says_what_it_found(
     result = CliRunner().invoke(app, ["suggest", "--quiet"])
     assert result.exit_code == 0
     assert "category Women > Tops" in result.stdout
-    assert "a category is told of 2 that have none, and a colour of 2" in result.stderr
+    assert "a category is predicted for 2 that have none, and a colour for 2" in result.stderr

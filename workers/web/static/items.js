@@ -106,13 +106,13 @@ function why(item, picture, patch) {
   return box;
 }
 
-// What the picture told of what the shop does not say; nothing of it is the shop's word.
+// What was predicted from the picture where the shop says nothing.
 function suggested(one) {
   const words = [one?.colour, (one?.category ?? []).join(" › ")].filter(Boolean);
   if (!words.length) return null;
   const made = document.createElement("p");
   made.className = "suggested";
-  made.textContent = `Told by its picture, not by the shop: ${words.join(", ")}`;
+  made.textContent = `Predicted from its picture, not said by the shop: ${words.join(", ")}`;
   return made;
 }
 

@@ -1,7 +1,7 @@
 """What a catalog's own products teach of colours and categories, in a file beside its weights.
 
 The file is learned when the catalog is weighed, and by `lookstream suggest`; the ingest worker
-follows it (`ingest.own_words`).
+follows it (`ingest.predict_attributes`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.arrays import Floats, unit
 from models.embedding.layout import picture_parts
 from models.embedding.protocol import CatalogEncoder
 from models.errors import WeightsError
-from models.juicer.own_classes import OwnClasses, ToldName, learn_classes
+from models.juicer.class_predictor import ClassPredictor, ClassTrial, fit_classes
 from models.text.colour_words import colour_words
 from models.weights.files import read_weights, replacing, write_tensors
 from workers.config.settings import Settings
@@ -38,10 +38,10 @@ PATH = "\t"
 
 
 class Suggestion(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a picture tells that its product does not say; stored beside what it says.
+    """What a picture predicts that its product does not say; stored beside what it says.
 
     Attributes:
-        colour: a colour word, "" where none is told.
+        colour: a colour word, "" where none is predicted.
         category: a path, root first.
     """
 
@@ -50,33 +50,33 @@ class Suggestion(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def stored_suggestion(suggestion: Suggestion) -> dict[str, Any]:
-    """What a payload has of a suggestion: nothing where nothing is told."""
-    told: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(suggestion))
-    return {SUGGESTED: told} if told else {}
+    """What a payload has of a suggestion: nothing where nothing is predicted."""
+    predicted: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(suggestion))
+    return {SUGGESTED: predicted} if predicted else {}
 
 
 @dataclass(frozen=True, eq=False)
-class OwnWords:
+class AttributePredictor:
     """The classes that a catalog teaches; None where it teaches none.
 
     Attributes:
         model_id: of the encoder whose vectors it reads.
         products: how many it was learned from.
         colour: by the colour of a picture.
-        category: by what a picture shows, for each depth of the path that can be told.
+        category: by what a picture shows, for each depth of the path that can be predicted.
     """
 
     model_id: str
     products: int
-    colour: OwnClasses | None
-    category: tuple[OwnClasses, ...]
+    colour: ClassPredictor | None
+    category: tuple[ClassPredictor, ...]
 
     def figures(self) -> dict[str, int]:
-        """How much can be told, for a log."""
+        """How much can be predicted, for a log."""
         return {
             "products": self.products,
-            "colours": _told_names(self.colour),
-            "categories": sum(map(_told_names, self.category)),
+            "colours": _predicted_names(self.colour),
+            "categories": sum(map(_predicted_names, self.category)),
         }
 
     def suggest(
@@ -86,20 +86,20 @@ class OwnWords:
         categories: Sequence[Sequence[str]],
         attributes: Sequence[Mapping[str, Any]],
     ) -> list[Suggestion]:
-        """What is told of some items, as far as their products do not say it.
+        """What is predicted for some items, as far as their products do not say it.
 
         Args:
             vectors: (n, dim) of the encoder, with or without texts.
             texts: title and description of their products.
             categories, attributes: of their products.
         """
-        colours = self.colour.tell(_colours(vectors)) if self.colour else [None] * len(vectors)
+        colours = self.colour.predict(_colours(vectors)) if self.colour else [None] * len(vectors)
         looks = _looks(vectors)
-        paths = [one.tell(looks) for one in self.category]
+        paths = [one.predict(looks) for one in self.category]
         return [
             Suggestion(
                 colour=(colour or "") if not _names_colour(text, says) else "",
-                category=() if category else _deepest([told[at] for told in paths]),
+                category=() if category else _deepest([predicted[at] for predicted in paths]),
             )
             for at, (colour, text, category, says) in enumerate(
                 zip(colours, texts, categories, attributes, strict=True)
@@ -107,7 +107,7 @@ class OwnWords:
         ]
 
 
-def learn_own_words(items: Iterable[Item], model_id: str) -> OwnWords:
+def fit_attributes(items: Iterable[Item], model_id: str) -> AttributePredictor:
     """Learn from a catalog's items with vectors: the first picture of each product teaches."""
     shown: dict[str, Item] = {}
     for item in items:
@@ -118,14 +118,14 @@ def learn_own_words(items: Iterable[Item], model_id: str) -> OwnWords:
     products = [item for _, item in sorted(shown.items())]
     vectors = [item.vector for item in products if item.vector is not None]
     if not vectors:
-        return OwnWords(model_id, 0, None, ())
+        return AttributePredictor(model_id, 0, None, ())
     stacked = np.stack(vectors)
     looks, colours = _looks(stacked), _colours(stacked)
     seen: NDArray[np.bool_] = np.any(looks, axis=1)
 
-    def learned(features: Floats, names: Sequence[str | None]) -> OwnClasses | None:
+    def learned(features: Floats, names: Sequence[str | None]) -> ClassPredictor | None:
         rows = [at for at, name in enumerate(names) if name is not None and seen[at]]
-        return learn_classes(features[rows], [names[at] or "" for at in rows])
+        return fit_classes(features[rows], [names[at] or "" for at in rows])
 
     paths = [tuple(item.payload.get("category", ())) for item in products]
     depths = range(1, 1 + max(map(len, paths)))
@@ -133,7 +133,7 @@ def learn_own_words(items: Iterable[Item], model_id: str) -> OwnWords:
         learned(looks, [PATH.join(path[:depth]) if len(path) >= depth else None for path in paths])
         for depth in depths
     ]
-    return OwnWords(
+    return AttributePredictor(
         model_id,
         int(seen.sum()),
         learned(colours, [_colour_of(item) for item in products]),
@@ -141,19 +141,19 @@ def learn_own_words(items: Iterable[Item], model_id: str) -> OwnWords:
     )
 
 
-class OwnWordsFile:
+class AttributePredictorFile:
     """The file of one catalog, for one model; read again when it has changed."""
 
     def __init__(self, settings: Settings, model_id: str) -> None:
-        self.path = evidence_dir(settings) / "own_words.safetensors"
+        self.path = evidence_dir(settings) / "attributes.safetensors"
         self._model_id = model_id
         self._followed = FollowedFile(self.path, self._decoded)
 
-    def read(self) -> OwnWords | None:
+    def read(self) -> AttributePredictor | None:
         """What was learned; None if there is nothing for this model."""
         return self._followed.read()
 
-    def write(self, words: OwnWords) -> None:
+    def write(self, words: AttributePredictor) -> None:
         """Replace the file; who reads sees the old one or the new one."""
         classes = {f"category{depth}": one for depth, one in enumerate(words.category)}
         if words.colour:
@@ -171,19 +171,19 @@ class OwnWordsFile:
         }
         write_tensors(self.path, tensors, card)
 
-    def _decoded(self) -> OwnWords | None:
+    def _decoded(self) -> AttributePredictor | None:
         try:
             tensors, card = read_weights(self.path)
             classes = {
-                key: OwnClasses(
+                key: ClassPredictor(
                     tuple(one["names"]),
                     tensors[f"{key}.weights"],
                     tensors[f"{key}.margins"],
-                    tuple(ToldName(**trial) for trial in one["trials"]),
+                    tuple(ClassTrial(**trial) for trial in one["trials"]),
                 )
                 for key, one in card["classes"].items()
             }
-            words = OwnWords(
+            words = AttributePredictor(
                 str(card["model_id"]),
                 int(card["products"]),
                 classes.pop("colour", None),
@@ -200,32 +200,34 @@ class OwnWordsFile:
         return words if words.model_id == self._model_id else None
 
 
-def share_own_words(live: Settings, candidate: Settings) -> None:
+def share_attribute_predictor(live: Settings, candidate: Settings) -> None:
     """Let an index that is built anew begin with what the live one was taught, if anything was.
 
     Of another model it is not used there, and learned again in time.
     """
-    source, target = (OwnWordsFile(one, "").path for one in (live, candidate))
+    source, target = (AttributePredictorFile(one, "").path for one in (live, candidate))
     if source.exists() and not target.exists():
         with replacing(target) as draft:
             draft.write_bytes(source.read_bytes())
 
 
-def own_words_of(settings: Settings, encoder: CatalogEncoder) -> OwnWordsFile | None:
+def attribute_predictor_of(
+    settings: Settings, encoder: CatalogEncoder
+) -> AttributePredictorFile | None:
     """What an ingest worker follows; None where it must not, or cannot read vectors by part."""
-    if not (settings.ingest.own_words and encoder.has_parts and encoder.replaces_text):
+    if not (settings.ingest.predict_attributes and encoder.has_parts and encoder.replaces_text):
         return None
-    return OwnWordsFile(settings, encoder.model_id)
+    return AttributePredictorFile(settings, encoder.model_id)
 
 
-def _told_names(classes: OwnClasses | None) -> int:
-    """How many names can be told."""
-    return sum(1 for one in classes.trials if one.told) if classes else 0
+def _predicted_names(classes: ClassPredictor | None) -> int:
+    """How many names can be predicted."""
+    return sum(1 for one in classes.trials if one.predicted) if classes else 0
 
 
-def _deepest(told: Sequence[str | None]) -> tuple[str, ...]:
-    """The longest path that was told."""
-    paths = [tuple(name.split(PATH)) for name in told if name is not None]
+def _deepest(predicted: Sequence[str | None]) -> tuple[str, ...]:
+    """The longest path that was predicted."""
+    paths = [tuple(name.split(PATH)) for name in predicted if name is not None]
     return max(paths, key=len, default=())
 
 

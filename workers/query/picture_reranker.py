@@ -32,7 +32,7 @@ OF_PICTURES = 0.5
 """The share of the time that fetching pictures may take; the rest is for comparing."""
 
 
-class LookingReranker:
+class PictureReranker:
     """A `ListReranker` for one list.
 
     Args:
@@ -138,7 +138,7 @@ class RerankersOf:
         self._pictures = pictures
         self._like = None if like is None else candidate_of(like, 1.0)
         self._until = until
-        self._made: list[LookingReranker] = []
+        self._made: list[PictureReranker] = []
 
     def __call__(self, picture: Picture | None) -> ListReranker:
         """The reranker of a list that a picture is asked for; None for one without."""
@@ -146,7 +146,7 @@ class RerankersOf:
             return self._reranker
         if self._pictures is None:
             raise RerankerError("this reranker looks at pictures, and is shown none here")
-        made = LookingReranker(self._reranker, self._pictures, picture, self._like, self._until)
+        made = PictureReranker(self._reranker, self._pictures, picture, self._like, self._until)
         self._made.append(made)
         return made
 

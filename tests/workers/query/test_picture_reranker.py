@@ -28,7 +28,7 @@ from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.query.candidate_pictures import CandidatePictures
 from workers.query.compose import WeighedPicture
-from workers.query.looking import FAILED, LATE, RerankersOf, looked_for
+from workers.query.picture_reranker import FAILED, LATE, RerankersOf, looked_for
 from workers.query.steps import QueryPipeline
 
 

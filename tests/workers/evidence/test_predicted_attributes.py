@@ -1,4 +1,4 @@
-"""What a catalog's products teach, what is told by it, and its file."""
+"""What a catalog's products teach, what is predicted by it, and its file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,13 @@ from index.item import Item
 from stream.messages import ProductUpsert
 from tests.doubles.parted import COLOURS, KINDS, PartedEncoder, shown
 from workers.config.settings import Settings
-from workers.evidence.own_words import (
-    OwnWords,
-    OwnWordsFile,
+from workers.evidence.predicted_attributes import (
+    AttributePredictor,
+    AttributePredictorFile,
     Suggestion,
-    learn_own_words,
-    own_words_of,
-    share_own_words,
+    attribute_predictor_of,
+    fit_attributes,
+    share_attribute_predictor,
 )
 from workers.ingest.items import FetchedPicture, encode_products, fetched_product
 
@@ -39,9 +39,9 @@ def encoder() -> PartedEncoder:
 
 
 @pytest.fixture
-def words(encoder: PartedEncoder) -> OwnWords:
+def words(encoder: PartedEncoder) -> AttributePredictor:
     items = [stored(at, at % 3, at // 3 % 3, encoder) for at in range(108)]
-    return learn_own_words(items, encoder.model_id)
+    return fit_attributes(items, encoder.model_id)
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data")
 
 
-def told(
-    words: OwnWords,
+def predicted(
+    words: AttributePredictor,
     encoder: PartedEncoder,
     text: str = "",
     category: tuple[str, ...] = (),
@@ -61,8 +61,10 @@ def told(
     return found
 
 
-def test_colour_and_category_are_told(words: OwnWords, encoder: PartedEncoder) -> None:
-    assert told(words, encoder, "thing") == Suggestion("blue", ("Women", "Tops"))
+def test_colour_and_category_are_predicted(
+    words: AttributePredictor, encoder: PartedEncoder
+) -> None:
+    assert predicted(words, encoder, "thing") == Suggestion("blue", ("Women", "Tops"))
 
 
 @pytest.mark.parametrize(
@@ -74,15 +76,15 @@ def test_colour_and_category_are_told(words: OwnWords, encoder: PartedEncoder) -
     ],
 )
 def test_nothing_is_told_beside_the_shops_own_colour(
-    words: OwnWords, encoder: PartedEncoder, text: str, attributes: dict[str, object]
+    words: AttributePredictor, encoder: PartedEncoder, text: str, attributes: dict[str, object]
 ) -> None:
-    assert told(words, encoder, text, attributes=attributes).colour == ""
+    assert predicted(words, encoder, text, attributes=attributes).colour == ""
 
 
 def test_a_category_is_never_told_over_the_shops_own(
-    words: OwnWords, encoder: PartedEncoder
+    words: AttributePredictor, encoder: PartedEncoder
 ) -> None:
-    assert told(words, encoder, category=("Men",)).category == ()
+    assert predicted(words, encoder, category=("Men",)).category == ()
 
 
 def test_what_was_told_teaches_nothing(encoder: PartedEncoder) -> None:
@@ -94,28 +96,28 @@ def test_what_was_told_teaches_nothing(encoder: PartedEncoder) -> None:
         )
         for at in range(60)
     ]
-    words = learn_own_words(items, encoder.model_id)
+    words = fit_attributes(items, encoder.model_id)
     assert words.colour is None
     assert words.category == ()
 
 
 def test_the_file_gives_back_what_was_written(
-    words: OwnWords, encoder: PartedEncoder, settings: Settings
+    words: AttributePredictor, encoder: PartedEncoder, settings: Settings
 ) -> None:
-    file = OwnWordsFile(settings, encoder.model_id)
+    file = AttributePredictorFile(settings, encoder.model_id)
     assert file.read() is None
     file.write(words)
     read = file.read()
     assert read is not None
     assert read.figures() == words.figures() == {"products": 108, "colours": 3, "categories": 5}
-    assert told(read, encoder) == told(words, encoder)
-    assert OwnWordsFile(settings, "another").read() is None
+    assert predicted(read, encoder) == predicted(words, encoder)
+    assert AttributePredictorFile(settings, "another").read() is None
 
 
 def test_a_damaged_file_is_said_and_not_used(
-    words: OwnWords, encoder: PartedEncoder, settings: Settings
+    words: AttributePredictor, encoder: PartedEncoder, settings: Settings
 ) -> None:
-    file = OwnWordsFile(settings, encoder.model_id)
+    file = AttributePredictorFile(settings, encoder.model_id)
     file.write(words)
     file.path.write_bytes(file.path.read_bytes()[:100])
     with capture_logs() as logs:
@@ -124,27 +126,32 @@ def test_a_damaged_file_is_said_and_not_used(
 
 
 def test_an_index_built_anew_begins_with_what_the_live_one_was_taught(
-    words: OwnWords, encoder: PartedEncoder, settings: Settings, tmp_path: Path
+    words: AttributePredictor, encoder: PartedEncoder, settings: Settings, tmp_path: Path
 ) -> None:
     candidate = Settings(data_dir=tmp_path / "candidate")
-    share_own_words(settings, candidate)
-    assert OwnWordsFile(candidate, encoder.model_id).read() is None
-    OwnWordsFile(settings, encoder.model_id).write(words)
-    share_own_words(settings, candidate)
-    assert OwnWordsFile(candidate, encoder.model_id).read() is not None
+    share_attribute_predictor(settings, candidate)
+    assert AttributePredictorFile(candidate, encoder.model_id).read() is None
+    AttributePredictorFile(settings, encoder.model_id).write(words)
+    share_attribute_predictor(settings, candidate)
+    assert AttributePredictorFile(candidate, encoder.model_id).read() is not None
 
 
 def test_only_the_setting_lets_a_worker_tell(encoder: PartedEncoder, settings: Settings) -> None:
-    assert own_words_of(settings, encoder) is None
-    ingest = settings.ingest.model_copy(update={"own_words": True})
-    assert own_words_of(settings.model_copy(update={"ingest": ingest}), encoder) is not None
+    assert attribute_predictor_of(settings, encoder) is None
+    ingest = settings.ingest.model_copy(update={"predict_attributes": True})
+    assert (
+        attribute_predictor_of(settings.model_copy(update={"ingest": ingest}), encoder) is not None
+    )
 
 
 # At ingest.
 
 
 def ingested(
-    event: ProductUpsert, encoder: PartedEncoder, words: OwnWords | None, known: tuple[Item, ...]
+    event: ProductUpsert,
+    encoder: PartedEncoder,
+    words: AttributePredictor | None,
+    known: tuple[Item, ...],
 ) -> Item:
     picture = FetchedPicture("0" * 64, shown(2, 1))
     fetched = replace(
@@ -156,7 +163,7 @@ def ingested(
 
 
 def test_a_told_colour_is_read_with_the_words_and_stored_beside_them(
-    words: OwnWords, encoder: PartedEncoder
+    words: AttributePredictor, encoder: PartedEncoder
 ) -> None:
     event = ProductUpsert(product_id="new", title="thing", image="thing.png")
     item = ingested(event, encoder, words, ())
@@ -164,12 +171,14 @@ def test_a_told_colour_is_read_with_the_words_and_stored_beside_them(
     assert item.payload["category"] == []
     assert item.payload["caption"] == "thing, blue"
     assert item.payload["suggested"] == {"colour": "blue", "category": ["Women", "Tops"]}
-    [as_told] = encoder.encode_items([shown(2, 1)], ["thing, blue"])
+    [as_predicted] = encoder.encode_items([shown(2, 1)], ["thing, blue"])
     assert item.vector is not None
-    assert np.array_equal(item.vector, as_told.vector)
+    assert np.array_equal(item.vector, as_predicted.vector)
 
 
-def test_an_event_that_comes_again_changes_nothing(words: OwnWords, encoder: PartedEncoder) -> None:
+def test_an_event_that_comes_again_changes_nothing(
+    words: AttributePredictor, encoder: PartedEncoder
+) -> None:
     """Whatever was learned meanwhile."""
     event = ProductUpsert(product_id="new", title="thing", image="thing.png")
     first = ingested(event, encoder, words, ())

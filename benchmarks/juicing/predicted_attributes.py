@@ -1,21 +1,22 @@
-"""Colours and categories that pictures tell by a catalog's own products: how often they are right.
+"""Colours and categories predicted from pictures by a catalog's own products: how often rightly.
 
-    python -m benchmarks.juicing.own_words [--seeds 10] [--products 240]
+    python -m benchmarks.juicing.predicted_attributes [--seeds 10] [--products 240]
 
-Half of a catalog's products teach, and the others, with their own word hidden, are told; a venia
-style, whose colours are one photo recoloured, is never in both halves. Catalogs: those of
-`../shared/data` that name colours or have two categories or more, and a rendered one. Photos of
-clothing, which has no products, stand for products. What a catalog names once or twice can never be
-told; a fixed lexicon (`benchmarks.juicing.colour_terms`) is asked for all that name a basic colour.
+Half of a catalog's products teach, and those of the others are predicted, with their own word
+hidden; a venia style, whose colours are one photo recoloured, is never in both halves. Catalogs:
+those of `../shared/data` that name colours or have two categories or more, and a rendered one.
+Photos of clothing, which has no products, stand for products. What a catalog names once or twice
+can never be predicted; a fixed lexicon (`benchmarks.juicing.colour_terms`) is asked for all that
+name a basic colour.
 
-What the words bring is measured where colours are told, by words and by pictures: of the told
-products titles lack the colour, and queries are the whole titles. The last line is one JSON object:
+What the words bring is measured where colours are predicted, by words and by pictures: titles of
+these products lack the colour, and queries are the whole titles. The last line is one JSON object:
 
-    own_words         by catalog and kind of word: groups, precision with a 95 % interval (groups
+    attributes        by catalog and kind of word: groups, precision with a 95 % interval (groups
                       drawn again), coverage
-    own_words_least   the least precision among them
+    attribute_precision_least   the least precision among them
     lexicon           the same of the fixed lexicon, of the pictures that it names
-    words_r_1         of told products by their whole titles: R@1 without, and with told words
+    words_r_1         of these products by their whole titles: R@1 without, and with predicted words
     clean_words_r_1   of the others by their titles, without and with
     i_hr_1, c_hr_1    of photos, without and with
 """
@@ -49,7 +50,7 @@ from models.images.letterbox import Picture
 from models.synthetic import write_synthetic_catalog
 from models.text.colour_words import COLOUR_WORDS, colour_words
 from tests.paths import SHARED
-from workers.evidence.own_words import Suggestion, learn_own_words
+from workers.evidence.predicted_attributes import Suggestion, fit_attributes
 from workers.ingest.items import with_colour
 from workers.progress.open import open_progress
 from workers.progress.tasks import Progress
@@ -119,7 +120,7 @@ def as_item(product: Product, encoded: Encoded) -> Item:
 
 
 def halves(shown: Shown, seed: int) -> tuple[list[int], list[int]]:
-    """Products that teach, and those that are told."""
+    """Products that teach, and those that are predicted."""
     names = sorted(set(shown.groups))
     order = np.random.default_rng(seed).permutation(len(names))
     teach = {names[at] for at in order[: len(names) // 2]}
@@ -130,14 +131,14 @@ def halves(shown: Shown, seed: int) -> tuple[list[int], list[int]]:
     )
 
 
-def suggestions(shown: Shown, teach: Sequence[int], told: Sequence[int]) -> list[Suggestion]:
-    """What the first products tell of the others, whose own words are hidden."""
-    words = learn_own_words(
+def suggestions(shown: Shown, teach: Sequence[int], predicted: Sequence[int]) -> list[Suggestion]:
+    """What the first products predict of the others, whose own words are hidden."""
+    words = fit_attributes(
         [as_item(shown.products[at], shown.encoded[at]) for at in teach], "model"
     )
-    vectors = np.stack([shown.encoded[at].vector for at in told])
-    nothing = [""] * len(told)
-    return words.suggest(vectors, nothing, [()] * len(told), [{}] * len(told))
+    vectors = np.stack([shown.encoded[at].vector for at in predicted])
+    nothing = [""] * len(predicted)
+    return words.suggest(vectors, nothing, [()] * len(predicted), [{}] * len(predicted))
 
 
 def one_colour(product: Product) -> str | None:
@@ -147,12 +148,12 @@ def one_colour(product: Product) -> str | None:
     return named[0] if len(named) == 1 else None
 
 
-def measure_told(shown: Shown, seeds: int) -> dict[str, dict[str, Any]]:
-    """Precision and coverage of told colours, and of told categories."""
+def measure_predicted(shown: Shown, seeds: int) -> dict[str, dict[str, Any]]:
+    """Precision and coverage of predicted colours, and of predicted categories."""
     cases: dict[str, list[tuple[str, bool | None]]] = defaultdict(list)
     for seed in range(seeds):
-        teach, told = halves(shown, seed)
-        for at, found in zip(told, suggestions(shown, teach, told), strict=True):
+        teach, predicted = halves(shown, seed)
+        for at, found in zip(predicted, suggestions(shown, teach, predicted), strict=True):
             product, group = shown.products[at], shown.groups[at]
             if colour := one_colour(product):
                 right = found.colour == colour if found.colour else None
@@ -165,25 +166,25 @@ def measure_told(shown: Shown, seeds: int) -> dict[str, dict[str, Any]]:
 
 
 def summary(cases: Sequence[tuple[str, bool | None]]) -> dict[str, Any]:
-    """Of (group, whether right; None where nothing was told)."""
+    """Of (group, whether right; None where nothing was predicted)."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for group, right in cases:
         if right is not None:
             counts[group][0] += right
             counts[group][1] += 1
-    told = sum(count for _, count in counts.values())
+    predicted = sum(count for _, count in counts.values())
     found: dict[str, Any] = {
         "groups": len({group for group, _ in cases}),
         "cases": len(cases),
-        "told": told,
-        "coverage": round(told / max(1, len(cases)), 3),
+        "predicted": predicted,
+        "coverage": round(predicted / max(1, len(cases)), 3),
     }
-    if told:
+    if predicted:
         rows = np.array(list(counts.values()))
         draws = np.random.default_rng(0).integers(len(rows), size=(DRAWS, len(rows)))
         drawn = rows[draws].sum(axis=1)
         low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975))
-        found["precision"] = round(float(rows[:, 0].sum() / told), 3)
+        found["precision"] = round(float(rows[:, 0].sum() / predicted), 3)
         found["interval"] = [round(float(low), 3), round(float(high), 3)]
     return found
 
@@ -200,7 +201,7 @@ def measure_lexicon(shown: Shown, network: Network) -> dict[str, Any]:
 
 
 def measure_search(shown: Shown, encoder: Encoder, seeds: int) -> dict[str, Any]:
-    """What told colours bring where half of the products lack them in their titles."""
+    """What predicted colours bring where half of the products lack them in their titles."""
     rates: dict[str, list[float]] = defaultdict(list)
     photos = [one for one in shown.catalog.photos if one.product_id in shown.catalog.by_id]
     asked = [encoder.encode_items([_picture(shown.catalog, one)], [None])[0] for one in photos]
@@ -210,8 +211,8 @@ def measure_search(shown: Shown, encoder: Encoder, seeds: int) -> dict[str, Any]
         return encoder.encode_queries([None], [words])[0].vector
 
     for seed in range(seeds):
-        teach, told = halves(shown, seed)
-        found = dict(zip(told, suggestions(shown, teach, told), strict=True))
+        teach, predicted = halves(shown, seed)
+        found = dict(zip(predicted, suggestions(shown, teach, predicted), strict=True))
         lacking = [
             msgspec.structs.replace(one, title=_COLOUR.sub("", one.title).strip())
             if at in found
@@ -223,7 +224,7 @@ def measure_search(shown: Shown, encoder: Encoder, seeds: int) -> dict[str, Any]
             with_colour(text, found[at].colour) if at in found else text
             for at, text in enumerate(plain)
         ]
-        hidden = [at for at in told if one_colour(shown.products[at]) and found[at].colour]
+        hidden = [at for at in predicted if one_colour(shown.products[at]) and found[at].colour]
         for name, texts in (("without", plain), ("with", woven)):
             paths = [one.category for one in lacking]
             items = encoder.encode_items(shown.encoded, texts, paths)
@@ -270,10 +271,10 @@ def _photo_rates(
     )
 
 
-def measure_own_words(seeds: int, rendered: int, progress: Progress) -> dict[str, Any]:
+def measure_predicted_attributes(seeds: int, rendered: int, progress: Progress) -> dict[str, Any]:
     """All catalogs; see the module."""
     encoder, network = load_encoder(), Network()
-    told: dict[str, dict[str, Any]] = {}
+    predicted: dict[str, dict[str, Any]] = {}
     lexicon: dict[str, dict[str, Any]] = {}
     search: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -284,18 +285,18 @@ def measure_own_words(seeds: int, rendered: int, progress: Progress) -> dict[str
         folders = [SHARED / name for name in CATALOGS if (SHARED / name).is_dir()]
         for folder in (*folders, Path(scratch) / "rendered"):
             shown = read_shown(folder, encoder, progress)
-            for kind, one in measure_told(shown, seeds).items():
-                told[f"{shown.name} {kind}"] = one
+            for kind, one in measure_predicted(shown, seeds).items():
+                predicted[f"{shown.name} {kind}"] = one
             named = measure_lexicon(shown, network)
             if named["cases"]:
                 lexicon[shown.name] = named
             if shown.name == "venia":
                 search = measure_search(shown, encoder, seeds)
-    sure = [one["precision"] for one in told.values() if "precision" in one]
+    sure = [one["precision"] for one in predicted.values() if "precision" in one]
     return {
-        "own_words_least": min(sure, default=None),
+        "attribute_precision_least": min(sure, default=None),
         **search,
-        "own_words": told,
+        "attributes": predicted,
         "lexicon": lexicon,
     }
 
@@ -311,7 +312,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=240, help="rendered")
     options = parser.parse_args()
     with open_progress() as progress:
-        found = measure_own_words(options.seeds, options.products, progress)
+        found = measure_predicted_attributes(options.seeds, options.products, progress)
     print(orjson.dumps(found).decode())
 
 
