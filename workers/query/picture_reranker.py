@@ -156,7 +156,7 @@ class RerankersOf:
         return next((one.not_reranked for one in self._made if one.not_reranked), None)
 
 
-def looked_for(pictures: Sequence[WeighedPicture]) -> Picture | None:
+def main_picture(pictures: Sequence[WeighedPicture]) -> Picture | None:
     """Of a query's pictures the one that weighs most, as compared by juice; None if none counts."""
     wanted = [one for one in pictures if one.weight > 0]
     return max(wanted, key=lambda one: one.weight).picture if wanted else None

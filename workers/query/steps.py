@@ -46,7 +46,7 @@ from workers.query.objects import AskedObject, ask_objects, group_of
 from workers.query.page import Page, PageOf, request_of
 from workers.query.parse import parse
 from workers.query.part_weights import CatalogPartWeights
-from workers.query.picture_reranker import RerankersOf, looked_for
+from workers.query.picture_reranker import RerankersOf, main_picture
 from workers.query.prepared import (
     PreparedQuery,
     RejectedQuery,
@@ -246,7 +246,7 @@ class QueryPipeline:
         rerankers = RerankersOf(self._reranker, self._pictures, like, until)
         try:
             with timed("query", "rerank"):
-                page = page_of(encoded, looked_for(one.pictures), *found[0])
+                page = page_of(encoded, main_picture(one.pictures), *found[0])
                 groups = [
                     group_of(part, page_of(part.encoded, part.picture, *of_part))
                     for part, of_part in zip(objects, found[1:], strict=True)

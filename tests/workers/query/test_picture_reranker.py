@@ -28,7 +28,7 @@ from workers.ingest.steps import Ingest
 from workers.intake.fetch import open_fetcher
 from workers.query.candidate_pictures import CandidatePictures
 from workers.query.compose import WeighedPicture
-from workers.query.picture_reranker import FAILED, LATE, RerankersOf, looked_for
+from workers.query.picture_reranker import FAILED, LATE, RerankersOf, main_picture
 from workers.query.steps import QueryPipeline
 
 
@@ -223,6 +223,6 @@ def test_of_several_pictures_the_heaviest_is_shown() -> None:
         WeighedPicture(np.full((8, 8, 3), grey, np.uint8), weight)
         for grey, weight in ((1, 0.3), (2, 0.9), (3, -1.0))
     )
-    assert looked_for([light, heavy, unwanted]) is heavy.picture
-    assert looked_for([unwanted]) is None
-    assert looked_for([]) is None
+    assert main_picture([light, heavy, unwanted]) is heavy.picture
+    assert main_picture([unwanted]) is None
+    assert main_picture([]) is None
