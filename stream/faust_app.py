@@ -103,15 +103,34 @@ def _credentials(kafka: Kafka) -> Credentials | None:
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Waits `FETCH_WAIT_MS` for a fetch; Faust hard-codes 1.5 s and has no setting.
+    """Waits `FETCH_WAIT_MS` for a fetch, and reads again what was never committed.
 
-    On the embedded broker half of it is the latency of a hop (measured in `connection`).
+    Faust hard-codes a wait of 1.5 s and has no setting: on the embedded broker half of it is the
+    latency of a hop (measured in `connection`).
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # read when the consumer starts
         return consumer
+
+    async def seek_to_committed(self) -> Any:
+        """Seek each partition to what is committed; to its beginning where nothing is yet.
+
+        Faust drops what a fetch brings during a rebalance and seeks back, but aiokafka leaves
+        partitions without a committed offset where they are: after what was dropped, which would
+        never be read.
+        """
+        return await self.call_thread(self._seek_to_committed)
+
+    async def _seek_to_committed(self) -> Any:
+        consumer = self._ensure_consumer()
+        committed = await consumer.seek_to_committed()
+        uncommitted = {place for place, offset in committed.items() if not offset}
+        # A partition that left meanwhile begins anew with its next assignment.
+        if uncommitted := uncommitted & consumer.assignment():
+            await consumer.seek_to_beginning(*uncommitted)
+        return committed
 
 
 class _CommittingConsumer(driver.Consumer):

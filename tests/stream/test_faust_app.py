@@ -1,11 +1,17 @@
 """The Faust app has the settings that were measured, and no surprises."""
 
+import asyncio
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import pytest
 from faust.auth import SASLCredentials
 
 from stream.connection import MAX_MESSAGE_BYTES, Kafka
-from stream.faust_app import make_app
+from stream.faust_app import make_app, raw_topic
+from stream.publisher import Publisher
+from stream.topics import Topics
 
 KAFKA = Kafka(bootstrap="127.0.0.1:1,127.0.0.1:2")
 
@@ -40,3 +46,37 @@ def test_a_password_reaches_faust(tmp_path: Path) -> None:
     assert isinstance(credentials, SASLCredentials)
     assert (credentials.username, credentials.mechanism.value) == ("u", "PLAIN")
     assert make_app(KAFKA, "plain", datadir=tmp_path).conf.broker_credentials is None
+
+
+@pytest.mark.slow
+async def test_what_was_taken_before_anything_was_committed_is_read_again(
+    kafka: Kafka, topics: Topics, tmp_path: Path
+) -> None:
+    """Faust drops what a fetch brings during a rebalance, and seeks to what is committed."""
+    with Publisher(kafka) as publisher:
+        for i in range(100):
+            publisher.publish(topics.catalog.name, f"key-{i}", b"%d" % i)
+        publisher.flush()
+    app = make_app(kafka, f"again-{topics.catalog.name}", datadir=tmp_path)
+    taken: Counter[int] = Counter()
+    changed = asyncio.Event()
+
+    @app.agent(raw_topic(app, topics.catalog.name))
+    async def take(stream: Any) -> None:
+        async for events in stream.noack_take(64, within=0.1):
+            taken.update(int(event.value) for event in events)
+            changed.set()
+
+    async def until_taken(times: int) -> None:
+        while len(taken) < 100 or min(taken.values()) < times:
+            await changed.wait()
+            changed.clear()
+
+    await app.start()
+    try:
+        await asyncio.wait_for(until_taken(1), 30)
+        await app.consumer.perform_seek()
+        await asyncio.wait_for(until_taken(2), 30)
+    finally:
+        await app.stop()
+    assert set(taken.values()) == {2}
