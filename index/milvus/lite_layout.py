@@ -31,14 +31,14 @@ from index.item import TOMBSTONE, Item
 from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
 from index.milvus.metadata import PROPERTY, resolve_alias
-from index.milvus.mirror import (
-    Keyed,
-    Mirror,
+from index.milvus.mirror import Mirror
+from index.milvus.mirror_files import (
     delete_mirror,
     is_marked_replaced,
     mark_replaced,
     unmark_replaced,
 )
+from index.milvus.mirror_rows import Keyed
 from index.milvus.schema import ROW_FIELDS, any_of, field_types, index_params, schema, to_item
 from index.milvus.table_rows import Prototypes
 from index.prototypes.protocol import Bank

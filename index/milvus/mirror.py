@@ -22,19 +22,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import orjson
 
 from index.errors import MilvusUnavailable
 from index.item import Item
-from index.search.table import MAX_DESCRIPTION, ItemRow, ProductRows
+from index.milvus.mirror_files import DATABASE, FILES, LOCK, delete_files
+from index.milvus.mirror_rows import Keyed, TableColumns, columns_of, item_of, product_of
+from index.search.table import ProductRows
 
 FORMAT = 3
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-DATABASE, LOCK, REPLACED = ".sqlite3", ".lock", ".replaced"
-FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
-"""The endings of a database, with those that SQLite keeps beside it."""
 PAGE = 1000
 """Products read at a time; whoever takes them in needs 40 ms for so many."""
 BUSY_S = 60.0
@@ -55,9 +52,6 @@ DROPPED = ("item", "product", "built", "intended")
 """Tables that are made anew in another format; the rows are in Milvus."""
 READ_AT_ONCE = 500
 """Keys in one statement."""
-
-Keyed = tuple[str, Item]
-"""The key of a row in Milvus, and its item with vector."""
 
 
 class Mirror:
@@ -130,7 +124,7 @@ class Mirror:
                 raise
             self.close()  # it is damaged, or no database
             with self._locked():
-                _delete(self.path.parent, self.path.stem, FILES)
+                delete_files(self.path.parent, self.path.stem, FILES)
             self._build(count, scan)
 
     def _build(
@@ -177,7 +171,7 @@ class Mirror:
             until = self._until(since)
             if until == since:
                 return [], since
-            items: dict[str, list[_TableRow]] = defaultdict(list)
+            items: dict[str, list[TableColumns]] = defaultdict(list)
             for product_id, *item in db.execute(
                 "SELECT product_id, row_id, prototype, fields, vector "
                 "FROM item NATURAL JOIN product WHERE change > ? AND change <= ? ORDER BY item_id",
@@ -187,7 +181,7 @@ class Mirror:
             changed = db.execute(
                 "SELECT product_id FROM product WHERE change > ? AND change <= ?", [since, until]
             )
-            return [_product(one, items.get(one, [])) for (one,) in changed], until
+            return [product_of(one, items.get(one, [])) for (one,) in changed], until
         finally:
             db.execute("COMMIT")
 
@@ -203,7 +197,7 @@ class Mirror:
                     "WHERE row_id IN (SELECT value FROM json_each(?))",
                     [vectors, orjson.dumps(some).decode()],
                 ):
-                    found[row_id] = _item(*item)
+                    found[row_id] = item_of(*item)
         return found
 
     def close(self) -> None:
@@ -216,19 +210,7 @@ class Mirror:
         db.executemany("DELETE FROM item WHERE item_id = ?", _each(i.item_id for _, i in rows))
         db.executemany(
             "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    item.item_id,
-                    item.product_id,
-                    row_id,
-                    item.prototype,
-                    _fields(item),
-                    _bytes(item),
-                    _rest(item),
-                )
-                for row_id, item in rows
-                if not item.is_tombstone
-            ],
+            [columns_of(row_id, item) for row_id, item in rows if not item.is_tombstone],
         )
 
     def _changed(self, db: sqlite3.Connection, product_ids: Iterable[str]) -> None:
@@ -325,32 +307,6 @@ class Mirror:
             yield
 
 
-def mark_replaced(folder: Path, generation: str) -> None:
-    """Tell readers of a mirror that the alias is about to move away from its collection."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{generation}{REPLACED}").touch()
-
-
-def is_marked_replaced(folder: Path, generation: str) -> bool:
-    """Whether the alias may have moved away from a collection; only Milvus knows then."""
-    return (folder / f"{generation}{REPLACED}").exists()
-
-
-def unmark_replaced(folder: Path, generation: str) -> None:
-    """Take the mark away, when the alias points to the collection again."""
-    _delete(folder, generation, [REPLACED])
-
-
-def delete_mirror(folder: Path, generation: str) -> None:
-    """Delete the mirror of a collection that was dropped, if there is one."""
-    _delete(folder, generation, (*FILES, LOCK, REPLACED))
-
-
-def _delete(folder: Path, generation: str, endings: Iterable[str]) -> None:
-    for ending in endings:
-        (folder / f"{generation}{ending}").unlink(missing_ok=True)
-
-
 def _boot() -> str:
     """Names the time since the machine was started; "" where that has no name (not Linux)."""
     try:
@@ -361,52 +317,3 @@ def _boot() -> str:
 
 def _each(values: Iterable[str]) -> list[tuple[str]]:
     return [(value,) for value in values]
-
-
-_TableRow = tuple[str, int, bytes, bytes]
-
-
-def _fields(item: Item) -> bytes:
-    """What a table needs."""
-    payload = item.payload
-    description = (payload.get("description") or "")[:MAX_DESCRIPTION]
-    return orjson.dumps(
-        [payload.get("category", ()), item.offer, payload.get("title") or "", description]
-    )
-
-
-def _bytes(item: Item) -> bytes:
-    return b"" if item.vector is None else item.vector.astype("<f4").tobytes()
-
-
-def _rest(item: Item) -> bytes:
-    """What else there is of an item."""
-    return msgspec.msgpack.encode((item.payload, item.versions, item.digest, item.juice))
-
-
-def _item(
-    item_id: str, product_id: str, prototype: int, fields: bytes, rest: bytes, vector: bytes | None
-) -> Item:
-    payload, versions, digest, juice = msgspec.msgpack.decode(rest)
-    return Item(
-        item_id=item_id,
-        product_id=product_id,
-        prototype=prototype,
-        vector=np.frombuffer(vector, "<f4") if vector else None,
-        payload=payload,
-        offer=orjson.loads(fields)[1],
-        versions=versions,
-        digest=digest,
-        juice=juice,
-    )
-
-
-def _product(product_id: str, items: Sequence[_TableRow]) -> ProductRows:
-    if not items:
-        return ProductRows(product_id)
-    category, offer, title, description = orjson.loads(items[0][2])
-    rows = tuple(
-        ItemRow(row_id, np.frombuffer(vector, "<f4"), prototype)
-        for row_id, prototype, _, vector in items
-    )
-    return ProductRows(product_id, tuple(category), offer, rows, title, description)

@@ -19,7 +19,7 @@ from index.item import Item, tombstone
 from index.milvus.collection import Collection
 from index.milvus.config import MilvusConfig
 from index.milvus.lite_layout import LiteCollection
-from index.milvus.mirror import delete_mirror
+from index.milvus.mirror_files import delete_mirror
 from index.milvus.open import open_collection
 from index.prototypes.kmeans import build
 from index.search.retrieve import Retriever
