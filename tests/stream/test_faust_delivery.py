@@ -54,7 +54,7 @@ class Ledger:
     def lines(self) -> Counter[str]:
         return Counter(self.file.read_text().split()) if self.file.exists() else Counter()
 
-    def wait_lines(self, least: int, timeout_s: float = 30) -> None:
+    def wait_lines(self, least: int, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s
         while self.lines().total() < least:
             assert self.process.poll() is None, self.log.read_text()[-3000:]
@@ -81,7 +81,7 @@ def test_every_record_ends_and_only_the_poison_is_dead_lettered(
     ends = publish(kafka, topics, values)
     worker = Ledger(kafka, topics, tmp_path)
     try:
-        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=30)
+        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=60)
     finally:
         status = stop(worker.process, grace_s=25)
     assert set(worker.lines()) == {value.decode() for value in good}, worker.log.read_text()[-3000:]
@@ -103,7 +103,7 @@ def test_a_killed_worker_loses_nothing(kafka: Kafka, topics: Topics, tmp_path: P
         os.kill(worker.process.pid, signal.SIGKILL)
         worker.process.wait()
         worker.start()
-        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=40)
+        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=60)
     finally:
         stop(worker.process, grace_s=25)
     assert set(worker.lines()) == {f"v{i}" for i in range(3000)}
@@ -116,10 +116,10 @@ def test_the_unexpected_ends_the_process_unacked(
     ends = publish(kafka, topics, [b"v%d" % i for i in range(100)])
     worker = Ledger(kafka, topics, tmp_path, crash_on="v77")
     try:
-        assert worker.process.wait(30) == EXIT_UNACKED
+        assert worker.process.wait(60) == EXIT_UNACKED
         assert "unexpected error" in worker.log.read_text()
         worker = Ledger(kafka, topics, tmp_path)
-        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=30)
+        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=60)
     finally:
         stop(worker.process, grace_s=25)
     assert set(worker.lines()) == {f"v{i}" for i in range(100)}
@@ -139,7 +139,7 @@ def test_sigterm_ends_the_batch_and_leaves_within_five_seconds(
         assert worker.process.wait(20) == 0, worker.log.read_text()[-3000:]
         assert time.monotonic() - began < 5
         other = Ledger(kafka, topics, tmp_path)
-        wait_committed(kafka, other.group, topics.catalog.name, ends, timeout_s=30)
+        wait_committed(kafka, other.group, topics.catalog.name, ends, timeout_s=60)
     finally:
         stop(worker.process)
         if other:
@@ -159,7 +159,7 @@ def test_partitions_change_hands_between_batches(
         workers.append(Ledger(kafka, topics, tmp_path, slow_s=0.3))
         workers[0].wait_lines(1500)
         stop(workers[0].process, grace_s=25)
-        wait_committed(kafka, workers[0].group, topics.catalog.name, ends, timeout_s=30)
+        wait_committed(kafka, workers[0].group, topics.catalog.name, ends, timeout_s=60)
     finally:
         for worker in workers:
             stop(worker.process, grace_s=25)
@@ -215,7 +215,7 @@ def test_a_worker_behind_tls(listener: str, request: pytest.FixtureRequest, tmp_
     ends = publish(kafka, topics, [b"v%d" % i for i in range(20)])
     worker = Ledger(kafka, topics, tmp_path)
     try:
-        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=30)
+        wait_committed(kafka, worker.group, topics.catalog.name, ends, timeout_s=60)
     finally:
         stop(worker.process, grace_s=25)
     assert set(worker.lines()) == {f"v{i}" for i in range(20)}

@@ -199,7 +199,7 @@ def test_items_are_counted_when_they_are_done_with(
 def test_a_thread_keeps_the_lines_coming(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EVERY_S", 0.03)
     with Lines(log) as lines, lines.task("loading"):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while "loading: 0 s so far" not in log.getvalue():
             assert time.monotonic() < deadline
             time.sleep(0.01)
