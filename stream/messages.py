@@ -225,6 +225,24 @@ class FeatureContribution(Struct, frozen=True, kw_only=True, omit_defaults=True)
     contribution: float = 0.0
 
 
+class ChunkComparison(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a result stood among the candidates that it was compared with side by side.
+
+    `place` of `size` in chunk number `chunk`, all from 1. `score` is comparable within the chunk
+    only; `null` is the score of "none of these" there. `ahead_of` is the product of the next
+    candidate of the chunk, and `decided_by` the feature that speaks most for this one against it;
+    None where there is no next, or where no feature does.
+    """
+
+    chunk: Annotated[int, Meta(ge=1)]
+    place: Position
+    size: Position
+    score: float
+    null: float
+    ahead_of: Id | None = None
+    decided_by: str | None = None
+
+
 class PatchMatches(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Patches of the query's picture and of the item's that are most alike.
 
@@ -238,7 +256,7 @@ class PatchMatches(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Suggested(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A colour word, and a category path from its root; empty where nothing was told."""
+    """A colour word, and a category path from its root; empty where nothing was predicted."""
 
     colour: str = ""
     category: tuple[str, ...] = ()
@@ -251,10 +269,9 @@ class ResultItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     2 functional, 3 irrelevant (Pailitao-VL, arXiv 2602.13704 §3). `image` is a reference, never a
     `data:` URI. `also_seen` counts the near duplicates that collapsed into this one, and
     `near_duplicates` names the first of them: ask with the filter `product_id:=[…]` to see them.
-    `why` and `patches` come with `explain`. `by_words` says that the reranker looks at pictures and
-    had none of this one.
-    `suggested` is what the picture told, by the catalog's other products, of what the shop did not
-    say: it is not the shop's word.
+    `why`, `compared` and `patches` come with `explain`. `by_words` says that the reranker looks at
+    pictures and had none of this one. `suggested` is predicted from the picture, by the catalog's
+    other products, where the shop says nothing.
     """
 
     product_id: Id
@@ -273,6 +290,7 @@ class ResultItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     also_seen: Annotated[int, Meta(ge=0)] = 0
     near_duplicates: tuple[Id, ...] = ()
     why: tuple[FeatureContribution, ...] = ()
+    compared: ChunkComparison | None = None
     patches: PatchMatches | None = None
     by_words: bool = False
     suggested: Suggested | None = None

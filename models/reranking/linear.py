@@ -109,6 +109,7 @@ class Reranker:
         present = chunks != ABSENT
         by_candidate = probabilities[present]  # chunks are contiguous: row i is candidate i
         flat_s, flat_null = s[present], np.broadcast_to(null[:, None], s.shape)[present]
+        in_chunk = np.nonzero(present)[0]
         contributed = parameters.comparison.contributions(features)[present] if explain else None
         return [
             Ranked(
@@ -118,6 +119,7 @@ class Reranker:
                 probabilities=tuple(by_candidate[index].tolist()),
                 comparison=float(flat_s[index]),
                 null=float(flat_null[index]),
+                chunk=int(in_chunk[index]),
                 why=()
                 if contributed is None
                 else _why(features[present][index].tolist(), contributed[index].tolist()),

@@ -136,6 +136,7 @@ class ListwiseReranker:
             s[row, : len(one.scores)] = one.scores
         flat = np.concatenate([one.scores for one in compared])
         null = np.concatenate([np.full(len(one.scores), one.null) for one in compared])
+        in_chunk = np.nonzero(chunks != ABSENT)[0]
         similarities = np.array([one.similarity for one in candidates], np.float32)
         by_candidate = _probabilities(compared, similarities)
         return [
@@ -146,6 +147,7 @@ class ListwiseReranker:
                 probabilities=tuple(by_candidate[index].tolist()),
                 comparison=float(flat[index]),
                 null=float(null[index]),
+                chunk=int(in_chunk[index]),
                 why=_why(float(flat[index]), float(null[index])) if explain else (),
                 by_words=pictures[index] is None,
             )

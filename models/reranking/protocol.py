@@ -75,6 +75,7 @@ class Ranked:
         probabilities: of the levels 0..3, summing to 1.
         comparison: s, comparable within its chunk only.
         null: s_NULL of its chunk; a `comparison` below it means "not this one".
+        chunk: the number of its chunk, from 0.
         why: what each feature contributed to `comparison`, if that was asked for.
         by_words: whether a reranker that looks at pictures had none of this one.
     """
@@ -85,5 +86,6 @@ class Ranked:
     probabilities: tuple[float, ...]
     comparison: float
     null: float
+    chunk: int = 0
     why: tuple[Contribution, ...] = ()
     by_words: bool = False

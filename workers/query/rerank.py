@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,16 +14,23 @@ from models.juicer.juice import Juice
 from models.reranking.catalog_shift import NO_SHIFT, CatalogShift
 from models.reranking.matched_patches import matched_patches
 from models.reranking.protocol import Candidate, ListReranker, Ranked
-from stream.messages import FeatureContribution, PatchMatches, ResultItem, Suggested
+from stream.messages import (
+    ChunkComparison,
+    FeatureContribution,
+    PatchMatches,
+    ResultItem,
+    Suggested,
+)
 from workers.evidence.predicted_attributes import SUGGESTED
 
 
 @dataclass(frozen=True, eq=False)
 class RankedHit:
-    """A hit and what the reranker says of it."""
+    """A hit and what the reranker says of it; `compared` to explain it, if that was asked for."""
 
     hit: Hit
     ranked: Ranked
+    compared: ChunkComparison | None = None
 
     @property
     def probability(self) -> float:
@@ -42,7 +50,10 @@ def rank(
     """Rerank hits, which come nearest first; `shift` is what the catalog corrects scores by."""
     candidates = [candidate_of(hit.item, hit.similarity) for hit in hits]
     ranked = reranker.rerank(query, text, candidates, explain=explain)
-    return [RankedHit(hits[one.index], one) for one in shift.of_list(ranked)]
+    compared = _comparisons(ranked, hits) if explain else {}
+    return [
+        RankedHit(hits[one.index], one, compared.get(one.index)) for one in shift.of_list(ranked)
+    ]
 
 
 def candidate_of(item: Item, similarity: float) -> Candidate:
@@ -98,9 +109,41 @@ def result_item(
             )
             for part in ranked.why
         ),
+        compared=one.compared,
         patches=None if matched_with is None else _patches(matched_with, item.juice),
         suggested=msgspec.convert(payload.get(SUGGESTED), Suggested | None),
     )
+
+
+def _comparisons(ranked: Sequence[Ranked], hits: Sequence[Hit]) -> dict[int, ChunkComparison]:
+    """How each stood in its chunk, by `index`; a merged list keeps the order of every chunk."""
+    chunks = defaultdict[int, list[Ranked]](list)
+    for one in ranked:
+        chunks[one.chunk].append(one)
+    return {
+        one.index: ChunkComparison(
+            chunk=one.chunk + 1,
+            place=place,
+            size=len(chunk),
+            score=one.comparison,
+            null=one.null,
+            ahead_of=hits[following[0].index].item.product_id if following else None,
+            decided_by=_decisive(one, following[0]) if following else None,
+        )
+        for chunk in chunks.values()
+        for place, one in enumerate(chunk, start=1)
+        for following in [chunk[place : place + 1]]
+    }
+
+
+def _decisive(one: Ranked, other: Ranked) -> str | None:
+    """The feature that speaks most for one candidate against another, if any does."""
+    gains = {
+        mine.feature: mine.contribution - theirs.contribution
+        for mine, theirs in zip(one.why, other.why, strict=True)
+    }
+    best = max(gains, key=gains.__getitem__, default=None)
+    return best if best is not None and gains[best] > 0 else None
 
 
 def _patches(query: Juice, stored: bytes) -> PatchMatches | None:

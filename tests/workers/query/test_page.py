@@ -279,6 +279,18 @@ def test_why_each_stands_where_it_does(shop: Shop) -> None:
     assert plain.part_weights == {}
 
 
+def test_an_explained_result_says_how_it_stood_in_its_chunk(shop: Shop) -> None:
+    explained, plain = shop.ask(**RED, explain=True, top=CANDIDATES), shop.ask(**RED)
+    assert {item.compared for item in plain.items} == {None}
+    ids = [item.product_id for item in explained.items]
+    compared = [item.compared for item in explained.items]
+    assert [one and (one.chunk, one.place, one.size) for one in compared] == [
+        (1, place, CANDIDATES) for place in range(1, CANDIDATES + 1)
+    ]
+    assert [one and one.ahead_of for one in compared] == [*ids[1:], None]
+    assert all(one and one.null == 0 and one.score > 0 for one in compared)
+
+
 def test_contributions_add_up_to_the_comparison() -> None:
     encoder = ColourEncoder()
     [query] = encoder.encode_queries([None], ["mug"])

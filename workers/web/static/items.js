@@ -100,10 +100,24 @@ function why(item, picture, patch) {
   const box = document.createElement("div");
   box.className = "why";
   box.append(list);
+  if (item.compared) box.append(compared(item.compared));
   const told = suggested(item.suggested);
   if (told) box.append(told);
   if (patch && picture && item.patches) box.append(matches(item.patches, picture, patch));
   return box;
+}
+
+// How it stood among those that the reranker compared with it side by side.
+function compared({ chunk, place, size, score, null: none, ahead_of, decided_by }) {
+  const made = document.createElement("p");
+  made.className = "compared";
+  const ahead = ahead_of ? `, ahead of ${ahead_of}` : "";
+  const by = decided_by ? ` by ${decided_by.replaceAll("_", " ")}` : "";
+  const below = score < none ? "; “none of these” was more likely there" : "";
+  made.textContent = size > 1
+    ? `Place ${place} of the ${size} compared side by side (chunk ${chunk})${ahead}${by}${below}`
+    : `Compared with no other${below}`;
+  return made;
 }
 
 // What was predicted from the picture where the shop says nothing.
