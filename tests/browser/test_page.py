@@ -157,6 +157,7 @@ def test_why_a_result_stands_where_it_does(page: Page, shop: Settings, photo: Pa
     why = page.get_by_role("button", name="Why?").first
     why.click()
     expect(page.locator(".why dd").first).to_be_visible()
+    expect(page.locator(".why .compared").first).to_contain_text("of the 10 compared side by side")
     expect(page.locator(".why figure")).to_have_count(4)
     expect(page.locator(".why figure canvas")).to_have_count(8)
     expect(why).to_have_attribute("aria-expanded", "true")

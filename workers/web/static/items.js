@@ -47,7 +47,7 @@ function card(template, item, result, actions) {
   link.addEventListener("click", () => actions.click(result.query_id, item.product_id));
   const buttons = root.querySelector(".actions");
   buttons.append(button("More like this", title, () => actions.like(item)));
-  if (item.why?.length) buttons.append(whyButton(root, item, title, result.juice && actions.patch));
+  if (item.why?.length) buttons.append(whyButton(root, item, result, result.juice && actions.patch));
   if (item.also_seen) {
     const others = [item.product_id, ...(item.near_duplicates ?? [])];
     buttons.append(button(`+ ${item.also_seen} alike`, title, () => actions.alike(others)));
@@ -66,19 +66,19 @@ function button(label, title, act) {
 }
 
 // What raised and lowered it, as bars: of the reranker's features those that moved it most.
-function whyButton(root, item, title, patch) {
-  const toggle = button("Why?", title, () => {
+function whyButton(root, item, result, patch) {
+  const toggle = button("Why?", item.title || item.product_id, () => {
     const there = root.querySelector(".why");
     toggle.setAttribute("aria-expanded", String(!there));
     root.classList.toggle("explained", !there);
     if (there) there.remove();
-    else root.querySelector(".facts").append(why(item, root.querySelector(".shot img"), patch));
+    else root.querySelector(".facts").append(why(item, result.items, root.querySelector(".shot img"), patch));
   });
   toggle.setAttribute("aria-expanded", "false");
   return toggle;
 }
 
-function why(item, picture, patch) {
+function why(item, items, picture, patch) {
   const list = document.createElement("dl");
   const moved = item.why.filter((one) => one.contribution);
   moved.sort((one, other) => Math.abs(other.contribution) - Math.abs(one.contribution));
@@ -100,7 +100,7 @@ function why(item, picture, patch) {
   const box = document.createElement("div");
   box.className = "why";
   box.append(list);
-  if (item.compared) box.append(compared(item.compared));
+  if (item.compared) box.append(compared(item.compared, items));
   const told = suggested(item.suggested);
   if (told) box.append(told);
   if (patch && picture && item.patches) box.append(matches(item.patches, picture, patch));
@@ -108,10 +108,11 @@ function why(item, picture, patch) {
 }
 
 // How it stood among those that the reranker compared with it side by side.
-function compared({ chunk, place, size, score, null: none, ahead_of, decided_by }) {
+function compared({ chunk, place, size, score, null: none, ahead_of, decided_by }, items) {
   const made = document.createElement("p");
   made.className = "compared";
-  const ahead = ahead_of ? `, ahead of ${ahead_of}` : "";
+  const next = items.find((one) => one.product_id === ahead_of)?.title || ahead_of;
+  const ahead = next ? `, ahead of ${next}` : "";
   const by = decided_by ? ` by ${decided_by.replaceAll("_", " ")}` : "";
   const below = score < none ? "; “none of these” was more likely there" : "";
   made.textContent = size > 1
