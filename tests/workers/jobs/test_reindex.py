@@ -232,6 +232,7 @@ def test_live_items_are_not_lost_without_consent(settings: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kafka", ["embedded"], indirect=True)  # it is Milvus that is called
 def test_a_crash_at_any_call_of_the_promotion_is_completed_by_the_next_run(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,9 @@ from stream.child_process import python_module
 from tests.paths import ROOT
 from workers.jobs.juice import JuiceSettings, juice_folder
 
+VIEWS = (8, 2)
+"""Of a packshot and of a photo: few, for encoding them takes most of the time."""
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -64,7 +67,9 @@ def trained(
     shop: Path, tiny: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, TrainedEncoder]:
     work = tmp_path_factory.mktemp("work")
-    config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    config = TrainingConfig(
+        folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2, views=VIEWS
+    )
     fitted = train_embedding(config, work, processes=1)
     fitted.save(work / "encoder.safetensors")
     return work, fitted
@@ -105,7 +110,12 @@ def test_a_juiced_folder_can_be_trained_on(shop: Path, tiny: str, tmp_path: Path
     found = juice_folder(shop, juiced, settings, load_encoder("cpu", "lite0"), lambda *_: None)
     assert found.counts["kept_pixels"] < found.counts["pixels"]
     config = TrainingConfig(
-        folders=(juiced,), backbone=tiny, contrast_passes=0.1, passes=0.2, identity_branch=False
+        folders=(juiced,),
+        backbone=tiny,
+        contrast_passes=0.1,
+        passes=0.2,
+        identity_branch=False,
+        views=VIEWS,
     )
     pictures = collect_pictures([read_catalog(juiced)]).sources
     assert {Path(one.path).parent for one in pictures} == {shop, juiced / "juiced"}
@@ -127,6 +137,7 @@ def test_the_maps_alone_can_be_trained(
         contrast_passes=0,
         passes=0.5,
         identity_branch=False,
+        views=VIEWS,
     )
     fitted = train_embedding(config, tmp_path, processes=1)
     fitted.save(tmp_path / "maps.safetensors")
@@ -145,7 +156,9 @@ def test_a_finished_run_is_not_run_again(
 ) -> None:
     work, fitted = trained
     seen: list[str] = []
-    config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    config = TrainingConfig(
+        folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2, views=VIEWS
+    )
     again = train_embedding(
         config, work, processes=1, progress=lambda what, done, total: seen.append(what)
     )
@@ -217,6 +230,7 @@ def test_a_share_of_the_initial_weights_can_be_kept(
         contrast_passes=0,
         passes=0.5,
         identity_branch=False,
+        views=VIEWS,
     )
     none, whole = (
         train_embedding(replace(config, keep=share), tmp_path, processes=1).projection
@@ -292,7 +306,9 @@ class Untrained(TrainableEncoder):
 def test_the_identity_weight_is_selected_by_validation_photos(
     trained: tuple[Path, TrainedEncoder], shop: Path, tiny: str
 ) -> None:
-    config = TrainingConfig(folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2)
+    config = TrainingConfig(
+        folders=(shop,), backbone=tiny, contrast_passes=0.1, passes=0.2, views=VIEWS
+    )
     data = prepare_training_data(config, trained[0], processes=1)
     assert data.task_cache is not None
     # Where all pictures look alike: all of it. At random, where they do not: hardly any.
