@@ -6,7 +6,6 @@ from benchmarks.intake import run
 from tests.hostile.check import Tally
 
 QUICK = (
-    "pictures",
     "not_images",
     "truncated",
     "random",
@@ -14,7 +13,7 @@ QUICK = (
     "damaged",
     "addresses",
 )
-SLOW = ("bombs", "references", "server", "decoders")
+SLOW = ("pictures", "bombs", "references", "server", "decoders")
 
 
 @pytest.mark.parametrize(

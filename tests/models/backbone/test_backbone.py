@@ -83,6 +83,7 @@ def test_half_precision_is_near_and_does_not_depend_on_the_batch() -> None:
         assert cosines.min() > 0.999
 
 
+@pytest.mark.slow
 def test_no_pictures_give_no_rows() -> None:
     backbone = load_backbone(TINY)
     assert backbone.patches(pictures(0, TINY.size)).shape[0] == 0
