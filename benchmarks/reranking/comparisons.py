@@ -7,7 +7,7 @@ every catalog has. Items without photos or titles are compared all the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ class Comparisons:
     Attributes:
         name: of the catalog.
         items: with their texts, (n).
-        titles: of the items; "" where there is none.
+        titles, texts: of the items; "" or None where there is none.
         queries: pictures, encoded as items without text, (q).
         products: the item that each query shows, (q,).
         splits: of each query's photo, "view" for a view.
@@ -42,6 +42,7 @@ class Comparisons:
     name: str
     items: tuple[Encoded, ...]
     titles: tuple[str, ...]
+    texts: tuple[str | None, ...]
     queries: tuple[Encoded, ...]
     products: NDArray[np.intp]
     splits: tuple[str, ...]
@@ -104,12 +105,41 @@ def read_comparisons(
             )
         ),
         titles=tuple(one.title for one in products),
+        texts=tuple(one.text for one in products),
         queries=tuple(queries),
         products=np.array([at[one.product_id or ""] for one in shown], np.intp),
         splits=(*(one.split or "" for one in asked), *["view"] * (views * len(products))),
         levels=relevance(shown, products),
         categories=tuple(one.category for one in products),
     )
+
+
+def exchanged(
+    encoder: CatalogEncoder, found: Comparisons, allowed: NDArray[np.intp], seed: int
+) -> tuple[Comparisons, NDArray[np.intp]]:
+    """The catalog with a photo of each product in place of its picture, where it has several.
+
+    Half of the products with one photo get that. It is another catalog to learn from: photos asked
+    of photos.
+
+    Args:
+        allowed: numbers of the queries that may become pictures.
+
+    Returns:
+        The catalog, and the numbers of queries that ask of it: those allowed that it does not show.
+    """
+    rng = np.random.default_rng(seed)
+    items, taken = list(found.items), []
+    for product in np.unique(found.products[allowed]).tolist():
+        photos = allowed[found.products[allowed] == product]
+        if len(photos) == 1 and rng.random() < 0.5:
+            continue
+        number = int(rng.choice(photos))
+        taken.append(number)
+        (items[product],) = encoder.encode_items(
+            [found.queries[number]], [found.texts[product]], [found.categories[product]]
+        )
+    return replace(found, items=tuple(items)), np.setdiff1d(allowed, taken)
 
 
 def at_even_steps(rows: Sequence[T], most: int) -> list[T]:

@@ -39,6 +39,7 @@ class Lists:
         present: 1 where there is a candidate, (n, DEPTH).
         relevant: G of each query, (n,).
         products: that the queries show, (n,).
+        nearest: the items that are candidates, (n, DEPTH); -1 in the padding.
     """
 
     candidates: NDArray[np.float16]
@@ -47,6 +48,7 @@ class Lists:
     present: Floats
     relevant: NDArray[np.int64]
     products: Rows
+    nearest: Rows
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -54,7 +56,7 @@ class Lists:
 
 def joined(lists: list[Lists]) -> Lists:
     """Several lists as one."""
-    fields = ("candidates", "context", "levels", "present", "relevant", "products")
+    fields = Lists.__dataclass_fields__
     return Lists(*(np.concatenate([getattr(one, name) for one in lists]) for name in fields))
 
 
@@ -92,7 +94,7 @@ def _lists(
     depth: int,
     allowed: NDArray[np.bool_] | None,
 ) -> Lists:
-    features, levels, _ = tables.lists(queries, modality, depth, allowed)
+    features, levels, items = tables.lists(queries, modality, depth, allowed)
     shares = np.broadcast_to(tables.shares, (len(queries), 3))
     candidates, context = inputs(features, shares)
     count = len(queries)
@@ -102,6 +104,8 @@ def _lists(
     all_levels[:, :depth] = levels
     present = np.zeros((count, DEPTH), np.float32)
     present[:, :depth] = 1
+    nearest = np.full((count, DEPTH), -1, np.intp)
+    nearest[:, :depth] = items
     return Lists(
         padded,
         context,
@@ -109,4 +113,5 @@ def _lists(
         present,
         relevant_counts(tables.levels[queries]),
         tables.products[queries],
+        nearest,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from models.arrays import Doubles, Floats
 from models.evaluation.calibration_error import calibration_error
@@ -14,6 +16,8 @@ from models.evaluation.metrics import HitRate, Level, Levels, classification
 CUTS = (1, 5, 10, 15)
 HIT_RATES = tuple(HitRate(level, k) for level in (Level.INSTANCE, Level.CONCEPT) for k in CUTS)
 PROBABLE = 0.5
+RECALL = 0.7
+"""Of queries whose product was taken away, at which precision is measured."""
 DRAWS = 1000
 
 
@@ -62,13 +66,27 @@ class Judged:
 
 def interval(difference: Doubles, products: NDArray[np.intp], seed: int = 0) -> tuple[float, float]:
     """95 % interval of a mean over queries; products are drawn, since their queries are alike."""
+    low, high = np.quantile(_drawn(difference, products, seed), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def mean_interval(
+    differences: Sequence[Doubles], products: Sequence[NDArray[np.intp]]
+) -> tuple[float, float, float]:
+    """The mean over catalogs, each counting the same, with its 95 % interval as of `interval`."""
+    means = [_drawn(*one, seed) for seed, one in enumerate(zip(differences, products, strict=True))]
+    low, high = np.quantile(np.mean(means, axis=0), (0.025, 0.975))
+    return float(np.mean([one.mean() for one in differences])), float(low), float(high)
+
+
+def _drawn(difference: Doubles, products: NDArray[np.intp], seed: int) -> Doubles:
+    """Means over products that are drawn with replacement, (DRAWS,)."""
     names, number = np.unique(products, return_inverse=True)
     totals = np.bincount(number, difference, len(names))
     counts = np.bincount(number, minlength=len(names))
     drawn = np.random.default_rng(seed).integers(len(names), size=(DRAWS, len(names)))
-    means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+    means: Doubles = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return means
 
 
 def no_match(there: Doubles, removed: Doubles) -> dict[str, float]:
@@ -80,12 +98,23 @@ def no_match(there: Doubles, removed: Doubles) -> dict[str, float]:
     """
     said = np.concatenate([there, removed]) > PROBABLE
     true = np.arange(len(said)) >= len(there)
-    order = np.argsort(np.concatenate([there, removed]), kind="stable")
-    rank = np.empty(len(order))
-    rank[order] = np.arange(1, len(order) + 1)
-    area = (rank[true].sum() - len(removed) * (len(removed) + 1) / 2) / (len(there) * len(removed))
-    return {
+    return no_match_by_order(there, removed) | {
         "precision": float((said & true).sum() / max(said.sum(), 1)),
         "recall": float((said & true).sum() / max(true.sum(), 1)),
-        "area": float(area),
     }
+
+
+def no_match_by_order(there: Doubles, removed: Doubles) -> dict[str, float]:
+    """The same of scores that are no probabilities, by the order that they give.
+
+    `precision_at_recall` is where `RECALL` of the removed are found, both kinds being as many.
+    """
+    rank = rankdata(np.concatenate([there, removed]), method="ordinal")[len(there) :]
+    area = (rank.sum() - len(removed) * (len(removed) + 1) / 2) / (len(there) * len(removed))
+    return {"precision_at_recall": _precision_at_recall(there, removed), "area": float(area)}
+
+
+def _precision_at_recall(there: Doubles, removed: Doubles) -> float:
+    least = np.quantile(removed, 1 - RECALL)
+    found, wrong = (removed >= least).mean(), (there >= least).mean()
+    return float(found / (found + wrong))

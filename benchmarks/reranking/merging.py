@@ -45,37 +45,37 @@ def judged_by(trained: Trained, lists: Lists, by: Literal["heads", "absolute"] =
     variant = trained.variant
     chunks = contiguous(DEPTH)
     s, null, levels = trained.scores(lists, chunks)
-    flat = _by_candidate(levels, chunks)
+    flat = by_candidate(levels, chunks)
     if variant.pointwise or by == "absolute":
-        ranked = [by_absolute(row) for row in _compared(chunks, s, flat[..., 0])]
-        return _ordered(lists, ranked, flat)
+        ranked = [by_absolute(row) for row in compared(chunks, s, flat[..., 0])]
+        return ordered(lists, ranked, flat)
     if variant.absolute:
         heads = flat[..., 0]
     else:
         above = s - null[..., None] if variant.null else s
-        heads = _by_candidate(above[..., None], chunks)[..., 0]
-    ranked = [by_heads(row) for row in _compared(chunks, s, heads)]
-    return _ordered(lists, ranked, flat if variant.absolute else None)
+        heads = by_candidate(above[..., None], chunks)[..., 0]
+    ranked = [by_heads(row) for row in compared(chunks, s, heads)]
+    return ordered(lists, ranked, flat if variant.absolute else None)
 
 
 def order_by(trained: Trained, lists: Lists) -> Iterator[tuple[str, Judged]]:
     """Lists in the order of each other policy, by its name."""
     plain = contiguous(DEPTH)
     _, _, levels = trained.scores(lists, plain)
-    flat = _by_candidate(levels, plain)
+    flat = by_candidate(levels, plain)
     for name, (chunking, merge) in POLICIES.items():
         chunks = chunking(DEPTH)
         scores, _, of_levels = trained.scores(lists, chunks)
-        found = _by_candidate(of_levels, chunks)
-        ranked = [merge(row) for row in _compared(chunks, scores, found[..., 0])]
-        yield name, _ordered(lists, ranked, found)
+        found = by_candidate(of_levels, chunks)
+        ranked = [merge(row) for row in compared(chunks, scores, found[..., 0])]
+        yield name, ordered(lists, ranked, found)
     twice = np.concatenate([plain, _shuffled(DEPTH)])
     scores, _, _ = trained.scores(lists, twice)
     finite = np.where(np.isfinite(scores), scores, LOWEST)
-    ranked = [bradley_terry(row) for row in _compared(twice, finite, flat[..., 0])]
-    yield "Bradley-Terry", _ordered(lists, ranked, flat)
+    ranked = [bradley_terry(row) for row in compared(twice, finite, flat[..., 0])]
+    yield "Bradley-Terry", ordered(lists, ranked, flat)
     ranked = [_by_windows(trained, lists, at) for at in range(len(lists))]
-    yield "windows", _ordered(lists, ranked, flat)
+    yield "windows", ordered(lists, ranked, flat)
 
 
 def none_of(trained: Trained, lists: Lists) -> Doubles:
@@ -111,14 +111,15 @@ def _shuffled(count: int) -> Chunks:
     return np.where(chunks == ABSENT, ABSENT, order[chunks])
 
 
-def _compared(chunks: Chunks, s: Floats, r: Floats) -> list[Compared]:
+def compared(chunks: Chunks, s: Floats, r: Floats) -> list[Compared]:
+    """What was found of each list: s (n, chunks, size) and r (n, DEPTH)."""
     return [
         Compared(chunks, row.astype(np.float64), absolute.astype(np.float64))
         for row, absolute in zip(s, r, strict=True)
     ]
 
 
-def _by_candidate(scores: Floats, chunks: Chunks) -> Floats:
+def by_candidate(scores: Floats, chunks: Chunks) -> Floats:
     """(n, chunks, size, k) as (n, DEPTH, k); a candidate of several chunks has their mean."""
     present = chunks != ABSENT
     total = np.zeros((len(scores), DEPTH, scores.shape[-1]))
@@ -131,7 +132,8 @@ def _by_candidate(scores: Floats, chunks: Chunks) -> Floats:
     return found
 
 
-def _ordered(lists: Lists, ranked: list[list[int]], levels_of: Floats | None) -> Judged:
+def ordered(lists: Lists, ranked: list[list[int]], levels_of: Floats | None) -> Judged:
+    """Lists with their candidates in the order ``ranked``, levels_of (n, DEPTH, 4) too."""
     # The padding comes last, whatever a policy makes of it.
     order = np.array(ranked)
     there = np.take_along_axis(lists.present, order, axis=1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from benchmarks.reranking.measures import Judged
@@ -25,6 +26,8 @@ EACH = 60.0
 """Photos that a catalog counts as, if it has as many."""
 STRENGTH = 0.5
 """Of the penalty on what differs from probabilities as they are."""
+IN_CATEGORY = 50
+"""Photos from which on a category is measured by itself."""
 
 
 def by_others(judged: Judged, others: Sequence[Judged]) -> Doubles:
@@ -49,17 +52,27 @@ def by_others(judged: Judged, others: Sequence[Judged]) -> Doubles:
     return _sigmoid(_design(judged) @ minimize(loss, prior, jac=True).x)
 
 
-def calibration_figures(given: Doubles, judged: Judged) -> dict[str, float]:
+def calibration_figures(
+    given: Doubles, judged: Judged, categories: NDArray[np.str_]
+) -> dict[str, float]:
     """What first places are worth whose probabilities are ``given``, (n,).
 
     `ece` is the calibration error, `ece_of_right` the one that right probabilities would have of so
     few photos, `brier` the Brier score; with `_siblings` they are those of `by_siblings`.
+    `ece_category_max` is the error of the worst of the ``categories``, (n,), that have
+    `IN_CATEGORY` photos; missing where none has.
     """
     hits = judged.hits > 0
     shifted = [by_siblings(given, judged, seed) for seed in range(HALVINGS)]
     rng = np.random.default_rng(0)
     right = [calibration_error(given, rng.random(len(given)) < given) for _ in range(DRAWS)]
-    return {
+    names, counts = np.unique(categories, return_counts=True)
+    by_category = [
+        calibration_error(given[categories == name], hits[categories == name])
+        for name in names[counts >= IN_CATEGORY]
+    ]
+    worst = {"ece_category_max": max(by_category)} if by_category else {}
+    return worst | {
         "ece": calibration_error(given, hits),
         "ece_of_right": float(np.mean(right)),
         "brier": float(((given - hits) ** 2).mean()),

@@ -23,6 +23,8 @@ SIZE = Size(width=32, heads=2, layers=2)
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 2e-3, 0.2, 0.1
 PAIR_WEIGHT, NULL_WEIGHT, INDEX_WEIGHT, ABSOLUTE_WEIGHT = 0.5, 0.3, 1.0, 5.0
 """Absolute losses are means over candidates, of which one in ten is an instance."""
+SMOOTHING = 0.05
+"""Label smoothing of the levels."""
 CATALOGS_EACH, QUERIES_EACH = 4, 6
 """In a step: so many catalogs, and queries of each."""
 
@@ -188,5 +190,5 @@ def _loss(
         loss = loss + NULL_WEIGHT * null_loss(s, null, levels, present)
         loss = loss + INDEX_WEIGHT * index_loss(s, null, levels, present)
     if variant.absolute:
-        loss = loss + ABSOLUTE_WEIGHT * absolute_loss(logits, levels, present)
+        loss = loss + ABSOLUTE_WEIGHT * absolute_loss(logits, levels, present, SMOOTHING)
     return loss

@@ -13,9 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.reranking.averaged import Scores, average
 from benchmarks.reranking.inputs import CONTEXT_WIDTH, WIDTH, inputs
+from benchmarks.reranking.lists import DEPTH
 from benchmarks.reranking.matches import FEATURES
-from benchmarks.reranking.measures import Judged, no_match
+from benchmarks.reranking.measures import Judged, mean_interval, no_match, no_match_by_order
 from benchmarks.reranking.network import ListwiseNetwork, Size
 from benchmarks.reranking.policies import (
     ANCHORS,
@@ -162,9 +164,50 @@ def test_what_other_catalogs_and_siblings_say_is_corrected() -> None:
     rng = np.random.default_rng(0)
     truth = [rng.uniform(0.2, 0.9, 400) for _ in range(3)]
     catalogs = [judged(one / 2, (rng.random(400) < one).astype(float)) for one in truth]
-    before = calibration_figures(first_places(catalogs[0]), catalogs[0])
-    after = calibration_figures(by_others(catalogs[0], catalogs[1:]), catalogs[0])
+    categories = np.array(["pots", "pans"] * 200)
+    before = calibration_figures(first_places(catalogs[0]), catalogs[0], categories)
+    after = calibration_figures(by_others(catalogs[0], catalogs[1:]), catalogs[0], categories)
     assert before["ece"] > 0.2
     assert after["ece"] < 0.1
     assert before["ece_siblings"] < 0.6 * before["ece"]
     assert before["ece_of_right"] < 0.06
+    assert before["ece_category_max"] > 2 * after["ece_category_max"]
+
+
+def test_the_worst_category_counts_if_it_has_enough_photos() -> None:
+    given = np.full(110, 0.5)
+    right = np.r_[np.ones(10), np.ones(50), np.zeros(25), np.ones(25)]
+    categories = np.array(["few"] * 10 + ["wrong"] * 50 + ["well"] * 50)
+    found = calibration_figures(given, judged(given, right), categories)
+    assert found["ece_category_max"] == pytest.approx(0.5)
+    few = calibration_figures(given[:10], judged(given[:10], right[:10]), categories[:10])
+    assert "ece_category_max" not in few
+
+
+def test_precision_is_measured_where_enough_of_the_removed_are_found() -> None:
+    there, removed = np.linspace(0, 1, 101), np.linspace(0.5, 1.5, 101)
+    told = no_match_by_order(there, removed)
+    assert told["precision_at_recall"] == pytest.approx(0.7 / (0.7 + 0.2), abs=0.02)
+
+
+def test_the_mean_of_catalogs_has_an_interval() -> None:
+    products = np.arange(100)
+    differences = [np.tile([0.0, 1.0], 50), np.zeros(100)]
+    mean, low, high = mean_interval(differences, [products, products])
+    assert mean == pytest.approx(0.25)
+    assert 0.15 < low < mean < high < 0.35
+
+
+def test_an_average_orders_by_what_all_say() -> None:
+    above = np.full((1, DEPTH), -np.inf, np.float32)
+    one, other = above.copy(), above.copy()
+    one[0, :3], other[0, :3] = [2.0, 1.0, -1.0], [-30.0, 20.0, 10.0]
+    levels = np.zeros((1, DEPTH, 4), np.float32)
+    levels[0, :3] = 0.25
+    scores = [Scores(one, levels), Scores(other, levels)]
+    even = average([each.divided(each.spread) for each in scores])
+    assert np.argsort(-even.above[0])[:3].tolist() == [1, 0, 2]
+    assert np.isneginf(even.above[0, 3:]).all()
+    assert even.levels[0, :3].sum(axis=1) == pytest.approx(np.ones(3))
+    assert not even.levels[0, 3:].any()
+    assert even.none == pytest.approx(-even.above[0, 1])
