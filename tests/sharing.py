@@ -2,7 +2,7 @@
 
 A file is run by one process, for the fixtures of its module; but all that needs Apache Kafka, and
 all that needs the Milvus server, by one that starts it. The groups with the most slow tests come
-first, so that no long one is begun last.
+first, and of those with as many the larger, so that no long one is begun last.
 
 Only the processes that run the tests know their marks, and the one that shares them out knows
 their ids alone: so the groups lie in a file.
@@ -33,7 +33,8 @@ def sort_and_tell(run: str, items: list[pytest.Item]) -> None:
     """Bring the tests into the order of their groups, and write down the groups of this run."""
     groups = {item.nodeid: group_of(item) for item in items}
     slow = Counter(groups[item.nodeid] for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[groups[item.nodeid]])
+    size = Counter(groups.values())
+    items.sort(key=lambda item: (-slow[groups[item.nodeid]], -size[groups[item.nodeid]]))
     file = _file(run)
     scratch = file.with_suffix(f".{os.getpid()}")
     scratch.write_bytes(orjson.dumps(groups))
