@@ -40,7 +40,7 @@ from index.milvus.mirror_files import (
 )
 from index.milvus.mirror_rows import Keyed
 from index.milvus.schema import ROW_FIELDS, any_of, field_types, index_params, schema, to_item
-from index.milvus.table_rows import Prototypes
+from index.milvus.table_rows import QUERY_IDS, Prototypes
 from index.prototypes.protocol import Bank
 from index.search.table import ProductRows
 
@@ -222,11 +222,25 @@ class LiteCollection(Collection):
             delete_mirror(self._mirrors, generation)
 
     def warm_writing(self) -> None:
-        """Read the directory, and open the mirror."""
+        """Read the directory, open the mirror, and delete copies that a killed writer left."""
         with self._lock:
             if self.exists():
-                self._writer_directory()
                 self._mirror()
+                old = self._old_copies()
+                for start in range(0, len(old), QUERY_IDS):
+                    self._delete_rows(old[start : start + QUERY_IDS])
+
+    def _old_copies(self) -> list[str]:
+        """Rows of items that have a newer one."""
+        several = (rows for rows in self._writer_directory().items.values() if len(rows) > 1)
+        ids = [row for rows in several for row in rows]
+        found = list[dict[str, Any]]()
+        for start in range(0, len(ids), QUERY_IDS):
+            expression = any_of("row_id", ids[start : start + QUERY_IDS])
+            found += self._query(expression, ["row_id", "item_id", "written_ns"])
+        found.sort(key=lambda row: int(row["written_ns"]))
+        newest = {row["item_id"]: row["row_id"] for row in found}
+        return [row["row_id"] for row in found if newest[row["item_id"]] != row["row_id"]]
 
     def _mirror(self) -> Mirror | None:
         """The mirror, built where it is missing or incomplete; None where none is wanted."""

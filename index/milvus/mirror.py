@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,7 +60,7 @@ class Mirror:
     Args:
         folder: where the mirrors are; made where it is missing.
         generation: the collection.
-        read: reads products from Milvus.
+        read: reads products from Milvus; of two copies of an item the newer comes last.
     """
 
     def __init__(
@@ -139,9 +139,13 @@ class Mirror:
                 last = self.last_change()
                 db.execute("DELETE FROM item")
                 db.execute("UPDATE product SET change = ?", [last + 1])
+                twice = set[str]()
                 for page in scan():
+                    twice |= self._with_copies(db, page)
                     self._put(db, page)
                     self._changed(db, {item.product_id for _, item in page})
+                for products in _parts(sorted(twice)):
+                    self._put(db, self._read(products))
                 db.execute("DELETE FROM built")
                 db.execute("INSERT INTO built VALUES (?)", [_boot()])
                 db.execute(f"PRAGMA user_version = {FORMAT}")
@@ -189,8 +193,7 @@ class Mirror:
         """The items of some rows by row id; those that are gone are left out."""
         found: dict[str, Item] = {}
         with self._errors():
-            for start in range(0, len(row_ids), READ_AT_ONCE):
-                some = row_ids[start : start + READ_AT_ONCE]
+            for some in _parts(row_ids):
                 for row_id, *item in self._connected().execute(
                     "SELECT row_id, item_id, product_id, prototype, fields, rest, "
                     "CASE WHEN ? THEN vector END FROM item "
@@ -207,11 +210,32 @@ class Mirror:
             self._db = None
 
     def _put(self, db: sqlite3.Connection, rows: Sequence[Keyed]) -> None:
-        db.executemany("DELETE FROM item WHERE item_id = ?", _each(i.item_id for _, i in rows))
+        """Put rows in; of several with one item the last counts."""
+        last = {item.item_id: (row_id, item) for row_id, item in rows}
+        db.executemany("DELETE FROM item WHERE item_id = ?", _each(last))
         db.executemany(
             "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [columns_of(row_id, item) for row_id, item in rows if not item.is_tombstone],
+            [columns_of(row_id, item) for row_id, item in last.values() if not item.is_tombstone],
         )
+
+    def _with_copies(self, db: sqlite3.Connection, rows: Sequence[Keyed]) -> set[str]:
+        """Products of which an item has another row, among these or put in before.
+
+        A writer puts the new row in before it takes the old one away, and may be between the two,
+        or dead. In a scan they come in any order.
+        """
+        number = Counter(item.item_id for _, item in rows)
+        there = {
+            item_id
+            for some in _parts([*number])
+            for (item_id,) in db.execute(
+                "SELECT item_id FROM item WHERE item_id IN (SELECT value FROM json_each(?))",
+                [orjson.dumps(some).decode()],
+            )
+        }
+        return {
+            item.product_id for _, item in rows if number[item.item_id] > 1 or item.item_id in there
+        }
 
     def _changed(self, db: sqlite3.Connection, product_ids: Iterable[str]) -> None:
         """Give products the next number; what was intended for them is done."""
@@ -313,6 +337,11 @@ def _boot() -> str:
         return BOOT_ID.read_text().strip()
     except OSError:
         return ""
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys, as many at a time as one statement takes."""
+    return (keys[start : start + READ_AT_ONCE] for start in range(0, len(keys), READ_AT_ONCE))
 
 
 def _each(values: Iterable[str]) -> list[tuple[str]]:

@@ -360,3 +360,40 @@ def test_a_mirror_in_another_format_is_built_anew(
         reader = Retriever(opened)
         assert held(reader) == stored(collection)
         assert len(reader.first_items(["p1"])) == 1
+
+
+@pytest.fixture
+def two_copies(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> Collection:
+    """Two items were moved and one was restored by writers that died before they took away."""
+    collection.write([tombstone("p5#1", "p5", BANK.dim, {})])
+    with monkeypatch.context() as dying:
+        dying.setattr(LiteCollection, "_delete_rows", lambda *_: None)
+        for number in (4, 6):
+            moved = (int(PROTOTYPES[number]) + 1) % len(BANK)
+            collection.write([msgspec.structs.replace(item(number, 7.0), prototype=moved)])
+        collection.write([item(11, 7.0)])
+    collection.close()
+    return collection
+
+
+@pytest.mark.parametrize("page", [2, 1000])
+def test_of_two_copies_the_newer_is_in_a_mirror_that_is_built_anew(
+    config: MilvusConfig, two_copies: Collection, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.milvus.generation.PAGE", page)
+    with open_collection(config, BANK, two_copies.name) as opened:
+        assert opened.count() == 22
+        found = opened.fetch([*held(Retriever(opened))])
+        prices = {item.item_id: item.offer["price"] for item in found.values()}
+        changed = dict.fromkeys(["p2#0", "p3#0", "p5#1"], 7.0)
+        assert prices == {item(number).item_id: 1.0 for number in range(20)} | changed
+
+
+def test_a_writer_takes_away_the_copies_that_others_left(
+    config: MilvusConfig, two_copies: Collection
+) -> None:
+    with open_collection(config, BANK, two_copies.name) as opened:
+        before = held(Retriever(opened))
+        opened.warm_writing()
+        assert opened.count() == 20
+        assert stored(opened) == before == held(Retriever(opened))
