@@ -226,7 +226,8 @@ class LiteCollection(Collection):
         with self._lock:
             if self.exists():
                 self._mirror()
-                old = self._old_copies()
+                # Copies are of other processes: once read, the directory knows all of this one.
+                old = self._old_copies() if self._directory is None else []
                 for start in range(0, len(old), QUERY_IDS):
                     self._delete_rows(old[start : start + QUERY_IDS])
 
