@@ -13,15 +13,21 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from index.errors import ChangeUnderWay, SearchIndexError
 
 TURNSTILE, ROOM, CHANGE = "turnstile.lock", "writing.lock", "change.lock"
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
+POLL_S = 0.2
+"""How often to look whether another change has ended."""
+
+log = logging.getLogger(__name__)
 
 
 class WriteGate:
@@ -68,20 +74,31 @@ class WriteGate:
 
 
 @contextmanager
-def one_change(folder: Path) -> Iterator[None]:
+def one_change(
+    folder: Path, patience_s: float = 0.0, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[None]:
     """While inside, no other process changes the generations of the catalog in this folder.
 
     Raises:
-        ChangeUnderWay: another does.
+        ChangeUnderWay: another does, and has not ended after `patience_s` seconds.
     """
-    try:
-        with _locked(folder / CHANGE, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            yield
-    except BlockingIOError as error:
-        raise ChangeUnderWay(
-            "another process builds prototypes of this catalog, or switches its generations: try "
-            "again when it is done"
-        ) from error
+    waited = 0.0
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(_locked(folder / CHANGE, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                break
+            except BlockingIOError as error:
+                if waited >= patience_s:
+                    raise ChangeUnderWay(
+                        "another process builds prototypes of this catalog, or switches its "
+                        "generations: try again when it is done"
+                    ) from error
+            if not waited:
+                log.info("waiting: another process builds prototypes or switches generations")
+            sleep(POLL_S)
+            waited += POLL_S
+        yield
 
 
 @contextmanager

@@ -27,6 +27,8 @@ from workers.errors import SettingsError
 
 NAME = re.compile(r"[A-Za-z0-9]{1,24}")
 PREVIOUS = "previous"
+DROP_PATIENCE_S = 60.0
+"""How long another process may go on changing the generations before nothing is dropped."""
 COLLECTION = "collection"
 """The file with the collection of a generation that was live before: it is not named after it."""
 
@@ -112,7 +114,7 @@ def drop(settings: Settings, name: str) -> None:
         SettingsError: there is no such generation.
         ChangeUnderWay: another command changes the generations.
     """
-    with one_change(settings.data_dir):
+    with one_change(settings.data_dir, patience_s=DROP_PATIENCE_S):
         remove(settings, existing(settings, name))
 
 

@@ -63,6 +63,8 @@ SWITCH = "switch.json"
 """The file in a candidate's folder that says what it is about to replace."""
 PATIENCE_S = (0.5, 0.5, 0.5, 1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """How long writers are held up at most, at each try, while the last events are applied."""
+CHANGE_PATIENCE_S = 600.0
+"""How long another process may go on building prototypes before a command gives up."""
 
 Step = Callable[[str], None]
 """Told before each step of a promotion; a test dies there."""
@@ -183,7 +185,7 @@ def settle(settings: Settings) -> list[str]:
     """
     if not folders(settings):
         return []
-    with suppress(ChangeUnderWay), changing(settings) as completed:
+    with suppress(ChangeUnderWay), changing(settings, patience_s=0) as completed:
         return completed
     return []
 
@@ -194,15 +196,17 @@ def interrupted(settings: Settings) -> bool:
 
 
 @contextmanager
-def changing(settings: Settings) -> Iterator[list[str]]:
+def changing(settings: Settings, patience_s: float = CHANGE_PATIENCE_S) -> Iterator[list[str]]:
     """While inside, nobody else changes the generations; what was left behind is settled first.
+
+    The ingest worker may be building prototypes just then: that is waited for.
 
     Yields the names of those that have gone live by that.
 
     Raises:
-        ChangeUnderWay: another command does.
+        ChangeUnderWay: another process does, for `patience_s` seconds.
     """
-    with one_change(settings.data_dir):
+    with one_change(settings.data_dir, patience_s):
         yield _settle(settings)
 
 
