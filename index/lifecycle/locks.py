@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import structlog
 
 from index.errors import ChangeUnderWay, SearchIndexError
 
@@ -27,7 +28,7 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 POLL_S = 0.2
 """How often to look whether another change has ended."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class WriteGate:

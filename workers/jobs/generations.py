@@ -27,8 +27,9 @@ from workers.errors import SettingsError
 
 NAME = re.compile(r"[A-Za-z0-9]{1,24}")
 PREVIOUS = "previous"
-DROP_PATIENCE_S = 60.0
-"""How long another process may go on changing the generations before nothing is dropped."""
+CHANGE_PATIENCE_S = 600.0
+"""How long a command waits for another process that changes the generations: the ingest worker may
+be building prototypes just then."""
 COLLECTION = "collection"
 """The file with the collection of a generation that was live before: it is not named after it."""
 
@@ -112,9 +113,9 @@ def drop(settings: Settings, name: str) -> None:
 
     Raises:
         SettingsError: there is no such generation.
-        ChangeUnderWay: another command changes the generations.
+        ChangeUnderWay: another process changes the generations, and goes on.
     """
-    with one_change(settings.data_dir, patience_s=DROP_PATIENCE_S):
+    with one_change(settings.data_dir, CHANGE_PATIENCE_S):
         remove(settings, existing(settings, name))
 
 

@@ -45,6 +45,7 @@ from workers.errors import SettingsError
 from workers.evidence.sample import exchange_evidence
 from workers.jobs.build import Follower, open_follower
 from workers.jobs.generations import (
+    CHANGE_PATIENCE_S,
     PREVIOUS,
     existing,
     folders,
@@ -63,8 +64,6 @@ SWITCH = "switch.json"
 """The file in a candidate's folder that says what it is about to replace."""
 PATIENCE_S = (0.5, 0.5, 0.5, 1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """How long writers are held up at most, at each try, while the last events are applied."""
-CHANGE_PATIENCE_S = 600.0
-"""How long another process may go on building prototypes before a command gives up."""
 
 Step = Callable[[str], None]
 """Told before each step of a promotion; a test dies there."""
@@ -111,7 +110,7 @@ async def promote(
     Raises:
         SettingsError: there is no such generation, nothing is in it, it is of another model than
             the encoder, or events come faster than they can be applied.
-        ChangeUnderWay: another command changes the generations.
+        ChangeUnderWay: another process changes the generations, and goes on.
     """
     with changing(settings):
         candidate = existing(settings, name)
@@ -199,8 +198,6 @@ def interrupted(settings: Settings) -> bool:
 def changing(settings: Settings, patience_s: float = CHANGE_PATIENCE_S) -> Iterator[list[str]]:
     """While inside, nobody else changes the generations; what was left behind is settled first.
 
-    The ingest worker may be building prototypes just then: that is waited for.
-
     Yields the names of those that have gone live by that.
 
     Raises:
@@ -231,7 +228,7 @@ def repartition_live(
         The bank that the items are assigned by.
 
     Raises:
-        ChangeUnderWay: another command changes the generations.
+        ChangeUnderWay: another process changes the generations, and goes on.
     """
     with changing(settings):
         collection, registry = open_catalog(settings)

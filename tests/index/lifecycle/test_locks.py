@@ -1,10 +1,10 @@
 """One change at a time, between processes as between openers of one file."""
 
-import logging
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from index.errors import ChangeUnderWay
 from index.lifecycle.locks import POLL_S, one_change
@@ -21,8 +21,7 @@ def test_without_patience_another_change_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_another_change_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_another_change_is_waited_for(tmp_path: Path) -> None:
     other, waits = ExitStack(), 0
     other.enter_context(one_change(tmp_path))
 
@@ -33,13 +32,14 @@ def test_another_change_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureF
             other.close()
 
     with (
+        capture_logs() as said,
         one_change(tmp_path, patience_s=60, sleep=sleep),
         pytest.raises(ChangeUnderWay),
         one_change(tmp_path),
     ):
         raise AssertionError
     assert waits == 3
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["waiting"]
+    assert [line["event"].partition(":")[0] for line in said] == ["waiting"]
 
 
 def test_patience_ends(tmp_path: Path) -> None:
