@@ -86,6 +86,14 @@ app.command()(reindex.reindex)
 app.add_typer(generations.app, name="generations")
 
 
+@app.callback()
+def logs() -> None:
+    """Whatever the command, its log lines are no part of its result; a worker sets up its own."""
+    from workers.terminal.log_lines import log_to_stderr
+
+    log_to_stderr()
+
+
 def main() -> None:
     """Run the command line; expected errors become one line and exit status 1."""
     # gRPC logs pings to standard error.

@@ -6,16 +6,14 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import StringIO
 from time import perf_counter
-from typing import TextIO
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from workers.deploy.preflight import Port, port_problem
 from workers.errors import StackError
-from workers.terminal.printable import printable
+from workers.terminal.log_lines import rendered
 
 EVENTS = Counter(
     "lookstream_events",
@@ -108,9 +106,7 @@ def configure_logging(level: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     renderer: list[structlog.typing.Processor] = (
-        [_make_printable, structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
-        if sys.stderr.isatty()
-        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
+        rendered() if sys.stderr.isatty() else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -132,25 +128,6 @@ def configure_logging(level: str) -> None:
     librdkafka.propagate = True
     for noisy in ("httpx", "httpcore", "pymilvus", "aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-
-
-def _make_printable(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    """Keys and reasons of others go into log lines; JSON escapes them, the console renderer not."""
-    return {
-        name: printable(value, lines=name in ("exception", "stack"))
-        if isinstance(value, str)
-        else value
-        for name, value in event.items()
-    }
-
-
-def _traceback(out: TextIO, error: structlog.typing.ExcInfo) -> None:
-    """A traceback, whose last line may quote others too."""
-    text = StringIO()
-    structlog.dev.plain_traceback(text, error)
-    out.write(printable(text.getvalue(), lines=True))
 
 
 def serve_metrics(worker: str, port: int) -> None:

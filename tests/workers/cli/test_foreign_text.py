@@ -29,6 +29,7 @@ from workers.errors import SettingsError
 from workers.jobs.build import Replayed
 from workers.progress.bars import Bars
 from workers.terminal.console import SafeConsole
+from workers.terminal.log_lines import log_to_stderr
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\nerror: \u202e\u2028[bold red]"
 SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b31m\r\nerror: \u202e\u2028[bold red]"
@@ -174,6 +175,15 @@ def root_logger() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_logs_of_a_command_are_no_part_of_its_result(capfd: pytest.CaptureFixture[str]) -> None:
+    log_to_stderr()
+    structlog.get_logger().info(HOSTILE, why=HOSTILE)
+    written = capfd.readouterr()
+    assert written.out == ""
+    check(written.err)
 
 
 @pytest.mark.usefixtures("root_logger")
